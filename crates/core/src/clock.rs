@@ -1,0 +1,46 @@
+//! Where processes take the time from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::Timestamp;
+
+/// The wall clock, or in tests one that moves only when told. Deadlines and intervals use tokio's clock instead.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// Microseconds since the Unix epoch when time is set by hand.
+    manual: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The clock of the machine.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A clock that stands still until [`advance`](Self::advance) moves it. Clones share it.
+    pub fn manual(start: Timestamp) -> Self {
+        Self { manual: Some(Arc::new(AtomicI64::new(start.as_micros()))) }
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Timestamp {
+        match &self.manual {
+            Some(micros) => Timestamp::from_micros(micros.load(Ordering::Relaxed)),
+            None => system_now(),
+        }
+    }
+
+    /// Moves a manual clock forward; the clock of the machine moves by itself.
+    pub fn advance(&self, by: Duration) {
+        if let Some(micros) = &self.manual {
+            micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+fn system_now() -> Timestamp {
+    time::OffsetDateTime::now_utc().into()
+}

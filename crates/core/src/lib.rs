@@ -1,0 +1,15 @@
+//! What every part of Parlance shares: ids, error codes, the rules of names, passwords and contents, time. No I/O.
+
+mod clock;
+mod error_code;
+mod id;
+mod text;
+mod timestamp;
+mod username;
+
+pub use clock::Clock;
+pub use error_code::ErrorCode;
+pub use id::{MessageId, RoomId, UserId};
+pub use text::{MessageContent, Password, RoomName, Violation};
+pub use timestamp::Timestamp;
+pub use username::Username;

@@ -1,0 +1,96 @@
+//! Groups of settings that several processes share. Each setting is a flag and an environment variable; clap checks them at
+//! start and names the one that is wrong. A process flattens the groups it needs into its own configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a person at a terminal.
+    Text,
+    /// One JSON object a line, for a log collector.
+    Json,
+}
+
+/// What every process has: logs, an admin port, a time to drain.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessConfig {
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, as directives of tracing-subscriber's EnvFilter: `info,parlance_gateway=debug`.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+    /// Where `/livez`, `/readyz` and `/metrics` are served. Not for the public.
+    #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+    /// How long work that has begun may take to end after SIGTERM, in seconds.
+    #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
+    pub drain_time: Duration,
+}
+
+/// The secret that the parts of Parlance show each other.
+#[derive(Args, Clone, Debug)]
+pub struct InternalTokenConfig {
+    /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters.
+    #[arg(long, env = "INTERNAL_TOKEN", hide_env_values = true, value_parser = internal_token)]
+    pub internal_token: SecretString,
+}
+
+/// A gRPC server.
+#[derive(Args, Clone, Debug)]
+pub struct GrpcServerConfig {
+    /// Where gRPC is served.
+    #[arg(long, env = "GRPC_LISTEN", default_value = "127.0.0.1:9000")]
+    pub grpc_listen: SocketAddr,
+    /// The secret that callers must show.
+    #[command(flatten)]
+    pub credential: InternalTokenConfig,
+}
+
+/// A Postgres database.
+#[derive(Args, Clone, Debug)]
+pub struct PostgresConfig {
+    /// The database, as `postgres://role:password@host:port/database`.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret_url)]
+    pub database_url: SecretString,
+    /// The most connections held open to it, 1 to 1000.
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_max_connections: u32,
+}
+
+/// A Redis server.
+#[derive(Args, Clone, Debug)]
+pub struct RedisConfig {
+    /// The server, as `redis://user:password@host:port`.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = secret_url)]
+    pub redis_url: SecretString,
+}
+
+/// Parses a number of seconds, as used for durations in settings: above 0 and at most 100 years.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    const CENTURY: f64 = 100.0 * 365.25 * 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= CENTURY => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds above 0 is wanted, such as 20 or 0.5".to_owned()),
+    }
+}
+
+fn internal_token(text: &str) -> Result<SecretString, String> {
+    let is_visible_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.len() < 16 || !is_visible_ascii {
+        return Err("at least 16 visible ASCII characters are wanted".to_owned());
+    }
+    Ok(text.into())
+}
+
+fn secret_url(text: &str) -> Result<SecretString, String> {
+    match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.into()),
+        _ => Err("a URL is wanted, such as postgres://host/database or redis://host".to_owned()),
+    }
+}

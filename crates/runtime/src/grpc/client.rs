@@ -1,0 +1,322 @@
+//! A client of one service with all its replicas.
+//!
+//! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica. This client resolves the names
+//! it is given itself, again and again, keeps a connection to each address, and takes them in turn. A replica that cannot be
+//! reached is passed over for a moment. A call is repeated on another replica only where that is safe: when it never left this
+//! process, or when the method is idempotent.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use parlance_core::ErrorCode;
+use rand::Rng;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{ConnectError, Status};
+use tower::Service;
+
+use super::metrics::CallDurations;
+use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
+use crate::Lifecycle;
+use crate::context::RequestContext;
+use crate::error::status_of_code;
+use crate::telemetry::propagate_trace;
+
+/// How often names are resolved anew.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a replica that could not be reached is passed over.
+const PASS_OVER_TIME: Duration = Duration::from_millis(500);
+/// How many replicas are tried for one call.
+const MAX_ATTEMPTS: usize = 3;
+
+/// What a client needs to know of its service.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The name of the service, for logs.
+    pub service: &'static str,
+    /// Comma-separated `host:port`; a host with several addresses stands for as many replicas.
+    pub addresses: String,
+    /// The secret that the service demands.
+    pub internal_token: SecretString,
+    /// How long a call may take.
+    pub deadline: Duration,
+}
+
+/// Calls one service, on any of its replicas. Cheap to clone. Give it to a generated client:
+/// `AuthServiceClient::new(client.clone())`. Only for unary and server-streaming calls, whose request is one message.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    service: &'static str,
+    authorization: HeaderValue,
+    replicas: watch::Receiver<Arc<[Replica]>>,
+    turn: AtomicUsize,
+    durations: CallDurations,
+}
+
+/// One replica of a service.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    address: SocketAddr,
+    channel: Channel,
+    /// Milliseconds on [`monotonic_ms`] until which this replica is passed over.
+    passed_over_until_ms: Arc<AtomicU64>,
+}
+
+impl Client {
+    /// Starts resolving the addresses and connects when first used. Fails when an address is no `host:port`.
+    pub fn start(config: ClientConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let names = parse_addresses(&config.addresses)?;
+        let credential = format!("{CREDENTIAL_SCHEME}{}", config.internal_token.expose_secret());
+        let mut authorization = HeaderValue::try_from(credential)?;
+        authorization.set_sensitive(true);
+
+        let (sender, replicas) = watch::channel(Arc::default());
+        let draining = lifecycle.draining().clone();
+        let stopped = lifecycle.stopped().clone();
+        lifecycle.spawn_background("resolver", async move {
+            tokio::select! {
+                () = resolve_forever(config.service, names, sender) => {}
+                // While draining, what has begun still makes calls.
+                () = async { draining.cancelled().await; stopped.cancelled().await } => {}
+            }
+            Ok(())
+        });
+        let shared = Shared {
+            service: config.service,
+            authorization,
+            replicas,
+            turn: AtomicUsize::new(rand::rng().random_range(0..1024)),
+            durations: CallDurations::of_client(),
+        };
+        Ok(Self { shared: Arc::new(shared), deadline: config.deadline })
+    }
+
+    /// The same client with another deadline.
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { shared: self.shared.clone(), deadline }
+    }
+
+    /// The replicas as they are now and whenever they change; for callers that choose one themselves.
+    pub fn replicas(&self) -> watch::Receiver<Arc<[Replica]>> {
+        self.shared.replicas.clone()
+    }
+
+    /// A request for a call made directly on a [`Replica`]'s channel, with the credential.
+    pub fn authorize<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Ok(text) = self.shared.authorization.to_str()
+            && let Ok(value) = text.parse()
+        {
+            request.metadata_mut().insert(AUTHORIZATION.as_str(), value);
+        }
+        request
+    }
+
+    /// The next replica in turn, preferring those that were not found unreachable just now and leaving out `tried`.
+    fn next_replica(&self, tried: &[SocketAddr]) -> Option<Replica> {
+        let replicas = self.shared.replicas.borrow().clone();
+        let start = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..replicas.len()).map(|offset| &replicas[(start + offset) % replicas.len()]);
+        let untried = in_turn.filter(|replica| !tried.contains(&replica.address));
+        untried.min_by_key(|replica| replica.is_passed_over()).cloned()
+    }
+
+    async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+        let limit = RequestContext::limit_nested_call(self.deadline);
+        let deadline = Instant::now() + limit;
+        let (mut head, body) = request.into_parts();
+        self.set_headers(&mut head.headers, limit);
+        let body: Bytes = body.collect().await?.to_bytes();
+        let may_repeat = parlance_proto::is_idempotent(head.uri.path());
+
+        let mut tried = Vec::new();
+        while tried.len() < MAX_ATTEMPTS {
+            let Some(mut replica) = self.next_replica(&tried) else { break };
+            tried.push(replica.address);
+            let request = http::Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+            let attempt = replica.channel.call(request);
+            match tokio::time::timeout_at(deadline, attempt).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => {
+                    let (service, error_text) = (self.shared.service, crate::error::chain(&error));
+                    tracing::debug!(service, replica = %replica.address, error = error_text, "a replica could not be reached");
+                    replica.pass_over();
+                    if !may_repeat && !was_never_sent(&error) {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        Err(status_of_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
+    }
+
+    fn set_headers(&self, headers: &mut http::HeaderMap, limit: Duration) {
+        headers.insert(AUTHORIZATION, self.shared.authorization.clone());
+        let timeout = HeaderValue::try_from(format!("{}m", limit.as_millis().max(1)));
+        if let (Ok(timeout), false) = (timeout, headers.contains_key("grpc-timeout")) {
+            headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
+        }
+        if let Some(context) = RequestContext::current()
+            && let Ok(request_id) = HeaderValue::try_from(&*context.request_id)
+        {
+            headers.insert(HeaderName::from_static(REQUEST_ID_KEY), request_id);
+        }
+        propagate_trace(headers);
+    }
+}
+
+impl Service<http::Request<Body>> for Client {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let client = self.clone();
+        let method = request.uri().path().to_owned();
+        Box::pin(async move {
+            let started = Instant::now();
+            let result = Self::call(&client, request).await;
+            let code = match &result {
+                Ok(response) => {
+                    Status::from_header_map(response.headers()).map_or(0, |status| status.code() as i32)
+                }
+                Err(status) => status.code() as i32,
+            };
+            client.shared.durations.record(&method, code, started.elapsed());
+            result
+        })
+    }
+}
+
+impl Replica {
+    fn new(address: SocketAddr) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(Duration::from_millis(500))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(2))
+            .keep_alive_timeout(Duration::from_secs(2))
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20);
+        Ok(Self { address, channel: endpoint.connect_lazy(), passed_over_until_ms: Arc::default() })
+    }
+
+    /// Where it is; the name by which replicas are told apart.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The connection to it, made when first used and again when lost.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    fn is_passed_over(&self) -> bool {
+        self.passed_over_until_ms.load(Ordering::Relaxed) > monotonic_ms()
+    }
+
+    fn pass_over(&mut self) {
+        let until = monotonic_ms() + PASS_OVER_TIME.as_millis() as u64;
+        self.passed_over_until_ms.store(until, Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds since the first call.
+fn monotonic_ms() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_millis() as u64
+}
+
+fn parse_addresses(text: &str) -> anyhow::Result<Vec<String>> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    for name in &names {
+        let port =
+            name.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            anyhow::bail!("`{name}` is not an address of the form host:port");
+        }
+    }
+    Ok(names)
+}
+
+async fn resolve_forever(service: &'static str, names: Vec<String>, replicas: watch::Sender<Arc<[Replica]>>) {
+    let mut known: BTreeMap<SocketAddr, Replica> = BTreeMap::new();
+    loop {
+        let found = resolve(service, &names).await;
+        let is_changed = !found.is_empty() && !found.iter().eq(known.keys());
+        if is_changed {
+            known = found
+                .into_iter()
+                .filter_map(|address| match known.remove(&address) {
+                    Some(replica) => Some((address, replica)),
+                    None => Replica::new(address).ok().map(|replica| (address, replica)),
+                })
+                .collect();
+            tracing::info!(service, replicas = known.len(), "the replicas of a service have changed");
+            replicas.send_replace(known.values().cloned().collect());
+        }
+        tokio::time::sleep(RESOLVE_INTERVAL).await;
+    }
+}
+
+/// The addresses behind the names, in order. A name that cannot be resolved right now contributes nothing; when none can, the
+/// caller keeps what it knew.
+async fn resolve(service: &'static str, names: &[String]) -> std::collections::BTreeSet<SocketAddr> {
+    let mut found = std::collections::BTreeSet::new();
+    for name in names {
+        match tokio::time::timeout(RESOLVE_INTERVAL, tokio::net::lookup_host(name)).await {
+            Ok(Ok(addresses)) => found.extend(addresses),
+            Ok(Err(error)) => tracing::warn!(service, name, error = %error, "a name could not be resolved"),
+            Err(_) => tracing::warn!(service, name, "a name could not be resolved in time"),
+        }
+    }
+    found
+}
+
+/// Whether the failure came before anything was sent.
+fn was_never_sent(error: &tonic::transport::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_addresses;
+
+    #[test]
+    fn addresses_are_hosts_with_ports() {
+        assert_eq!(parse_addresses("auth:9000, 127.0.0.1:9001").unwrap().len(), 2);
+        for bad in ["", "auth", ":9000", "auth:port", "auth:9000,"] {
+            assert!(parse_addresses(bad).is_err(), "{bad:?}");
+        }
+    }
+}

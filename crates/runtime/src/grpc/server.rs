@@ -1,0 +1,193 @@
+//! The gRPC server of a service: credential, deadline, trace and metrics around every call; health and reflection beside it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use http::header::AUTHORIZATION;
+use parlance_core::ErrorCode;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use super::metrics::CallDurations;
+use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
+use crate::Lifecycle;
+use crate::config::GrpcServerConfig;
+use crate::context::RequestContext;
+use crate::error::status_of_code;
+use crate::telemetry::continue_trace;
+
+/// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of messages.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Serves the routes of a service until the process drains, then finishes the calls that have begun. Health (`grpc.health.v1`)
+/// and reflection are served, too. Every call must show the internal credential.
+pub async fn serve(
+    config: &GrpcServerConfig,
+    service_name: &'static str,
+    routes: Routes,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
+    let listen = config.grpc_listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (GRPC_LISTEN)"))?;
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    health_reporter.set_service_status(service_name, tonic_health::ServingStatus::Serving).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTORS)
+        .build_v1()?;
+
+    let draining = lifecycle.draining().clone();
+    let server = tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .layer(CallLayer::new(&config.credential.internal_token))
+        .add_routes(routes.add_service(health).add_service(reflection))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            draining.cancelled().await;
+            health_reporter.set_service_status(service_name, tonic_health::ServingStatus::NotServing).await;
+        });
+    lifecycle.spawn_background("grpc server", async move { Ok(server.await?) });
+    Ok(())
+}
+
+/// Wraps every call.
+#[derive(Clone, Debug)]
+struct CallLayer {
+    expected_authorization: Arc<SecretString>,
+    durations: CallDurations,
+}
+
+impl CallLayer {
+    fn new(token: &SecretString) -> Self {
+        let expected = format!("{CREDENTIAL_SCHEME}{}", token.expose_secret());
+        Self { expected_authorization: Arc::new(expected.into()), durations: CallDurations::of_server() }
+    }
+
+    fn admits(&self, headers: &http::HeaderMap) -> bool {
+        let expected = self.expected_authorization.expose_secret().as_bytes();
+        headers.get(AUTHORIZATION).is_some_and(|shown| shown.as_bytes().ct_eq(expected).into())
+    }
+}
+
+impl<S> Layer<S> for CallLayer {
+    type Service = CallService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CallService { layer: self.clone(), inner }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct CallService<S> {
+    layer: CallLayer,
+    inner: S,
+}
+
+impl<S> Service<http::Request<Body>> for CallService<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if !self.layer.admits(request.headers()) {
+            tracing::warn!(
+                rpc.method = request.uri().path(),
+                "a call without the internal credential was refused"
+            );
+            let refusal = status_of_code(ErrorCode::Unauthenticated, None).into_http();
+            return Box::pin(async move { Ok(refusal) });
+        }
+
+        let context = context_of(request.headers());
+        let method = request.uri().path().to_owned();
+        let span = tracing::info_span!(
+            "rpc",
+            rpc.method = method,
+            request.id = &*context.request_id,
+            trace.id = tracing::field::Empty
+        );
+        continue_trace(&span, request.headers());
+
+        let durations = self.layer.durations.clone();
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let call = async move {
+            let started = Instant::now();
+            let response = inner.call(request).await?;
+            durations.record(&method, grpc_code(response.headers()), started.elapsed());
+            Ok(response)
+        };
+        Box::pin(context.scope(call).instrument(span))
+    }
+}
+
+fn context_of(headers: &http::HeaderMap) -> RequestContext {
+    let request_id = headers.get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or("-").into();
+    let timeout =
+        headers.get("grpc-timeout").and_then(|timeout| timeout.to_str().ok()).and_then(parse_timeout);
+    RequestContext { request_id, deadline: timeout.map(|timeout| Instant::now() + timeout) }
+}
+
+/// Parses a `grpc-timeout`: up to eight digits and a unit
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)).
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// The gRPC code in the head of a response: that of a refusal; a call that was accepted has it in its trailers, if it fails
+/// later, and counts as 0.
+fn grpc_code(headers: &http::HeaderMap) -> i32 {
+    headers
+        .get("grpc-status")
+        .and_then(|code| code.to_str().ok())
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_with_their_unit() {
+        assert_eq!(parse_timeout("1500m"), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_timeout("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "S", "2", "2x", "999999999S", "-1S", "٣S"] {
+            assert_eq!(parse_timeout(bad), None, "{bad:?}");
+        }
+    }
+}

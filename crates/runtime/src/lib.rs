@@ -1,0 +1,13 @@
+//! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle, stores, gRPC, health.
+
+pub mod admin;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod grpc;
+mod lifecycle;
+pub mod postgres;
+pub mod redis;
+pub mod telemetry;
+
+pub use lifecycle::Lifecycle;

@@ -1,0 +1,126 @@
+//! The life of a process: its tasks, its signals, its end.
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Owns every task of a process and ends them in order: after SIGTERM or SIGINT the process is no longer ready, then drains,
+/// then stops. A background task that ends before its time ends the process, so that it is started anew.
+#[derive(Clone, Debug)]
+pub struct Lifecycle {
+    tasks: TaskTracker,
+    /// Cancelled when the process shall finish what it has begun and begin nothing new.
+    draining: CancellationToken,
+    /// Cancelled when the time to drain is over.
+    stopped: CancellationToken,
+    ready: Arc<AtomicBool>,
+    /// Where background tasks report their untimely end.
+    deaths: mpsc::Sender<&'static str>,
+}
+
+/// The receiving end of [`Lifecycle`], for the one who waits for the end of the process.
+#[derive(Debug)]
+pub struct Ending {
+    lifecycle: Lifecycle,
+    deaths: mpsc::Receiver<&'static str>,
+    drain_time: Duration,
+}
+
+impl Lifecycle {
+    /// A process that is not ready yet and may take `drain_time` to end.
+    pub fn new(drain_time: Duration) -> (Self, Ending) {
+        let (death_sender, deaths) = mpsc::channel(16);
+        let lifecycle = Self {
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            ready: Arc::new(AtomicBool::new(false)),
+            deaths: death_sender,
+        };
+        let ending = Ending { lifecycle: lifecycle.clone(), deaths, drain_time };
+        (lifecycle, ending)
+    }
+
+    /// Starts a task that lives as long as the process: it ends after [`draining`](Self::draining) and not before.
+    pub fn spawn_background(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        let lifecycle = self.clone();
+        self.spawn(async move {
+            let outcome = AssertUnwindSafe(task).catch_unwind().await;
+            if lifecycle.draining.is_cancelled() {
+                return;
+            }
+            match outcome {
+                Ok(Ok(())) => tracing::error!(task = name, "a background task ended before its time"),
+                Ok(Err(error)) => {
+                    tracing::error!(task = name, error = format!("{error:#}"), "a background task failed")
+                }
+                Err(_) => tracing::error!(task = name, "a background task panicked"),
+            }
+            // A full channel means that others have died, too: one report is enough.
+            let _ = lifecycle.deaths.try_send(name);
+        });
+    }
+
+    /// Starts a task of limited life, such as a connection; the process waits for it when it drains.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Resolves when the process begins to drain.
+    pub fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// Resolves when the time to drain is over.
+    pub fn stopped(&self) -> &CancellationToken {
+        &self.stopped
+    }
+
+    /// Says that the process can serve.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process can serve: it is set up and does not drain.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !self.draining.is_cancelled()
+    }
+}
+
+impl Ending {
+    /// Waits for a signal or for the death of a background task, then drains. The exit code tells which it was.
+    pub async fn wait(mut self) -> anyhow::Result<ExitCode> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let exit_code = tokio::select! {
+            _ = terminate.recv() => ExitCode::SUCCESS,
+            _ = interrupt.recv() => ExitCode::SUCCESS,
+            _ = self.deaths.recv() => ExitCode::FAILURE,
+        };
+
+        tracing::info!(drain_time_ms = self.drain_time.as_millis(), "draining");
+        self.lifecycle.draining.cancel();
+        self.lifecycle.tasks.close();
+        if tokio::time::timeout(self.drain_time, self.lifecycle.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                tasks = self.lifecycle.tasks.len(),
+                "the time to drain is over, what remains is cut off"
+            );
+        }
+        self.lifecycle.stopped.cancel();
+        tracing::info!("stopped");
+        Ok(exit_code)
+    }
+}

@@ -1,0 +1,136 @@
+//! A Postgres pool with deadlines, and migrations into the service's own schema.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use parlance_core::ErrorCode;
+use secrecy::ExposeSecret;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
+
+use crate::config::PostgresConfig;
+
+/// Below the shortest deadline of a caller, so that a slow statement ends before its caller gives up.
+const STATEMENT_TIMEOUT: &str = "1500ms";
+/// A connection that was idle for longer is tried out before it is used: Postgres may have restarted meanwhile.
+const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
+
+/// A pool that connects when it is first used.
+pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
+    let options = connect_options(service, config)?.options([("statement_timeout", STATEMENT_TIMEOUT)]);
+    Ok(PgPoolOptions::new()
+        .max_connections(config.database_max_connections)
+        .acquire_timeout(Duration::from_secs(1))
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE_TIME || connection.ping().await.is_ok()) })
+        })
+        .connect_lazy_with(options))
+}
+
+/// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A database that is not there
+/// yet is waited for.
+pub async fn migrate(
+    service: &'static str,
+    config: &PostgresConfig,
+    migrator: &Migrator,
+) -> anyhow::Result<()> {
+    let options = connect_options(service, config)?;
+    let mut connection = connect_patiently(&options).await?;
+    migrator.run(&mut connection).await.map_err(explain)?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// One line for each migration: its number, its name, and whether it was applied.
+pub async fn migration_status(
+    service: &'static str,
+    config: &PostgresConfig,
+    migrator: &Migrator,
+) -> anyhow::Result<String> {
+    let options = connect_options(service, config)?;
+    let mut connection =
+        PgConnection::connect_with(&options).await.context("cannot connect to the database")?;
+    let applied = applied_versions(&mut connection, migrator).await?;
+    let lines = migrator.iter().map(|migration| {
+        let state = if applied.contains(&migration.version) { "applied" } else { "pending" };
+        format!("{:>4}  {state}  {}\n", migration.version, migration.description)
+    });
+    Ok(lines.collect())
+}
+
+/// The error code for a failed statement: the store is away or overloaded, or the statement is a mistake.
+pub fn code_of_error(error: &sqlx::Error) -> ErrorCode {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => ErrorCode::Unavailable,
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // Connection exceptions, insufficient resources, operator intervention (shutdown, statement timeout), system errors,
+            // and transactions that may be tried again; read-only and authorisation errors come with a fail-over.
+            Some(code)
+                if ["08", "53", "57", "58", "40", "25", "28"].contains(&code.get(..2).unwrap_or("")) =>
+            {
+                ErrorCode::Unavailable
+            }
+            Some("55P03") => ErrorCode::Unavailable,
+            _ => ErrorCode::Internal,
+        },
+        _ => ErrorCode::Internal,
+    }
+}
+
+fn connect_options(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions =
+        config.database_url.expose_secret().parse().context("DATABASE_URL is not a Postgres URL")?;
+    Ok(options.application_name(service).statement_cache_capacity(100))
+}
+
+async fn connect_patiently(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match PgConnection::connect_with(options).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if code_of_error(&error) == ErrorCode::Unavailable => {
+                tracing::warn!(error = crate::error::chain(&error), "waiting for the database");
+            }
+            Err(error) => return Err(error).context("cannot connect to the database"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+async fn applied_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
+    let table = migrator.table_name.as_ref();
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    // The name comes from the service's sqlx.toml, not from outside.
+    let statement = sqlx::AssertSqlSafe(format!("SELECT version FROM {table} WHERE success"));
+    let rows = connection.fetch_all(statement).await?;
+    rows.iter().map(|row| Ok(sqlx::Row::try_get(row, 0)?)).collect()
+}
+
+fn explain(error: MigrateError) -> anyhow::Error {
+    let advice = match &error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+            "the database was made by a newer version of this service: run that version, or start from an empty database \
+             (`make reset` in development)"
+        }
+        MigrateError::VersionMismatch(_) | MigrateError::VersionTooOld(..) => {
+            "the database was made from other migrations than this service has: restore the migrations it was made from, or \
+             start from an empty database (`make reset` in development)"
+        }
+        _ => "the schema could not be brought up to date",
+    };
+    anyhow::Error::new(error).context(advice)
+}
