@@ -25,17 +25,8 @@ pub async fn start(listen: SocketAddr, metrics: Metrics, lifecycle: &Lifecycle) 
         .route("/readyz", get(readiness).with_state(lifecycle.clone()))
         .route("/metrics", get(exposition).with_state(metrics));
 
-    let draining = lifecycle.draining().clone();
-    let stopped = lifecycle.stopped().clone();
-    lifecycle.spawn_background("admin", async move {
-        // Not ready must be visible as long as anything else is served, so this port outlives the draining of the others: it is
-        // the last to go and nobody waits for it.
-        tokio::select! {
-            result = axum::serve(listener, router) => result?,
-            () = async { draining.cancelled().await; stopped.cancelled().await } => {}
-        }
-        Ok(())
-    });
+    // That the process is not ready must be visible for as long as it drains.
+    lifecycle.spawn_companion("admin", async move { Ok(axum::serve(listener, router).await?) });
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     tasks: TaskTracker,
+    companions: TaskTracker,
     /// Cancelled when the process shall finish what it has begun and begin nothing new.
     draining: CancellationToken,
     /// Cancelled when the time to drain is over.
@@ -40,6 +41,7 @@ impl Lifecycle {
         let (death_sender, deaths) = mpsc::channel(16);
         let lifecycle = Self {
             tasks: TaskTracker::new(),
+            companions: TaskTracker::new(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             ready: Arc::new(AtomicBool::new(false)),
@@ -49,28 +51,43 @@ impl Lifecycle {
         (lifecycle, ending)
     }
 
-    /// Starts a task that lives as long as the process: it ends after [`draining`](Self::draining) and not before.
+    /// Starts a task that lives as long as the process: it ends by itself after [`draining`](Self::draining) and not before. The
+    /// process waits for it when it drains.
     pub fn spawn_background(
         &self,
         name: &'static str,
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        let lifecycle = self.clone();
-        self.spawn(async move {
-            let outcome = AssertUnwindSafe(task).catch_unwind().await;
-            if lifecycle.draining.is_cancelled() {
-                return;
+        self.spawn(self.clone().watch_over(name, task));
+    }
+
+    /// Starts a task that serves the others until the very end, such as a resolver or a writer: the process does not wait for
+    /// it, but drops it when everything else has drained.
+    pub fn spawn_companion(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        let stopped = self.stopped.clone();
+        let watched = self.clone().watch_over(name, task);
+        self.companions.spawn(async move { stopped.run_until_cancelled(watched).await });
+    }
+
+    /// Runs a task, and reports its end unless the process is ending anyway.
+    async fn watch_over(self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send) {
+        let outcome = AssertUnwindSafe(task).catch_unwind().await;
+        if self.draining.is_cancelled() {
+            return;
+        }
+        match outcome {
+            Ok(Ok(())) => tracing::error!(task = name, "a background task ended before its time"),
+            Ok(Err(error)) => {
+                tracing::error!(task = name, error = format!("{error:#}"), "a background task failed")
             }
-            match outcome {
-                Ok(Ok(())) => tracing::error!(task = name, "a background task ended before its time"),
-                Ok(Err(error)) => {
-                    tracing::error!(task = name, error = format!("{error:#}"), "a background task failed")
-                }
-                Err(_) => tracing::error!(task = name, "a background task panicked"),
-            }
-            // A full channel means that others have died, too: one report is enough.
-            let _ = lifecycle.deaths.try_send(name);
-        });
+            Err(_) => tracing::error!(task = name, "a background task panicked"),
+        }
+        // A full channel means that others have died, too: one report is enough.
+        let _ = self.deaths.try_send(name);
     }
 
     /// Starts a task of limited life, such as a connection; the process waits for it when it drains.

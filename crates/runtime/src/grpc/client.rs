@@ -89,16 +89,7 @@ impl Client {
         authorization.set_sensitive(true);
 
         let (sender, replicas) = watch::channel(Arc::default());
-        let draining = lifecycle.draining().clone();
-        let stopped = lifecycle.stopped().clone();
-        lifecycle.spawn_background("resolver", async move {
-            tokio::select! {
-                () = resolve_forever(config.service, names, sender) => {}
-                // While draining, what has begun still makes calls.
-                () = async { draining.cancelled().await; stopped.cancelled().await } => {}
-            }
-            Ok(())
-        });
+        lifecycle.spawn_companion("resolver", resolve_forever(config.service, names, sender));
         let shared = Shared {
             service: config.service,
             authorization,
@@ -262,7 +253,11 @@ fn parse_addresses(text: &str) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-async fn resolve_forever(service: &'static str, names: Vec<String>, replicas: watch::Sender<Arc<[Replica]>>) {
+async fn resolve_forever(
+    service: &'static str,
+    names: Vec<String>,
+    replicas: watch::Sender<Arc<[Replica]>>,
+) -> anyhow::Result<()> {
     let mut known: BTreeMap<SocketAddr, Replica> = BTreeMap::new();
     loop {
         let found = resolve(service, &names).await;
