@@ -1,0 +1,50 @@
+//! Everything that can go wrong in this service.
+
+use parlance_core::{ErrorCode, Violation};
+use parlance_runtime::error::Coded;
+use parlance_runtime::postgres;
+
+/// Why a use case was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the room does not exist")]
+    RoomNotFound,
+    #[error("the room is a system room")]
+    SystemRoom,
+    #[error("the acting user does not own the room")]
+    NotTheOwner,
+    #[error("the acting user is not a member of the room")]
+    NotAMember,
+    #[error("the membership to end does not exist")]
+    MemberNotFound,
+    #[error("the user whose membership shall end does not exist")]
+    UserNotFound,
+    #[error("the membership to end is that of the owner")]
+    OwnerCannotLeave,
+    #[error("the name of the room breaks a rule")]
+    NameInvalid(#[source] Violation),
+    #[error("the request is malformed: {0}")]
+    Malformed(&'static str),
+    #[error("a statement failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the database did not answer in time")]
+    DatabaseTooSlow,
+}
+
+impl Coded for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::RoomNotFound => ErrorCode::RoomNotFound,
+            Self::SystemRoom => ErrorCode::SystemRoom,
+            Self::NotTheOwner => ErrorCode::NotTheOwner,
+            Self::NotAMember => ErrorCode::NotAMember,
+            Self::MemberNotFound => ErrorCode::MemberNotFound,
+            Self::UserNotFound => ErrorCode::UserNotFound,
+            Self::OwnerCannotLeave => ErrorCode::OwnerCannotLeave,
+            Self::NameInvalid(_) => ErrorCode::Validation,
+            Self::Malformed(_) => ErrorCode::BadRequest,
+            Self::Database(error) => postgres::code_of_error(error),
+            Self::DatabaseTooSlow => ErrorCode::Unavailable,
+        }
+    }
+}

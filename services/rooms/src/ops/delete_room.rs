@@ -1,0 +1,22 @@
+//! The owner of a room deletes it.
+
+use parlance_core::{RoomId, UserId};
+
+use super::authority::lock_own_room;
+use crate::app::App;
+use crate::error::Error;
+use crate::model::{End, EndReason};
+use crate::store::{membership_log, rooms};
+
+/// Deletes the room and with it every membership.
+pub(crate) async fn delete_room(app: &App, acting_user: UserId, room_id: RoomId) -> Result<(), Error> {
+    let now = app.clock.now();
+    let mut tx = app.pool.begin().await?;
+    lock_own_room(&mut tx, room_id, acting_user).await?;
+    let room_version = rooms::delete(&mut tx, room_id).await?;
+    let end = End { room_id, user_id: None, reason: EndReason::RoomDeleted, room_version };
+    membership_log::insert(&mut tx, end, now).await?;
+    tx.commit().await?;
+    app.membership_ended.send_replace(());
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The owner of a room removes a member.
+
+use parlance_core::{RoomId, UserId};
+
+use super::authority::lock_own_room;
+use super::end_membership::end_membership;
+use crate::app::App;
+use crate::error::Error;
+use crate::model::EndReason;
+
+/// Ends the membership of another user. No `member` stands for a user who does not exist.
+pub(crate) async fn remove_member(
+    app: &App,
+    acting_user: UserId,
+    room_id: RoomId,
+    member: Option<UserId>,
+) -> Result<(), Error> {
+    let now = app.clock.now();
+    let mut tx = app.pool.begin().await?;
+    lock_own_room(&mut tx, room_id, acting_user).await?;
+    let member = member.ok_or(Error::UserNotFound)?;
+    if member == acting_user {
+        return Err(Error::OwnerCannotLeave);
+    }
+    end_membership(&mut tx, room_id, member, EndReason::Removed, now).await?;
+    tx.commit().await?;
+    app.membership_ended.send_replace(());
+    Ok(())
+}
