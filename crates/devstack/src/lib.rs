@@ -1,1 +1,19 @@
-//! x
+//! Starts what Parlance needs on one machine: a private Postgres, a private Redis, and Parlance's own processes. `make up` uses it
+//! for development, the tests use it for stacks of their own. Nothing it starts outlives the process that started it, however that
+//! one ends, and nothing it starts is reachable from another machine unless asked for.
+
+mod folder;
+mod port;
+mod postgres;
+mod probe;
+mod process;
+mod programs;
+mod redis;
+mod spawner;
+pub mod testing;
+mod user;
+
+pub use port::free_port;
+pub use postgres::{Durability, Postgres};
+pub use process::Process;
+pub use redis::Redis;

@@ -1,0 +1,187 @@
+//! A private Postgres: a cluster of its own, in a folder of its own, reachable by password over 127.0.0.1 only.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rustix::process::Signal;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+
+use crate::probe::Probe;
+use crate::process::{Process, Spec};
+use crate::programs::{self, PostgresPrograms};
+use crate::user::User;
+
+/// The role that may do everything.
+const SUPERUSER: &str = "postgres";
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+const INITDB_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Whether the data must survive a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A commit is on the disk before it is answered.
+    Durable,
+    /// Quick, for data that nobody will miss.
+    Fleeting,
+}
+
+/// What the owner of a private Postgres decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Holds the folder of the cluster and the log.
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
+    /// Of the superuser; made of letters and digits.
+    pub(crate) password: String,
+    pub(crate) durability: Durability,
+    pub(crate) max_connections: u32,
+}
+
+/// A running private Postgres.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Process,
+    port: u16,
+    password: String,
+}
+
+impl Postgres {
+    /// Starts it on the folder's cluster, which is made first if there is none.
+    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let data = settings.folder.join("postgres");
+        let programs = PostgresPrograms::find(programs::postgres_major_of(&data)?)?;
+        let user = User::for_servers()?;
+        if programs::postgres_major_of(&data)?.is_none() {
+            make_cluster(&programs, &settings, &data, user.clone()).await?;
+        }
+        let process = Process::start(server(&programs, &settings, &data, user)).await?;
+        process.wait_until_ready(START_DEADLINE).await?;
+        Ok(Self { process, port: settings.port, password: settings.password })
+    }
+
+    /// The URL of one of its databases for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// A connection of the superuser to one of its databases.
+    pub async fn connect(&self, database: &str) -> anyhow::Result<PgConnection> {
+        let options = connect_options(self.port, &self.password, database);
+        let connection = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
+        connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Ends it in order: open transactions are rolled back, everything is written to the disk.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::INT)?;
+        self.process.wait(Duration::from_secs(60)).await.map(drop)
+    }
+}
+
+fn connect_options(port: u16, password: &str, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(SUPERUSER)
+        .password(password)
+        .database(database)
+        .disable_statement_logging()
+}
+
+async fn make_cluster(
+    programs: &PostgresPrograms,
+    settings: &Settings,
+    data: &Path,
+    user: Option<User>,
+) -> anyhow::Result<()> {
+    // Under another name until it is complete: a cluster whose making was cut short is made anew.
+    let unfinished = settings.folder.join("postgres.unfinished");
+    let password_file = unfinished.with_extension("password");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
+    }
+    DirBuilder::new().mode(0o700).create(&unfinished)?;
+    write_secret(&password_file, &settings.password)?;
+    if let Some(user) = &user {
+        user.give(&unfinished)?;
+        user.give(&password_file)?;
+    }
+
+    let initdb = Process::start(initdb(programs, settings, &unfinished, &password_file, user)).await?;
+    let status = initdb.wait(INITDB_DEADLINE).await?;
+    fs::remove_file(&password_file)?;
+    ensure!(status.success(), "initdb failed ({status}){}", initdb.last_lines());
+    fs::rename(&unfinished, data).with_context(|| format!("cannot make {}", data.display()))
+}
+
+fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn initdb(
+    programs: &PostgresPrograms,
+    settings: &Settings,
+    data: &Path,
+    password_file: &Path,
+    user: Option<User>,
+) -> Spec {
+    let mut arguments = vec![
+        format!("--pgdata={}", data.display()).into(),
+        format!("--pwfile={}", password_file.display()).into(),
+        format!("--username={SUPERUSER}").into(),
+        "--auth=scram-sha-256".into(),
+        "--encoding=UTF8".into(),
+        "--locale=C.UTF-8".into(),
+        "--no-instructions".into(),
+    ];
+    if settings.durability == Durability::Fleeting {
+        arguments.push("--no-sync".into());
+    }
+    Spec {
+        arguments,
+        user,
+        ..Spec::new("initdb", programs.initdb(), data, settings.folder.join("initdb.log"))
+    }
+}
+
+fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: Option<User>) -> Spec {
+    let mut options = vec![
+        "listen_addresses=127.0.0.1".to_owned(),
+        "unix_socket_directories=".to_owned(),
+        format!("port={}", settings.port),
+        format!("max_connections={}", settings.max_connections),
+        "shared_buffers=256MB".to_owned(),
+    ];
+    if settings.durability == Durability::Fleeting {
+        options.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
+    }
+    if programs.has_statement_statistics() {
+        options.push("shared_preload_libraries=pg_stat_statements".to_owned());
+    }
+    let mut arguments = vec!["-D".into(), data.into()];
+    arguments.extend(options.into_iter().flat_map(|option| ["-c".into(), option.into()]));
+
+    let probe = Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
+    // At once and without a checkpoint, or in order: even if this process is killed.
+    let death_signal = match settings.durability {
+        Durability::Durable => Signal::INT,
+        Durability::Fleeting => Signal::QUIT,
+    };
+    let log = settings.folder.join("postgres.log");
+    Spec { arguments, user, probe, death_signal, ..Spec::new("postgres", programs.postgres(), data, log) }
+}

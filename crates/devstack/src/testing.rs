@@ -1,0 +1,67 @@
+//! What tests of one service need: empty databases and a Redis. The first test that asks starts the servers, all tests of the
+//! process share them, and they end with the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::sync::OnceCell;
+
+use crate::folder::TemporaryFolder;
+use crate::postgres::{Durability, Postgres, Settings};
+use crate::{Redis, free_port};
+
+/// A server and the folder it works in; the server is dropped first.
+struct InFolder<Server> {
+    server: Server,
+    _folder: TemporaryFolder,
+}
+
+// Neither is bound to the runtime of the test that happens to start it.
+static POSTGRES: OnceCell<InFolder<Postgres>> = OnceCell::const_new();
+static REDIS: OnceCell<InFolder<Redis>> = OnceCell::const_new();
+
+/// The URL of a new, empty database, for a role that may do everything in it.
+pub async fn fresh_database() -> anyhow::Result<String> {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+
+    let postgres = &POSTGRES.get_or_try_init(start_postgres).await?.server;
+    let name = format!("test_{}", LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    let mut connection = postgres.connect("postgres").await?;
+    let statement = AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"));
+    connection.execute(statement).await.context("cannot create a database")?;
+    connection.close().await?;
+    Ok(postgres.url(&name))
+}
+
+/// The URL of the Redis that all tests of the process share.
+pub async fn redis_url() -> anyhow::Result<String> {
+    let redis = &REDIS.get_or_try_init(start_redis).await?.server;
+    Ok(redis.url().to_owned())
+}
+
+async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
+    let folder = TemporaryFolder::new()?;
+    let server = Postgres::start(Settings {
+        folder: folder.path().to_owned(),
+        port: free_port()?,
+        password: random_secret(),
+        durability: Durability::Fleeting,
+        max_connections: 500,
+    })
+    .await?;
+    Ok(InFolder { server, _folder: folder })
+}
+
+async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
+    let folder = TemporaryFolder::new()?;
+    let server = Redis::start(folder.path(), free_port()?, &random_secret()).await?;
+    Ok(InFolder { server, _folder: folder })
+}
+
+/// 32 letters and digits that nobody can guess.
+pub(crate) fn random_secret() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
+}

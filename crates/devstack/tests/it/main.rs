@@ -1,0 +1,4 @@
+//! What other crates' tests rely on.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod testing;
