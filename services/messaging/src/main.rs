@@ -1,2 +1,54 @@
-//! x
-fn main() {}
+//! The process of the messaging service.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use parlance_messaging::{Config, MIGRATIONS, NAME};
+use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::{Lifecycle, admin, postgres, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Messages, their order and live events.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves gRPC until SIGTERM.
+    Serve(Box<Config>),
+    /// Brings the schema up to date, or only tells how far it is.
+    Migrate {
+        #[command(flatten)]
+        postgres: PostgresConfig,
+        /// Changes nothing and lists the migrations.
+        #[arg(long)]
+        status: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Serve(config) => {
+            let metrics = telemetry::init(NAME, &config.process)?;
+            let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+            admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+            parlance_messaging::start(*config, &lifecycle).await?;
+            ending.wait().await
+        }
+        Command::Migrate { postgres, status: true } => {
+            print!("{}", postgres::migration_status(NAME, &postgres, &MIGRATIONS).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate { postgres, status: false } => {
+            postgres::migrate(NAME, &postgres, &MIGRATIONS).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

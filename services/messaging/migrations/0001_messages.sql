@@ -1,0 +1,52 @@
+-- How far each room has come. The row is the lock under which a room's changes are put in order.
+CREATE TABLE messaging.room_heads (
+    room_id  BIGINT PRIMARY KEY,
+    -- The last number taken; the next change takes the one after it.
+    last_seq BIGINT NOT NULL DEFAULT 0,
+    -- The time of the last creation, below which no later one may be: clocks run backwards at times.
+    last_at  TIMESTAMPTZ NOT NULL DEFAULT to_timestamp(0),
+    -- A tombstone: the room was deleted, its messages are being purged, and nothing can be added.
+    deleted  BOOLEAN NOT NULL DEFAULT FALSE
+);
+
+CREATE TABLE messaging.messages (
+    id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    room_id       BIGINT NOT NULL,
+    -- The number of the message's creation among the room's changes.
+    seq           BIGINT NOT NULL,
+    -- The number of its last change: `seq` until it is edited or deleted. This is what readers catch up by.
+    change_seq    BIGINT NOT NULL,
+    sender_id     BIGINT NOT NULL,
+    -- The sender's name at that time, so that live delivery never waits for another service.
+    sender_name   TEXT NOT NULL,
+    -- What makes a repeated send the same send: `c:` and the client's key, or `g:` and one of the gateway's. NULL once the
+    -- message is deleted: the key is free again.
+    client_msg_id TEXT,
+    content       TEXT NOT NULL,
+    created_at    TIMESTAMPTZ NOT NULL,
+    updated_at    TIMESTAMPTZ NOT NULL,
+    edited_at     TIMESTAMPTZ,
+    -- Deleted messages stay as empty rows, so that those who were away learn of the deletion.
+    deleted_at    TIMESTAMPTZ,
+    CONSTRAINT messages_room_seq_unique UNIQUE (room_id, seq),
+    CONSTRAINT messages_client_msg_id_unique UNIQUE (room_id, sender_id, client_msg_id)
+);
+
+-- Pages of history are cut by id.
+CREATE INDEX messages_room_id ON messaging.messages (room_id, id);
+-- Catching up looks for old messages with new changes; there are few.
+CREATE INDEX messages_changed ON messaging.messages (room_id, change_seq) WHERE change_seq <> seq;
+
+-- What was committed lately, for replicas that missed the hint in Redis. A reader's cursor is a transaction id: ids of rows are
+-- given before the commit, so a cursor over those would skip what is committed late.
+CREATE TABLE messaging.batches (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    xid        XID8 NOT NULL DEFAULT pg_current_xact_id(),
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    -- The rooms that changed and, at the same places, their heads afterwards.
+    room_ids   BIGINT[] NOT NULL,
+    head_seqs  BIGINT[] NOT NULL
+);
+
+CREATE INDEX batches_xid ON messaging.batches (xid);
+CREATE INDEX batches_created_at ON messaging.batches (created_at);

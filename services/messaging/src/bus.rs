@@ -1,0 +1,297 @@
+//! Redis between the replicas: what one commits, the others hear at once.
+//!
+//! Redis is a hint. A publication may be lost, and then the [`tail`](crate::tail) finds what it would have told. So nothing here
+//! waits for Redis for long, and nothing fails because of it.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use fred::clients::{Client, SubscriberClient};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::Message;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parlance_core::RoomId;
+use parlance_proto::messaging::PublishedEvents;
+use parlance_runtime::Lifecycle;
+use prost::Message as _;
+use rand::Rng;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::gateways::{Delivery, Gateways};
+use crate::grpc::encode;
+use crate::model::Event;
+
+/// Publications that may wait for Redis; what comes beyond is left to the tail.
+const MAX_QUEUED: usize = 4_096;
+/// Publications under way at once.
+const MAX_UNDER_WAY: usize = 64;
+/// How long a subscriber waits for Redis before it is served without.
+const CONFIRMATION_LIMIT: Duration = Duration::from_millis(300);
+/// How often subscriptions that failed are tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// This replica's end of the bus. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    publications: mpsc::Sender<(RoomId, Bytes)>,
+    wishes: mpsc::Sender<Wish>,
+    /// What this replica's publications begin with, to be known when they come back.
+    origin: u64,
+}
+
+#[derive(Debug)]
+enum Wish {
+    Subscribe(RoomId, oneshot::Sender<()>),
+    Unsubscribe(RoomId),
+}
+
+impl Bus {
+    pub(crate) fn start(
+        publisher: Client,
+        subscriber: SubscriberClient,
+        gateways: Gateways,
+        lifecycle: &Lifecycle,
+    ) -> Self {
+        let (publication_sender, publications) = mpsc::channel(MAX_QUEUED);
+        let (wish_sender, wishes) = mpsc::channel(MAX_QUEUED);
+        let bus =
+            Self { publications: publication_sender, wishes: wish_sender, origin: rand::rng().random() };
+        lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
+        lifecycle.spawn_companion("redis listener", listen_forever(subscriber.clone(), bus.origin, gateways));
+        lifecycle.spawn_companion("redis subscriptions", Subscriptions::new(subscriber).run(wishes));
+        bus
+    }
+
+    /// Tells the other replicas what happened in one room.
+    pub(crate) fn publish(&self, room_id: RoomId, events: &[Event]) {
+        let message = PublishedEvents { events: events.iter().map(encode::event).collect() };
+        let mut payload = BytesMut::with_capacity(8 + message.encoded_len());
+        payload.put_u64(self.origin);
+        if message.encode(&mut payload).is_ok()
+            && self.publications.try_send((room_id, payload.freeze())).is_err()
+        {
+            tracing::debug!(room.id = %room_id, "a publication was left to the tail: the queue to Redis is full");
+        }
+    }
+
+    /// Hears of the room from now on; returns when Redis has confirmed, or after a moment without.
+    pub(crate) async fn subscribe(&self, room_id: RoomId) {
+        let (confirmation, confirmed) = oneshot::channel();
+        let wish = async {
+            // When the task is gone the process is ending.
+            let _ = self.wishes.send(Wish::Subscribe(room_id, confirmation)).await;
+            let _ = confirmed.await;
+        };
+        if tokio::time::timeout(CONFIRMATION_LIMIT, wish).await.is_err() {
+            tracing::debug!(room.id = %room_id, "Redis has not confirmed a subscription in time");
+        }
+    }
+
+    /// Does not need to hear of the room any more.
+    pub(crate) async fn unsubscribe(&self, room_id: RoomId) {
+        // When the task is gone the process is ending.
+        let _ = self.wishes.send(Wish::Unsubscribe(room_id)).await;
+    }
+}
+
+fn channel_of(room_id: RoomId) -> String {
+    format!("room:{room_id}")
+}
+
+async fn publish_forever(
+    publisher: Client,
+    mut publications: mpsc::Receiver<(RoomId, Bytes)>,
+) -> anyhow::Result<()> {
+    let _connection = publisher.connect();
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some((room_id, payload)) = publications.recv(), if under_way.len() < MAX_UNDER_WAY => {
+                if publisher.is_connected() {
+                    let publisher = publisher.clone();
+                    under_way.push(async move {
+                        publisher.spublish::<i64, _, _>(channel_of(room_id), payload).await
+                    });
+                }
+            }
+            Some(result) = under_way.next() => {
+                if let Err(error) = result {
+                    tracing::debug!(error = %error, "a publication was left to the tail: Redis failed");
+                }
+            }
+            else => return Ok(()),
+        }
+    }
+}
+
+async fn listen_forever(subscriber: SubscriberClient, origin: u64, gateways: Gateways) -> anyhow::Result<()> {
+    let mut messages = subscriber.message_rx();
+    loop {
+        match messages.recv().await {
+            Ok(message) => hear(&message, origin, &gateways),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "publications were missed, the tail will find what they told");
+            }
+            Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
+        }
+    }
+}
+
+/// Passes a publication on unless it is this replica's own.
+fn hear(message: &Message, origin: u64, gateways: &Gateways) {
+    let Some(mut payload) = message.value.as_bytes() else { return };
+    let Some((head, rest)) = payload.split_first_chunk::<8>() else { return };
+    if u64::from_be_bytes(*head) == origin {
+        return;
+    }
+    payload = rest;
+    match PublishedEvents::decode(payload) {
+        Ok(published) => {
+            let events = published.events.into_iter().filter_map(encode::decode_event).collect();
+            gateways.deliver(Delivery { events, answers: Vec::new() });
+        }
+        Err(error) => tracing::warn!(error = %error, "a publication could not be read"),
+    }
+}
+
+/// Which channels are wanted, which are confirmed, and what is under way between the two. At most one command is under way for
+/// each channel, so that a subscription and its end cannot overtake each other.
+struct Subscriptions {
+    subscriber: SubscriberClient,
+    rooms: HashMap<RoomId, Subscription>,
+    commands: FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>,
+    /// Counts connections: an answer from before the last reconnect says nothing.
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Subscription {
+    is_wanted: bool,
+    is_confirmed: bool,
+    is_under_way: bool,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// A command that has ended.
+struct Finished {
+    room_id: RoomId,
+    epoch: u64,
+    /// Whether the channel is subscribed now; nothing when the command failed.
+    is_subscribed: Option<bool>,
+}
+
+impl Subscriptions {
+    fn new(subscriber: SubscriberClient) -> Self {
+        Self { subscriber, rooms: HashMap::new(), commands: FuturesUnordered::new(), epoch: 0 }
+    }
+
+    async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) -> anyhow::Result<()> {
+        let mut reconnects = self.subscriber.reconnect_rx();
+        let _connection = self.subscriber.connect();
+        let mut retry = tokio::time::interval(RETRY_INTERVAL);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(wish) = wishes.recv() => self.take_up(wish),
+                Some(finished) = self.commands.next() => self.finish(finished),
+                // Lagging behind means that there were several; one is as good as many. A closed channel never comes back.
+                result = reconnects.recv() => match result {
+                    Ok(_) | Err(RecvError::Lagged(_)) => self.start_over(),
+                    Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
+                },
+                _ = retry.tick() => self.advance_all(),
+            }
+        }
+    }
+
+    fn take_up(&mut self, wish: Wish) {
+        let room_id = match wish {
+            Wish::Subscribe(room_id, confirmation) => {
+                let subscription = self.rooms.entry(room_id).or_default();
+                subscription.is_wanted = true;
+                subscription.waiting.push(confirmation);
+                room_id
+            }
+            Wish::Unsubscribe(room_id) => {
+                self.rooms.entry(room_id).or_default().is_wanted = false;
+                room_id
+            }
+        };
+        self.advance(room_id);
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let Some(subscription) = self.rooms.get_mut(&finished.room_id) else { return };
+        subscription.is_under_way = false;
+        if let Some(is_subscribed) = finished.is_subscribed
+            && finished.epoch == self.epoch
+        {
+            subscription.is_confirmed = is_subscribed;
+            self.advance(finished.room_id);
+        }
+        // A command that failed is tried again with the next tick, so that a Redis that is away is not pelted.
+    }
+
+    /// After a lost connection Redis knows of no subscription.
+    fn start_over(&mut self) {
+        self.epoch += 1;
+        for subscription in self.rooms.values_mut() {
+            subscription.is_confirmed = false;
+        }
+        tracing::info!(rooms = self.rooms.len(), "connected to Redis");
+        self.advance_all();
+    }
+
+    fn advance_all(&mut self) {
+        let lagging: Vec<RoomId> = self
+            .rooms
+            .iter()
+            .filter(|(_, s)| s.is_wanted != s.is_confirmed)
+            .map(|(room_id, _)| *room_id)
+            .collect();
+        for room_id in lagging {
+            self.advance(room_id);
+        }
+    }
+
+    /// Brings one channel a step closer to what is wanted.
+    fn advance(&mut self, room_id: RoomId) {
+        let Some(subscription) = self.rooms.get_mut(&room_id) else { return };
+        if subscription.is_wanted && subscription.is_confirmed {
+            for confirmation in subscription.waiting.drain(..) {
+                // Who asked may have stopped waiting.
+                let _ = confirmation.send(());
+            }
+        }
+        if subscription.is_under_way || !self.subscriber.is_connected() {
+            return;
+        }
+        if subscription.is_wanted == subscription.is_confirmed {
+            if !subscription.is_wanted {
+                self.rooms.remove(&room_id);
+            }
+            return;
+        }
+        subscription.is_under_way = true;
+        let command = run_command(self.subscriber.clone(), room_id, subscription.is_wanted, self.epoch);
+        self.commands.push(Box::pin(command));
+    }
+}
+
+async fn run_command(subscriber: SubscriberClient, room_id: RoomId, subscribe: bool, epoch: u64) -> Finished {
+    let channel = channel_of(room_id);
+    let result =
+        if subscribe { subscriber.ssubscribe(channel).await } else { subscriber.sunsubscribe(channel).await };
+    let is_subscribed = match result {
+        Ok(()) => Some(subscribe),
+        Err(error) => {
+            tracing::debug!(room.id = %room_id, error = %error, "a subscription in Redis could not be changed");
+            None
+        }
+    };
+    Finished { room_id, epoch, is_subscribed }
+}

@@ -1,0 +1,32 @@
+//! The settings of the messaging service.
+
+use std::time::Duration;
+
+use clap::Args;
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, ProcessConfig, RedisConfig, seconds};
+
+/// Everything that can be set, each as a flag and as an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Logs, admin port, draining.
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    /// The gRPC server.
+    #[command(flatten)]
+    pub grpc: GrpcServerConfig,
+    /// The store.
+    #[command(flatten)]
+    pub postgres: PostgresConfig,
+    /// The way to the other replicas.
+    #[command(flatten)]
+    pub redis: RedisConfig,
+    /// Where the rooms service is: comma-separated `host:port`; a host may stand for many replicas.
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    pub rooms_addresses: String,
+    /// How long a question to the rooms service may take, in seconds.
+    #[arg(long, env = "ROOMS_DEADLINE", default_value = "1", value_parser = seconds)]
+    pub rooms_deadline: Duration,
+    /// How often the store is read for what Redis did not tell, in seconds.
+    #[arg(long, env = "TAIL_INTERVAL", default_value = "0.5", value_parser = seconds)]
+    pub tail_interval: Duration,
+}

@@ -1,0 +1,225 @@
+//! What this service asks of rooms: who is a member, and who no longer is.
+//!
+//! There is no cache. Questions that come up while others are being asked are collected and asked together, so that a strict
+//! check for every send, read and subscription costs little.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, RoomId, UserId};
+use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
+use parlance_proto::rooms::{
+    self as proto, CheckMembershipsRequest, MembershipQuestion, Standing, WatchMembershipsRequest,
+};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::Client;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tonic::Status;
+
+use crate::gateways::Gateways;
+use crate::model::{EndReason, MembershipEnd};
+
+/// Requests that may wait to be asked; beyond it they are refused at once.
+const MAX_QUEUED: usize = 10_000;
+/// Questions in one call.
+const MAX_QUESTIONS: usize = 5_000;
+/// Calls under way at once: a slow one shall not hold up everything.
+const MAX_CALLS: usize = 4;
+/// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Is this user a member of this room?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) room_id: RoomId,
+    pub(crate) user_id: UserId,
+}
+
+/// A membership.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    pub(crate) is_owner: bool,
+    /// The number of membership changes the room had seen.
+    pub(crate) room_version: i64,
+}
+
+/// The answer: a membership, or why there is none (`room_not_found`, `not_a_member`).
+pub(crate) type Answer = Result<Membership, ErrorCode>;
+
+/// Asks the rooms service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Memberships {
+    inquiries: mpsc::Sender<Inquiry>,
+}
+
+#[derive(Debug)]
+struct Inquiry {
+    questions: Vec<Question>,
+    answer: oneshot::Sender<Result<Vec<Answer>, ErrorCode>>,
+}
+
+impl Memberships {
+    pub(crate) fn start(rooms: RoomsServiceClient<Client>, lifecycle: &Lifecycle) -> Self {
+        let (sender, inquiries) = mpsc::channel(MAX_QUEUED);
+        lifecycle.spawn_companion("membership checks", ask_forever(rooms, inquiries, lifecycle.clone()));
+        Self { inquiries: sender }
+    }
+
+    /// Answers one question as of now.
+    pub(crate) async fn check(&self, room_id: RoomId, user_id: UserId) -> Answer {
+        let answers = self.check_all(vec![Question { room_id, user_id }]).await?;
+        answers.into_iter().next().unwrap_or(Err(ErrorCode::Internal))
+    }
+
+    /// Answers many questions as of now, in their order; `unavailable` when rooms cannot be asked.
+    pub(crate) async fn check_all(&self, questions: Vec<Question>) -> Result<Vec<Answer>, ErrorCode> {
+        let (answer, answered) = oneshot::channel();
+        self.inquiries.try_send(Inquiry { questions, answer }).map_err(|_| ErrorCode::Unavailable)?;
+        answered.await.map_err(|_| ErrorCode::Unavailable)?
+    }
+}
+
+async fn ask_forever(
+    rooms: RoomsServiceClient<Client>,
+    mut inquiries: mpsc::Receiver<Inquiry>,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<()> {
+    let calls = Arc::new(Semaphore::new(MAX_CALLS));
+    let mut left_over = None;
+    loop {
+        let permit = calls.clone().acquire_owned().await?;
+        let Some(first) = (match left_over.take() {
+            Some(inquiry) => Some(inquiry),
+            None => inquiries.recv().await,
+        }) else {
+            return Ok(());
+        };
+        let mut batch = vec![first];
+        let mut size = batch[0].questions.len();
+        while let Ok(inquiry) = inquiries.try_recv() {
+            size += inquiry.questions.len();
+            if size > MAX_QUESTIONS {
+                left_over = Some(inquiry);
+                break;
+            }
+            batch.push(inquiry);
+        }
+        let rooms = rooms.clone();
+        lifecycle.spawn(async move {
+            ask(rooms, batch).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Asks the questions of a batch in one call, each different one once, and hands out the answers.
+async fn ask(mut rooms: RoomsServiceClient<Client>, batch: Vec<Inquiry>) {
+    let mut places: HashMap<Question, usize> = HashMap::new();
+    let mut questions = Vec::new();
+    for &question in batch.iter().flat_map(|inquiry| &inquiry.questions) {
+        places.entry(question).or_insert_with(|| {
+            questions.push(MembershipQuestion {
+                room_id: question.room_id.get(),
+                user_id: question.user_id.get(),
+            });
+            questions.len() - 1
+        });
+    }
+    let outcome = rooms.check_memberships(CheckMembershipsRequest { questions }).await;
+    let answers =
+        outcome.map(|response| response.into_inner().answers).map_err(|status| code_of_status(&status));
+    for inquiry in batch {
+        let answer = answers.as_ref().map_err(|&code| code).map(|answers| {
+            let of_question =
+                |question| answers.get(places[question]).map_or(Err(ErrorCode::Internal), decode);
+            inquiry.questions.iter().map(of_question).collect()
+        });
+        // Who asked may have stopped waiting.
+        let _ = inquiry.answer.send(answer);
+    }
+}
+
+fn decode(answer: &proto::MembershipAnswer) -> Answer {
+    let membership = |is_owner| Ok(Membership { is_owner, room_version: answer.room_version });
+    match answer.standing() {
+        Standing::Owner => membership(true),
+        Standing::Member => membership(false),
+        Standing::Stranger => Err(ErrorCode::NotAMember),
+        Standing::NoRoom => Err(ErrorCode::RoomNotFound),
+        Standing::Unspecified => Err(ErrorCode::Internal),
+    }
+}
+
+/// Follows the log of ended memberships for as long as the process lives: tells the gateways, and announces deleted rooms.
+pub(crate) fn watch(
+    rooms: RoomsServiceClient<Client>,
+    gateways: Gateways,
+    deleted_rooms: mpsc::Sender<RoomId>,
+    lifecycle: &Lifecycle,
+) {
+    let mut watcher = Watcher { rooms, gateways, deleted_rooms, cursor: 0 };
+    lifecycle.spawn_companion("membership watch", async move {
+        loop {
+            if let Err(status) = watcher.follow().await {
+                tracing::debug!(
+                    error = status.message(),
+                    "the log of memberships cannot be followed right now"
+                );
+            }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    });
+}
+
+struct Watcher {
+    rooms: RoomsServiceClient<Client>,
+    gateways: Gateways,
+    deleted_rooms: mpsc::Sender<RoomId>,
+    /// Where to go on after a lost connection.
+    cursor: u64,
+}
+
+impl Watcher {
+    /// Follows one stream until it ends.
+    async fn follow(&mut self) -> Result<(), Status> {
+        let request = WatchMembershipsRequest { cursor: self.cursor };
+        let mut stream = self.rooms.watch_memberships(request).await?.into_inner();
+        loop {
+            let next = tokio::time::timeout(SILENCE_LIMIT, stream.message()).await;
+            let Some(batch) = next.map_err(|_| Status::deadline_exceeded("no sign of life"))?? else {
+                return Ok(());
+            };
+            if batch.reset {
+                tracing::warn!(
+                    "the log of memberships does not reach back far enough: all gateways attach anew"
+                );
+                self.gateways.cut_all();
+            }
+            let ends: Vec<MembershipEnd> = batch.ends.iter().filter_map(decode_end).collect();
+            self.gateways.deliver_ends(&ends);
+            for end in ends.iter().filter(|end| end.reason == EndReason::RoomDeleted) {
+                // Beyond the bound of the queue this waits: the log does not run away.
+                let _ = self.deleted_rooms.send(end.room_id).await;
+            }
+            self.cursor = batch.cursor;
+        }
+    }
+}
+
+fn decode_end(end: &proto::MembershipEnd) -> Option<MembershipEnd> {
+    let reason = match end.reason() {
+        proto::EndReason::Left => EndReason::Left,
+        proto::EndReason::Removed => EndReason::Removed,
+        proto::EndReason::RoomDeleted => EndReason::RoomDeleted,
+        proto::EndReason::Unspecified => return None,
+    };
+    Some(MembershipEnd {
+        room_id: RoomId::new(end.room_id),
+        user_id: end.user_id.map(UserId::new),
+        reason,
+        room_version: end.room_version,
+    })
+}

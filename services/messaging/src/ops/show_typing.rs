@@ -1,0 +1,33 @@
+//! Passing on that somebody is typing. Nothing is stored.
+
+use parlance_core::ErrorCode;
+
+use crate::app::App;
+use crate::gateways::Delivery;
+use crate::memberships::Question;
+use crate::model::{Event, EventKind, TypingUser};
+
+/// Shows the users as typing in the rooms of the questions, where they are members; the outcome for each.
+pub(crate) async fn show_typing(
+    app: &App,
+    questions: Vec<Question>,
+    users: Vec<TypingUser>,
+) -> Vec<Result<(), ErrorCode>> {
+    let answers = match app.memberships.check_all(questions.clone()).await {
+        Ok(answers) => answers,
+        Err(code) => return questions.iter().map(|_| Err(code)).collect(),
+    };
+    let mut events = Vec::new();
+    let mut outcomes = Vec::new();
+    for ((question, user), answer) in questions.iter().zip(users).zip(answers) {
+        if answer.is_ok() {
+            events.push(Event { room_id: question.room_id, seq: 0, kind: EventKind::Typing(user) });
+        }
+        outcomes.push(answer.map(drop));
+    }
+    for event in &events {
+        app.bus.publish(event.room_id, std::slice::from_ref(event));
+    }
+    app.gateways.deliver(Delivery { events, answers: Vec::new() });
+    outcomes
+}

@@ -1,0 +1,288 @@
+//! `messaging.messages`: the messages themselves.
+
+use parlance_core::{MessageId, RoomId, Timestamp, UserId};
+use sqlx::{PgConnection, PgPool};
+
+use crate::model::{Draft, Event, EventKind, Message, Written};
+
+/// Stores a batch in one call; one answer for each draft, in their order.
+pub(crate) async fn write_batch(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<Written>> {
+    let room_ids: Vec<i64> = drafts.iter().map(|draft| draft.room_id.get()).collect();
+    let sender_ids: Vec<i64> = drafts.iter().map(|draft| draft.sender_id.get()).collect();
+    let sender_names: Vec<&str> = drafts.iter().map(|draft| draft.sender_name.as_str()).collect();
+    let keys: Vec<&str> = drafts.iter().map(|draft| draft.key.as_str()).collect();
+    let contents: Vec<&str> = drafts.iter().map(|draft| draft.content.as_str()).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            outcome AS "outcome!",
+            id,
+            seq,
+            content,
+            created_at,
+            updated_at,
+            edited_at
+        FROM messaging.write_batch($1, $2, $3, $4, $5)
+        "#,
+        &room_ids,
+        &sender_ids,
+        &sender_names as &[&str],
+        &keys as &[&str],
+        &contents as &[&str],
+    )
+    .fetch_all(pool)
+    .await?;
+
+    let written = rows.into_iter().zip(drafts).map(|(row, draft)| {
+        let (Some(id), Some(seq), Some(content), Some(created_at), Some(updated_at)) =
+            (row.id, row.seq, row.content, row.created_at, row.updated_at)
+        else {
+            return Written::RoomDeleted;
+        };
+        let message = Message {
+            id: MessageId::new(id),
+            room_id: draft.room_id,
+            seq,
+            sender_id: draft.sender_id,
+            sender_name: draft.sender_name.clone(),
+            content,
+            created_at,
+            updated_at,
+            edited_at: row.edited_at,
+        };
+        if row.outcome == "stored" { Written::Stored(message) } else { Written::Duplicate(message) }
+    });
+    Ok(written.collect())
+}
+
+/// Where a message is and whose it is.
+pub(crate) struct Place {
+    pub(crate) room_id: RoomId,
+    pub(crate) sender_id: UserId,
+}
+
+/// The place of a message that is not deleted.
+pub(crate) async fn place(conn: &mut PgConnection, message_id: MessageId) -> sqlx::Result<Option<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"
+        SELECT
+            room_id,
+            sender_id
+        FROM messaging.messages
+        WHERE id = $1
+            AND deleted_at IS NULL
+        "#,
+        message_id.get(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Edits a message (with new content) or deletes it (without); the message afterwards and the number of the change. Nothing
+/// when it was deleted meanwhile.
+pub(crate) async fn change(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    message_id: MessageId,
+    content: Option<&str>,
+) -> sqlx::Result<Option<(Message, i64)>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT
+            id AS "id!",
+            room_id AS "room_id!",
+            seq AS "seq!",
+            change_seq AS "change_seq!",
+            sender_id AS "sender_id!",
+            sender_name AS "sender_name!",
+            content AS "content!",
+            created_at AS "created_at!",
+            updated_at AS "updated_at!",
+            edited_at
+        FROM messaging.change_message($1, $2, $3)
+        "#,
+        room_id.get(),
+        message_id.get(),
+        content,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let message = Message {
+            id: MessageId::new(row.id),
+            room_id: RoomId::new(row.room_id),
+            seq: row.seq,
+            sender_id: UserId::new(row.sender_id),
+            sender_name: row.sender_name,
+            content: row.content,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            edited_at: row.edited_at,
+        };
+        (message, row.change_seq)
+    }))
+}
+
+/// The newest `limit` messages with an id below `before_id`, newest first.
+pub(crate) async fn page_before(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    before_id: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Message>> {
+    sqlx::query_as!(
+        Message,
+        r#"
+        SELECT
+            id,
+            room_id,
+            seq,
+            sender_id,
+            sender_name,
+            content,
+            created_at,
+            updated_at,
+            edited_at
+        FROM messaging.messages
+        WHERE room_id = $1
+            AND id < $2
+            AND deleted_at IS NULL
+        ORDER BY id DESC
+        LIMIT $3
+        "#,
+        room_id.get(),
+        before_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The oldest `limit` messages with an id above `after_id`, oldest first.
+pub(crate) async fn page_after(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    after_id: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Message>> {
+    sqlx::query_as!(
+        Message,
+        r#"
+        SELECT
+            id,
+            room_id,
+            seq,
+            sender_id,
+            sender_name,
+            content,
+            created_at,
+            updated_at,
+            edited_at
+        FROM messaging.messages
+        WHERE room_id = $1
+            AND id > $2
+            AND deleted_at IS NULL
+        ORDER BY id
+        LIMIT $3
+        "#,
+        room_id.get(),
+        after_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What changed in a room above `after_seq` and up to `up_to_seq`, in order, at most `limit` events: messages created in that
+/// range and not deleted since, and the last change of older messages if it falls into the range.
+pub(crate) async fn changes(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    after_seq: i64,
+    up_to_seq: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Event>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT
+            event_seq AS "event_seq!",
+            id AS "id!",
+            seq AS "seq!",
+            sender_id AS "sender_id!",
+            sender_name AS "sender_name!",
+            content AS "content!",
+            created_at AS "created_at!",
+            updated_at AS "updated_at!",
+            edited_at,
+            deleted_at
+        FROM (
+            SELECT seq AS event_seq, *
+            FROM messaging.messages
+            WHERE room_id = $1
+                AND seq > $2
+                AND seq <= $3
+                AND deleted_at IS NULL
+            UNION ALL
+            SELECT change_seq AS event_seq, *
+            FROM messaging.messages
+            WHERE room_id = $1
+                AND change_seq <> seq
+                AND change_seq > $2
+                AND change_seq <= $3
+                AND seq <= $2
+        ) AS event
+        ORDER BY event_seq
+        LIMIT $4
+        "#,
+        room_id.get(),
+        after_seq,
+        up_to_seq,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+
+    let events = rows.into_iter().map(|row| {
+        let id = MessageId::new(row.id);
+        let message = Message {
+            id,
+            room_id,
+            seq: row.seq,
+            sender_id: UserId::new(row.sender_id),
+            sender_name: row.sender_name,
+            content: row.content,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            edited_at: row.edited_at,
+        };
+        let deleted_at: Option<Timestamp> = row.deleted_at;
+        let kind = match deleted_at {
+            Some(_) => EventKind::Deleted(id),
+            None if row.event_seq == row.seq => EventKind::Created(message),
+            None => EventKind::Edited(message),
+        };
+        Event { room_id, seq: row.event_seq, kind }
+    });
+    Ok(events.collect())
+}
+
+/// Removes up to `limit` messages of a deleted room for good; how many there were.
+pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"
+        DELETE FROM messaging.messages
+        WHERE id IN (
+            SELECT id
+            FROM messaging.messages
+            WHERE room_id = $1
+            LIMIT $2
+        )
+        "#,
+        room_id.get(),
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
+}

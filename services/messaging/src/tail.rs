@@ -1,0 +1,70 @@
+//! The tail: reads from the store what was committed lately, and tells the gateways of heads they have not heard of.
+//!
+//! Redis is a hint; the table `batches` is the truth. A crash between commit and publication, a lost connection, a Redis that is
+//! away, a lagging listener: all of them heal here, within two intervals.
+
+use std::time::Duration;
+
+use parlance_runtime::Lifecycle;
+use parlance_runtime::error::chain;
+use sqlx::PgPool;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::gateways::Gateways;
+use crate::store::{batches, room_heads};
+
+/// How long a look at the store may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Rows live ten minutes; after half of that without a look, all heads are compared instead.
+const TRUSTED_GAP: Duration = Duration::from_secs(300);
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Starts the tail, and the task that forgets old rows.
+pub(crate) fn start(pool: PgPool, gateways: Gateways, every: Duration, lifecycle: &Lifecycle) {
+    lifecycle.spawn_companion("tail", follow(pool.clone(), gateways, every));
+    lifecycle.spawn_companion("forget old batches", forget_forever(pool));
+}
+
+async fn follow(pool: PgPool, gateways: Gateways, every: Duration) -> anyhow::Result<()> {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cursor: Option<i64> = None;
+    let mut last_look = Instant::now();
+    loop {
+        ticks.tick().await;
+        let known_cursor = cursor.filter(|_| last_look.elapsed() < TRUSTED_GAP);
+        match tokio::time::timeout(LOOK_LIMIT, look(&pool, &gateways, known_cursor)).await {
+            Ok(Ok(next_cursor)) => {
+                cursor = Some(next_cursor);
+                last_look = Instant::now();
+            }
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "the tail could not read the store"),
+            Err(_) => tracing::warn!("the tail could not read the store in time"),
+        }
+    }
+}
+
+/// Looks once, from the cursor or, without one, at the heads of all rooms somebody listens to; the next cursor.
+async fn look(pool: &PgPool, gateways: &Gateways, cursor: Option<i64>) -> sqlx::Result<i64> {
+    let mut conn = pool.acquire().await?;
+    let Some(cursor) = cursor else {
+        let next_cursor = batches::present_cursor(&mut conn).await?;
+        gateways.deliver_heads(room_heads::read(&mut conn, &gateways.rooms()).await?);
+        return Ok(next_cursor);
+    };
+    let news = batches::read_from(&mut conn, cursor).await?;
+    gateways.deliver_heads(news.heads);
+    Ok(news.next_cursor)
+}
+
+async fn forget_forever(pool: PgPool) -> anyhow::Result<()> {
+    let mut ticks = interval(FORGET_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let forgotten = async { batches::forget_old(&mut *pool.acquire().await?).await };
+        if let Err(error) = forgotten.await {
+            tracing::warn!(error = chain(&error), "old batches could not be forgotten");
+        }
+    }
+}
