@@ -1,1 +1,47 @@
-//! x
+//! The contacts service: how two users stand to each other, which is nothing, invited, or contacts.
+//!
+//! It knows users by id only, and of rooms only that two contacts get a system room: it asks the rooms service for it, and goes on
+//! asking until the room is there.
+
+mod app;
+mod config;
+mod error;
+mod grpc;
+mod model;
+mod ops;
+mod rooms;
+mod store;
+
+use parlance_core::Clock;
+use parlance_proto::contacts::contacts_service_server::{self, ContactsServiceServer};
+use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::{Lifecycle, postgres};
+use sqlx::migrate::Migrator;
+use tonic::service::Routes;
+
+pub use crate::config::Config;
+
+/// The name of the service in logs, metrics and at the database.
+pub const SERVICE: &str = "contacts";
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Brings the schema up to date, starts the background tasks and serves until the process drains.
+pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
+    let app = app::App::new(&config, clock, lifecycle)?;
+    lifecycle.spawn_background("making of system rooms", ops::make_system_rooms::run(app.clone()));
+    let routes = Routes::new(ContactsServiceServer::new(grpc::Api::new(app)));
+    parlance_runtime::grpc::serve(&config.grpc, contacts_service_server::SERVICE_NAME, routes, lifecycle)
+        .await?;
+    lifecycle.set_ready();
+    Ok(())
+}
+
+/// Brings the schema up to date unless only the `status` is wanted, and lists the migrations afterwards.
+pub async fn migrate(config: &PostgresConfig, status: bool) -> anyhow::Result<String> {
+    if !status {
+        postgres::migrate(SERVICE, config, &MIGRATIONS).await?;
+    }
+    postgres::migration_status(SERVICE, config, &MIGRATIONS).await
+}

@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! The contacts service as a process.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use parlance_contacts::{Config, SERVICE};
+use parlance_core::Clock;
+use parlance_runtime::config::{PostgresConfig, ProcessConfig};
+use parlance_runtime::{Lifecycle, admin, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Invitations and contacts.
+#[derive(Parser)]
+#[command(name = "contacts", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Brings the schema up to date and serves.
+    Serve(Box<Serve>),
+    /// Brings the schema up to date, or lists the migrations.
+    Migrate(Migrate),
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    process: ProcessConfig,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Args)]
+struct Migrate {
+    /// Only lists the migrations and whether they were applied.
+    #[arg(long)]
+    status: bool,
+    #[command(flatten)]
+    postgres: PostgresConfig,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Serve(serve) => run(serve.process, serve.config).await,
+        Command::Migrate(migrate) => {
+            print!("{}", parlance_contacts::migrate(&migrate.postgres, migrate.status).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode> {
+    let metrics = telemetry::init(SERVICE, &process)?;
+    let (lifecycle, ending) = Lifecycle::new(process.drain_time);
+    admin::start(process.admin_listen, metrics, &lifecycle).await?;
+    parlance_contacts::start(config, Clock::system(), &lifecycle).await?;
+    ending.wait().await
+}

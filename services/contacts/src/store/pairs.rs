@@ -1,0 +1,119 @@
+//! The table `contacts.pairs`. Every transition is one conditional statement.
+
+use parlance_core::{Timestamp, UserId};
+use sqlx::PgConnection;
+
+use crate::model::{Pair, PairId, State, UserPair};
+
+/// Makes an invitation, or accepts the opposite one. Nothing when there is neither to do: the user has invited before, or the two
+/// are contacts.
+pub(crate) async fn invite_or_accept(
+    conn: &mut PgConnection,
+    users: UserPair,
+    inviter: UserId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Pair>> {
+    let row = sqlx::query_as!(
+        Row,
+        "INSERT INTO contacts.pairs AS pair (low_id, high_id, state, inviter_id, invited_at)
+         VALUES ($1, $2, 'invited', $3, $4)
+         ON CONFLICT ON CONSTRAINT pairs_once
+         DO UPDATE SET state = 'contacts', contacts_since = $4
+         WHERE pair.state = 'invited' AND pair.inviter_id <> $3
+         RETURNING id, low_id, high_id, inviter_id, invited_at, contacts_since",
+        users.low.get(),
+        users.high.get(),
+        inviter.get(),
+        now,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Pair::from))
+}
+
+/// Turns an invitation into a contact; nothing when there is no such invitation to this user.
+pub(crate) async fn accept(
+    conn: &mut PgConnection,
+    id: PairId,
+    invited: UserId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Pair>> {
+    let row = sqlx::query_as!(
+        Row,
+        "UPDATE contacts.pairs
+         SET state = 'contacts', contacts_since = $3
+         WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2
+         RETURNING id, low_id, high_id, inviter_id, invited_at, contacts_since",
+        id.0,
+        invited.get(),
+        now,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Pair::from))
+}
+
+/// Removes an invitation; false when there is no such invitation to this user.
+pub(crate) async fn reject(conn: &mut PgConnection, id: PairId, invited: UserId) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "DELETE FROM contacts.pairs
+         WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2",
+        id.0,
+        invited.get(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() > 0)
+}
+
+/// How the two stand to each other.
+pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Result<Option<Pair>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, low_id, high_id, inviter_id, invited_at, contacts_since
+         FROM contacts.pairs
+         WHERE low_id = $1 AND high_id = $2",
+        users.low.get(),
+        users.high.get(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Pair::from))
+}
+
+/// All pairs of a user, ordered by id.
+pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Pair>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, low_id, high_id, inviter_id, invited_at, contacts_since
+         FROM contacts.pairs
+         WHERE low_id = $1 OR high_id = $1
+         ORDER BY id",
+        user.get(),
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Pair::from).collect())
+}
+
+/// A pair as every statement above selects it. The columns `state` and `contacts_since` say the same, as a constraint assures.
+struct Row {
+    id: PairId,
+    low_id: UserId,
+    high_id: UserId,
+    inviter_id: UserId,
+    invited_at: Timestamp,
+    contacts_since: Option<Timestamp>,
+}
+
+impl From<Row> for Pair {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            users: UserPair { low: row.low_id, high: row.high_id },
+            inviter: row.inviter_id,
+            invited_at: row.invited_at,
+            state: row.contacts_since.map_or(State::Invited, |since| State::Contacts { since }),
+        }
+    }
+}
