@@ -1,2 +1,78 @@
-//! x
-fn main() {}
+//! The process of the auth service, and the commands of its operator.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use parlance_auth::commands;
+use parlance_auth::config::{Config, RotateKeysConfig};
+use parlance_core::Clock;
+use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::{Lifecycle, admin, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Users, passwords, signing keys and tokens of Parlance.
+#[derive(Parser)]
+#[command(name = "auth", version)]
+enum Cli {
+    /// Serves until SIGTERM.
+    Serve(Box<Config>),
+    /// Brings the database schema up to date.
+    Migrate {
+        #[command(flatten)]
+        postgres: PostgresConfig,
+        /// Only lists the migrations and whether they were applied.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Publishes a new signing key, which takes over once every verifier knows it.
+    RotateKeys(RotateKeysConfig),
+    /// Refuses a user's password and tokens from now on.
+    Deactivate(UserArgs),
+    /// Takes a deactivation back.
+    Activate(UserArgs),
+}
+
+#[derive(clap::Args)]
+struct UserArgs {
+    /// The name of the user, in any case.
+    username: String,
+    #[command(flatten)]
+    postgres: PostgresConfig,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    match Cli::parse() {
+        Cli::Serve(config) => return serve(*config, clock).await,
+        Cli::Migrate { postgres, status: true } => {
+            print!("{}", commands::migration_status(&postgres).await?);
+        }
+        Cli::Migrate { postgres, status: false } => commands::migrate(&postgres).await?,
+        Cli::RotateKeys(config) => {
+            let rotation = commands::rotate_keys(&config, &clock).await?;
+            println!("The key {} is published and signs from {} on.", rotation.kid, rotation.signs_from);
+            println!("The old key is published until {}.", rotation.old_key_retires_at);
+        }
+        Cli::Deactivate(user) => set_active(&user, &clock, false).await?,
+        Cli::Activate(user) => set_active(&user, &clock, true).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, clock: Clock) -> anyhow::Result<ExitCode> {
+    let metrics = telemetry::init(parlance_auth::SERVICE, &config.process)?;
+    let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+    admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+    parlance_auth::start(config, clock, &lifecycle).await?;
+    ending.wait().await
+}
+
+async fn set_active(user: &UserArgs, clock: &Clock, is_active: bool) -> anyhow::Result<()> {
+    let user = commands::set_active(&user.postgres, clock, &user.username, is_active).await?;
+    let state = if user.is_active { "active" } else { "inactive" };
+    println!("The user {} (id {}) is {state}.", user.username, user.id);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The settings of the auth service and of its commands.
+
+use std::time::Duration;
+
+use clap::Args;
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, ProcessConfig, seconds};
+
+/// Everything that `auth serve` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Logs, the admin port, draining.
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    /// The gRPC server.
+    #[command(flatten)]
+    pub grpc: GrpcServerConfig,
+    /// The database with the schema `auth`.
+    #[command(flatten)]
+    pub postgres: PostgresConfig,
+    /// What goes into tokens.
+    #[command(flatten)]
+    pub tokens: TokenConfig,
+    /// The cost of passwords.
+    #[command(flatten)]
+    pub passwords: PasswordConfig,
+}
+
+/// What goes into access tokens.
+#[derive(Args, Clone, Debug)]
+pub struct TokenConfig {
+    /// The claim `iss` of access tokens; the gateway must expect the same.
+    #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance", value_parser = not_empty)]
+    pub token_issuer: String,
+    /// The claim `aud` of access tokens; the gateway must expect the same.
+    #[arg(long, env = "TOKEN_AUDIENCE", default_value = "parlance", value_parser = not_empty)]
+    pub token_audience: String,
+    /// How long tokens live.
+    #[command(flatten)]
+    pub life: TokenLifeConfig,
+}
+
+/// How long access tokens live. The service and `auth rotate-keys` must be told the same.
+#[derive(Args, Clone, Debug)]
+pub struct TokenLifeConfig {
+    /// The life of an access token in whole seconds; 8 days by default.
+    #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
+    pub access_token_ttl: Duration,
+}
+
+/// What hashing passwords may cost.
+#[derive(Args, Clone, Debug)]
+pub struct PasswordConfig {
+    /// The cost of new bcrypt hashes, 4 to 31; one more doubles the time.
+    #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = clap::value_parser!(u32).range(4..=31))]
+    pub bcrypt_cost: u32,
+    /// How many passwords are hashed at the same time, 1 to 1024; by default as many as there are cores.
+    #[arg(long, env = "HASH_THREADS", default_value_t = available_cores(), value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub hash_threads: u32,
+    /// How many more may wait for their turn, 0 to 65536, before others are told to come back later.
+    #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub hash_queue: u32,
+}
+
+/// Everything that `auth rotate-keys` can be told.
+#[derive(Args, Clone, Debug)]
+pub struct RotateKeysConfig {
+    /// The database with the schema `auth`.
+    #[command(flatten)]
+    pub postgres: PostgresConfig,
+    /// How long the new key is published before it signs, in seconds: longer than any verifier takes to hear of it.
+    #[arg(long, env = "KEY_PUBLICATION_LEAD", default_value = "60", value_parser = seconds)]
+    pub key_publication_lead: Duration,
+    /// How long tokens live that were signed with the old key.
+    #[command(flatten)]
+    pub life: TokenLifeConfig,
+}
+
+fn available_cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(1).min(1024)
+}
+
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(duration) if duration.subsec_nanos() == 0 => Ok(duration),
+        _ => Err("a whole number of seconds above 0 is wanted, such as 3600".to_owned()),
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("it must not be empty") } else { Ok(text.to_owned()) }
+}

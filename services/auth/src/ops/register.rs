@@ -1,0 +1,36 @@
+//! Making an account.
+
+use parlance_core::{Password, Username};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::model::{NewUser, User};
+use crate::store::users;
+
+/// Makes an account. No connection is held while the password is hashed.
+pub(crate) async fn register(app: &App, username: String, password: String) -> Result<User, Error> {
+    let username = Username::parse(username)?;
+    let password = Password::parse(password)?;
+    let folded_username = username.folded();
+    // Spares the hash in the common case; who comes first is decided by the constraint.
+    if users::is_taken(&mut *app.pool.acquire().await?, &folded_username).await? {
+        return Err(Error::UsernameTaken);
+    }
+
+    let password_hash = app.passwords.hash(password).await?;
+    let new_user = NewUser {
+        username: username.as_str(),
+        folded_username: &folded_username,
+        password_hash: &password_hash,
+        created_at: app.clock.now(),
+    };
+    let inserted = users::insert(&mut *app.pool.acquire().await?, &new_user).await;
+    let user = inserted.map_err(taken_or_failed)?;
+    tracing::info!(user.id = %user.id, "a user has registered");
+    Ok(user)
+}
+
+fn taken_or_failed(error: sqlx::Error) -> Error {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    if constraint == Some(users::FOLDED_USERNAME_KEY) { Error::UsernameTaken } else { Error::Database(error) }
+}

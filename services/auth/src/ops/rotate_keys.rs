@@ -1,0 +1,49 @@
+//! A new key to sign with.
+
+use std::time::Duration;
+
+use parlance_core::{Clock, Timestamp};
+use sqlx::{Connection, PgPool};
+
+use crate::error::Error;
+use crate::keys;
+use crate::store::signing_keys;
+
+/// A key that was made and when it takes over.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The id of the new key.
+    pub kid: String,
+    /// From when on it signs.
+    pub signs_from: Timestamp,
+    /// When the last token of the old key has expired.
+    pub old_key_retires_at: Timestamp,
+}
+
+/// Publishes a new key, which signs after `publication_lead`; the old key stays published for as long again as a token lives.
+/// `None` when somebody else rotated at the same moment.
+pub(crate) async fn rotate_keys(
+    pool: &PgPool,
+    clock: &Clock,
+    publication_lead: Duration,
+    token_life: Duration,
+) -> Result<Option<Rotation>, Error> {
+    let now = clock.now();
+    let signs_from = after(now, publication_lead);
+    let old_key_retires_at = after(signs_from, token_life);
+    let key = keys::generate(now, signs_from)?;
+
+    let mut conn = pool.acquire().await?;
+    let mut transaction = conn.begin().await?;
+    signing_keys::retire_newest(&mut transaction, old_key_retires_at).await?;
+    if !signing_keys::insert_newest(&mut transaction, &key).await? {
+        return Ok(None);
+    }
+    transaction.commit().await?;
+    Ok(Some(Rotation { kid: key.kid, signs_from, old_key_retires_at }))
+}
+
+fn after(time: Timestamp, duration: Duration) -> Timestamp {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(time.as_micros().saturating_add(micros))
+}

@@ -1,0 +1,88 @@
+//! Hashing passwords with bcrypt, on threads of its own and on a bounded number of them: one hash takes a good part of a second
+//! of a core.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::Password;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::config::PasswordConfig;
+use crate::error::Error;
+
+/// Hashes and compares passwords, a few at a time. Some more may wait; the rest is told to come back later.
+pub(crate) struct Passwords {
+    cost: u32,
+    /// Stands in for the hash of a user who does not exist, so that looking for one takes as long.
+    dummy_hash: String,
+    /// One permit for each hash that may be computed at the same time.
+    running: Arc<Semaphore>,
+    /// One permit for each hash that is computed or waits for it.
+    admitted: Arc<Semaphore>,
+    /// About the time in which a full queue is worked off.
+    retry_after: Duration,
+}
+
+impl Passwords {
+    /// Computes one hash, to have a dummy and to learn how long it takes.
+    pub(crate) async fn start(config: &PasswordConfig) -> Result<Self, Error> {
+        let cost = config.bcrypt_cost;
+        let started = Instant::now();
+        let dummy_hash = tokio::task::spawn_blocking(move || bcrypt::hash("", cost))
+            .await
+            .map_err(Error::HashTask)?
+            .map_err(Error::Hash)?;
+        let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
+        let (threads, queue) = (config.hash_threads as usize, config.hash_queue as usize);
+        Ok(Self {
+            cost,
+            dummy_hash,
+            running: Arc::new(Semaphore::new(threads)),
+            admitted: Arc::new(Semaphore::new(threads + queue)),
+            retry_after: (started.elapsed() * rounds).max(Duration::from_secs(1)),
+        })
+    }
+
+    /// The hash to store for a new password.
+    pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
+        let cost = self.cost;
+        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take; the type has refused what is longer.
+        self.run(move || bcrypt::hash(password.expose(), cost)).await
+    }
+
+    /// Whether the password is the one of the hash. It takes the same time when there is no password that could be right, or no
+    /// hash to compare it with; then the answer is no.
+    pub(crate) async fn matches(
+        &self,
+        password: Option<Password>,
+        stored_hash: Option<String>,
+    ) -> Result<bool, Error> {
+        let is_possible = password.is_some() && stored_hash.is_some();
+        let hash = stored_hash.unwrap_or_else(|| self.dummy_hash.clone());
+        let is_equal =
+            self.run(move || bcrypt::verify(password.as_ref().map_or("", Password::expose), &hash)).await?;
+        Ok(is_equal && is_possible)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.wait_for_turn().await?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = job();
+            // The turn ends with the work, even if the caller has gone away meanwhile.
+            drop(turn);
+            result
+        });
+        task.await.map_err(Error::HashTask)?.map_err(Error::Hash)
+    }
+
+    async fn wait_for_turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Error> {
+        let queue_full = || Error::HashQueueFull { retry_after: self.retry_after };
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| queue_full())?;
+        let running = self.running.clone().acquire_owned().await.map_err(|_| queue_full())?;
+        Ok((running, admitted))
+    }
+}
