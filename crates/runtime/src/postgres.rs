@@ -38,6 +38,7 @@ pub async fn migrate(
 ) -> anyhow::Result<()> {
     let options = connect_options(service, config)?;
     let mut connection = connect_patiently(&options).await?;
+    let migrator = without_existing_schemas(migrator, &mut connection).await?;
     migrator.run(&mut connection).await.map_err(explain)?;
     connection.close().await?;
     Ok(())
@@ -103,6 +104,28 @@ async fn connect_patiently(options: &PgConnectOptions) -> anyhow::Result<PgConne
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));
     }
+}
+
+/// A role that owns its schema, and may create no other, is refused even `CREATE SCHEMA IF NOT EXISTS`.
+async fn without_existing_schemas(
+    migrator: &Migrator,
+    connection: &mut PgConnection,
+) -> anyhow::Result<Migrator> {
+    let wanted: Vec<&str> = migrator.create_schemas.iter().map(AsRef::as_ref).collect();
+    let missing: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM UNNEST($1::TEXT[]) AS wanted (name) WHERE to_regnamespace(quote_ident(name)) IS NULL",
+    )
+    .bind(wanted)
+    .fetch_all(connection)
+    .await?;
+    Ok(Migrator {
+        migrations: migrator.migrations.clone(),
+        ignore_missing: migrator.ignore_missing,
+        locking: migrator.locking,
+        no_tx: migrator.no_tx,
+        table_name: migrator.table_name.clone(),
+        create_schemas: missing.into_iter().map(Into::into).collect(),
+    })
 }
 
 async fn applied_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
