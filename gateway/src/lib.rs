@@ -1,1 +1,51 @@
-//! x
+//! The gateway: HTTP, WebSocket and JSON on one side, gRPC on the other. It verifies tokens, checks syntax, translates, joins users
+//! into answers and fans events out to sockets. It has no database and no rule of business beyond syntax.
+
+mod access;
+mod app;
+mod body;
+mod config;
+mod cors;
+mod error;
+mod extract;
+mod input;
+pub mod objects;
+mod observe;
+mod openapi;
+mod rest;
+mod router;
+mod server;
+mod users;
+
+use anyhow::Context as _;
+use parlance_core::Clock;
+use parlance_runtime::Lifecycle;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+pub use crate::config::{AllowedOrigins, Config};
+
+/// The name of this process in logs and metrics.
+pub const NAME: &str = "gateway";
+
+/// Starts to serve. The process is ready as soon as it knows which tokens to accept; until then it answers, with 503 where it has
+/// to.
+pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let listen = config.listen;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
+    let app = App::start(config, clock, lifecycle)?;
+    lifecycle.spawn(ready_with_access(app.clone()));
+    lifecycle
+        .spawn_background("http server", server::serve(listener, router::router(app), lifecycle.clone()));
+    tracing::info!(%listen, "serving HTTP");
+    Ok(())
+}
+
+async fn ready_with_access(app: App) {
+    let draining = app.lifecycle.draining().clone();
+    if draining.run_until_cancelled(app.access.wait_for_first_state()).await.is_some() {
+        app.lifecycle.set_ready();
+        tracing::info!("ready");
+    }
+}

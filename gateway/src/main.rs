@@ -1,2 +1,35 @@
-//! x
-fn main() {}
+//! The process of the gateway.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use parlance_core::Clock;
+use parlance_gateway::{Config, NAME};
+use parlance_runtime::{Lifecycle, admin, telemetry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// HTTP and WebSocket for clients, gRPC to the services behind.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves HTTP until SIGTERM.
+    Serve(Box<Config>),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let Command::Serve(config) = Cli::parse().command;
+    let metrics = telemetry::init(NAME, &config.process)?;
+    let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+    admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+    parlance_gateway::start(*config, Clock::system(), &lifecycle).await?;
+    ending.wait().await
+}

@@ -1,0 +1,86 @@
+//! Reading the body of a request before anything is answered.
+//!
+//! An answer that leaves a body unread makes the connection end in a reset, and the client may never see the answer. So every body
+//! is read, the larger part of a large one thrown away, whatever the answer will be.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::header::CONNECTION;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use parlance_core::ErrorCode;
+
+use crate::error::ApiError;
+
+/// The largest body that is kept.
+const MAX_KEPT: usize = 64 << 10;
+/// The most that is read of one.
+const MAX_READ: usize = 2 << 20;
+/// How long a body may take to arrive.
+const READ_TIME: Duration = Duration::from_secs(10);
+
+/// The body of a request, as an extension of it.
+#[derive(Clone, Debug)]
+pub(crate) enum BufferedBody {
+    /// All of it.
+    Whole(Bytes),
+    /// It was too large to keep.
+    TooLarge,
+}
+
+impl BufferedBody {
+    /// The body of a request, refused if it was too large.
+    pub(crate) fn of(parts: &Parts) -> Result<Bytes, ErrorCode> {
+        match parts.extensions.get() {
+            Some(Self::Whole(bytes)) => Ok(bytes.clone()),
+            Some(Self::TooLarge) => Err(ErrorCode::PayloadTooLarge),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    async fn read(mut body: Body) -> Result<Self, ErrorCode> {
+        let mut kept = BytesMut::new();
+        let mut length = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| ErrorCode::BadRequest)?.into_data() else { continue };
+            length += data.len();
+            if length > MAX_READ {
+                break;
+            }
+            if length <= MAX_KEPT {
+                kept.extend_from_slice(&data);
+            }
+        }
+        Ok(if length <= MAX_KEPT { Self::Whole(kept.freeze()) } else { Self::TooLarge })
+    }
+}
+
+/// Middleware that replaces the body by a [`BufferedBody`].
+pub(crate) async fn buffer(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let body = if body.is_end_stream() {
+        Ok(BufferedBody::Whole(Bytes::new()))
+    } else {
+        let in_time = tokio::time::timeout(READ_TIME, BufferedBody::read(body)).await;
+        in_time.unwrap_or(Err(ErrorCode::RequestTimeout))
+    };
+    match body {
+        Ok(body) => {
+            parts.extensions.insert(body);
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
+        Err(code) => {
+            // What follows on this connection cannot be told from the rest of the body.
+            let mut response = ApiError::from(code).into_response();
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+    }
+}

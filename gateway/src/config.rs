@@ -1,0 +1,112 @@
+//! The settings of the gateway.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use http::Uri;
+use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, seconds};
+
+/// Everything that can be set, each as a flag and as an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Logs, admin port, draining.
+    #[command(flatten)]
+    pub process: ProcessConfig,
+    /// The secret that the services demand.
+    #[command(flatten)]
+    pub credential: InternalTokenConfig,
+    /// Where the public API is served.
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// The origins whose web pages may use the API, comma-separated, each as `scheme://host[:port]`; empty for none.
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "http://localhost:3000")]
+    pub cors_allowed_origins: AllowedOrigins,
+    /// Where the auth service is: comma-separated `host:port`; a host may stand for many replicas.
+    #[arg(long, env = "AUTH_ADDRESSES", default_value = "127.0.0.1:9001")]
+    pub auth_addresses: String,
+    /// Where the contacts service is, likewise.
+    #[arg(long, env = "CONTACTS_ADDRESSES", default_value = "127.0.0.1:9002")]
+    pub contacts_addresses: String,
+    /// Where the rooms service is, likewise.
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    pub rooms_addresses: String,
+    /// Where the messaging service is, likewise.
+    #[arg(long, env = "MESSAGING_ADDRESSES", default_value = "127.0.0.1:9004")]
+    pub messaging_addresses: String,
+    /// How long a call to a service may take, in seconds.
+    #[arg(long, env = "UPSTREAM_DEADLINE", default_value = "2", value_parser = seconds)]
+    pub upstream_deadline: Duration,
+    /// How long registering and logging in may take, in seconds: passwords are hashed slowly, and one after the other.
+    #[arg(long, env = "PASSWORD_DEADLINE", default_value = "15", value_parser = seconds)]
+    pub password_deadline: Duration,
+    /// The `iss` that tokens must have; the same as at the auth service.
+    #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance")]
+    pub token_issuer: String,
+    /// The `aud` that tokens must have; the same as at the auth service.
+    #[arg(long, env = "TOKEN_AUDIENCE", default_value = "parlance")]
+    pub token_audience: String,
+}
+
+/// The origins (RFC 6454) whose web pages may use the API. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedOrigins(Arc<HashSet<String>>);
+
+impl AllowedOrigins {
+    /// Whether an `Origin` header with this value names one of them.
+    pub fn contains(&self, origin: &str) -> bool {
+        self.0.contains(origin)
+    }
+}
+
+impl FromStr for AllowedOrigins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+        Ok(Self(Arc::new(origins.map(checked_origin).collect::<Result<_, _>>()?)))
+    }
+}
+
+/// An origin is compared byte for byte, so one that no browser would send is a mistake.
+fn checked_origin(text: &str) -> Result<String, String> {
+    let uri = text.parse::<Uri>().ok();
+    let canonical = uri.and_then(|uri| {
+        Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str().to_lowercase()))
+    });
+    if canonical.as_deref() == Some(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not an origin such as https://chat.example or http://localhost:3000"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AllowedOrigins;
+
+    #[test]
+    fn origins_are_a_list_of_scheme_host_and_port() {
+        let origins: AllowedOrigins = "http://localhost:3000, https://chat.example".parse().unwrap();
+        assert!(origins.contains("http://localhost:3000") && origins.contains("https://chat.example"));
+        assert!(!origins.contains("http://localhost"));
+        assert!("".parse::<AllowedOrigins>().is_ok());
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            "*",
+            "null",
+            "localhost:3000",
+            "http://localhost:3000/",
+            "http://a.example/path",
+            "http://A.example",
+        ] {
+            assert!(bad.parse::<AllowedOrigins>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Reading, editing and deleting messages.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use parlance_core::UserId;
+use parlance_proto::messaging::read_history_request::From as PageFrom;
+use parlance_proto::messaging::{self, DeleteMessageRequest, EditMessageRequest, ReadHistoryRequest};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::present;
+use crate::app::App;
+use crate::error::{ApiError, Refusal};
+use crate::extract::{Caller, JsonInput};
+use crate::input::{Input, Invalid};
+use crate::objects::{Message, user_of};
+
+/// How many messages a page has unless the client says so.
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 100;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(history)).routes(routes!(edit, delete))
+}
+
+/// The new content of a message.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
+)]
+struct NewContent {
+    /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
+    #[schema(min_length = 1, max_length = 16384)]
+    content: String,
+}
+
+/// A page of messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History {
+    /// Oldest first.
+    messages: Vec<Message>,
+    /// Whether there are more in the direction of reading.
+    has_more: bool,
+}
+
+/// A page of a room's messages, oldest first: the newest ones, those right before `before_id`, or those right after `after_id`.
+#[utoipa::path(
+    get, path = "/v1/messages/rooms/{room_id}/history", tag = "messages", security(("bearer" = [])),
+    params(
+        ("room_id" = i64, Path, minimum = 1),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 by default"),
+        ("before_id" = Option<i64>, Query, minimum = 1, description = "Only older messages; need not exist"),
+        ("after_id" = Option<i64>, Query, minimum = 1, description = "Only newer messages; not together with `before_id`"),
+    ),
+    responses(
+        (status = 200, description = "The page", body = History),
+        (status = 403, description = "`not_a_member`", body = Refusal),
+        (status = 404, description = "`room_not_found`", body = Refusal),
+    ),
+)]
+async fn history(
+    State(app): State<App>,
+    Caller(session): Caller,
+    mut input: Input,
+) -> Result<Json<History>, ApiError> {
+    let room_id = input.room_id();
+    let limit = input.query_integer("limit", 1..=MAX_LIMIT).map(|limit| limit.unwrap_or(DEFAULT_LIMIT));
+    let from = page_from(&mut input);
+    let (Ok(room_id), Ok(limit), Ok(from)) = (room_id, limit, from) else { return Err(input.refusal()) };
+
+    let request = ReadHistoryRequest {
+        acting_user_id: session.user_id.get(),
+        room_id: room_id.get(),
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        from,
+    };
+    let page = app.messaging.clone().read_history(request).await?.into_inner();
+    let senders =
+        app.users.by_ids(page.messages.iter().map(|message| UserId::new(message.sender_id))).await?;
+    let with_sender =
+        |message: &messaging::Message| Ok(Message::from((message, &user_of(&senders, message.sender_id)?)));
+    let messages = page.messages.iter().map(with_sender).collect::<Result<_, ApiError>>()?;
+    Ok(Json(History { messages, has_more: page.has_more }))
+}
+
+fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
+    match (input.query_id("before_id"), input.query_id("after_id")) {
+        (Ok(Some(_)), Ok(Some(_))) => {
+            Err(input.reject_query("after_id", "before_id and after_id cannot be given together"))
+        }
+        (Ok(before_id), Ok(after_id)) => {
+            Ok(before_id.map(PageFrom::BeforeId).or(after_id.map(PageFrom::AfterId)))
+        }
+        _ => Err(Invalid),
+    }
+}
+
+/// Changes the content of one's own message.
+#[utoipa::path(
+    patch, path = "/v1/messages/{message_id}", tag = "messages", security(("bearer" = [])),
+    params(("message_id" = i64, Path, minimum = 1)),
+    request_body = NewContent,
+    responses(
+        (status = 200, description = "The message afterwards", body = Message),
+        (status = 403, description = "`not_the_sender`", body = Refusal),
+        (status = 404, description = "`message_not_found`", body = Refusal),
+    ),
+)]
+async fn edit(
+    State(app): State<App>,
+    Caller(session): Caller,
+    JsonInput(mut input): JsonInput,
+) -> Result<Json<Message>, ApiError> {
+    let (message_id, content) = (input.message_id(), input.content());
+    let (Ok(message_id), Ok(content)) = (message_id, content) else { return Err(input.refusal()) };
+
+    // Only its sender edits a message. The look-up comes first, so that nothing can fail once the message has changed.
+    let sender = app.users.by_id(session.user_id).await?;
+    let request = EditMessageRequest {
+        acting_user_id: session.user_id.get(),
+        message_id: message_id.get(),
+        content: content.into_string(),
+    };
+    let answer = app.messaging.clone().edit_message(request).await?.into_inner();
+    Ok(Json(Message::from((&present(answer.message)?, &*sender))))
+}
+
+/// Deletes a message, as its sender or as the owner of the room.
+#[utoipa::path(
+    delete, path = "/v1/messages/{message_id}", tag = "messages", security(("bearer" = [])),
+    params(("message_id" = i64, Path, minimum = 1)),
+    responses(
+        (status = 204, description = "The message is gone"),
+        (status = 403, description = "`not_the_sender`", body = Refusal),
+        (status = 404, description = "`message_not_found`", body = Refusal),
+    ),
+)]
+async fn delete(
+    State(app): State<App>,
+    Caller(session): Caller,
+    mut input: Input,
+) -> Result<StatusCode, ApiError> {
+    let Ok(message_id) = input.message_id() else { return Err(input.refusal()) };
+    let request =
+        DeleteMessageRequest { acting_user_id: session.user_id.get(), message_id: message_id.get() };
+    app.messaging.clone().delete_message(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

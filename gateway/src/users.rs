@@ -1,0 +1,159 @@
+//! The cached look-up of users. Ids become user objects with one call to auth a request, however many there are; what auth has
+//! said once is served on while auth is away.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use parlance_core::{UserId, Username};
+use parlance_proto::auth::auth_service_client::AuthServiceClient;
+use parlance_proto::auth::{FindUsersRequest, GetUsersRequest};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::grpc::Client;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::error::ApiError;
+use crate::objects::{User, UsersById};
+
+/// How many users are remembered.
+const MAX_REMEMBERED: u64 = 100_000;
+/// What is older than this is asked for again.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+/// For how long nobody asks just to freshen up, after auth could not be reached.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The most ids or names in one call, by the contract.
+const MAX_ASKED: usize = 10_000;
+
+/// Looks users up. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Users {
+    auth: AuthServiceClient<Client>,
+    remembered: Cache<UserId, Remembered>,
+    /// When auth last could not be reached.
+    last_failure: Arc<Mutex<Option<Instant>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    user: Arc<User>,
+    since: Instant,
+}
+
+impl Users {
+    /// Begins to forget users whose activity changes.
+    pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
+        let remembered = Cache::new(MAX_REMEMBERED);
+        let users = Self { auth, remembered, last_failure: Arc::default() };
+        lifecycle.spawn_companion("users", users.clone().forget_changed(access.inactive_users()));
+        users
+    }
+
+    /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown here and auth cannot be asked.
+    pub(crate) async fn by_ids(&self, ids: impl IntoIterator<Item = UserId>) -> Result<UsersById, ApiError> {
+        let mut found = UsersById::new();
+        let (mut stale, mut missing) = (Vec::new(), Vec::new());
+        for id in ids.into_iter().collect::<HashSet<_>>() {
+            match self.remembered.get(&id) {
+                None => missing.push(id),
+                Some(remembered) => {
+                    if remembered.since.elapsed() > FRESH_FOR {
+                        stale.push(id);
+                    }
+                    found.insert(id, remembered.user);
+                }
+            }
+        }
+
+        let is_needed = !missing.is_empty();
+        let is_wanted = is_needed || (!stale.is_empty() && !self.has_failed_just_now());
+        if is_wanted {
+            missing.append(&mut stale);
+            match self.ask(&missing).await {
+                Ok(users) => found.extend(users),
+                Err(error) if is_needed => return Err(error),
+                Err(_) => tracing::debug!("users were served as they were last known"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// One user by id.
+    pub(crate) async fn by_id(&self, id: UserId) -> Result<Arc<User>, ApiError> {
+        let found = self.by_ids([id]).await?;
+        found.get(&id).cloned().ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
+    }
+
+    /// A user as last known, however long ago, without asking anybody.
+    pub(crate) fn cached(&self, id: UserId) -> Option<Arc<User>> {
+        self.remembered.get(&id).map(|remembered| remembered.user)
+    }
+
+    /// The users with these names, ignoring case, by the names as they were asked for. Names nobody has are left out.
+    pub(crate) async fn find(&self, names: &[String]) -> Result<HashMap<String, Arc<User>>, ApiError> {
+        let possible: Vec<String> =
+            names.iter().filter(|name| Username::parse((*name).clone()).is_ok()).cloned().collect();
+        let mut found = HashMap::new();
+        for usernames in possible.chunks(MAX_ASKED) {
+            let request = FindUsersRequest { usernames: usernames.to_vec() };
+            let answer = self.auth.clone().find_users(request).await?.into_inner();
+            for hit in answer.found {
+                let user = hit.user.ok_or_else(|| ApiError::contract_broken("a found user is empty"))?;
+                found.insert(hit.requested_username, self.remember(user.into()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The user with this name, ignoring case.
+    pub(crate) async fn find_one(&self, name: &str) -> Result<Option<Arc<User>>, ApiError> {
+        Ok(self.find(&[name.to_owned()]).await?.into_values().next())
+    }
+
+    async fn ask(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
+        let mut found = UsersById::new();
+        for ids in ids.chunks(MAX_ASKED) {
+            let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
+            let answer = self.auth.clone().get_users(request).await.inspect_err(|_| self.note_failure())?;
+            for user in answer.into_inner().users {
+                let user = self.remember(user.into());
+                found.insert(user.id, user);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps a user. One who has not changed stays the same object.
+    fn remember(&self, user: User) -> Arc<User> {
+        let known = self.cached(user.id).filter(|known| **known == user);
+        let user = known.unwrap_or_else(|| Arc::new(user));
+        self.remembered.insert(user.id, Remembered { user: user.clone(), since: Instant::now() });
+        user
+    }
+
+    fn note_failure(&self) {
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn has_failed_just_now(&self) -> bool {
+        let last_failure = *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        last_failure.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE)
+    }
+
+    async fn forget_changed(
+        self,
+        mut inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
+    ) -> anyhow::Result<()> {
+        let mut known = inactive_users.borrow_and_update().clone();
+        loop {
+            inactive_users.changed().await?;
+            let present = inactive_users.borrow_and_update().clone();
+            for id in known.symmetric_difference(&present) {
+                self.remembered.invalidate(id);
+            }
+            known = present;
+        }
+    }
+}
