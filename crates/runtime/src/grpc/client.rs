@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{ConnectError, Status};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use super::metrics::CallDurations;
 use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
@@ -143,7 +143,8 @@ impl Client {
             let Some(mut replica) = self.next_replica(&tried) else { break };
             tried.push(replica.address);
             let request = http::Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
-            let attempt = replica.channel.call(request);
+            // A channel takes a request only after it was asked whether it is ready, which `oneshot` does.
+            let attempt = replica.channel.clone().oneshot(request);
             match tokio::time::timeout_at(deadline, attempt).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => {
