@@ -9,7 +9,9 @@ mod probe;
 mod process;
 mod programs;
 mod redis;
+mod secrets;
 mod spawner;
+mod stack;
 pub mod testing;
 mod user;
 
@@ -17,3 +19,4 @@ pub use port::free_port;
 pub use postgres::{Durability, Postgres};
 pub use process::Process;
 pub use redis::Redis;
+pub use stack::{Stack, StackBuilder};

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::programs::{self, PostgresPrograms};
+use crate::secrets::write_secret;
 use crate::user::User;
 
 /// The role that may do everything.
@@ -30,6 +31,29 @@ pub enum Durability {
     Fleeting,
 }
 
+impl Durability {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Durable => &["fsync=on", "shared_buffers=256MB", "max_connections=300"],
+            Self::Fleeting => &[
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+                "autovacuum=off",
+                "max_connections=500",
+            ],
+        }
+    }
+
+    /// With a checkpoint, or without.
+    fn death_signal(self) -> Signal {
+        match self {
+            Self::Durable => Signal::INT,
+            Self::Fleeting => Signal::QUIT,
+        }
+    }
+}
+
 /// What the owner of a private Postgres decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -39,7 +63,6 @@ pub(crate) struct Settings {
     /// Of the superuser; made of letters and digits.
     pub(crate) password: String,
     pub(crate) durability: Durability,
-    pub(crate) max_connections: u32,
 }
 
 /// A running private Postgres.
@@ -54,9 +77,10 @@ impl Postgres {
     /// Starts it on the folder's cluster, which is made first if there is none.
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
         let data = settings.folder.join("postgres");
-        let programs = PostgresPrograms::find(programs::postgres_major_of(&data)?)?;
         let user = User::for_servers()?;
-        if programs::postgres_major_of(&data)?.is_none() {
+        let major = programs::postgres_major_of(&data)?;
+        let programs = PostgresPrograms::find(major)?;
+        if major.is_none() {
             make_cluster(&programs, &settings, &data, user.clone()).await?;
         }
         let process = Process::start(server(&programs, &settings, &data, user)).await?;
@@ -66,7 +90,11 @@ impl Postgres {
 
     /// The URL of one of its databases for the superuser.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        self.url_for(SUPERUSER, &self.password, database)
+    }
+
+    pub(crate) fn url_for(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// A connection of the superuser to one of its databases.
@@ -124,15 +152,6 @@ async fn make_cluster(
     fs::rename(&unfinished, data).with_context(|| format!("cannot make {}", data.display()))
 }
 
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 fn initdb(
     programs: &PostgresPrograms,
     settings: &Settings,
@@ -164,12 +183,8 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
         "listen_addresses=127.0.0.1".to_owned(),
         "unix_socket_directories=".to_owned(),
         format!("port={}", settings.port),
-        format!("max_connections={}", settings.max_connections),
-        "shared_buffers=256MB".to_owned(),
     ];
-    if settings.durability == Durability::Fleeting {
-        options.extend(["fsync=off", "synchronous_commit=off", "full_page_writes=off"].map(str::to_owned));
-    }
+    options.extend(settings.durability.options().iter().map(|option| (*option).to_owned()));
     if programs.has_statement_statistics() {
         options.push("shared_preload_libraries=pg_stat_statements".to_owned());
     }
@@ -177,11 +192,7 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
     arguments.extend(options.into_iter().flat_map(|option| ["-c".into(), option.into()]));
 
     let probe = Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
-    // At once and without a checkpoint, or in order: even if this process is killed.
-    let death_signal = match settings.durability {
-        Durability::Durable => Signal::INT,
-        Durability::Fleeting => Signal::QUIT,
-    };
+    let death_signal = settings.durability.death_signal();
     let log = settings.folder.join("postgres.log");
     Spec { arguments, user, probe, death_signal, ..Spec::new("postgres", programs.postgres(), data, log) }
 }

@@ -154,6 +154,19 @@ impl Process {
         }
     }
 
+    pub(crate) fn terminate_if_running(&self) {
+        // It may end just now by itself, which is as well.
+        let _ = self.terminate();
+    }
+
+    /// Waits until it has ended, and no longer than that.
+    pub(crate) async fn wait_or_kill(&self, deadline: Duration) -> anyhow::Result<()> {
+        if self.wait(deadline).await.is_err() {
+            self.kill().await?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut child = self.child();
         let Some(running) = child.as_mut().and_then(unless_ended) else {

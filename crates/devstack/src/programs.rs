@@ -3,8 +3,9 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 
 /// Where Debian keeps the versions of PostgreSQL, each in a folder of its own.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
@@ -19,17 +20,37 @@ pub(crate) struct PostgresPrograms {
 }
 
 impl PostgresPrograms {
-    /// The installation of that major version if there is one, else the newest.
+    /// The installation of the major version that the data was made by, if it is there; without data, the newest.
     pub(crate) fn find(wanted_major: Option<u32>) -> anyhow::Result<Self> {
-        let mut versions = installed_versions();
-        versions.sort_by_key(|(major, _)| (Some(*major) == wanted_major, *major));
-        let newest = versions.pop().map(|(_, folder)| folder);
-        let on_path =
-            || find("initdb").and_then(|initdb| Some(fs::canonicalize(initdb).ok()?.parent()?.to_owned()));
-        let folder = newest
-            .or_else(|| on_path().filter(|folder| is_complete(folder)))
-            .ok_or_else(|| missing("PostgreSQL", "postgresql"))?;
-        Ok(Self { folder })
+        let mut installed = installed_versions();
+        installed.sort_by_key(|(major, _)| (Some(*major) == wanted_major, *major));
+        let folder = match installed.pop() {
+            Some((_, folder)) => folder,
+            None => folder_on_path().ok_or_else(|| missing("PostgreSQL", "postgresql"))?,
+        };
+        let programs = Self { folder };
+        if let Some(wanted) = wanted_major {
+            programs.ensure_major(wanted)?;
+        }
+        Ok(programs)
+    }
+
+    fn ensure_major(&self, wanted: u32) -> anyhow::Result<()> {
+        let output = Command::new(self.postgres()).arg("--version").output();
+        let version = String::from_utf8(output.context("cannot run `postgres --version`")?.stdout)?;
+        // Such as `postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)`.
+        let number =
+            version.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let major =
+            number.and_then(|number| number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        ensure!(
+            major == Some(wanted),
+            "the database was made by PostgreSQL {wanted}, and {} is {}: install postgresql-{wanted}, or start from an \
+             empty database with `make reset`",
+            self.postgres().display(),
+            number.unwrap_or("of an unknown version")
+        );
+        Ok(())
     }
 
     pub(crate) fn initdb(&self) -> PathBuf {
@@ -76,12 +97,17 @@ fn installed_versions() -> Vec<(u32, PathBuf)> {
         .collect()
 }
 
+fn folder_on_path() -> Option<PathBuf> {
+    let folder = fs::canonicalize(find("initdb")?).ok()?.parent()?.to_owned();
+    is_complete(&folder).then_some(folder)
+}
+
 fn is_complete(folder: &Path) -> bool {
     folder.join("initdb").is_file() && folder.join("postgres").is_file()
 }
 
 fn missing(program: &str, package: &str) -> anyhow::Error {
-    anyhow!("{program} is not installed: run `apt-get install --no-install-recommends {package}` as root")
+    anyhow!("{program} is not installed: run `apt-get install {package}` as root")
 }
 
 /// The major version of a data folder of Postgres, `None` if it holds no database yet.

@@ -4,13 +4,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::sync::OnceCell;
 
 use crate::folder::TemporaryFolder;
 use crate::postgres::{Durability, Postgres, Settings};
+use crate::secrets::random_secret;
 use crate::{Redis, free_port};
 
 /// A server and the folder it works in; the server is dropped first.
@@ -49,7 +48,6 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
         port: free_port()?,
         password: random_secret(),
         durability: Durability::Fleeting,
-        max_connections: 500,
     })
     .await?;
     Ok(InFolder { server, _folder: folder })
@@ -59,9 +57,4 @@ async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
     let server = Redis::start(folder.path(), free_port()?, &random_secret()).await?;
     Ok(InFolder { server, _folder: folder })
-}
-
-/// 32 letters and digits that nobody can guess.
-pub(crate) fn random_secret() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect()
 }

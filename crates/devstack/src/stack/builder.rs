@@ -1,0 +1,60 @@
+//! Stacks for tests.
+
+use super::parts::Endpoint;
+use super::{Plan, Setting, Stack, database};
+use crate::folder::TemporaryFolder;
+use crate::postgres::Durability;
+use crate::secrets::Secrets;
+
+/// Describes a stack for tests: on free ports, in a temporary folder, with one replica of everything and cheap passwords unless told
+/// otherwise.
+#[derive(Clone, Debug)]
+pub struct StackBuilder {
+    replicas: usize,
+    gateways: usize,
+    settings: Vec<Setting>,
+}
+
+impl StackBuilder {
+    pub(super) fn new() -> Self {
+        // The lowest cost that bcrypt knows: tests register many users.
+        let cheap_passwords = Setting::new("auth", "BCRYPT_COST", "4");
+        Self { replicas: 1, gateways: 1, settings: vec![cheap_passwords] }
+    }
+
+    /// How many processes of each service there are.
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// How many gateways there are.
+    pub fn gateways(mut self, gateways: usize) -> Self {
+        self.gateways = gateways;
+        self
+    }
+
+    /// Gives all processes of a part (`gateway`, `auth`, …) an environment variable; a later one wins.
+    pub fn environment(mut self, part: &str, name: &str, value: &str) -> Self {
+        self.settings.push(Setting::new(part, name, value));
+        self
+    }
+
+    /// Starts all of it and returns when all of it is ready.
+    pub async fn start(self) -> anyhow::Result<Stack> {
+        let folder = TemporaryFolder::new()?;
+        let gateways: anyhow::Result<_> = (0..self.gateways).map(|_| Ok(Endpoint::free()?.address)).collect();
+        let plan = Plan {
+            folder: folder.path().to_owned(),
+            durability: Durability::Fleeting,
+            secrets: Secrets::random(),
+            replicas: self.replicas,
+            gateways: gateways?,
+            settings: self.settings,
+        };
+        let mut stack = Stack::start(plan, &|_| ()).await?;
+        database::count_statements(&stack.postgres).await?;
+        stack.temporary = Some(folder);
+        Ok(stack)
+    }
+}

@@ -1,0 +1,117 @@
+//! Starting a stack.
+
+use std::env;
+use std::path::Path;
+use std::time::Duration;
+
+use super::parts::{self, Endpoint, GATEWAY, SERVICES, STOPPING_ORDER};
+use super::{DATABASE, Plan, Replica, Stack, database};
+use crate::postgres::{Postgres, Settings};
+use crate::probe::Probe;
+use crate::process::{Process, Spec};
+use crate::{Redis, free_port};
+
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// Nobody wants to wait for long at a terminal. The environment may say otherwise.
+const DRAIN_TIME: (&str, &str) = ("DRAIN_TIME", "5");
+
+impl Stack {
+    /// Starts everything and returns when all of it is ready. `report` is told of each step as it begins.
+    pub(crate) async fn start(plan: Plan, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
+        let programs = parts::folder_of_programs()?;
+
+        report("starting Postgres");
+        let postgres = start_postgres(&plan).await?;
+        report("making roles and schemas");
+        database::prepare(&postgres, &plan.secrets).await?;
+        report("starting Redis");
+        let redis = Redis::start(&plan.folder, free_port()?, plan.secrets.get("REDIS_PASSWORD")?).await?;
+
+        report("starting the services and the gateway");
+        let endpoints = endpoints(&plan)?;
+        let mut stack =
+            Self { parts: Vec::new(), redis, postgres, folder: plan.folder.clone(), temporary: None };
+        for (part, replicas) in &endpoints {
+            let mut started = Vec::new();
+            for (index, endpoint) in replicas.iter().enumerate() {
+                let mut spec = spec(part, index, *endpoint, &programs, &plan.folder);
+                spec.environment = stack.environment(part, *endpoint, &endpoints, &plan)?;
+                started.push(Replica { process: Process::start(spec).await?, endpoint: *endpoint });
+            }
+            stack.parts.push((part, started));
+        }
+        stack.wait_until_ready(report).await?;
+        Ok(stack)
+    }
+
+    async fn wait_until_ready(&self, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
+        // The other way round: a gateway is ready after those it calls.
+        for (_, replicas) in self.parts.iter().rev() {
+            for Replica { process, .. } in replicas {
+                report(&format!("waiting for {}", process.name()));
+                process.wait_until_ready(READY_DEADLINE).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn environment(
+        &self,
+        part: &str,
+        endpoint: Endpoint,
+        endpoints: &[(&'static str, Vec<Endpoint>)],
+        plan: &Plan,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        let mut environment = parts::addresses(part, endpoint, endpoints);
+        let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
+        set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
+        if env::var_os(DRAIN_TIME.0).is_none() {
+            set(DRAIN_TIME.0, DRAIN_TIME.1);
+        }
+        if SERVICES.contains(&part) {
+            set("DATABASE_URL", &self.postgres.url_for(part, plan.secrets.of_role(part)?, DATABASE));
+        }
+        if part == "messaging" {
+            set("REDIS_URL", self.redis.url());
+        }
+        for setting in plan.settings.iter().filter(|setting| setting.part == part) {
+            set(&setting.name, &setting.value);
+        }
+        Ok(environment)
+    }
+}
+
+async fn start_postgres(plan: &Plan) -> anyhow::Result<Postgres> {
+    Postgres::start(Settings {
+        folder: plan.folder.clone(),
+        port: free_port()?,
+        password: plan.secrets.get("POSTGRES_PASSWORD")?.to_owned(),
+        durability: plan.durability,
+    })
+    .await
+}
+
+/// In the order in which the parts end.
+fn endpoints(plan: &Plan) -> anyhow::Result<Vec<(&'static str, Vec<Endpoint>)>> {
+    let mut endpoints = Vec::new();
+    for part in STOPPING_ORDER.concat() {
+        let of_part: anyhow::Result<_> = if part == GATEWAY {
+            plan.gateways.iter().map(|address| Endpoint::new(*address)).collect()
+        } else {
+            (0..plan.replicas).map(|_| Endpoint::free()).collect()
+        };
+        endpoints.push((part, of_part?));
+    }
+    Ok(endpoints)
+}
+
+fn spec(part: &str, index: usize, endpoint: Endpoint, programs: &Path, folder: &Path) -> Spec {
+    let name = format!("{part} {}", index + 1);
+    let log = folder.join(format!("{part}-{}.log", index + 1));
+    Spec {
+        arguments: vec!["serve".into()],
+        inherits_environment: true,
+        probe: Probe::Ready { admin_port: endpoint.admin.port() },
+        ..Spec::new(name, programs.join(part), folder, log)
+    }
+}
