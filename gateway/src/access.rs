@@ -319,3 +319,6 @@ fn sha256(text: &str) -> [u8; digest::SHA256_OUTPUT_LEN] {
     bytes.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
     bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,12 @@ impl ApiError {
         tracing::error!(what, "a service broke its contract");
         ErrorCode::Internal.into()
     }
+
+    /// The code in the answer.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.code
+    }
 }
 
 impl From<ErrorCode> for ApiError {
@@ -153,11 +159,5 @@ impl FieldError {
     /// A service refused something that passed here.
     fn of_body(code: ErrorCode) -> Self {
         Self::new([Step::Name("body")], "value_error", code.sentence())
-    }
-
-    /// The kind of rule.
-    #[cfg(test)]
-    pub(crate) fn kind(&self) -> &'static str {
-        self.kind
     }
 }

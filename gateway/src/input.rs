@@ -216,3 +216,6 @@ fn integer(text: &str, range: RangeInclusive<i64>) -> Result<i64, (&'static str,
         Err(_) => Err(too_large(range.end())),
     }
 }
+
+#[cfg(test)]
+mod tests;

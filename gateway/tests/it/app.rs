@@ -1,0 +1,94 @@
+//! A gateway in this process, whose services cannot be reached.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use parlance_core::Clock;
+use parlance_gateway::Config;
+use parlance_runtime::Lifecycle;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) const ORIGIN: &str = "http://localhost:3000";
+/// A token with the header that auth gives its tokens, and a key that nobody can know.
+pub(crate) const FOREIGN_TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.e30.AAAA";
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: Config,
+}
+
+pub(crate) struct TestGateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+    client: reqwest::Client,
+}
+
+impl TestGateway {
+    pub(crate) async fn start() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
+        let nowhere = format!("127.0.0.1:{}", parlance_devstack::free_port().unwrap());
+        Self::start_with_services_at(address, &nowhere).await
+    }
+
+    pub(crate) async fn start_with_services_at(address: SocketAddr, services: &str) -> Self {
+        let arguments = [
+            "gateway",
+            "--internal-token=0123456789abcdef",
+            &format!("--listen={address}"),
+            &format!("--auth-addresses={services}"),
+            &format!("--contacts-addresses={services}"),
+            &format!("--rooms-addresses={services}"),
+            &format!("--messaging-addresses={services}"),
+            "--upstream-deadline=1",
+            "--password-deadline=1",
+        ];
+        let config = Cli::parse_from(arguments).config;
+        let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
+        parlance_gateway::start(config, Clock::system(), &lifecycle).await.unwrap();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { address, lifecycle, client }
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.request("GET", path).send().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.request("POST", path).header("content-type", "application/json");
+        request.body(body).send().await.unwrap()
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a connection of its own and reads until the gateway closes it.
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+/// Asserts the status and the code of a refusal in the shape that all have, and gives its body.
+pub(crate) async fn assert_refused(response: Response, status: u16, code: &str) -> Value {
+    let (url, actual) = (response.url().clone(), response.status());
+    assert!(response.headers().contains_key("x-request-id"), "{url}");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!((actual.as_u16(), &body["code"]), (status, &Value::from(code)), "{url} {body}");
+    assert_eq!(body["detail"].is_array(), status == 422, "{url} {body}");
+    assert_eq!(body.get("request_id").is_some(), status >= 500, "{url} {body}");
+    body
+}

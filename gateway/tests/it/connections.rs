@@ -1,0 +1,76 @@
+//! Connections, request ids and the end of the process.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::app::TestGateway;
+
+async fn request_id(gateway: &TestGateway, given: Option<&str>) -> String {
+    let mut request = gateway.request("GET", "/v1/healthz");
+    if let Some(id) = given {
+        request = request.header("x-request-id", id);
+    }
+    let response: Response = request.send().await.unwrap();
+    response.headers()["x-request-id"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_returned_and_any_other_replaced() {
+    let gateway = TestGateway::start().await;
+    assert_eq!(request_id(&gateway, Some("a-Z_0.9")).await, "a-Z_0.9");
+    let long = "a".repeat(129);
+    for bad in ["", "a b", "a/b", &long] {
+        let made = request_id(&gateway, Some(bad)).await;
+        assert!(made != bad && made.len() == 36, "{made}");
+    }
+    assert_ne!(request_id(&gateway, None).await, request_id(&gateway, None).await);
+}
+
+#[tokio::test]
+async fn the_request_id_of_an_error_is_the_one_in_its_header() {
+    let gateway = TestGateway::start().await;
+    let response = gateway.post("/v1/auth/login", r#"{"username": "ann", "password": "x"}"#).await;
+    let header = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(body["request_id"], header);
+}
+
+#[tokio::test]
+async fn nothing_tells_what_the_server_is() {
+    let gateway = TestGateway::start().await;
+    assert!(!gateway.get("/v1/healthz").await.headers().contains_key("server"));
+}
+
+#[tokio::test]
+async fn half_a_request_is_not_waited_for_forever() {
+    let gateway = TestGateway::start().await;
+    let mut stream = gateway.connect().await;
+    stream.write_all(b"GET /v1/healthz HTTP/1.1\r\nhost:").await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    let ended = tokio::time::timeout(Duration::from_secs(15), reading).await;
+    assert!(ended.is_ok(), "the connection is still open");
+}
+
+#[tokio::test]
+async fn nonsense_instead_of_http_is_a_bad_request() {
+    let gateway = TestGateway::start().await;
+    let answer = gateway.send_raw(b"\x16\x03\x01 nonsense\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_draining_gateway_accepts_nothing_new_and_lets_idle_connections_go() {
+    let gateway = TestGateway::start().await;
+    let mut idle = gateway.connect().await;
+    idle.write_all(b"GET /v1/healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1024];
+    assert!(idle.read(&mut answer).await.unwrap() > 0);
+
+    gateway.lifecycle.draining().cancel();
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(tokio::net::TcpStream::connect(gateway.address).await.is_err());
+}
