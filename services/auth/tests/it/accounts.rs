@@ -1,0 +1,124 @@
+//! Registering.
+
+use std::time::Duration;
+
+use parlance_core::ErrorCode;
+use parlance_proto::auth::{GetUsersRequest, RegisterRequest};
+use parlance_runtime::error::{code_of_status, retry_after_of_status};
+use tokio::task::JoinSet;
+
+use crate::app::{Auth, PASSWORD, refusal};
+
+#[tokio::test]
+async fn a_new_user_is_active_and_named_as_sent() {
+    let auth = Auth::start().await;
+    let user = auth.register("JürgenÄ1").await;
+    assert!(user.id > 0 && user.is_active);
+    assert_eq!(user.username, "JürgenÄ1");
+    assert_eq!(user.created_at_us, auth.clock.now().as_micros());
+    assert_eq!(user.updated_at_us, user.created_at_us);
+}
+
+#[tokio::test]
+async fn registering_a_taken_name_in_other_case_is_refused() {
+    let auth = Auth::start().await;
+    auth.register("Straße").await;
+    for name in ["Straße", "straße", "STRASSE", "ｓｔｒａｓｓｅ"] {
+        assert_eq!(refusal(auth.try_register(name, PASSWORD).await), ErrorCode::UsernameTaken, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn names_and_passwords_that_break_the_rules_are_refused() {
+    let auth = Auth::start().await;
+    let too_long = "a".repeat(73);
+    let wishes = [
+        ("ab", PASSWORD),
+        ("an na", PASSWORD),
+        ("p\u{430}ypal", PASSWORD),
+        ("anna", "1234567"),
+        ("anna", &too_long),
+        ("anna", "pass\0word"),
+    ];
+    for (name, password) in wishes {
+        let refusal = refusal(auth.try_register(name, password).await);
+        assert_eq!(refusal, ErrorCode::Validation, "{name:?} {password:?}");
+    }
+    assert_eq!(auth.count("SELECT count(*) FROM auth.users").await, 0);
+}
+
+#[tokio::test]
+async fn a_password_of_72_bytes_is_used_to_the_last_one() {
+    let auth = Auth::start().await;
+    let password = "ä".repeat(36);
+    auth.try_register("anna", &password).await.unwrap();
+    auth.log_in("anna", &password).await.unwrap();
+
+    for wrong in ["ä".repeat(35) + "ö", "ä".repeat(35), "ä".repeat(36) + "x"] {
+        assert_eq!(refusal(auth.log_in("anna", &wrong).await), ErrorCode::InvalidCredentials);
+    }
+}
+
+#[tokio::test]
+async fn passwords_are_stored_as_bcrypt_hashes_of_the_configured_cost() {
+    let auth = Auth::start_with(&["--bcrypt-cost", "5"]).await;
+    auth.register("anna").await;
+    let hashed = auth.count("SELECT count(*) FROM auth.users WHERE password_hash LIKE '$2b$05$%'").await;
+    assert_eq!(hashed, 1);
+}
+
+#[tokio::test]
+async fn twenty_registrations_of_one_name_make_one_user() {
+    let first = Auth::start().await;
+    let second = Auth::start_on(&first.database_url, first.clock.clone(), &[]).await;
+    let attempts = (0..20).map(|number| {
+        let auth = if number % 2 == 0 { &first } else { &second };
+        let mut client = auth.grpc();
+        let username = if number % 3 == 0 { "ANNA" } else { "anna" }.to_owned();
+        let request = RegisterRequest { username, password: PASSWORD.into() };
+        async move { client.register(request).await }
+    });
+    let results = attempts.collect::<JoinSet<_>>().join_all().await;
+
+    let refusals: Vec<ErrorCode> =
+        results.iter().filter_map(|result| result.as_ref().err()).map(code_of_status).collect();
+    assert_eq!(refusals, [ErrorCode::UsernameTaken; 19]);
+    assert_eq!(first.count("SELECT count(*) FROM auth.users").await, 1);
+}
+
+#[tokio::test]
+async fn a_full_hash_queue_is_unavailable_with_retry_after() {
+    let auth = Auth::start_with(&["--bcrypt-cost", "12", "--hash-threads", "1", "--hash-queue", "2"]).await;
+    let attempts = (0..10).map(|number| {
+        let mut client = auth.grpc();
+        let request = RegisterRequest { username: format!("anna{number}"), password: PASSWORD.into() };
+        async move { client.register(request).await }
+    });
+    let results = attempts.collect::<JoinSet<_>>().join_all().await;
+
+    let (accepted, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert!(accepted.len() >= 3, "one is hashed and two wait");
+    assert!(!refused.is_empty(), "nobody was told to come back later");
+    for status in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(code_of_status(&status), ErrorCode::Unavailable);
+        assert!(retry_after_of_status(&status) >= Some(Duration::from_secs(1)));
+    }
+    auth.register("berta").await;
+}
+
+/// The test has one thread for everything that is not a hash.
+#[tokio::test]
+async fn look_ups_are_answered_while_a_password_is_hashed() {
+    let auth = Auth::start_with(&["--bcrypt-cost", "12"]).await;
+    let mut client = auth.grpc();
+    tokio::select! {
+        biased;
+        result = auth.try_register("anna", PASSWORD) => panic!("the hash came first: {result:?}"),
+        result = async {
+            for _ in 0..5 {
+                client.get_users(GetUsersRequest { user_ids: vec![1] }).await?;
+            }
+            Ok::<_, tonic::Status>(())
+        } => result.unwrap(),
+    }
+}

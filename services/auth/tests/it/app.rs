@@ -1,0 +1,148 @@
+//! One replica of the service in this process, or several on one database, and a client of each.
+
+use std::time::Duration;
+
+use clap::Parser;
+use parlance_auth::config::{Config, RotateKeysConfig};
+use parlance_core::{Clock, ErrorCode, Timestamp};
+use parlance_devstack::{free_port, testing};
+use parlance_proto::auth::auth_service_client::AuthServiceClient;
+use parlance_proto::auth::{
+    AccessState, GetAccessStateRequest, LogInRequest, LogInResponse, RegisterRequest, User,
+    WatchAccessStateRequest, WatchAccessStateResponse,
+};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::{Client, ClientConfig};
+use sqlx::{Connection, PgConnection};
+use tonic::{Status, Streaming};
+
+pub(crate) const PASSWORD: &str = "correct horse";
+const INTERNAL_TOKEN: &str = "internal-token-of-the-tests";
+/// Far above what anything here takes: a test that waits for longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Parses arguments as the process does.
+#[derive(Parser)]
+struct Arguments<T: clap::Args> {
+    #[command(flatten)]
+    config: T,
+}
+
+fn parse<T: clap::Args>(arguments: &[&[&str]]) -> T {
+    let program = ["auth"];
+    Arguments::parse_from(program.iter().chain(arguments.iter().copied().flatten())).config
+}
+
+/// A running replica.
+pub(crate) struct Auth {
+    pub(crate) database_url: String,
+    /// Stands still unless it is moved.
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
+    pub(crate) lifecycle: Lifecycle,
+}
+
+impl Auth {
+    /// A replica on an empty database, with cheap passwords.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more arguments for `auth serve`.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        let database_url = testing::fresh_database().await.unwrap();
+        let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
+        Self::start_on(&database_url, clock, arguments).await
+    }
+
+    /// A replica on a database that others may use, too.
+    pub(crate) async fn start_on(database_url: &str, clock: Clock, arguments: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port().unwrap());
+        let own =
+            ["--database-url", database_url, "--internal-token", INTERNAL_TOKEN, "--grpc-listen", &address];
+        let cost = if arguments.contains(&"--bcrypt-cost") { &[][..] } else { &["--bcrypt-cost", "4"] };
+        let config: Config = parse(&[&own, cost, arguments]);
+
+        let (lifecycle, _) = Lifecycle::new(config.process.drain_time);
+        let internal_token = config.grpc.credential.internal_token.clone();
+        parlance_auth::start(config, clock.clone(), &lifecycle).await.unwrap();
+        let client_config =
+            ClientConfig { service: "auth", addresses: address, internal_token, deadline: PATIENCE };
+        let client = Client::start(client_config, &lifecycle).unwrap();
+        client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
+        Self { database_url: database_url.to_owned(), clock, client, lifecycle }
+    }
+
+    /// The generated client.
+    pub(crate) fn grpc(&self) -> AuthServiceClient<Client> {
+        AuthServiceClient::new(self.client.clone())
+    }
+
+    pub(crate) async fn try_register(&self, username: &str, password: &str) -> Result<User, Status> {
+        let request = RegisterRequest { username: username.into(), password: password.into() };
+        let response = self.grpc().register(request).await?;
+        Ok(response.into_inner().user.unwrap())
+    }
+
+    /// Registers with the password that all have here.
+    pub(crate) async fn register(&self, username: &str) -> User {
+        self.try_register(username, PASSWORD).await.unwrap()
+    }
+
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<LogInResponse, Status> {
+        let request = LogInRequest { username: username.into(), password: password.into() };
+        Ok(self.grpc().log_in(request).await?.into_inner())
+    }
+
+    pub(crate) async fn access_state(&self) -> AccessState {
+        let response = self.grpc().get_access_state(GetAccessStateRequest {}).await.unwrap();
+        response.into_inner().state.unwrap()
+    }
+
+    pub(crate) async fn watch(&self) -> Watch {
+        Watch(self.grpc().watch_access_state(WatchAccessStateRequest {}).await.unwrap().into_inner())
+    }
+
+    /// Runs SQL behind the back of the service.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    }
+
+    pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// The settings of `auth rotate-keys` on this database.
+    pub(crate) fn rotation(&self, arguments: &[&str]) -> RotateKeysConfig {
+        parse(&[&["--database-url", &self.database_url], arguments])
+    }
+}
+
+/// A stream of access states.
+pub(crate) struct Watch(Streaming<WatchAccessStateResponse>);
+
+impl Watch {
+    /// The next state, or `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<AccessState> {
+        let message = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("nothing came");
+        message.unwrap().map(|response| response.state.unwrap())
+    }
+
+    /// Waits for a state of this kind; what comes before it is passed over.
+    pub(crate) async fn wait_for(&mut self, is_wanted: impl Fn(&AccessState) -> bool) -> AccessState {
+        loop {
+            let state = self.next().await.expect("the stream has ended");
+            if is_wanted(&state) {
+                return state;
+            }
+        }
+    }
+}
+
+/// The code of a refusal.
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> ErrorCode {
+    code_of_status(&result.expect_err("it was not refused"))
+}

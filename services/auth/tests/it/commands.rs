@@ -1,0 +1,95 @@
+//! The operator's commands, run as processes.
+
+use std::process::Output;
+
+use parlance_core::Clock;
+use parlance_devstack::testing;
+use tokio::process::Command;
+
+use crate::app::{Auth, PASSWORD};
+
+async fn run(database_url: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auth"));
+    command.args(arguments).env("DATABASE_URL", database_url).kill_on_drop(true);
+    command.output().await.unwrap()
+}
+
+fn printed(output: &Output) -> &str {
+    assert!(output.status.success(), "{output:?}");
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn deactivate_and_activate_take_the_name_in_any_case() {
+    let auth = Auth::start().await;
+    let anna = auth.register("Anna").await;
+
+    let output = run(&auth.database_url, &["deactivate", "aNNA"]).await;
+    assert_eq!(printed(&output), format!("The user Anna (id {}) is inactive.\n", anna.id));
+    assert_eq!(auth.access_state().await.inactive_user_ids, [anna.id]);
+
+    printed(&run(&auth.database_url, &["activate", "aNNA"]).await);
+    auth.log_in("Anna", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_change_moves_updated_at() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    let unchanged = "SELECT count(*) FROM auth.users WHERE updated_at = created_at";
+    printed(&run(&auth.database_url, &["activate", "anna"]).await);
+    assert_eq!(auth.count(unchanged).await, 1);
+    printed(&run(&auth.database_url, &["deactivate", "anna"]).await);
+    assert_eq!(auth.count(unchanged).await, 0);
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_a_failure_that_says_so() {
+    let auth = Auth::start().await;
+    for name in ["nobody", "no body"] {
+        let output = run(&auth.database_url, &["deactivate", name]).await;
+        assert!(!output.status.success());
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(&format!("no user has the name `{name}`")), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn rotate_keys_adds_a_key() {
+    // The process goes by the clock of the machine, so the service must do so, too.
+    let url = testing::fresh_database().await.unwrap();
+    let auth = Auth::start_on(&url, Clock::system(), &[]).await;
+    let output = run(&auth.database_url, &["rotate-keys"]).await;
+    let state = auth.access_state().await;
+    assert_eq!(state.keys.len(), 2);
+    assert!(state.keys.iter().any(|key| printed(&output).contains(&key.kid)));
+}
+
+#[tokio::test]
+async fn migrations_are_listed_and_applied_alone() {
+    let url = testing::fresh_database().await.unwrap();
+    let pending = run(&url, &["migrate", "--status"]).await;
+    assert!(printed(&pending).lines().count() >= 3);
+    assert!(printed(&pending).lines().all(|line| line.contains("pending")));
+
+    printed(&run(&url, &["migrate"]).await);
+    let applied = run(&url, &["migrate", "--status"]).await;
+    assert!(printed(&applied).lines().all(|line| line.contains("applied")));
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_named_with_what_is_allowed() {
+    let cases = [
+        ("--bcrypt-cost", "3", "4..=31"),
+        ("--bcrypt-cost", "32", "4..=31"),
+        ("--access-token-ttl", "0.5", "whole number of seconds"),
+        ("--hash-threads", "0", "1..=1024"),
+        ("--internal-token", "short", "at least 16"),
+    ];
+    for (flag, value, allowed) in cases {
+        let output = run("postgres://localhost/nowhere", &["serve", flag, value]).await;
+        assert_eq!(output.status.code(), Some(2));
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(flag) && complaint.contains(allowed), "{complaint}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Logging in and the tokens that come of it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation};
+use parlance_core::ErrorCode;
+use parlance_proto::auth::AccessState;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::app::{Auth, PASSWORD, refusal};
+
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    username: String,
+    iat: i64,
+    exp: i64,
+    jti: String,
+}
+
+/// Verifies a token as the gateway does, but for the time, which stands still here.
+fn verify(token: &str, state: &AccessState, issuer: &str, audience: &str) -> TokenData<Claims> {
+    let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let key = state.keys.iter().find(|key| key.kid == kid).expect("the key is published");
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.validate_exp = false;
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    jsonwebtoken::decode(token, &DecodingKey::from_ed_der(&key.ed25519), &validation).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_names_its_user_and_its_end() {
+    let auth = Auth::start().await;
+    let user = auth.register("Anna").await;
+    let answer = auth.log_in("aNNA", PASSWORD).await.unwrap();
+    assert_eq!(answer.expires_in_s, 8 * 24 * 3600);
+
+    let claims = verify(&answer.access_token, &auth.access_state().await, "parlance", "parlance").claims;
+    assert_eq!(claims.sub, user.id.to_string());
+    assert_eq!(claims.username, "Anna");
+    assert_eq!(claims.iat, auth.clock.now().as_seconds());
+    assert_eq!(claims.exp, claims.iat + answer.expires_in_s);
+}
+
+#[tokio::test]
+async fn issuer_audience_and_life_are_settings() {
+    let auth =
+        Auth::start_with(&["--token-issuer", "we", "--token-audience", "you", "--access-token-ttl", "60"])
+            .await;
+    auth.register("anna").await;
+    let answer = auth.log_in("anna", PASSWORD).await.unwrap();
+    assert_eq!(answer.expires_in_s, 60);
+    let claims = verify(&answer.access_token, &auth.access_state().await, "we", "you").claims;
+    assert_eq!(claims.exp - claims.iat, 60);
+}
+
+#[tokio::test]
+async fn every_token_has_an_id_of_its_own() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    let state = auth.access_state().await;
+    let mut ids = HashSet::new();
+    for _ in 0..5 {
+        let token = auth.log_in("anna", PASSWORD).await.unwrap().access_token;
+        assert!(ids.insert(verify(&token, &state, "parlance", "parlance").claims.jti));
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_the_answer_is_the_same() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    auth.register("berta").await;
+    auth.execute("UPDATE auth.users SET is_active = FALSE WHERE username = 'berta'").await;
+    let too_long = "a".repeat(73);
+    let attempts = [
+        ("anna", "wrong password"),
+        ("nobody", PASSWORD),
+        ("berta", PASSWORD),
+        ("an na", PASSWORD),
+        ("", PASSWORD),
+        ("anna\0", PASSWORD),
+        ("anna", ""),
+        ("anna", "short"),
+        ("anna", &too_long),
+        ("anna", "correct horse\0"),
+    ];
+    for (username, password) in attempts {
+        let status = auth.log_in(username, password).await.unwrap_err();
+        let entries = (status.code(), status.message(), status.metadata().get("parlance-error"));
+        let expected = (tonic::Code::Unauthenticated, "Incorrect username or password");
+        assert_eq!((entries.0, entries.1), expected, "{username:?} {password:?}");
+        assert_eq!(entries.2.unwrap(), ErrorCode::InvalidCredentials.name());
+        assert!(status.details().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_user_made_active_again_logs_in_again() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    auth.execute("UPDATE auth.users SET is_active = FALSE").await;
+    assert_eq!(refusal(auth.log_in("anna", PASSWORD).await), ErrorCode::InvalidCredentials);
+    auth.execute("UPDATE auth.users SET is_active = TRUE").await;
+    auth.log_in("anna", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_stays_good() {
+    let cheap = Auth::start_with(&["--bcrypt-cost", "4"]).await;
+    cheap.register("anna").await;
+    let costly = Auth::start_on(&cheap.database_url, cheap.clock.clone(), &["--bcrypt-cost", "5"]).await;
+    costly.log_in("anna", PASSWORD).await.unwrap();
+}
+
+/// The look-up takes about a millisecond, a hash of this cost twenty: one that is left out or computed twice shows.
+#[tokio::test]
+async fn unknown_user_and_wrong_password_cost_the_same() {
+    let auth = Auth::start_with(&["--bcrypt-cost", "8"]).await;
+    auth.register("anna").await;
+    auth.register("berta").await;
+    auth.execute("UPDATE auth.users SET is_active = FALSE WHERE username = 'berta'").await;
+
+    let attempts = [
+        ("anna", "wrong password"),
+        ("nobody", PASSWORD),
+        ("berta", PASSWORD),
+        ("an na", PASSWORD),
+        ("anna", "short"),
+    ];
+    let mut times: [Vec<Duration>; 5] = Default::default();
+    for _ in 0..15 {
+        for ((username, password), times) in attempts.iter().zip(&mut times) {
+            let started = Instant::now();
+            auth.log_in(username, password).await.unwrap_err();
+            times.push(started.elapsed());
+        }
+    }
+    let medians = times.map(median);
+    let wrong_password = medians[0];
+    for (attempt, time) in attempts.iter().zip(medians) {
+        assert!(time < wrong_password * 2 && wrong_password < time * 2, "{attempt:?}: {medians:?}");
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
