@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     reason = "in the helpers of tests, too, what goes wrong is a failure"
 )]
 
