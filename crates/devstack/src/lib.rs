@@ -2,12 +2,15 @@
 //! for development, the tests use it for stacks of their own. Nothing it starts outlives the process that started it, however that
 //! one ends, and nothing it starts is reachable from another machine unless asked for.
 
+pub mod commands;
 mod folder;
 mod port;
 mod postgres;
 mod probe;
 mod process;
 mod programs;
+mod progress;
+mod project;
 mod redis;
 mod secrets;
 mod spawner;

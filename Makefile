@@ -1,0 +1,48 @@
+# Everything a developer does. `make` lists it.
+
+# How many of each part `make up` starts, and the port of the first gateway.
+REPLICAS ?= 1
+PORT ?= 8000
+HOST ?= 127.0.0.1
+
+# Builds take the descriptions of SQL statements from the folders .sqlx, whatever database the environment names.
+export SQLX_OFFLINE := true
+
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
+
+.PHONY: help up reset test lint format clippy doc sqlx prepare install programs
+
+help: ## list what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+up: install programs ## run Parlance on this machine until Ctrl-C (REPLICAS=2, PORT=8000, HOST=127.0.0.1)
+	@exec $(PROGRAMS)/devstack up --replicas $(REPLICAS) --port $(PORT) --host $(HOST)
+
+reset: programs ## delete the data of `make up`
+	@$(PROGRAMS)/devstack reset
+
+test: install programs ## run all tests, on private servers of their own
+	cargo test --workspace
+
+lint: format clippy doc sqlx ## check formatting, lints, documentation and SQL statements
+
+format:
+	cargo fmt --all --check
+
+clippy: install
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: install
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+
+sqlx: install programs
+	$(PROGRAMS)/devstack prepare --check
+
+prepare: install ## describe the SQL statements anew after a change of statements or migrations
+	cargo run --package parlance-devstack -- prepare
+
+install:
+	@scripts/install
+
+programs:
+	cargo build --workspace --bins

@@ -1,0 +1,5 @@
+//! What the command-line tool `devstack` can do.
+
+pub mod prepare;
+pub mod reset;
+pub mod up;

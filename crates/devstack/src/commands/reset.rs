@@ -1,0 +1,26 @@
+//! `devstack reset`: deletes the data of `devstack up`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::project::ProjectFolder;
+
+/// What `devstack reset` can be told.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Where the data is.
+    #[arg(long, env = "PARLANCE_DATA_DIR", default_value = ".parlance")]
+    data_dir: PathBuf,
+}
+
+/// Deletes the data, unless it is in use.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    if !options.data_dir.exists() {
+        println!("There is no data in {}.", options.data_dir.display());
+        return Ok(());
+    }
+    ProjectFolder::lock(&options.data_dir)?.remove()?;
+    println!("Deleted {}.", options.data_dir.display());
+    Ok(())
+}
