@@ -16,6 +16,8 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::observe::RequestDurations;
 use crate::users::Users;
+use crate::ws::hub::Hub;
+use crate::ws::upstream::Upstream;
 
 /// The largest answer of a service, in bytes: a user's rooms with all their members come in one.
 const MAX_ANSWER: usize = 64 << 20;
@@ -40,6 +42,10 @@ pub(crate) struct Parts {
     pub(crate) contacts: ContactsServiceClient<Client>,
     pub(crate) rooms: RoomsServiceClient<Client>,
     pub(crate) messaging: MessagingServiceClient<Client>,
+    /// The streams to messaging, which store messages.
+    pub(crate) upstream: Upstream,
+    /// Who is subscribed to what.
+    pub(crate) hub: Hub,
     pub(crate) durations: RequestDurations,
 }
 
@@ -58,10 +64,13 @@ impl App {
         let rooms = client("rooms", &config.rooms_addresses, config.upstream_deadline)?;
         let messaging = client("messaging", &config.messaging_addresses, config.upstream_deadline)?;
 
+        let upstream = Upstream::new(messaging.clone());
+        let messaging = MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
         let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);
         let users = Users::start(auth.clone(), &access, lifecycle);
+        let hub = Hub::start(upstream.clone(), messaging.clone(), users.clone(), &access, lifecycle);
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),
@@ -71,7 +80,9 @@ impl App {
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
             rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),
-            messaging: MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER),
+            messaging,
+            upstream,
+            hub,
             durations: RequestDurations::new(),
             config,
         })))

@@ -16,6 +16,7 @@ mod rest;
 mod router;
 mod server;
 mod users;
+mod ws;
 
 use anyhow::Context as _;
 use parlance_core::Clock;

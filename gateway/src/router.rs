@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{body, cors, observe, openapi, rest};
+use crate::{body, cors, observe, openapi, rest, ws};
 
 /// The routes with their description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(rest::messages::routes())
         .merge(rest::health::routes())
         .merge(rest::docs::routes())
+        .merge(ws::routes())
 }
 
 /// The public API. The layers, from the inside out: the time limit, reading the body, catching panics, CORS, and the id and trace

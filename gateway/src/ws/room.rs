@@ -1,0 +1,367 @@
+//! One room as this gateway sees it: who is subscribed, how far the events have been passed on, and what is held back until a hole
+//! before it is filled. Pure state: it waits for nothing and asks nobody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::UserId;
+
+use super::outbound::Outbound;
+use super::upstream::LinkKey;
+
+/// Events held back behind a hole; more than that are read from the store when their turn comes.
+const MAX_HELD: usize = 4_096;
+/// What may collect for a subscriber while it is told what it missed, in bytes.
+const MAX_BUFFERED: usize = 1 << 20;
+
+/// A room with at least one subscriber.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// The stream over which its events come.
+    pub(super) home: Option<LinkKey>,
+    /// The last `seq` passed on; unknown until the first subscription was answered.
+    cursor: Option<i64>,
+    /// The highest `seq` that is known to exist.
+    known_head: i64,
+    /// Events behind a hole, encoded.
+    held: BTreeMap<i64, Utf8Bytes>,
+    is_filling: bool,
+    /// By the id of the connection.
+    subscribers: HashMap<u64, Subscriber>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    outbound: Arc<Outbound>,
+    user_id: UserId,
+    phase: Phase,
+    /// The membership version at which the user was a member; ends up to it are old news.
+    room_version: i64,
+    /// The version of the latest end heard of while the membership is being checked.
+    ended_version: i64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Not answered yet: events collect, so that they can follow what was missed.
+    Buffering { events: Vec<(i64, Utf8Bytes)>, bytes: usize },
+    /// Gets every event above the floor.
+    Live { floor: i64 },
+}
+
+impl Room {
+    /// Takes a subscriber in, who gets nothing yet. One who is in already stays as it is.
+    pub(super) fn join(&mut self, outbound: &Arc<Outbound>, user_id: UserId) {
+        self.subscribers.entry(outbound.id).or_insert_with(|| Subscriber {
+            outbound: outbound.clone(),
+            user_id,
+            phase: Phase::Buffering { events: Vec::new(), bytes: 0 },
+            room_version: 0,
+            ended_version: 0,
+        });
+    }
+
+    /// Takes a subscriber out; whether it was in.
+    pub(super) fn leave(&mut self, connection_id: u64) -> bool {
+        self.subscribers.remove(&connection_id).is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
+    }
+
+    /// Whether the subscriber gets events already.
+    pub(super) fn is_live(&self, connection_id: u64) -> bool {
+        self.subscribers
+            .get(&connection_id)
+            .is_some_and(|subscriber| matches!(subscriber.phase, Phase::Live { .. }))
+    }
+
+    /// The different users who are subscribed.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.subscribers.values().map(|subscriber| subscriber.user_id).collect();
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Notes that the user was a member at this version and that the room had come this far. False when an end heard of
+    /// meanwhile is newer than that.
+    pub(super) fn confirm(&mut self, connection_id: u64, head: i64, room_version: i64) -> bool {
+        self.start_at(head);
+        let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return false };
+        subscriber.room_version = subscriber.room_version.max(room_version);
+        subscriber.ended_version <= room_version
+    }
+
+    /// The same for all subscriptions of a user, after the stream was lost.
+    pub(super) fn confirm_user(&mut self, user_id: UserId, head: i64, room_version: i64) {
+        self.start_at(head);
+        self.known_head = self.known_head.max(head);
+        for subscriber in self.subscribers.values_mut().filter(|subscriber| subscriber.user_id == user_id) {
+            subscriber.room_version = subscriber.room_version.max(room_version);
+        }
+    }
+
+    /// Lets the subscriber have the prelude, then what it has to hear above the floor, then everything that comes.
+    pub(super) fn go_live(&mut self, connection_id: u64, floor: i64, prelude: Vec<Utf8Bytes>) {
+        let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return };
+        for frame in prelude {
+            subscriber.outbound.push(frame);
+        }
+        let before = std::mem::replace(&mut subscriber.phase, Phase::Live { floor });
+        if let Phase::Buffering { events, .. } = before {
+            for (_, frame) in events.into_iter().filter(|(seq, _)| *seq > floor) {
+                subscriber.outbound.push(frame);
+            }
+        }
+    }
+
+    /// Takes an event in: passes it on if it is the next one, drops it if it was passed on, else holds it back.
+    pub(super) fn offer(&mut self, seq: i64, frame: Utf8Bytes) {
+        self.known_head = self.known_head.max(seq);
+        if self.cursor.is_some_and(|cursor| seq <= cursor) {
+            return;
+        }
+        if self.held.len() < MAX_HELD {
+            self.held.insert(seq, frame);
+        }
+        self.pass_on_held();
+    }
+
+    /// Learns how far the room has come.
+    pub(super) fn note_head(&mut self, head: i64) {
+        self.known_head = self.known_head.max(head);
+    }
+
+    /// Whether there is a hole that nobody is filling yet. Whoever is told so has to fill it.
+    #[must_use]
+    pub(super) fn begins_filling(&mut self) -> bool {
+        let was_filling = self.is_filling;
+        self.hole().is_some() && !was_filling
+    }
+
+    /// What has to be read from the store: above the first and up to the second number. Nothing when there is no hole (any more);
+    /// then filling is over.
+    pub(super) fn hole(&mut self) -> Option<(i64, i64)> {
+        let hole = self.cursor.and_then(|cursor| {
+            let last_missing = self.held.keys().next().map_or(self.known_head, |first_held| first_held - 1);
+            (last_missing > cursor).then_some((cursor, last_missing))
+        });
+        self.is_filling = hole.is_some();
+        hole
+    }
+
+    /// Passes on what was read from the store, complete up to this number, and what was held back behind it.
+    pub(super) fn fill(&mut self, events: Vec<(i64, Utf8Bytes)>, complete_up_to: i64) {
+        for (seq, frame) in events {
+            if self.cursor.is_none_or(|cursor| seq > cursor) {
+                self.pass_on(seq, &frame);
+                self.cursor = Some(seq);
+            }
+        }
+        // Numbers whose change was overtaken do not exist any more.
+        self.cursor = self.cursor.max(Some(complete_up_to));
+        self.pass_on_held();
+    }
+
+    /// Shows that somebody is typing, to all but the connection it comes from.
+    pub(super) fn show_typing(&self, frame: &Utf8Bytes, origin: u64) {
+        for (connection_id, subscriber) in &self.subscribers {
+            if *connection_id != origin && matches!(subscriber.phase, Phase::Live { .. }) {
+                subscriber.outbound.push_unless_busy(frame.clone());
+            }
+        }
+    }
+
+    /// Ends the subscriptions of a user, or of everybody, unless they were confirmed at this version or a later one.
+    pub(super) fn end(&mut self, user_id: Option<UserId>, room_version: i64, notice: &Utf8Bytes) {
+        self.subscribers.retain(|_, subscriber| {
+            let is_concerned = user_id.is_none_or(|user_id| subscriber.user_id == user_id);
+            if !is_concerned || room_version <= subscriber.room_version {
+                return true;
+            }
+            if matches!(subscriber.phase, Phase::Buffering { .. }) {
+                // The answer that is under way tells whether this was before or after.
+                subscriber.ended_version = subscriber.ended_version.max(room_version);
+                return true;
+            }
+            subscriber.outbound.push(notice.clone());
+            false
+        });
+    }
+
+    /// Ends the live subscriptions of a user who is found to be no member.
+    pub(super) fn expel(&mut self, user_id: UserId, notice: &Utf8Bytes) {
+        self.subscribers.retain(|_, subscriber| {
+            let stays = subscriber.user_id != user_id || matches!(subscriber.phase, Phase::Buffering { .. });
+            if !stays {
+                subscriber.outbound.push(notice.clone());
+            }
+            stays
+        });
+    }
+
+    /// Begins to pass on above the head, if it is not known yet from where.
+    fn start_at(&mut self, head: i64) {
+        if self.cursor.is_none() {
+            self.cursor = Some(head);
+            self.pass_on_held();
+        }
+    }
+
+    fn pass_on_held(&mut self) {
+        let Some(mut cursor) = self.cursor else { return };
+        while let Some(entry) = self.held.first_entry() {
+            let seq = *entry.key();
+            if seq > cursor + 1 {
+                break;
+            }
+            let frame = entry.remove();
+            if seq == cursor + 1 {
+                self.pass_on(seq, &frame);
+                cursor = seq;
+            }
+        }
+        self.cursor = Some(cursor);
+    }
+
+    fn pass_on(&mut self, seq: i64, frame: &Utf8Bytes) {
+        for subscriber in self.subscribers.values_mut() {
+            match &mut subscriber.phase {
+                Phase::Live { floor } if seq > *floor => subscriber.outbound.push(frame.clone()),
+                Phase::Live { .. } => {}
+                Phase::Buffering { events, bytes } => {
+                    *bytes += frame.len();
+                    if *bytes > MAX_BUFFERED {
+                        subscriber.outbound.cut_off();
+                    } else {
+                        events.push((seq, frame.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(seq: i64) -> Utf8Bytes {
+        seq.to_string().into()
+    }
+
+    fn outbound(id: u64) -> Arc<Outbound> {
+        Arc::new(Outbound::new(id, 1 << 20))
+    }
+
+    async fn taken(outbound: &Outbound) -> Vec<String> {
+        outbound.push("end".into());
+        let mut frames: Vec<String> = outbound.take().await.0.iter().map(ToString::to_string).collect();
+        frames.pop();
+        frames
+    }
+
+    fn live_room(head: i64) -> (Room, Arc<Outbound>) {
+        let (mut room, outbound) = (Room::default(), outbound(1));
+        room.join(&outbound, UserId::new(7));
+        assert!(room.confirm(1, head, 1));
+        room.go_live(1, head, Vec::new());
+        (room, outbound)
+    }
+
+    #[tokio::test]
+    async fn events_are_passed_on_in_order_and_once() {
+        let (mut room, outbound) = live_room(3);
+        for seq in [4, 3, 5, 5, 4, 6] {
+            room.offer(seq, frame(seq));
+        }
+        assert_eq!(taken(&outbound).await, ["4", "5", "6"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_behind_a_hole_waits_until_it_is_filled() {
+        let (mut room, outbound) = live_room(0);
+        room.offer(4, frame(4));
+        assert!(room.begins_filling(), "the first to see the hole has to fill it");
+        room.offer(5, frame(5));
+        assert!(!room.begins_filling(), "one is enough");
+        assert_eq!(taken(&outbound).await, [""; 0]);
+        assert_eq!(room.hole(), Some((0, 3)));
+        room.fill(vec![(1, frame(1)), (3, frame(3))], 3);
+        assert_eq!(room.hole(), None);
+        assert_eq!(taken(&outbound).await, ["1", "3", "4", "5"]);
+    }
+
+    #[tokio::test]
+    async fn a_late_event_closes_the_hole_by_itself() {
+        let (mut room, outbound) = live_room(0);
+        room.offer(2, frame(2));
+        room.offer(1, frame(1));
+        assert_eq!(room.hole(), None);
+        assert_eq!(taken(&outbound).await, ["1", "2"]);
+    }
+
+    #[tokio::test]
+    async fn a_head_ahead_of_the_events_is_a_hole() {
+        let (mut room, _outbound) = live_room(5);
+        room.note_head(5);
+        assert!(!room.begins_filling());
+        room.note_head(7);
+        assert!(room.begins_filling());
+        assert_eq!(room.hole(), Some((5, 7)));
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_gets_what_it_missed_and_then_everything_above_it_once() {
+        let (mut room, _first) = live_room(5);
+        let newcomer = outbound(2);
+        room.join(&newcomer, UserId::new(8));
+        for seq in [6, 7, 8] {
+            room.offer(seq, frame(seq));
+        }
+        assert!(room.confirm(2, 7, 1));
+        room.go_live(2, 7, vec![frame(4), frame(7)]);
+        room.offer(9, frame(9));
+        assert_eq!(taken(&newcomer).await, ["4", "7", "8", "9"]);
+    }
+
+    #[tokio::test]
+    async fn a_floor_above_the_cursor_is_not_passed_on_twice() {
+        let (mut room, _first) = live_room(5);
+        let newcomer = outbound(2);
+        room.join(&newcomer, UserId::new(8));
+        assert!(room.confirm(2, 7, 1));
+        room.go_live(2, 7, vec![frame(6), frame(7)]);
+        for seq in [6, 7, 8] {
+            room.offer(seq, frame(seq));
+        }
+        assert_eq!(taken(&newcomer).await, ["6", "7", "8"]);
+    }
+
+    #[tokio::test]
+    async fn a_membership_that_ends_takes_the_subscriptions_with_it() {
+        let (mut room, outbound) = live_room(0);
+        room.end(Some(UserId::new(9)), 2, &"notice".into());
+        room.end(Some(UserId::new(7)), 1, &"old news".into());
+        assert!(!room.is_empty());
+        room.end(Some(UserId::new(7)), 2, &"notice".into());
+        assert!(room.is_empty());
+        room.offer(1, frame(1));
+        assert_eq!(taken(&outbound).await, ["notice"]);
+    }
+
+    #[tokio::test]
+    async fn an_end_heard_of_while_the_membership_is_checked_is_weighed_against_the_answer() {
+        let mut room = Room::default();
+        for (id, version, expected) in [(1, 1, false), (2, 2, true)] {
+            let outbound = outbound(id);
+            room.join(&outbound, UserId::new(7));
+            room.end(Some(UserId::new(7)), 2, &"notice".into());
+            assert_eq!(room.confirm(id, 0, version), expected);
+            room.leave(id);
+        }
+    }
+}
