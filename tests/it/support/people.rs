@@ -1,0 +1,214 @@
+//! People and what they do over REST.
+
+use std::fmt::Write as _;
+
+use parlance_devstack::Stack;
+use rand::Rng;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use super::Socket;
+
+pub(crate) const PASSWORD: &str = "securepass123";
+
+/// A gateway's REST API, used without a token.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client,
+    base: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Api {
+    /// The API at one of the stack's gateways.
+    pub(crate) fn of(stack: &Stack, gateway: usize) -> Self {
+        Self { client: Client::new(), base: stack.gateway_url(gateway) }
+    }
+
+    /// A request to be completed by hand.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Opens a socket without a token.
+    pub(crate) async fn socket(&self) -> Socket {
+        Socket::open(&self.base, None).await
+    }
+}
+
+impl Answer {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the gateway answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("the answer arrives whole");
+        Self { status, headers, text }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub(crate) fn ok(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// Demands a refusal with this status and code.
+    #[track_caller]
+    pub(crate) fn refused(self, status: u16, code: &str) {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.json()["code"], code, "{self:?}");
+        assert!(self.json()["detail"].is_string(), "{self:?}");
+    }
+
+    /// Demands a 422 that names exactly these fields, each as `loc` joined by dots and `type`: `body.username missing`.
+    #[track_caller]
+    pub(crate) fn invalid(self, expected: &[&str]) {
+        assert_eq!(self.status.as_u16(), 422, "{self:?}");
+        let body = self.json();
+        let entries = body["detail"].as_array().unwrap_or_else(|| panic!("{self:?}"));
+        let mut found: Vec<String> = entries.iter().map(describe_field_error).collect();
+        let mut expected: Vec<&str> = expected.to_vec();
+        found.sort();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{self:?}");
+    }
+}
+
+fn describe_field_error(entry: &Value) -> String {
+    assert!(entry["msg"].is_string(), "{entry}");
+    let mut text = String::new();
+    for part in entry["loc"].as_array().unwrap() {
+        let separator = if text.is_empty() { "" } else { "." };
+        match part {
+            Value::String(part) => write!(text, "{separator}{part}").unwrap(),
+            part => write!(text, "{separator}{part}").unwrap(),
+        }
+    }
+    format!("{text} {}", entry["type"].as_str().unwrap())
+}
+
+/// Somebody with an account and a token.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) api: Api,
+    pub(crate) id: i64,
+    pub(crate) name: String,
+    pub(crate) token: String,
+}
+
+impl Person {
+    /// The same person at another gateway.
+    pub(crate) fn at(&self, stack: &Stack, gateway: usize) -> Self {
+        Self { api: Api::of(stack, gateway), ..self.clone() }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.api.request(method, path).bearer_auth(&self.token)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// A POST without a body.
+    pub(crate) async fn post_empty(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::POST, path)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
+    /// Opens an authenticated socket; the welcome is taken.
+    pub(crate) async fn socket(&self) -> Socket {
+        let mut socket = Socket::open(&self.api.base, Some(&self.token)).await;
+        let welcome = socket.next().await;
+        assert_eq!(welcome["user_id"], self.id, "{welcome}");
+        socket
+    }
+
+    /// Opens a socket that is subscribed to a room; the answer is taken.
+    pub(crate) async fn subscribed(&self, room: i64) -> Socket {
+        let mut socket = self.socket().await;
+        socket.subscribe(room).await;
+        socket
+    }
+
+    /// Sends a message over REST; the message object.
+    pub(crate) async fn say(&self, room: i64, content: &str) -> Value {
+        self.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": content})).await.ok(201)
+    }
+
+    /// The newest page of a room's history, up to 100 messages.
+    pub(crate) async fn history(&self, room: i64) -> Vec<Value> {
+        let page = self.get(&format!("/v1/messages/rooms/{room}/history?limit=100")).await.ok(200);
+        page["messages"].as_array().unwrap().clone()
+    }
+}
+
+/// Registers somebody with a name nobody else has, and logs in, at the first gateway.
+pub(crate) async fn person(stack: &Stack) -> Person {
+    let name: String = std::iter::repeat_with(|| rand::rng().random_range('a'..='z')).take(16).collect();
+    let api = Api::of(stack, 0);
+    let credentials = json!({"username": name, "password": PASSWORD});
+    let user = api.post("/v1/auth/register", &credentials).await.ok(201);
+    let login = api.post("/v1/auth/login", &credentials).await.ok(200);
+    let token = login["access_token"].as_str().unwrap().to_owned();
+    Person { api, id: user["id"].as_i64().unwrap(), name, token }
+}
+
+/// Several people who do not know each other.
+pub(crate) async fn people<const N: usize>(stack: &Stack) -> [Person; N] {
+    let people = futures_util::future::join_all((0..N).map(|_| person(stack))).await;
+    people.try_into().ok().expect("as many as asked for")
+}
+
+/// Makes two people contacts; the id of their system room.
+pub(crate) async fn become_contacts(one: &Person, other: &Person) -> i64 {
+    let invitation = one.post("/v1/contacts/invite", &json!({"username": other.name})).await.ok(200);
+    other.post_empty(&format!("/v1/contacts/{}/accept", invitation["id"])).await.ok(200);
+    let rooms = one.get("/v1/rooms").await.ok(200);
+    let is_ours = |room: &&Value| {
+        let members = room["members"].as_array().unwrap();
+        room["is_system"] == true && members.iter().any(|member| member["user"]["id"] == other.id)
+    };
+    rooms["rooms"].as_array().unwrap().iter().find(is_ours).unwrap()["id"].as_i64().unwrap()
+}
+
+/// Makes a room with members, who become contacts of the owner first; its id.
+pub(crate) async fn make_room(owner: &Person, members: &[&Person]) -> i64 {
+    for member in members {
+        become_contacts(owner, member).await;
+    }
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    let room = owner.post("/v1/rooms", &json!({"name": "Room", "member_usernames": names})).await.ok(201);
+    assert_eq!(room["skipped"], json!([]));
+    room["id"].as_i64().unwrap()
+}

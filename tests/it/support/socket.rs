@@ -1,0 +1,119 @@
+//! A client's WebSocket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// Longer than anything here takes.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A connected socket.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// How a connection ended: with a close code, or without any.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended(pub(crate) Option<u16>);
+
+impl Socket {
+    /// Connects to `/v1/messages/ws` at a gateway, with a token in `Authorization` or without.
+    pub(crate) async fn open(base: &str, token: Option<&str>) -> Self {
+        let url = format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = token {
+            let authorization = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+            request.headers_mut().insert("authorization", authorization);
+        }
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("the gateway upgrades");
+        Self { stream }
+    }
+
+    /// Sends one frame.
+    pub(crate) async fn send(&mut self, frame: &Value) {
+        self.send_raw(Message::text(frame.to_string())).await;
+    }
+
+    /// Sends a frame that need not be right.
+    pub(crate) async fn send_raw(&mut self, message: Message) {
+        self.stream.send(message).await.expect("the socket takes a frame");
+    }
+
+    /// The next frame of the server, whatever it is.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            match self.frame_or_end().await {
+                Ok(frame) => frame,
+                Err(ended) => panic!("the connection has ended at {caller}: {ended:?}"),
+            }
+        }
+    }
+
+    /// The next frame, or how the connection ended.
+    pub(crate) async fn frame_or_end(&mut self) -> Result<Value, Ended> {
+        loop {
+            let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
+            match next.expect("something comes in time") {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(Ended(frame.map(|frame| frame.code.into()))),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(Ended(None)),
+            }
+        }
+    }
+
+    /// Sends a frame and takes the next one as its answer.
+    pub(crate) async fn ask(&mut self, frame: &Value) -> Value {
+        self.send(frame).await;
+        self.next().await
+    }
+
+    /// Subscribes to a room; the answer.
+    pub(crate) async fn subscribe(&mut self, room: i64) -> Value {
+        let answer = self.ask(&json!({"type": "subscribe", "room_id": room})).await;
+        assert_eq!(answer["message"], format!("Subscribed to room {room}"), "{answer}");
+        answer
+    }
+
+    /// Everything that was sent to this socket before the answer to a ping that is sent now. What other sockets have been told
+    /// about by then is among it, if it was passed on in the same breath; use [`next`](Self::next) for what must still come.
+    pub(crate) async fn so_far(&mut self) -> Vec<Value> {
+        self.send(&json!({"type": "ping", "ref": "so far"})).await;
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.next().await;
+            if frame["type"] == "pong" && frame["ref"] == "so far" {
+                return frames;
+            }
+            frames.push(frame);
+        }
+    }
+
+    /// Waits for the close code, past whatever comes before.
+    pub(crate) async fn closed(&mut self) -> Ended {
+        loop {
+            if let Err(ended) = self.frame_or_end().await {
+                return ended;
+            }
+        }
+    }
+
+    /// Ends the connection without a word, as a lost network does.
+    pub(crate) fn drop_connection(self) {
+        drop(self);
+    }
+}
+
+/// The `seq` of an event frame: of the change it tells.
+pub(crate) fn seq_of(frame: &Value) -> i64 {
+    let seq = if frame["type"] == "message" { &frame["message"]["seq"] } else { &frame["seq"] };
+    seq.as_i64().unwrap_or_else(|| panic!("no event: {frame}"))
+}

@@ -1,0 +1,1 @@
+//! End-to-end tests of Parlance through its public APIs only: see `it/`.
