@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_code_with_its_mapping() {
+        let page = include_str!("../../../docs/errors.md");
+        for &code in ErrorCode::ALL {
+            let (grpc, http) = mapping(code);
+            let row = format!("| `{}` | {} | {grpc:?} | ", code.name(), http.as_u16());
+            assert!(page.contains(&row), "docs/errors.md has no row {row}");
+        }
+    }
+
+    #[test]
     fn a_lost_connection_is_unavailable_and_anything_unknown_internal() {
         assert_eq!(code_of_status(&Status::unavailable("")), ErrorCode::Unavailable);
         assert_eq!(code_of_status(&Status::deadline_exceeded("")), ErrorCode::Unavailable);
