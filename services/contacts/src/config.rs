@@ -13,6 +13,6 @@ pub struct Config {
     #[command(flatten)]
     pub postgres: PostgresConfig,
     /// The replicas of the rooms service, as comma-separated `host:port`; a host with several addresses stands for as many.
-    #[arg(long, env = "ROOMS_ADDRESSES")]
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
     pub rooms_addresses: String,
 }
