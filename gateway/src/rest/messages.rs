@@ -1,4 +1,4 @@
-//! Reading, editing and deleting messages.
+//! Reading, sending, editing and deleting messages.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,14 +16,29 @@ use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
 use crate::input::{Input, Invalid};
-use crate::objects::{Message, user_of};
+use crate::objects::{ClientMessageId, Message, user_of};
 
 /// How many messages a page has unless the client says so.
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 100;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(history)).routes(routes!(edit, delete))
+    OpenApiRouter::new().routes(routes!(history)).routes(routes!(send)).routes(routes!(edit, delete))
+}
+
+/// A message to be sent.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
+)]
+struct NewMessage {
+    /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
+    #[schema(min_length = 1, max_length = 16384)]
+    content: String,
+    /// A key of the client's choice, unique among its messages in the room: sending it again stores nothing new.
+    #[schema(min_length = 1, max_length = 64, nullable = false, value_type = String, required = false)]
+    client_msg_id: Option<String>,
 }
 
 /// The new content of a message.
@@ -97,6 +112,36 @@ fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
         }
         _ => Err(Invalid),
     }
+}
+
+/// Sends a message, for those who have no socket.
+#[utoipa::path(
+    post, path = "/v1/messages/rooms/{room_id}", tag = "messages", security(("bearer" = [])),
+    params(("room_id" = i64, Path, minimum = 1)),
+    request_body = NewMessage,
+    responses(
+        (status = 201, description = "The message was stored", body = Message),
+        (status = 200, description = "The `client_msg_id` was seen before; this is the first message", body = Message),
+        (status = 403, description = "`not_a_member`", body = Refusal),
+        (status = 404, description = "`room_not_found`", body = Refusal),
+    ),
+)]
+async fn send(
+    State(app): State<App>,
+    Caller(session): Caller,
+    JsonInput(mut input): JsonInput,
+) -> Result<(StatusCode, Json<Message>), ApiError> {
+    let (room_id, content) = (input.room_id(), input.content());
+    let client_msg_id = input.optional("client_msg_id", ClientMessageId::parse);
+    let (Ok(room_id), Ok(content), Ok(client_msg_id)) = (room_id, content, client_msg_id) else {
+        return Err(input.refusal());
+    };
+
+    // The look-up comes first, so that nothing can fail once the message is stored.
+    let sender = app.users.by_id(session.user_id).await?;
+    let sent = app.upstream.send(room_id, &session, content, client_msg_id.as_ref()).await?;
+    let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(Message::from((&sent.message, &*sender)))))
 }
 
 /// Changes the content of one's own message.
