@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use parlance_core::{ErrorCode, Violation};
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::{code_of_status, http_status, retry_after_of_status};
@@ -84,6 +84,9 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         if status == http::StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == http::StatusCode::UPGRADE_REQUIRED {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
         if matches!(self.code, ErrorCode::RateLimited | ErrorCode::Unavailable) {
             let retry_after = self.retry_after.unwrap_or(DEFAULT_RETRY_AFTER);

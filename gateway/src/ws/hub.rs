@@ -201,11 +201,11 @@ impl Hub {
             if room.home == home || home.is_none() {
                 continue;
             }
-            let before = std::mem::replace(&mut room.home, home);
-            for user_id in room.users() {
-                upstream.renew(room_id, user_id);
+            if !room.users().into_iter().all(|user_id| upstream.renew(room_id, user_id)) {
+                // Too much is asked already: the next round tries again.
+                return;
             }
-            if let Some(before) = before {
+            if let Some(before) = std::mem::replace(&mut room.home, home) {
                 upstream.release(room_id, before);
             }
         }

@@ -198,12 +198,11 @@ impl Upstream {
         self.ask(number, Message::Subscribe(subscribe(number, room_id, user_id)), Reply::Subscribed)
     }
 
-    /// Asks again; the answer goes to the hub.
-    pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) {
+    /// Asks again; the answer goes to the hub. False when too much is asked already.
+    pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
         let number = self.next_number();
         let message = Message::Subscribe(subscribe(number, room_id, user_id));
-        // When there are too many requests, the hub tries again with its next round.
-        let _ = self.open(number, message, Reply::Renewed(room_id, user_id));
+        self.open(number, message, Reply::Renewed(room_id, user_id)).is_ok()
     }
 
     /// Shows a user as typing to all connections but the one it comes from.

@@ -63,8 +63,10 @@ async fn forget_forever(pool: PgPool) -> anyhow::Result<()> {
     loop {
         ticks.tick().await;
         let forgotten = async { batches::forget_old(&mut *pool.acquire().await?).await };
-        if let Err(error) = forgotten.await {
-            tracing::warn!(error = chain(&error), "old batches could not be forgotten");
+        match tokio::time::timeout(LOOK_LIMIT, forgotten).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "old batches could not be forgotten"),
+            Err(_) => tracing::warn!("old batches could not be forgotten in time"),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::store::{messages, room_heads};
 const MAX_QUEUED: usize = 10_000;
 /// Messages purged in one statement, so that none takes long.
 const PURGE_STEP: i64 = 1_000;
+/// After this time the purge of a large room begins anew, where it stopped.
+const BURIAL_LIMIT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the task that buries deleted rooms; where to announce them.
@@ -25,8 +27,14 @@ pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId>
 
 async fn bury_forever(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow::Result<()> {
     while let Some(room_id) = deleted_rooms.recv().await {
-        while let Err(error) = bury(&pool, room_id).await {
-            tracing::warn!(room.id = %room_id, error = chain(&error), "a deleted room could not be buried yet");
+        loop {
+            match tokio::time::timeout(BURIAL_LIMIT, bury(&pool, room_id)).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => {
+                    tracing::warn!(room.id = %room_id, error = chain(&error), "a deleted room could not be buried yet");
+                }
+                Err(_) => tracing::warn!(room.id = %room_id, "a deleted room is not yet purged"),
+            }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }

@@ -168,8 +168,8 @@ impl Lane {
             }
             let drafts: Vec<Draft> = piece.iter().map(|job| job.draft.clone()).collect();
             let started = Instant::now();
-            let result = messages::write_batch(&self.pool, &drafts).await;
-            match result {
+            let write = tokio::time::timeout(PATIENCE, messages::write_batch(&self.pool, &drafts));
+            match write.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(written) => {
                     self.metrics.commit_duration.record(started.elapsed().as_secs_f64(), &[]);
                     self.metrics.batch_size.record(piece.len() as u64, &[]);

@@ -1,6 +1,7 @@
 //! Beginning and ending to listen to rooms.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parlance_core::{ErrorCode, RoomId};
@@ -10,6 +11,9 @@ use sqlx::PgPool;
 use crate::app::App;
 use crate::memberships::Question;
 use crate::store::room_heads;
+
+/// After this time nobody waits for the answer any more.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where live delivery begins for one subscriber.
 pub(crate) struct Start {
@@ -54,7 +58,8 @@ pub(crate) async fn release(app: &App, room_ids: Vec<RoomId>) {
 
 async fn read_heads(pool: &PgPool, room_ids: &[RoomId]) -> Result<HashMap<RoomId, i64>, ErrorCode> {
     let read = async { room_heads::read(&mut *pool.acquire().await?, room_ids).await };
-    read.await.map_err(|error| {
+    let read = tokio::time::timeout(READ_LIMIT, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    read.map_err(|error| {
         tracing::warn!(
             error = parlance_runtime::error::chain(&error),
             "the heads of rooms could not be read"
