@@ -36,8 +36,7 @@ pub(crate) struct Parts {
     pub(crate) access: Access,
     /// The cached look-up of users.
     pub(crate) users: Users,
-    pub(crate) auth: AuthServiceClient<Client>,
-    /// The same service, with the deadline of calls that hash a password.
+    /// The auth service, with the deadline of calls that hash a password.
     pub(crate) passwords: AuthServiceClient<Client>,
     pub(crate) contacts: ContactsServiceClient<Client>,
     pub(crate) rooms: RoomsServiceClient<Client>,
@@ -69,14 +68,13 @@ impl App {
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
         let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = Users::start(auth.clone(), &access, lifecycle);
+        let users = Users::start(auth, &access, lifecycle);
         let hub = Hub::start(upstream.clone(), messaging.clone(), users.clone(), &access, lifecycle);
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),
             access,
             users,
-            auth,
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
             rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),

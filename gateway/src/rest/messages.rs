@@ -41,21 +41,6 @@ struct NewMessage {
     client_msg_id: Option<String>,
 }
 
-/// A message to be sent.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
-)]
-struct NewMessage {
-    /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL. Stored exactly as sent.
-    #[schema(min_length = 1, max_length = 16384)]
-    content: String,
-    /// A key of the client's own: the same one again in the same room stores nothing new.
-    #[schema(nullable = false, value_type = String, required = false, min_length = 1, max_length = 64)]
-    client_msg_id: String,
-}
-
 /// The new content of a message.
 #[derive(ToSchema)]
 #[expect(
@@ -137,36 +122,6 @@ fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
     responses(
         (status = 201, description = "The message was stored", body = Message),
         (status = 200, description = "The `client_msg_id` was seen before; this is the first message", body = Message),
-        (status = 403, description = "`not_a_member`", body = Refusal),
-        (status = 404, description = "`room_not_found`", body = Refusal),
-    ),
-)]
-async fn send(
-    State(app): State<App>,
-    Caller(session): Caller,
-    JsonInput(mut input): JsonInput,
-) -> Result<(StatusCode, Json<Message>), ApiError> {
-    let (room_id, content) = (input.room_id(), input.content());
-    let client_msg_id = input.optional("client_msg_id", ClientMessageId::parse);
-    let (Ok(room_id), Ok(content), Ok(client_msg_id)) = (room_id, content, client_msg_id) else {
-        return Err(input.refusal());
-    };
-
-    // The look-up comes first, so that nothing can fail once the message is stored.
-    let sender = app.users.by_id(session.user_id).await?;
-    let sent = app.upstream.send(room_id, &session, content, client_msg_id.as_ref()).await?;
-    let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(Message::from((&sent.message, &*sender)))))
-}
-
-/// Sends a message.
-#[utoipa::path(
-    post, path = "/v1/messages/rooms/{room_id}", tag = "messages", security(("bearer" = [])),
-    params(("room_id" = i64, Path, minimum = 1)),
-    request_body = NewMessage,
-    responses(
-        (status = 201, description = "The message is stored", body = Message),
-        (status = 200, description = "The first message with this `client_msg_id`; nothing new is stored", body = Message),
         (status = 403, description = "`not_a_member`", body = Refusal),
         (status = 404, description = "`room_not_found`", body = Refusal),
     ),
