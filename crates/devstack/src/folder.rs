@@ -22,6 +22,11 @@ pub(crate) struct TemporaryFolder {
 impl TemporaryFolder {
     pub(crate) fn new() -> anyhow::Result<Self> {
         remove_left_behind();
+        // Another process may take a folder that is not locked yet for one that was left behind.
+        Self::at_random().or_else(|_| Self::at_random())
+    }
+
+    fn at_random() -> anyhow::Result<Self> {
         let path = env::temp_dir().join(format!("{PREFIX}{:016x}", rand::rng().random::<u64>()));
         Self::at(path.clone()).with_context(|| format!("cannot make the folder {}", path.display()))
     }
@@ -49,13 +54,35 @@ impl Drop for TemporaryFolder {
 fn remove_left_behind() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        if is_ours && has_no_owner(&entry.path()) {
-            let _ = fs::remove_dir_all(entry.path());
+        let path = entry.path();
+        if let Some(_lock) = is_ours.then(|| lock_of_dead_owner(&path)).flatten() {
+            let _ = fs::remove_dir_all(path);
         }
     }
 }
 
-fn has_no_owner(folder: &Path) -> bool {
-    // Without a lock it is just being made.
-    File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
+fn lock_of_dead_owner(folder: &Path) -> Option<File> {
+    // Without the file it is just being made.
+    let lock = File::open(folder.join(LOCK)).ok()?;
+    lock.try_lock().is_ok().then_some(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{LOCK, TemporaryFolder, remove_left_behind};
+
+    #[test]
+    fn a_folder_is_removed_when_its_owner_is_gone_and_not_before() {
+        let owned = TemporaryFolder::new().unwrap();
+        let left_behind = owned.path().with_extension("left");
+        fs::create_dir(&left_behind).unwrap();
+        fs::write(left_behind.join(LOCK), "").unwrap();
+
+        remove_left_behind();
+
+        assert!(owned.path().exists());
+        assert!(!left_behind.exists());
+    }
 }

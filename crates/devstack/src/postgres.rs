@@ -174,7 +174,7 @@ fn initdb(
     Spec {
         arguments,
         user,
-        ..Spec::new("initdb", programs.initdb(), data, settings.folder.join("initdb.log"))
+        ..Spec::new("initdb", programs.initdb(), data, settings.folder.join("logs/initdb.log"))
     }
 }
 
@@ -193,6 +193,70 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
 
     let probe = Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
     let death_signal = settings.durability.death_signal();
-    let log = settings.folder.join("postgres.log");
+    let log = settings.folder.join("logs/postgres.log");
     Spec { arguments, user, probe, death_signal, ..Spec::new("postgres", programs.postgres(), data, log) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::Connection;
+
+    use super::{Durability, Postgres, Settings};
+    use crate::folder::TemporaryFolder;
+    use crate::{free_port, secrets};
+
+    #[tokio::test]
+    async fn a_dropped_server_is_gone_and_its_data_is_there_for_the_next() {
+        let folder = TemporaryFolder::new().unwrap();
+        let settings = durable(folder.path());
+
+        let first = Postgres::start(settings.clone()).await.unwrap();
+        execute(&first, "CREATE TABLE kept (id BIGINT)").await;
+        let id = first.process().id().unwrap();
+        drop(first);
+        assert!(!Path::new(&format!("/proc/{id}")).exists());
+
+        let second = Postgres::start(settings).await.unwrap();
+        execute(&second, "INSERT INTO kept VALUES (1)").await;
+    }
+
+    #[tokio::test]
+    async fn a_killed_server_comes_back_on_the_same_port() {
+        let folder = TemporaryFolder::new().unwrap();
+        let postgres = Postgres::start(durable(folder.path())).await.unwrap();
+
+        postgres.process().kill().await.unwrap();
+        assert!(postgres.process().id().is_none());
+
+        postgres.process().restart(super::START_DEADLINE).await.unwrap();
+        execute(&postgres, "SELECT 1").await;
+    }
+
+    #[tokio::test]
+    async fn data_of_another_version_is_refused_with_a_sentence() {
+        let folder = TemporaryFolder::new().unwrap();
+        let data = folder.path().join("postgres");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("PG_VERSION"), "8\n").unwrap();
+
+        let error = Postgres::start(durable(folder.path())).await.unwrap_err().to_string();
+        assert!(error.contains("PostgreSQL 8") && error.contains("make reset"), "{error}");
+    }
+
+    fn durable(folder: &Path) -> Settings {
+        Settings {
+            folder: folder.to_owned(),
+            port: free_port().unwrap(),
+            password: secrets::random_secret(),
+            durability: Durability::Durable,
+        }
+    }
+
+    async fn execute(postgres: &Postgres, statement: &'static str) {
+        let mut connection = postgres.connect("postgres").await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
 }

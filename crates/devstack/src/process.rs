@@ -52,7 +52,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts it with an empty log.
     pub(crate) async fn start(spec: Spec) -> anyhow::Result<Self> {
+        let folder = spec.log.parent().unwrap_or(&spec.folder);
+        fs::create_dir_all(folder)
+            .and_then(|()| File::create(&spec.log))
+            .with_context(|| format!("cannot write {}", spec.log.display()))?;
         let process = Self { spec, child: Mutex::new(None) };
         process.spawn().await?;
         Ok(process)

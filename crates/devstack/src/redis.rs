@@ -48,6 +48,6 @@ fn server(folder: &Path, port: u16, password: &str) -> anyhow::Result<Spec> {
         input: settings.into_bytes(),
         death_signal: Signal::KILL,
         probe: Probe::Redis { port, password: password.to_owned() },
-        ..Spec::new("redis", programs::redis_server()?, Path::new("/"), folder.join("redis.log"))
+        ..Spec::new("redis", programs::redis_server()?, Path::new("/"), folder.join("logs/redis.log"))
     })
 }

@@ -114,7 +114,8 @@ Parlance is up.
 
   API                   {}{others}
   Documentation         {}/docs
-  Logs, other addresses {}
+  Logs                  {}/logs
+  Other addresses       {}/addresses
 
 A conversation to paste into another terminal:
 
@@ -122,6 +123,7 @@ A conversation to paste into another terminal:
 Ctrl-C stops everything; the data stays until `make reset`.",
         urls[0],
         urls[0],
+        folder.path().display(),
         folder.path().display(),
     )
 }
@@ -160,5 +162,16 @@ impl Signals {
             // No signal will ever come.
             pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CONVERSATION;
+
+    #[test]
+    fn the_readme_has_the_same_conversation() {
+        let readme = include_str!("../../../../README.md");
+        assert!(readme.contains(CONVERSATION));
     }
 }

@@ -113,7 +113,7 @@ impl Stack {
         &self.redis
     }
 
-    /// The folder with the logs of all processes.
+    /// The folder with all data; the logs of all processes are in `logs`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -128,7 +128,12 @@ impl Stack {
     pub(crate) fn addresses(&self) -> String {
         let parts =
             self.parts.iter().flat_map(|(_, replicas)| replicas).map(|Replica { process, endpoint }| {
-                format!("{:<12} {}  admin http://{}\n", process.name(), endpoint.address, endpoint.admin)
+                format!(
+                    "{:<12} {:<16} admin http://{}\n",
+                    process.name(),
+                    endpoint.address.to_string(),
+                    endpoint.admin
+                )
             });
         parts
             .chain([format!("{:<12} {}\n", "postgres", self.database_url())])

@@ -107,7 +107,7 @@ fn endpoints(plan: &Plan) -> anyhow::Result<Vec<(&'static str, Vec<Endpoint>)>> 
 
 fn spec(part: &str, index: usize, endpoint: Endpoint, programs: &Path, folder: &Path) -> Spec {
     let name = format!("{part} {}", index + 1);
-    let log = folder.join(format!("{part}-{}.log", index + 1));
+    let log = folder.join(format!("logs/{part}-{}.log", index + 1));
     Spec {
         arguments: vec!["serve".into()],
         inherits_environment: true,
