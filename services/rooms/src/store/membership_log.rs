@@ -17,7 +17,9 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// A snapshot that has seen every transaction below the cursor and none from there on.
     pub(crate) fn below(cursor: Cursor) -> Self {
-        Self { text: format!("{0}:{0}:", cursor.0), cursor }
+        // No transaction has an id whose lower half is zero, and Postgres does not read one.
+        let end = if cursor.0.trailing_zeros() >= u32::BITS { cursor.0 | 1 } else { cursor.0 };
+        Self { text: format!("{end}:{end}:"), cursor }
     }
 
     /// Every transaction below has ended, and this snapshot has seen it.

@@ -1,0 +1,29 @@
+//! Starting on an empty database, alone and together.
+
+use std::time::Duration;
+
+use parlance_core::Clock;
+use parlance_devstack::testing::fresh_database;
+use parlance_runtime::config::PostgresConfig;
+
+use crate::app::{FRIEND, OWNER, TestApp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_start_at_once_on_an_empty_database() {
+    let url = fresh_database().await.unwrap();
+    let start = || TestApp::start_on(url.clone(), Clock::system(), Duration::from_secs(600));
+    let (first, second, third) = tokio::join!(start(), start(), start());
+    assert!([&first, &second, &third].iter().all(|app| app.lifecycle.is_ready()));
+    let room_id = first.make_contacts(OWNER, FRIEND).await;
+    assert_eq!(second.make_contacts(FRIEND, OWNER).await, room_id);
+    assert_eq!(third.get_room(FRIEND, room_id).await.unwrap().id, room_id);
+}
+
+#[tokio::test]
+async fn migrations_are_listed_before_and_after_they_are_applied() {
+    let config =
+        PostgresConfig { database_url: fresh_database().await.unwrap().into(), database_max_connections: 1 };
+    assert!(parlance_rooms::migrate(&config, true).await.unwrap().contains("pending"));
+    assert!(!parlance_rooms::migrate(&config, false).await.unwrap().contains("pending"));
+    assert!(parlance_rooms::migrate(&config, true).await.unwrap().contains("applied"));
+}

@@ -1,0 +1,60 @@
+//! How many SQL statements calls take: a constant number, however much there is.
+
+use std::cell::Cell;
+use std::sync::Once;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use crate::app::{OWNER, TestApp};
+
+thread_local! {
+    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the service on its own one.
+struct StatementCounter;
+
+impl<S: Subscriber> Layer<S> for StatementCounter {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            STATEMENTS.set(STATEMENTS.get() + 1);
+        }
+    }
+}
+
+async fn count<T>(call: impl Future<Output = T>) -> (usize, T) {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(StatementCounter);
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    let before = STATEMENTS.get();
+    let result = call.await;
+    (STATEMENTS.get() - before, result)
+}
+
+#[tokio::test]
+async fn the_number_of_statements_does_not_grow_with_rooms_members_or_questions() {
+    let app = TestApp::start().await;
+    let friends: Vec<i64> = (2..=20).collect();
+    for &friend in &friends {
+        app.make_contacts(OWNER, friend).await;
+    }
+    let (for_one_friend, _) = count(app.create_room(OWNER, &friends[..1])).await;
+    assert!(for_one_friend > 0);
+    for _ in 0..49 {
+        let (for_many_friends, created) = count(app.create_room(OWNER, &friends)).await;
+        assert_eq!(created.room.unwrap().members.len(), 20);
+        assert_eq!(for_many_friends, for_one_friend);
+    }
+
+    let (statements, rooms) = count(app.list_rooms(OWNER)).await;
+    assert_eq!(rooms.len(), 19 + 50);
+    assert_eq!(statements, 1);
+    let questions: Vec<(i64, i64)> = rooms.iter().map(|room| (room.id, OWNER)).collect();
+    let (statements, answers) = count(app.check_memberships(&questions)).await;
+    assert_eq!(answers.unwrap().len(), questions.len());
+    assert_eq!(statements, 1);
+}
