@@ -1,0 +1,186 @@
+//! Replicas of the contacts service and a rooms service inside the test, and shorthands for calling them.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use parlance_contacts::Config;
+use parlance_core::{Clock, ErrorCode, Timestamp};
+use parlance_devstack::testing::fresh_database;
+use parlance_proto::contacts::contacts_service_client::ContactsServiceClient;
+use parlance_proto::contacts::*;
+use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
+use parlance_proto::rooms::{ListRoomsRequest, Room};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::config::{GrpcServerConfig, InternalTokenConfig, PostgresConfig};
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::{Client, ClientConfig};
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
+use tonic::{Response, Status};
+
+const TOKEN: &str = "a-token-for-tests-only";
+
+pub(crate) const ALICE: i64 = 1;
+pub(crate) const BOB: i64 = 2;
+pub(crate) const CAROL: i64 = 3;
+
+/// One replica. Its tasks end with the runtime of the test.
+pub(crate) struct TestApp {
+    pub(crate) database_url: String,
+    pub(crate) clock: Clock,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) rooms_address: SocketAddr,
+    client: ContactsServiceClient<Client>,
+    _keep_alive: Box<dyn std::any::Any>,
+}
+
+/// A rooms service that may come up later than the others.
+pub(crate) struct RoomsApp {
+    client: RoomsServiceClient<Client>,
+    _keep_alive: Box<dyn std::any::Any>,
+}
+
+impl TestApp {
+    /// A replica on a database of its own, with a rooms service beside it.
+    pub(crate) async fn start() -> (Self, RoomsApp) {
+        let app = Self::start_without_rooms().await;
+        let rooms = app.start_rooms().await;
+        (app, rooms)
+    }
+
+    /// A replica whose rooms service is away.
+    pub(crate) async fn start_without_rooms() -> Self {
+        let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
+        Self::start_on(fresh_database().await.unwrap(), clock, free_address()).await
+    }
+
+    /// Another replica on the same database.
+    pub(crate) async fn replica(&self) -> Self {
+        Self::start_on(self.database_url.clone(), self.clock.clone(), self.rooms_address).await
+    }
+
+    /// A replica on a database that others may be starting on, too.
+    pub(crate) async fn start_on(database_url: String, clock: Clock, rooms_address: SocketAddr) -> Self {
+        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let listen = free_address();
+        let config = Config {
+            grpc: grpc(listen),
+            postgres: postgres(&database_url),
+            rooms_addresses: rooms_address.to_string(),
+        };
+        parlance_contacts::start(config, clock.clone(), &lifecycle).await.unwrap();
+        let client = ContactsServiceClient::new(connect("contacts", listen, &lifecycle).await);
+        Self { database_url, clock, lifecycle, rooms_address, client, _keep_alive: Box::new(ending) }
+    }
+
+    /// Brings up the rooms service where this replica looks for it.
+    pub(crate) async fn start_rooms(&self) -> RoomsApp {
+        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let config = parlance_rooms::Config {
+            grpc: grpc(self.rooms_address),
+            postgres: postgres(&self.database_url),
+            membership_log_retention: Duration::from_secs(600),
+        };
+        parlance_rooms::start(config, self.clock.clone(), &lifecycle).await.unwrap();
+        let client = RoomsServiceClient::new(connect("rooms", self.rooms_address, &lifecycle).await);
+        RoomsApp { client, _keep_alive: Box::new(ending) }
+    }
+
+    /// A connection past the service, to look into its schema.
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database_url).await.unwrap()
+    }
+
+    /// Waits until no system room is wanted any more.
+    pub(crate) async fn until_the_outbox_is_empty(&self) {
+        let mut database = self.database().await;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let count = sqlx::query_scalar("SELECT COUNT(*) FROM contacts.outbox");
+            let wanted: i64 = count.fetch_one(&mut database).await.unwrap();
+            if wanted == 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{wanted} system rooms are still wanted");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn invite(&self, from: i64, to: i64) -> Result<Invitation, ErrorCode> {
+        let request = InviteRequest { acting_user_id: from, invited_user_id: to };
+        Ok(answer(self.client.clone().invite(request)).await?.invitation.unwrap())
+    }
+
+    pub(crate) async fn accept(&self, user: i64, invitation_id: i64) -> Result<Contact, ErrorCode> {
+        let request = AcceptInvitationRequest { acting_user_id: user, invitation_id };
+        Ok(answer(self.client.clone().accept_invitation(request)).await?.contact.unwrap())
+    }
+
+    pub(crate) async fn reject(&self, user: i64, invitation_id: i64) -> Result<(), ErrorCode> {
+        let request = RejectInvitationRequest { acting_user_id: user, invitation_id };
+        answer(self.client.clone().reject_invitation(request)).await.map(|_| ())
+    }
+
+    pub(crate) async fn make_contacts(&self, first: i64, second: i64) -> Contact {
+        let invitation = self.invite(first, second).await.unwrap();
+        self.accept(second, invitation.id).await.unwrap()
+    }
+
+    pub(crate) async fn list(&self, user: i64) -> ListContactsResponse {
+        answer(self.client.clone().list_contacts(ListContactsRequest { acting_user_id: user })).await.unwrap()
+    }
+
+    pub(crate) async fn are_contacts(&self, first: i64, second: i64) -> bool {
+        let request = CheckContactRequest { acting_user_id: first, other_user_id: second };
+        answer(self.client.clone().check_contact(request)).await.unwrap().are_contacts
+    }
+
+    /// Holds what must be true after any race of invitations between two users has ended in a contact.
+    pub(crate) async fn assert_only_contacts(&self, rooms: &RoomsApp, first: i64, second: i64) {
+        for (user, other) in [(first, second), (second, first)] {
+            let list = self.list(user).await;
+            assert!(list.sent.is_empty() && list.received.is_empty(), "{list:?}");
+            assert_eq!(
+                list.contacts.iter().map(|contact| contact.other_user_id).collect::<Vec<_>>(),
+                [other]
+            );
+            assert_eq!(rooms.list(user).await.len(), 1);
+        }
+    }
+}
+
+impl RoomsApp {
+    pub(crate) async fn list(&self, user: i64) -> Vec<Room> {
+        answer(self.client.clone().list_rooms(ListRoomsRequest { acting_user_id: user })).await.unwrap().rooms
+    }
+}
+
+/// The answer to a call, or the code of its refusal.
+async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, ErrorCode> {
+    call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()))
+}
+
+fn grpc(listen: SocketAddr) -> GrpcServerConfig {
+    GrpcServerConfig { grpc_listen: listen, credential: InternalTokenConfig { internal_token: TOKEN.into() } }
+}
+
+fn postgres(database_url: &str) -> PostgresConfig {
+    PostgresConfig { database_url: database_url.into(), database_max_connections: 10 }
+}
+
+async fn connect(service: &'static str, address: SocketAddr, lifecycle: &Lifecycle) -> Client {
+    let config = ClientConfig {
+        service,
+        addresses: address.to_string(),
+        internal_token: TOKEN.into(),
+        deadline: Duration::from_secs(10),
+    };
+    let client = Client::start(config, lifecycle).unwrap();
+    client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
+    client
+}

@@ -1,0 +1,58 @@
+//! Everything that a user has, in one list.
+
+use std::cell::Cell;
+
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use crate::app::{ALICE, TestApp};
+
+thread_local! {
+    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the service on its own one. The outbox
+/// is looked at in the background all the time and does not count.
+struct StatementCounter;
+
+impl<S: Subscriber> Layer<S> for StatementCounter {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct IsOfOutbox(bool);
+        impl tracing::field::Visit for IsOfOutbox {
+            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0 |= format!("{value:?}").contains("contacts.outbox");
+            }
+        }
+
+        let mut is_of_outbox = IsOfOutbox(false);
+        event.record(&mut is_of_outbox);
+        if event.metadata().target() == "sqlx::query" && !is_of_outbox.0 {
+            STATEMENTS.set(STATEMENTS.get() + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_contacts_are_listed_by_one_statement_and_in_order() {
+    // For all threads, because the first thread that reaches a log statement decides whether it is ever enabled.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(StatementCounter)).unwrap();
+
+    let app = TestApp::start_without_rooms().await;
+    let mut database = app.database().await;
+    for (state, others) in [("contacts", "2, 201"), ("invited", "202, 250")] {
+        let statement = format!(
+            "INSERT INTO contacts.pairs (low_id, high_id, state, inviter_id, invited_at, contacts_since)
+             SELECT 1, other, '{state}', 1 + (other - 1) * (other % 2), now(), CASE '{state}' WHEN 'contacts' THEN now() END
+             FROM GENERATE_SERIES({others}) AS other"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut database).await.unwrap();
+    }
+
+    let before = STATEMENTS.get();
+    let list = app.list(ALICE).await;
+    assert_eq!(STATEMENTS.get() - before, 1);
+    assert!(list.contacts.iter().map(|contact| contact.other_user_id).eq(2..=201));
+    assert!(list.sent.iter().map(|invitation| invitation.to_user_id).eq((202..=250).step_by(2)));
+    assert!(list.received.iter().map(|invitation| invitation.from_user_id).eq((203..=250).step_by(2)));
+}
