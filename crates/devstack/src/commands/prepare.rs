@@ -22,6 +22,9 @@ use crate::testing;
 
 const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
 
+/// Stands in for rustc, so that each package has a folder of its own for its descriptions.
+const RUSTC_WRAPPER: &str = "scripts/rustc-with-descriptions";
+
 /// What `devstack prepare` can be told.
 #[derive(Args, Debug)]
 pub struct Options {
@@ -39,10 +42,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     for service in SERVICES {
         migrate(service, &database_url).await?;
     }
-    // So that afterwards only the service that was touched is built, and describes what it has.
-    build(&database_url, None).await?;
+    let output = TemporaryFolder::new()?;
+    describe(&database_url, output.path()).await?;
+
     for service in SERVICES {
-        let described = describe(service, &database_url).await?;
+        let described = read(&output.path().join(package_of(service)))?;
         let kept = folder_of(service).join(".sqlx");
         if options.check {
             ensure!(
@@ -58,11 +62,28 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn describe(service: &str, database_url: &str) -> anyhow::Result<Descriptions> {
-    let output = TemporaryFolder::new()?;
-    let _touched = Touched::new(folder_of(service).join("src/lib.rs"))?;
-    build(database_url, Some(output.path())).await?;
-    read(output.path())
+/// Leaves the descriptions of each service's statements in a folder named after its package.
+async fn describe(database_url: &str, output: &Path) -> anyhow::Result<()> {
+    let mut touched = Vec::new();
+    for service in SERVICES {
+        fs::create_dir(output.join(package_of(service)))?;
+        touched.push(Touched::new(folder_of(service).join("src/lib.rs"))?);
+    }
+    let wrapper = fs::canonicalize(RUSTC_WRAPPER).with_context(|| format!("cannot find {RUSTC_WRAPPER}"))?;
+
+    // All of the workspace, as the other checks build it, so that its libraries are built once for all of them.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["check", "--workspace", "--all-targets"])
+        .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
+        .env("DESCRIPTIONS", output)
+        .env("DATABASE_URL", database_url)
+        .env("SQLX_OFFLINE", "false")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let status = timeout(BUILD_DEADLINE, cargo.status()).await.context("cargo took too long")?;
+    ensure!(status.context("cannot run cargo")?.success(), "the project does not build, see above");
+    Ok(())
 }
 
 /// Each service into its own schema, the table of its migrations included.
@@ -82,23 +103,12 @@ async fn migrate(service: &str, database_url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds all of the workspace, as the other checks do, so that the libraries that it uses are built once for all of them.
-async fn build(database_url: &str, output: Option<&Path>) -> anyhow::Result<()> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["check", "--workspace", "--all-targets"]);
-    cargo.env("DATABASE_URL", database_url).env("SQLX_OFFLINE", "false");
-    match output {
-        Some(folder) => cargo.env("SQLX_OFFLINE_DIR", folder),
-        None => cargo.env_remove("SQLX_OFFLINE_DIR"),
-    };
-    let status = timeout(BUILD_DEADLINE, cargo.stdin(Stdio::null()).kill_on_drop(true).status()).await;
-    let status = status.context("cargo took too long")?.context("cannot run cargo")?;
-    ensure!(status.success(), "the project does not build, see above");
-    Ok(())
-}
-
 fn folder_of(service: &str) -> PathBuf {
     Path::new("services").join(service)
+}
+
+fn package_of(service: &str) -> String {
+    format!("parlance-{service}")
 }
 
 /// A source file that looks changed to cargo, until this value is dropped: the macros describe when they are expanded, and cargo
