@@ -56,7 +56,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     match &outcome {
         Ok(()) => eprintln!("\nStopping; Ctrl-C once more stops without waiting."),
-        Err(error) => eprintln!("\n{error:#}\nStopping the others."),
+        Err(_) => eprintln!("\nA process has ended by itself. Stopping the others."),
     }
     tokio::select! {
         stopped = stack.stop() => stopped?,
