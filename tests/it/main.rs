@@ -1,5 +1,15 @@
 //! End-to-end tests: all of Parlance as real processes, spoken to through its public APIs only.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod arbitrary;
+mod auth;
+mod bodies;
+mod contacts;
+mod conventions;
+mod counts;
+mod messages;
+mod races;
+mod rooms;
 mod slice;
 mod support;
+mod tokens;

@@ -1,13 +1,23 @@
 //! What the tests share: a stack, people who use it, and their sockets.
 
+mod operator;
 mod people;
+mod shapes;
 mod socket;
+mod wait;
 
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
-pub(crate) use people::{Answer, Api, Person, become_contacts, make_room, people, person};
+pub(crate) use operator::auth_command;
+pub(crate) use people::{
+    Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,
+};
+pub(crate) use shapes::{
+    assert_contact, assert_invitation, assert_members, assert_message, assert_room, assert_user,
+};
 pub(crate) use socket::{Ended, Socket, seq_of};
+pub(crate) use wait::eventually;
 
 /// The stack that all tests share which do no harm to it: two of everything.
 pub(crate) async fn stack() -> &'static Stack {

@@ -9,6 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::Socket;
+use super::shapes::assert_members;
 
 pub(crate) const PASSWORD: &str = "securepass123";
 
@@ -71,12 +72,29 @@ impl Answer {
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// Demands a refusal with this status and code.
+    /// A header of the answer; empty when it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Demands a refusal with this status and code, the sentence that belongs to it, and nothing else.
     #[track_caller]
     pub(crate) fn refused(self, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
-        assert_eq!(self.json()["code"], code, "{self:?}");
-        assert!(self.json()["detail"].is_string(), "{self:?}");
+        let body = self.json();
+        assert_eq!(body["code"], code, "{self:?}");
+        let detail = body["detail"].as_str().unwrap_or_else(|| panic!("{self:?}"));
+        if let Some(sentence) = sentence_of(code) {
+            assert_eq!(detail, sentence, "{self:?}");
+        }
+        if status >= 500 {
+            assert_members(&body, &["detail", "code", "request_id"]);
+            assert_eq!(body["request_id"], self.header("x-request-id"));
+        } else {
+            assert_members(&body, &["detail", "code"]);
+        }
+        let challenge = if status == 401 { "Bearer" } else { "" };
+        assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
     }
 
     /// Demands a 422 that names exactly these fields, each as `loc` joined by dots and `type`: `body.username missing`.
@@ -84,6 +102,7 @@ impl Answer {
     pub(crate) fn invalid(self, expected: &[&str]) {
         assert_eq!(self.status.as_u16(), 422, "{self:?}");
         let body = self.json();
+        assert_members(&body, &["detail", "code"]);
         let entries = body["detail"].as_array().unwrap_or_else(|| panic!("{self:?}"));
         let mut found: Vec<String> = entries.iter().map(describe_field_error).collect();
         let mut expected: Vec<&str> = expected.to_vec();
@@ -93,7 +112,31 @@ impl Answer {
     }
 }
 
+/// The sentences that clients know.
+fn sentence_of(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "username_taken" => "Username already registered",
+        "invalid_credentials" => "Incorrect username or password",
+        "unauthenticated" => "Not authenticated",
+        "invalid_token" => "Could not validate credentials",
+        "user_not_found" => "User not found",
+        "self_invitation" => "You cannot invite yourself",
+        "already_contacts" => "You are already contacts",
+        "already_invited" => "Invitation already sent",
+        "invitation_not_found" => "Invitation not found",
+        "room_not_found" => "Room not found",
+        "not_a_member" => "You are not a member of this room",
+        "system_room" => "System rooms cannot be changed",
+        "not_the_owner" => "Only the room owner may do this",
+        "owner_cannot_leave" => "The owner cannot leave the room; delete it instead",
+        "message_not_found" => "Message not found",
+        "not_the_sender" => "Only the sender may do this",
+        _ => return None,
+    })
+}
+
 fn describe_field_error(entry: &Value) -> String {
+    assert_members(entry, &["loc", "msg", "type"]);
     assert!(entry["msg"].is_string(), "{entry}");
     let mut text = String::new();
     for part in entry["loc"].as_array().unwrap() {
@@ -173,9 +216,14 @@ impl Person {
     }
 }
 
+/// A name nobody else has.
+pub(crate) fn fresh_name() -> String {
+    std::iter::repeat_with(|| rand::rng().random_range('a'..='z')).take(16).collect()
+}
+
 /// Registers somebody with a name nobody else has, and logs in, at the first gateway.
 pub(crate) async fn person(stack: &Stack) -> Person {
-    let name: String = std::iter::repeat_with(|| rand::rng().random_range('a'..='z')).take(16).collect();
+    let name = fresh_name();
     let api = Api::of(stack, 0);
     let credentials = json!({"username": name, "password": PASSWORD});
     let user = api.post("/v1/auth/register", &credentials).await.ok(201);

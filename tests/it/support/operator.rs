@@ -1,0 +1,26 @@
+//! What an operator does beside a running Parlance.
+
+use std::env;
+use std::path::PathBuf;
+
+use parlance_devstack::Stack;
+use tokio::process::Command;
+
+/// Runs a command of the auth service, such as `rotate-keys`, against the stack's database; what it printed.
+pub(crate) async fn auth_command(stack: &Stack, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+    let mut command = Command::new(program("auth"));
+    command.args(arguments).env("DATABASE_URL", stack.database_url()).envs(settings.iter().copied());
+    let output = command.kill_on_drop(true).output().await.expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Where the stack finds its programs, too: where cargo put this test, or `PARLANCE_BIN_DIR`.
+fn program(name: &str) -> PathBuf {
+    if let Some(folder) = env::var_os("PARLANCE_BIN_DIR") {
+        return PathBuf::from(folder).join(name);
+    }
+    let here = env::current_exe().unwrap();
+    let mut candidates = here.ancestors().skip(1).map(|folder| folder.join(name));
+    candidates.find(|program| program.is_file()).expect("the programs are built")
+}

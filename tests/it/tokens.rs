@@ -1,0 +1,242 @@
+//! Tokens: what is in them, which ones are accepted, and who is locked out.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use parlance_devstack::Stack;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Api, PASSWORD, Person, assert_members, auth_command, become_contacts, eventually, people, person,
+    stack,
+};
+
+/// An Ed25519 key in PKCS #8 (RFC 8410), up to its 32 secret bytes.
+const PKCS8_PREFIX: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+
+fn header_of(token: &str) -> Value {
+    decoded(token.split('.').next().unwrap())
+}
+
+fn claims_of(token: &str) -> Value {
+    decoded(token.split('.').nth(1).unwrap())
+}
+
+fn decoded(part: &str) -> Value {
+    serde_json::from_slice(&BASE64.decode(part).unwrap()).unwrap()
+}
+
+fn encoded(value: &Value) -> String {
+    BASE64.encode(value.to_string())
+}
+
+/// The token with another part in place of one of its three.
+fn with_part(token: &str, index: usize, part: &str) -> String {
+    let mut parts: Vec<&str> = token.split('.').collect();
+    parts[index] = part;
+    parts.join(".")
+}
+
+/// Asks who the bearer is.
+async fn me(stack: &Stack, gateway: usize, token: &str) -> Answer {
+    Answer::of(Api::of(stack, gateway).request(Method::GET, "/v1/auth/me").bearer_auth(token)).await
+}
+
+async fn is_inactive(stack: &Stack, gateway: usize, person: &Person) -> bool {
+    me(stack, gateway, &person.token).await.text.contains("inactive_user")
+}
+
+async fn token_of(person: &Person) -> String {
+    let credentials = json!({"username": person.name, "password": PASSWORD});
+    let login = person.api.post("/v1/auth/login", &credentials).await.ok(200);
+    login["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_says_who_when_and_which_key() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    let (header, claims) = (header_of(&anna.token), claims_of(&anna.token));
+    assert_members(&header, &["alg", "kid", "typ"]);
+    assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("JWT")));
+    assert_members(&claims, &["iss", "aud", "sub", "username", "iat", "exp", "jti"]);
+    assert_eq!(claims["sub"], anna.id.to_string());
+    assert_eq!(claims["username"], anna.name);
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 691_200);
+    assert_ne!(claims["jti"], claims_of(&token_of(&anna).await)["jti"]);
+}
+
+#[tokio::test]
+async fn the_key_of_a_token_is_published() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    for gateway in [0, 1] {
+        let answer = Api::of(stack, gateway).get("/.well-known/jwks.json").await.ok(200);
+        let keys = answer["keys"].as_array().unwrap();
+        let key = keys.iter().find(|key| key["kid"] == header_of(&anna.token)["kid"]).unwrap();
+        assert_members(key, &["kty", "crv", "x", "kid", "use", "alg"]);
+        assert_eq!(BASE64.decode(key["x"].as_str().unwrap()).unwrap().len(), 32);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_token_is_refused() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    let mut claims = claims_of(&anna.token);
+    claims["sub"] = json!(ben.id.to_string());
+    let signature_of_ben = ben.token.rsplit('.').next().unwrap();
+    let mut longer = claims_of(&anna.token);
+    longer["exp"] = json!(longer["exp"].as_i64().unwrap() + 1);
+    for token in [
+        with_part(&anna.token, 1, &encoded(&claims)),
+        with_part(&anna.token, 1, &encoded(&longer)),
+        with_part(&anna.token, 2, signature_of_ben),
+        with_part(&anna.token, 2, ""),
+        anna.token[..anna.token.len() - 2].to_owned(),
+        format!("{}.x", anna.token),
+        "abc".to_owned(),
+        "..".to_owned(),
+        "a".repeat(5000),
+    ] {
+        me(stack, 0, &token).await.refused(401, "invalid_token");
+    }
+    me(stack, 0, &anna.token).await.ok(200);
+}
+
+#[tokio::test]
+async fn the_algorithm_is_not_read_from_the_token() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    let (header, claims) = (header_of(&anna.token), claims_of(&anna.token));
+    for algorithm in ["none", "None", "HS256", "RS256", "ES256", "eddsa"] {
+        let forged_header = json!({"alg": algorithm, "typ": "JWT", "kid": header["kid"]});
+        let token = with_part(&anna.token, 0, &encoded(&forged_header));
+        me(stack, 0, &token).await.refused(401, "invalid_token");
+        me(stack, 0, &with_part(&token, 2, "")).await.refused(401, "invalid_token");
+    }
+
+    // The public key as the secret of a symmetric algorithm.
+    let keys = anna.get("/.well-known/jwks.json").await.ok(200);
+    for key in keys["keys"].as_array().unwrap() {
+        let secret = EncodingKey::from_secret(&BASE64.decode(key["x"].as_str().unwrap()).unwrap());
+        let kid = key["kid"].as_str().map(str::to_owned);
+        let forged_header = Header { kid, ..Header::new(Algorithm::HS256) };
+        let token = jsonwebtoken::encode(&forged_header, &claims, &secret).unwrap();
+        me(stack, 0, &token).await.refused(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_key_is_refused_with_any_kid() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    let own_key = EncodingKey::from_ed_der(&[PKCS8_PREFIX.as_slice(), &[7; 32]].concat());
+    let known = header_of(&anna.token)["kid"].as_str().map(str::to_owned);
+    for kid in [known, Some("unknown".to_owned()), Some(String::new()), None] {
+        let header = Header { kid, ..Header::new(Algorithm::EdDSA) };
+        let token = jsonwebtoken::encode(&header, &claims_of(&anna.token), &own_key).unwrap();
+        me(stack, 0, &token).await.refused(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused() {
+    let stack = Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "1").start().await.unwrap();
+    let anna = person(&stack).await;
+    let claims = claims_of(&anna.token);
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 1);
+    let is_refused = async || me(&stack, 0, &anna.token).await.status == 401;
+    eventually(Duration::from_secs(5), "the token expires", is_refused).await;
+    me(&stack, 0, &anna.token).await.refused(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn tokens_of_another_issuer_or_audience_are_refused() {
+    for setting in ["TOKEN_ISSUER", "TOKEN_AUDIENCE"] {
+        let stack = Stack::builder().environment("gateway", setting, "somewhere-else").start().await.unwrap();
+        let anna = person(&stack).await;
+        me(&stack, 0, &anna.token).await.refused(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate_without_anybody_noticing() {
+    let stack = Stack::builder().replicas(2).gateways(2).start().await.unwrap();
+    let anna = person(&stack).await;
+    let old_key = header_of(&anna.token)["kid"].clone();
+    auth_command(&stack, &["rotate-keys"], &[("KEY_PUBLICATION_LEAD", "1")]).await;
+
+    let signs_with_new_key = async || {
+        let token = token_of(&anna).await;
+        for gateway in [0, 1] {
+            me(&stack, gateway, &token).await.ok(200);
+            me(&stack, gateway, &anna.token).await.ok(200);
+        }
+        header_of(&token)["kid"] != old_key
+    };
+    eventually(Duration::from_secs(10), "the new key signs", signs_with_new_key).await;
+    let published = anna.get("/.well-known/jwks.json").await.ok(200);
+    assert_eq!(published["keys"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_locked_out_everywhere_within_two_seconds() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    auth_command(stack, &["deactivate", &anna.name.to_uppercase()], &[]).await;
+    for gateway in [0, 1] {
+        let is_out = async || is_inactive(stack, gateway, &anna).await;
+        eventually(Duration::from_secs(2), "the token is refused", is_out).await;
+        let anna = anna.at(stack, gateway);
+        anna.get("/v1/rooms").await.refused(401, "inactive_user");
+        anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.refused(401, "inactive_user");
+    }
+}
+
+#[tokio::test]
+async fn nobody_can_invite_a_deactivated_user() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    auth_command(stack, &["deactivate", &anna.name], &[]).await;
+    let invitation = json!({"username": anna.name});
+    for gateway in [0, 1] {
+        ben.at(stack, gateway).post("/v1/contacts/invite", &invitation).await.refused(404, "user_not_found");
+    }
+}
+
+#[tokio::test]
+async fn the_login_of_a_deactivated_user_fails_like_any_other() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    let log_in = async |password: &str| {
+        anna.api.post("/v1/auth/login", &json!({"username": anna.name, "password": password})).await
+    };
+    let wrong = log_in("wrong password").await;
+    auth_command(stack, &["deactivate", &anna.name], &[]).await;
+    let inactive = log_in(PASSWORD).await;
+    assert_eq!((inactive.status, &inactive.text), (wrong.status, &wrong.text));
+    inactive.refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn others_see_who_is_inactive_and_who_is_back() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    become_contacts(&anna, &ben).await;
+    for (command, expected) in [("deactivate", false), ("activate", true)] {
+        auth_command(stack, &[command, &anna.name], &[]).await;
+        for gateway in [0, 1] {
+            let ben = ben.at(stack, gateway);
+            let is_seen = async || {
+                let contacts = ben.get("/v1/contacts").await.ok(200);
+                contacts["contacts"][0]["other_user"]["is_active"] == expected
+            };
+            eventually(Duration::from_secs(2), command, is_seen).await;
+        }
+    }
+    me(stack, 1, &anna.token).await.ok(200);
+}
