@@ -22,8 +22,10 @@ use crate::objects::{User, UsersById};
 const MAX_REMEMBERED: u64 = 100_000;
 /// What is older than this is asked for again.
 const FRESH_FOR: Duration = Duration::from_secs(30);
-/// For how long nobody asks just to freshen up, after auth could not be reached.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How long it may take to ask just to freshen up, when the old answer would do.
+const REFRESH_LIMIT: Duration = Duration::from_millis(250);
+/// For how long nobody asks just to freshen up, after auth did not answer.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// The most ids or names in one call, by the contract.
 const MAX_ASKED: usize = 10_000;
 
@@ -67,14 +69,13 @@ impl Users {
             }
         }
 
-        let is_needed = !missing.is_empty();
-        let is_wanted = is_needed || (!stale.is_empty() && !self.has_failed_just_now());
-        if is_wanted {
+        if !missing.is_empty() {
             missing.append(&mut stale);
-            match self.ask(&missing).await {
-                Ok(users) => found.extend(users),
-                Err(error) if is_needed => return Err(error),
-                Err(_) => tracing::debug!("users were served as they were last known"),
+            found.extend(self.ask(&missing).await?);
+        } else if !stale.is_empty() && !self.has_failed_just_now() {
+            match tokio::time::timeout(REFRESH_LIMIT, self.ask(&stale)).await {
+                Ok(Ok(users)) => found.extend(users),
+                _ => self.note_failure(),
             }
         }
         Ok(found)
@@ -116,7 +117,7 @@ impl Users {
         let mut found = UsersById::new();
         for ids in ids.chunks(MAX_ASKED) {
             let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
-            let answer = self.auth.clone().get_users(request).await.inspect_err(|_| self.note_failure())?;
+            let answer = self.auth.clone().get_users(request).await?;
             for user in answer.into_inner().users {
                 let user = self.remember(user.into());
                 found.insert(user.id, user);
@@ -157,3 +158,6 @@ impl Users {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
