@@ -266,6 +266,11 @@ impl Connection {
     async fn run(mut self) {
         let id = self.socket.outbound.id;
         self.app.hub.connect(&self.socket.outbound, self.session.user_id);
+        if self.app.access.is_inactive(self.session.user_id) {
+            // Locked out between the look at the token and now: too early for the hub to close this socket.
+            self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::InactiveUser)));
+            self.socket.outbound.close(CloseCode::UNAUTHENTICATED);
+        }
         let code = self.live().await;
         // A subscription that is being made ends with its future.
         self.current = None;
@@ -383,7 +388,13 @@ impl Connection {
         content: MessageContent,
         client_msg_id: Option<ClientMessageId>,
     ) {
-        let pending = self.app.upstream.submit(room_id, &self.session, content, client_msg_id.as_ref());
+        let pending = self.app.upstream.submit(
+            room_id,
+            &self.session,
+            content,
+            client_msg_id.as_ref(),
+            Some(self.socket.outbound.id),
+        );
         self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id });
     }
 

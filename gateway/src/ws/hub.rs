@@ -71,6 +71,13 @@ struct Encoded {
     typing_origin: Option<u64>,
 }
 
+/// Events from the store, in `seq` order.
+struct Page {
+    events: Vec<(i64, Utf8Bytes)>,
+    /// Up to here nothing is missing.
+    complete_up_to: i64,
+}
+
 impl Hub {
     /// Starts the tasks that keep subscriptions where they belong and close the sockets of users who are locked out.
     pub(crate) fn start(
@@ -122,22 +129,28 @@ impl Hub {
         after_seq: Option<i64>,
         reference: Option<&str>,
     ) -> Result<(), ErrorCode> {
-        let was_live = self.join(outbound, user_id, room_id);
-        let outcome = self.shared.upstream.subscribe(room_id, user_id).answer().await;
-        let outcome = match outcome {
-            Ok(start) if was_live => {
-                self.answer_again(outbound, room_id, start, reference);
-                Ok(())
+        loop {
+            let was_live = self.join(outbound, user_id, room_id);
+            let answer = self.shared.upstream.subscribe(room_id, user_id).answer().await;
+            let outcome = match answer {
+                Ok(start) if was_live => {
+                    let answer = subscribed(room_id, start.head_seq, false, reference);
+                    if self.admit(outbound, room_id, &start, answer) {
+                        return Ok(());
+                    }
+                    // The subscription has ended meanwhile; whoever is a member again begins a new one.
+                    continue;
+                }
+                Ok(start) => self.begin(outbound, room_id, start, after_seq, reference).await,
+                // Who is subscribed stays so while nobody can tell whether he may.
+                Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
+                Err(code) => Err(code),
+            };
+            if outcome.is_err() {
+                self.take_out(&mut lock(&self.shared.rooms), room_id, outbound.id);
             }
-            Ok(start) => self.begin(outbound, room_id, start, after_seq, reference).await,
-            // Who is subscribed stays so while nobody can tell whether he may.
-            Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
-            Err(code) => Err(code),
-        };
-        if outcome.is_err() {
-            self.take_out(&mut lock(&self.shared.rooms), room_id, outbound.id);
+            return outcome;
         }
-        outcome
     }
 
     /// Ends a subscription, if there is one; nothing of the room is queued behind the answer.
@@ -186,7 +199,7 @@ impl Hub {
                 room.expel(user_id, &unsubscribed(room_id, EndReason::RoomDeleted))
             }
             // Nobody can tell right now: delivery goes on, and the next round asks again.
-            Err(_) => room.home = None,
+            Err(_) => room.is_unconfirmed = true,
         }
         self.drop_if_empty(&mut rooms, room_id);
         self.fill_where_needed(&mut rooms, [room_id]);
@@ -198,14 +211,16 @@ impl Hub {
         let mut rooms = lock(&self.shared.rooms);
         for (&room_id, room) in rooms.iter_mut() {
             let home = upstream.home(room_id);
-            if room.home == home || home.is_none() {
+            if home.is_none() || (room.home == home && !room.is_unconfirmed) {
                 continue;
             }
             if !room.users().into_iter().all(|user_id| upstream.renew(room_id, user_id)) {
                 // Too much is asked already: the next round tries again.
                 return;
             }
-            if let Some(before) = std::mem::replace(&mut room.home, home) {
+            room.is_unconfirmed = false;
+            let before = std::mem::replace(&mut room.home, home);
+            if let Some(before) = before.filter(|_| before != home) {
                 upstream.release(room_id, before);
             }
         }
@@ -259,28 +274,59 @@ impl Hub {
         let head = start.head_seq;
         let missed = after_seq.map(|after| head - after);
         let resync = missed.is_some_and(|missed| !(0..=MAX_REPLAY).contains(&missed));
-        let mut prelude = vec![subscribed(room_id, head, resync, reference)];
-        if let Some(after) = after_seq.filter(|_| !resync) {
-            prelude
-                .extend(self.read_changes(room_id, after, head).await?.into_iter().map(|(_, frame)| frame));
-        }
-
-        let mut rooms = lock(&self.shared.rooms);
-        let Some(room) = rooms.get_mut(&room_id) else { return Err(ErrorCode::Unavailable) };
-        if !room.confirm(outbound.id, head, start.room_version) {
+        let after = after_seq.filter(|_| !resync).unwrap_or(head);
+        // Before the answer, so that a store that is away refuses the subscription.
+        let first_page = self.read_page(room_id, after, head).await?;
+        if !self.admit(outbound, room_id, &start, subscribed(room_id, head, resync, reference)) {
             return Err(ErrorCode::NotAMember);
         }
-        room.go_live(outbound.id, head, prelude);
-        self.fill_where_needed(&mut rooms, [room_id]);
+        if self.catch_up(outbound, room_id, head, first_page).await.is_err() {
+            // The answer was given; the client comes back with the last number it has seen.
+            outbound.close(CloseCode::TRY_AGAIN);
+        }
         Ok(())
     }
 
-    /// Answers somebody who is subscribed already.
-    fn answer_again(&self, outbound: &Outbound, room_id: RoomId, start: Subscribed, reference: Option<&str>) {
-        outbound.push(subscribed(room_id, start.head_seq, false, reference));
-        if let Some(room) = lock(&self.shared.rooms).get_mut(&room_id) {
-            room.confirm(outbound.id, start.head_seq, start.room_version);
+    fn admit(&self, outbound: &Outbound, room_id: RoomId, start: &Subscribed, answer: Utf8Bytes) -> bool {
+        let mut rooms = lock(&self.shared.rooms);
+        let is_admitted = rooms
+            .get_mut(&room_id)
+            .is_some_and(|room| room.admit(outbound.id, start.head_seq, start.room_version, answer));
+        self.fill_where_needed(&mut rooms, [room_id]);
+        is_admitted
+    }
+
+    /// Tells a subscriber everything up to the head, as fast as it reads, and lets it go live. Ends early when the subscription
+    /// ends.
+    async fn catch_up(
+        &self,
+        outbound: &Outbound,
+        room_id: RoomId,
+        mut head: i64,
+        first_page: Page,
+    ) -> Result<(), ErrorCode> {
+        let mut page = first_page;
+        loop {
+            for (_, frame) in page.events {
+                outbound.has_space().await;
+                let rooms = lock(&self.shared.rooms);
+                if !rooms.get(&room_id).is_some_and(|room| room.tell(outbound.id, frame)) {
+                    return Ok(());
+                }
+            }
+            if page.complete_up_to >= head {
+                outbound.has_space().await;
+                match self.go_live(outbound, room_id, head) {
+                    Some(further) => head = further,
+                    None => return Ok(()),
+                }
+            }
+            page = self.read_page(room_id, page.complete_up_to, head).await?;
         }
+    }
+
+    fn go_live(&self, outbound: &Outbound, room_id: RoomId, floor: i64) -> Option<i64> {
+        lock(&self.shared.rooms).get_mut(&room_id)?.go_live(outbound.id, floor)
     }
 
     fn end(&self, rooms: &mut HashMap<RoomId, Room>, end: &MembershipEnd) {
@@ -327,9 +373,9 @@ impl Hub {
         while let Some((after, up_to)) = self.hole(room_id) {
             let Ok(_permit) = self.shared.filling.acquire().await else { return };
             match self.read_page(room_id, after, up_to).await {
-                Ok((events, complete_up_to)) => {
+                Ok(page) => {
                     if let Some(room) = lock(&self.shared.rooms).get_mut(&room_id) {
-                        room.fill(events, complete_up_to);
+                        room.fill(page.events, page.complete_up_to);
                     }
                 }
                 Err(code) => {
@@ -344,35 +390,17 @@ impl Hub {
         lock(&self.shared.rooms).get_mut(&room_id)?.hole()
     }
 
-    /// Everything that changed above `after` and up to `up_to`.
-    async fn read_changes(
-        &self,
-        room_id: RoomId,
-        after: i64,
-        up_to: i64,
-    ) -> Result<Vec<(i64, Utf8Bytes)>, ErrorCode> {
-        let mut changes = Vec::new();
-        let mut complete_up_to = after;
-        while complete_up_to < up_to {
-            let (events, next) = self.read_page(room_id, complete_up_to, up_to).await?;
-            changes.extend(events);
-            complete_up_to = next.max(complete_up_to + 1);
+    /// What changed above `after_seq` and up to `up_to_seq`, or the first of it.
+    async fn read_page(&self, room_id: RoomId, after_seq: i64, up_to_seq: i64) -> Result<Page, ErrorCode> {
+        if after_seq >= up_to_seq {
+            return Ok(Page { events: Vec::new(), complete_up_to: up_to_seq });
         }
-        Ok(changes)
-    }
-
-    async fn read_page(
-        &self,
-        room_id: RoomId,
-        after_seq: i64,
-        up_to_seq: i64,
-    ) -> Result<(Vec<(i64, Utf8Bytes)>, i64), ErrorCode> {
         let request = ReadChangesRequest { room_id: room_id.get(), after_seq, up_to_seq };
         let answer = self.shared.messaging.clone().read_changes(request).await;
         let answer = answer.map_err(|status| code_of_status(&status))?.into_inner();
         let events = self.encode(answer.events).await;
-        let frames = events.into_iter().map(|event| (event.seq, event.frame)).collect();
-        Ok((frames, answer.complete_up_to_seq))
+        let events = events.into_iter().map(|event| (event.seq, event.frame)).collect();
+        Ok(Page { events, complete_up_to: answer.complete_up_to_seq.max(after_seq + 1) })
     }
 
     /// Turns events into frames; those of rooms nobody is subscribed to are left to be dropped.

@@ -36,6 +36,8 @@ pub(crate) struct Outbound {
     max_bytes: usize,
     queue: Mutex<Queue>,
     filled: Notify,
+    /// Told when the queue was taken. Only one task ever waits for it.
+    emptied: Notify,
     /// Cancelled when the connection is to be closed at once, whatever is queued.
     cut: CancellationToken,
 }
@@ -51,7 +53,7 @@ struct Queue {
 impl Outbound {
     pub(crate) fn new(id: u64, max_bytes: usize) -> Self {
         let cut = CancellationToken::new();
-        Self { id, max_bytes, queue: Mutex::default(), filled: Notify::new(), cut }
+        Self { id, max_bytes, queue: Mutex::default(), filled: Notify::new(), emptied: Notify::new(), cut }
     }
 
     /// Queues a frame. One that does not fit cuts the connection: the client has not read for too long.
@@ -85,6 +87,23 @@ impl Outbound {
         queue.frames.clear();
         drop(queue);
         self.cut.cancel();
+        self.filled.notify_one();
+    }
+
+    /// Waits until the queue is mostly empty: what is read from the store need not be held in memory.
+    pub(crate) async fn has_space(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.is_mostly_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn is_mostly_empty(&self) -> bool {
+        let queue = self.lock();
+        queue.closing.is_some() || queue.bytes <= self.max_bytes / 4
     }
 
     /// Closes the connection behind everything queued so far.
@@ -100,6 +119,7 @@ impl Outbound {
                 let mut queue = self.lock();
                 if !queue.frames.is_empty() || queue.closing.is_some() {
                     queue.bytes = 0;
+                    self.emptied.notify_one();
                     return (std::mem::take(&mut queue.frames), queue.closing);
                 }
             }
@@ -129,6 +149,32 @@ mod tests {
         outbound.push("678901".into());
         assert!(outbound.cut().is_cancelled());
         assert_eq!(outbound.take().await, (VecDeque::new(), Some(CloseCode::TOO_SLOW)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_frames_hears_of_the_cut() {
+        let outbound = Outbound::new(1, 10);
+        let ((), taken) = tokio::join!(
+            async {
+                tokio::task::yield_now().await;
+                outbound.cut_off();
+            },
+            tokio::time::timeout(std::time::Duration::from_secs(5), outbound.take()),
+        );
+        assert_eq!(taken.unwrap().1, Some(CloseCode::TOO_SLOW));
+    }
+
+    #[tokio::test]
+    async fn there_is_space_once_the_queue_was_taken() {
+        let outbound = Outbound::new(1, 10);
+        outbound.push("12345678".into());
+        let taking = async {
+            tokio::task::yield_now().await;
+            outbound.take().await.0.len()
+        };
+        let has_space = tokio::time::timeout(std::time::Duration::from_secs(5), outbound.has_space());
+        let (taken, has_space) = tokio::join!(taking, has_space);
+        assert_eq!((taken, has_space), (1, Ok(())));
     }
 
     #[tokio::test]

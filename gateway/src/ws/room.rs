@@ -12,8 +12,8 @@ use super::upstream::LinkKey;
 
 /// Events held back behind a hole; more than that are read from the store when their turn comes.
 const MAX_HELD: usize = 4_096;
-/// What may collect for a subscriber while it is told what it missed, in bytes.
-const MAX_BUFFERED: usize = 1 << 20;
+/// What may collect for a subscriber while it is told what it missed, in bytes; more than that is read from the store.
+const MAX_BUFFERED: usize = 256 << 10;
 
 /// A room with at least one subscriber.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Room {
     /// Events behind a hole, encoded.
     held: BTreeMap<i64, Utf8Bytes>,
     is_filling: bool,
+    /// Whether the users' memberships have to be asked for again, because nobody could tell.
+    pub(super) is_unconfirmed: bool,
     /// By the id of the connection.
     subscribers: HashMap<u64, Subscriber>,
 }
@@ -36,6 +38,8 @@ struct Subscriber {
     outbound: Arc<Outbound>,
     user_id: UserId,
     phase: Phase,
+    /// Whether it was told that it is subscribed.
+    is_admitted: bool,
     /// The membership version at which the user was a member; ends up to it are old news.
     room_version: i64,
     /// The version of the latest end heard of while the membership is being checked.
@@ -44,10 +48,30 @@ struct Subscriber {
 
 #[derive(Debug)]
 enum Phase {
-    /// Not answered yet: events collect, so that they can follow what was missed.
-    Buffering { events: Vec<(i64, Utf8Bytes)>, bytes: usize },
+    /// Not answered yet, or being told what it missed: events collect, so that they can follow.
+    Buffering(Buffer),
     /// Gets every event above the floor.
     Live { floor: i64 },
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    events: Vec<(i64, Utf8Bytes)>,
+    bytes: usize,
+    /// There was more than fits, and nothing is kept.
+    has_overflowed: bool,
+}
+
+impl Buffer {
+    fn push(&mut self, seq: i64, frame: &Utf8Bytes) {
+        self.bytes += frame.len();
+        if self.bytes > MAX_BUFFERED {
+            self.has_overflowed = true;
+            self.events = Vec::new();
+        } else {
+            self.events.push((seq, frame.clone()));
+        }
+    }
 }
 
 impl Room {
@@ -56,7 +80,8 @@ impl Room {
         self.subscribers.entry(outbound.id).or_insert_with(|| Subscriber {
             outbound: outbound.clone(),
             user_id,
-            phase: Phase::Buffering { events: Vec::new(), bytes: 0 },
+            phase: Phase::Buffering(Buffer::default()),
+            is_admitted: false,
             room_version: 0,
             ended_version: 0,
         });
@@ -86,13 +111,29 @@ impl Room {
         users
     }
 
-    /// Notes that the user was a member at this version and that the room had come this far. False when an end heard of
-    /// meanwhile is newer than that.
-    pub(super) fn confirm(&mut self, connection_id: u64, head: i64, room_version: i64) -> bool {
+    /// Notes that the user was a member at this version and that the room had come this far, and answers. False, and no answer,
+    /// when the subscription ended meanwhile or an end heard of is newer than that.
+    pub(super) fn admit(
+        &mut self,
+        connection_id: u64,
+        head: i64,
+        room_version: i64,
+        answer: Utf8Bytes,
+    ) -> bool {
         self.start_at(head);
         let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return false };
         subscriber.room_version = subscriber.room_version.max(room_version);
-        subscriber.ended_version <= room_version
+        subscriber.is_admitted = subscriber.ended_version <= room_version;
+        if subscriber.is_admitted {
+            subscriber.outbound.push(answer);
+        }
+        subscriber.is_admitted
+    }
+
+    /// Tells one subscriber something that it missed; false when it is none any more.
+    pub(super) fn tell(&self, connection_id: u64, frame: Utf8Bytes) -> bool {
+        let subscriber = self.subscribers.get(&connection_id);
+        subscriber.map(|subscriber| subscriber.outbound.push(frame)).is_some()
     }
 
     /// The same for all subscriptions of a user, after the stream was lost.
@@ -104,18 +145,22 @@ impl Room {
         }
     }
 
-    /// Lets the subscriber have the prelude, then what it has to hear above the floor, then everything that comes.
-    pub(super) fn go_live(&mut self, connection_id: u64, floor: i64, prelude: Vec<Utf8Bytes>) {
-        let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return };
-        for frame in prelude {
+    /// Lets a subscriber that was told everything up to the floor have what collected above it, then everything that comes. When
+    /// too much has collected it has to be told more first: up to the number that comes back.
+    #[must_use]
+    pub(super) fn go_live(&mut self, connection_id: u64, floor: i64) -> Option<i64> {
+        let passed_on = self.cursor.unwrap_or(floor);
+        let subscriber = self.subscribers.get_mut(&connection_id)?;
+        let Phase::Buffering(buffer) = &mut subscriber.phase else { return None };
+        let buffer = std::mem::take(buffer);
+        if buffer.has_overflowed && passed_on > floor {
+            return Some(passed_on);
+        }
+        subscriber.phase = Phase::Live { floor };
+        for (_, frame) in buffer.events.into_iter().filter(|(seq, _)| *seq > floor) {
             subscriber.outbound.push(frame);
         }
-        let before = std::mem::replace(&mut subscriber.phase, Phase::Live { floor });
-        if let Phase::Buffering { events, .. } = before {
-            for (_, frame) in events.into_iter().filter(|(seq, _)| *seq > floor) {
-                subscriber.outbound.push(frame);
-            }
-        }
+        None
     }
 
     /// Takes an event in: passes it on if it is the next one, drops it if it was passed on, else holds it back.
@@ -182,7 +227,7 @@ impl Room {
             if !is_concerned || room_version <= subscriber.room_version {
                 return true;
             }
-            if matches!(subscriber.phase, Phase::Buffering { .. }) {
+            if !subscriber.is_admitted {
                 // The answer that is under way tells whether this was before or after.
                 subscriber.ended_version = subscriber.ended_version.max(room_version);
                 return true;
@@ -192,10 +237,10 @@ impl Room {
         });
     }
 
-    /// Ends the live subscriptions of a user who is found to be no member.
+    /// Ends the subscriptions of a user who is found to be no member.
     pub(super) fn expel(&mut self, user_id: UserId, notice: &Utf8Bytes) {
         self.subscribers.retain(|_, subscriber| {
-            let stays = subscriber.user_id != user_id || matches!(subscriber.phase, Phase::Buffering { .. });
+            let stays = subscriber.user_id != user_id || !subscriber.is_admitted;
             if !stays {
                 subscriber.outbound.push(notice.clone());
             }
@@ -232,14 +277,7 @@ impl Room {
             match &mut subscriber.phase {
                 Phase::Live { floor } if seq > *floor => subscriber.outbound.push(frame.clone()),
                 Phase::Live { .. } => {}
-                Phase::Buffering { events, bytes } => {
-                    *bytes += frame.len();
-                    if *bytes > MAX_BUFFERED {
-                        subscriber.outbound.cut_off();
-                    } else {
-                        events.push((seq, frame.clone()));
-                    }
-                }
+                Phase::Buffering(buffer) => buffer.push(seq, frame),
             }
         }
     }
@@ -257,18 +295,20 @@ mod tests {
         Arc::new(Outbound::new(id, 1 << 20))
     }
 
+    /// What was queued, without the welcome.
     async fn taken(outbound: &Outbound) -> Vec<String> {
         outbound.push("end".into());
         let mut frames: Vec<String> = outbound.take().await.0.iter().map(ToString::to_string).collect();
         frames.pop();
+        frames.retain(|frame| frame != "welcome");
         frames
     }
 
     fn live_room(head: i64) -> (Room, Arc<Outbound>) {
         let (mut room, outbound) = (Room::default(), outbound(1));
         room.join(&outbound, UserId::new(7));
-        assert!(room.confirm(1, head, 1));
-        room.go_live(1, head, Vec::new());
+        assert!(room.admit(1, head, 1, "welcome".into()));
+        assert_eq!(room.go_live(1, head), None);
         (room, outbound)
     }
 
@@ -322,8 +362,9 @@ mod tests {
         for seq in [6, 7, 8] {
             room.offer(seq, frame(seq));
         }
-        assert!(room.confirm(2, 7, 1));
-        room.go_live(2, 7, vec![frame(4), frame(7)]);
+        assert!(room.admit(2, 7, 1, "welcome".into()));
+        assert!(room.tell(2, frame(4)) && room.tell(2, frame(7)));
+        assert_eq!(room.go_live(2, 7), None);
         room.offer(9, frame(9));
         assert_eq!(taken(&newcomer).await, ["4", "7", "8", "9"]);
     }
@@ -333,8 +374,9 @@ mod tests {
         let (mut room, _first) = live_room(5);
         let newcomer = outbound(2);
         room.join(&newcomer, UserId::new(8));
-        assert!(room.confirm(2, 7, 1));
-        room.go_live(2, 7, vec![frame(6), frame(7)]);
+        assert!(room.admit(2, 7, 1, "welcome".into()));
+        assert!(room.tell(2, frame(6)) && room.tell(2, frame(7)));
+        assert_eq!(room.go_live(2, 7), None);
         for seq in [6, 7, 8] {
             room.offer(seq, frame(seq));
         }
@@ -360,8 +402,38 @@ mod tests {
             let outbound = outbound(id);
             room.join(&outbound, UserId::new(7));
             room.end(Some(UserId::new(7)), 2, &"notice".into());
-            assert_eq!(room.confirm(id, 0, version), expected);
+            assert_eq!(room.admit(id, 0, version, "welcome".into()), expected);
             room.leave(id);
         }
+    }
+
+    #[tokio::test]
+    async fn a_membership_that_ends_while_one_is_told_what_was_missed_ends_that() {
+        let mut room = Room::default();
+        let outbound = outbound(1);
+        room.join(&outbound, UserId::new(7));
+        assert!(room.admit(1, 5, 1, "welcome".into()));
+        assert!(room.tell(1, frame(4)));
+        room.end(Some(UserId::new(7)), 2, &"notice".into());
+        assert!(!room.tell(1, frame(5)));
+        assert_eq!(room.go_live(1, 5), None);
+        assert_eq!(taken(&outbound).await, ["4", "notice"]);
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_buffered_is_read_from_the_store() {
+        let (mut room, _first) = live_room(0);
+        let newcomer = outbound(2);
+        room.join(&newcomer, UserId::new(8));
+        assert!(room.admit(2, 0, 1, "welcome".into()));
+        let large: Utf8Bytes = "x".repeat(MAX_BUFFERED / 2).into();
+        for seq in 1..=3 {
+            room.offer(seq, large.clone());
+        }
+        assert_eq!(room.go_live(2, 0), Some(3));
+        room.offer(4, frame(4));
+        assert!((1..=3).all(|seq| room.tell(2, frame(seq))));
+        assert_eq!(room.go_live(2, 3), None);
+        assert_eq!(taken(&newcomer).await, ["1", "2", "3", "4"]);
     }
 }

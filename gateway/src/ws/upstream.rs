@@ -4,7 +4,7 @@
 //! their order. When a stream ends, what was asked on it is asked again elsewhere, in the same order: sends have a key, so a
 //! message that was stored already is not stored twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,6 +92,19 @@ struct State {
     links: BTreeMap<SocketAddr, Link>,
     /// By their numbers, which is the order in which they were asked and in which they expire.
     requests: BTreeMap<u64, OpenRequest>,
+    /// Where sends whose order matters are under way.
+    flows: HashMap<Flow, OpenFlow>,
+}
+
+/// The sends of one connection to one room, which are stored in the order sent.
+type Flow = (u64, RoomId);
+
+/// A flow with sends that are not answered. The next one follows them, even when the room's home has moved meanwhile: on another
+/// stream it could overtake them.
+#[derive(Debug, Default)]
+struct OpenFlow {
+    link: Option<LinkKey>,
+    unanswered: usize,
 }
 
 /// An attached replica.
@@ -107,6 +120,7 @@ struct Link {
 struct OpenRequest {
     message: Message,
     reply: Reply,
+    flow: Option<Flow>,
     /// Where it was asked; nowhere while no replica is attached.
     link: Option<LinkKey>,
     expires_at: Instant,
@@ -156,13 +170,14 @@ impl Upstream {
         lifecycle.spawn_companion("request expiry", self.clone().expire_forever(hub));
     }
 
-    /// Stores a message. Messages for one room are stored in the order of these calls.
+    /// Stores a message. Messages of one connection for one room are stored in the order of these calls.
     pub(crate) fn submit(
         &self,
         room_id: RoomId,
         sender: &Session,
         content: MessageContent,
         client_msg_id: Option<&ClientMessageId>,
+        connection_id: Option<u64>,
     ) -> Pending<Sent> {
         let number = self.next_number();
         let idempotency_key = match client_msg_id {
@@ -170,9 +185,10 @@ impl Upstream {
             None => format!("g:{:x}-{number:x}", self.shared.instance),
         };
         let (sender_id, sender_name) = (sender.user_id.get(), sender.username.clone());
+        let flow = connection_id.map(|connection_id| (connection_id, room_id));
         let (room_id, content) = (room_id.get(), content.into_string());
         let send = Send { request_id: number, room_id, sender_id, sender_name, content, idempotency_key };
-        self.ask(number, Message::Send(send), Reply::Sent)
+        self.ask(number, Message::Send(send), flow, Reply::Sent)
     }
 
     /// Stores a message and waits until it is committed.
@@ -184,7 +200,7 @@ impl Upstream {
         client_msg_id: Option<&ClientMessageId>,
     ) -> Result<SentMessage, ErrorCode> {
         let text = content.as_str().to_owned();
-        let sent = self.submit(room_id, sender, content, client_msg_id).answer().await?;
+        let sent = self.submit(room_id, sender, content, client_msg_id, None).answer().await?;
         let mut message = sent.message.ok_or(ErrorCode::Internal)?;
         if !sent.duplicate {
             message.content = text;
@@ -195,14 +211,14 @@ impl Upstream {
     /// Asks for a room's events on behalf of a user.
     pub(crate) fn subscribe(&self, room_id: RoomId, user_id: UserId) -> Pending<Subscribed> {
         let number = self.next_number();
-        self.ask(number, Message::Subscribe(subscribe(number, room_id, user_id)), Reply::Subscribed)
+        self.ask(number, Message::Subscribe(subscribe(number, room_id, user_id)), None, Reply::Subscribed)
     }
 
     /// Asks again; the answer goes to the hub. False when too much is asked already.
     pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
         let number = self.next_number();
         let message = Message::Subscribe(subscribe(number, room_id, user_id));
-        self.open(number, message, Reply::Renewed(room_id, user_id)).is_ok()
+        self.open(number, message, None, Reply::Renewed(room_id, user_id)).is_ok()
     }
 
     /// Shows a user as typing to all connections but the one it comes from.
@@ -210,7 +226,7 @@ impl Upstream {
         let number = self.next_number();
         let (user_id, username) = (user.user_id.get(), user.username.clone());
         let typing = Typing { request_id: number, room_id: room_id.get(), user_id, username, origin };
-        self.ask(number, Message::Typing(typing), Reply::Shown)
+        self.ask(number, Message::Typing(typing), None, Reply::Shown)
     }
 
     /// Does not need a room's events from this stream any more.
@@ -235,24 +251,29 @@ impl Upstream {
         &self,
         number: u64,
         message: Message,
+        flow: Option<Flow>,
         reply: impl FnOnce(oneshot::Sender<Result<T, ErrorCode>>) -> Reply,
     ) -> Pending<T> {
         let (sender, receiver) = oneshot::channel();
-        if let Err(reply) = self.open(number, message, reply(sender)) {
+        if let Err(reply) = self.open(number, message, flow, reply(sender)) {
             reply.refuse(ErrorCode::Unavailable);
         }
         Pending(receiver)
     }
 
     /// Asks now or, when no replica is attached, as soon as one is. Gives the reply back when too much is asked already.
-    fn open(&self, number: u64, message: Message, reply: Reply) -> Result<(), Reply> {
+    fn open(&self, number: u64, message: Message, flow: Option<Flow>, reply: Reply) -> Result<(), Reply> {
         let mut state = self.lock();
         if state.requests.len() >= MAX_PENDING {
             return Err(reply);
         }
         let expires_at = Instant::now() + PATIENCE;
-        let link = state.route(&message);
-        state.requests.insert(number, OpenRequest { message, reply, link, expires_at });
+        let link = state.route(&message, flow);
+        if let Some(flow) = flow {
+            state.flows.entry(flow).or_default().unanswered += 1;
+        }
+        state.requests.insert(number, OpenRequest { message, reply, flow, link, expires_at });
+        state.note_link(flow, link);
         Ok(())
     }
 
@@ -414,6 +435,7 @@ impl Upstream {
         for answer in answers {
             // One that has expired was answered already.
             let Some(request) = state.requests.remove(&answer.request_id) else { continue };
+            state.leave_flow(request.flow);
             renewals.extend(request.reply.resolve(answer.outcome));
         }
         renewals
@@ -434,7 +456,9 @@ impl Upstream {
         let mut state = self.lock();
         let mut renewals = Vec::new();
         while let Some(first) = state.requests.first_entry().filter(|first| first.get().expires_at <= now) {
-            renewals.extend(first.remove().reply.refuse(ErrorCode::Unavailable));
+            let request = first.remove();
+            state.leave_flow(request.flow);
+            renewals.extend(request.reply.refuse(ErrorCode::Unavailable));
         }
         renewals
     }
@@ -470,10 +494,31 @@ impl State {
     }
 
     /// Puts a message into the right stream; which one that is. Nowhere when none is attached or its queue is full.
-    fn route(&self, message: &Message) -> Option<LinkKey> {
-        let key = self.home(message.room_id())?;
+    fn route(&self, message: &Message, flow: Option<Flow>) -> Option<LinkKey> {
+        let followed = flow.and_then(|flow| self.flows.get(&flow)?.link).filter(|key| self.is_attached(*key));
+        let key = followed.or_else(|| self.home(message.room_id()))?;
         let link = self.links.get(&key.address)?;
         link.queue.try_send(message.clone()).ok().map(|()| key)
+    }
+
+    fn is_attached(&self, key: LinkKey) -> bool {
+        self.links.get(&key.address).is_some_and(|link| link.epoch == key.epoch)
+    }
+
+    fn note_link(&mut self, flow: Option<Flow>, link: Option<LinkKey>) {
+        if let Some(open_flow) = flow.and_then(|flow| self.flows.get_mut(&flow)) {
+            open_flow.link = link;
+        }
+    }
+
+    fn leave_flow(&mut self, flow: Option<Flow>) {
+        let Some(flow) = flow else { return };
+        if let Some(open_flow) = self.flows.get_mut(&flow) {
+            open_flow.unanswered -= 1;
+            if open_flow.unanswered == 0 {
+                self.flows.remove(&flow);
+            }
+        }
     }
 
     /// Asks what could not be asked before, in its order.
@@ -483,7 +528,9 @@ impl State {
             waiting.map(|(&number, _)| number).collect()
         };
         for number in waiting {
-            let link = self.requests.get(&number).and_then(|request| self.route(&request.message));
+            let Some(request) = self.requests.get(&number) else { continue };
+            let (flow, link) = (request.flow, self.route(&request.message, request.flow));
+            self.note_link(flow, link);
             if let Some(request) = self.requests.get_mut(&number) {
                 request.link = link;
             }
