@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::model::Event;
 use crate::store::messages;
 
-/// The most events in one answer.
-const MAX_EVENTS: i64 = 1_000;
+/// The most events in one answer: a few megabytes when all of them are as long as can be.
+const MAX_EVENTS: i64 = 200;
 
 /// Changes in `seq` order.
 pub(crate) struct Changes {
