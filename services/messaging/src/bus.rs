@@ -43,10 +43,13 @@ pub struct Bus {
     origin: u64,
 }
 
+/// Asks to look anew whether this replica has to hear of a room. What was true when the wish was made does not count: wishes of
+/// several tasks overtake each other.
 #[derive(Debug)]
-enum Wish {
-    Subscribe(RoomId, oneshot::Sender<()>),
-    Unsubscribe(RoomId),
+struct Wish {
+    room_id: RoomId,
+    /// Told when the room is subscribed to; dropped when nobody listens to it any more.
+    confirmation: Option<oneshot::Sender<()>>,
 }
 
 impl Bus {
@@ -61,8 +64,12 @@ impl Bus {
         let bus =
             Self { publications: publication_sender, wishes: wish_sender, origin: rand::rng().random() };
         lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
-        lifecycle.spawn_companion("redis listener", listen_forever(subscriber.clone(), bus.origin, gateways));
-        lifecycle.spawn_companion("redis subscriptions", Subscriptions::new(subscriber).run(wishes));
+        lifecycle.spawn_companion(
+            "redis listener",
+            listen_forever(subscriber.clone(), bus.origin, gateways.clone()),
+        );
+        lifecycle
+            .spawn_companion("redis subscriptions", Subscriptions::new(subscriber, gateways).run(wishes));
         bus
     }
 
@@ -78,12 +85,12 @@ impl Bus {
         }
     }
 
-    /// Hears of the room from now on; returns when Redis has confirmed, or after a moment without.
+    /// Hears of a room that has listeners; returns when Redis has confirmed, or after a moment without.
     pub(crate) async fn subscribe(&self, room_id: RoomId) {
         let (confirmation, confirmed) = oneshot::channel();
         let wish = async {
             // When the task is gone the process is ending.
-            let _ = self.wishes.send(Wish::Subscribe(room_id, confirmation)).await;
+            let _ = self.wishes.send(Wish { room_id, confirmation: Some(confirmation) }).await;
             let _ = confirmed.await;
         };
         if tokio::time::timeout(CONFIRMATION_LIMIT, wish).await.is_err() {
@@ -91,10 +98,10 @@ impl Bus {
         }
     }
 
-    /// Does not need to hear of the room any more.
-    pub(crate) async fn unsubscribe(&self, room_id: RoomId) {
+    /// Stops hearing of a room, unless it has listeners again.
+    pub(crate) async fn unsubscribe_if_unheard(&self, room_id: RoomId) {
         // When the task is gone the process is ending.
-        let _ = self.wishes.send(Wish::Unsubscribe(room_id)).await;
+        let _ = self.wishes.send(Wish { room_id, confirmation: None }).await;
     }
 }
 
@@ -162,6 +169,7 @@ fn hear(message: &Message, origin: u64, gateways: &Gateways) {
 /// each channel, so that a subscription and its end cannot overtake each other.
 struct Subscriptions {
     subscriber: SubscriberClient,
+    gateways: Gateways,
     rooms: HashMap<RoomId, Subscription>,
     commands: FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>,
     /// Counts connections: an answer from before the last reconnect says nothing.
@@ -185,8 +193,8 @@ struct Finished {
 }
 
 impl Subscriptions {
-    fn new(subscriber: SubscriberClient) -> Self {
-        Self { subscriber, rooms: HashMap::new(), commands: FuturesUnordered::new(), epoch: 0 }
+    fn new(subscriber: SubscriberClient, gateways: Gateways) -> Self {
+        Self { subscriber, gateways, rooms: HashMap::new(), commands: FuturesUnordered::new(), epoch: 0 }
     }
 
     async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) -> anyhow::Result<()> {
@@ -209,31 +217,21 @@ impl Subscriptions {
     }
 
     fn take_up(&mut self, wish: Wish) {
-        let room_id = match wish {
-            Wish::Subscribe(room_id, confirmation) => {
-                let subscription = self.rooms.entry(room_id).or_default();
-                subscription.is_wanted = true;
-                subscription.waiting.push(confirmation);
-                room_id
-            }
-            Wish::Unsubscribe(room_id) => {
-                self.rooms.entry(room_id).or_default().is_wanted = false;
-                room_id
-            }
-        };
-        self.advance(room_id);
+        let subscription = self.rooms.entry(wish.room_id).or_default();
+        subscription.is_wanted = self.gateways.has_listeners(wish.room_id);
+        subscription.waiting.extend(wish.confirmation);
+        self.advance(wish.room_id);
     }
 
     fn finish(&mut self, finished: Finished) {
         let Some(subscription) = self.rooms.get_mut(&finished.room_id) else { return };
         subscription.is_under_way = false;
-        if let Some(is_subscribed) = finished.is_subscribed
-            && finished.epoch == self.epoch
-        {
-            subscription.is_confirmed = is_subscribed;
-            self.advance(finished.room_id);
-        }
         // A command that failed is tried again with the next tick, so that a Redis that is away is not pelted.
+        let Some(is_subscribed) = finished.is_subscribed else { return };
+        if finished.epoch == self.epoch {
+            subscription.is_confirmed = is_subscribed;
+        }
+        self.advance(finished.room_id);
     }
 
     /// After a lost connection Redis knows of no subscription.
@@ -250,7 +248,7 @@ impl Subscriptions {
         let lagging: Vec<RoomId> = self
             .rooms
             .iter()
-            .filter(|(_, s)| s.is_wanted != s.is_confirmed)
+            .filter(|(_, subscription)| !(subscription.is_wanted && subscription.is_confirmed))
             .map(|(room_id, _)| *room_id)
             .collect();
         for room_id in lagging {
@@ -261,19 +259,24 @@ impl Subscriptions {
     /// Brings one channel a step closer to what is wanted.
     fn advance(&mut self, room_id: RoomId) {
         let Some(subscription) = self.rooms.get_mut(&room_id) else { return };
-        if subscription.is_wanted && subscription.is_confirmed {
+        if !subscription.is_wanted {
+            subscription.waiting.clear();
+        } else if subscription.is_confirmed {
             for confirmation in subscription.waiting.drain(..) {
                 // Who asked may have stopped waiting.
                 let _ = confirmation.send(());
             }
         }
-        if subscription.is_under_way || !self.subscriber.is_connected() {
+        if subscription.is_under_way {
             return;
         }
         if subscription.is_wanted == subscription.is_confirmed {
             if !subscription.is_wanted {
                 self.rooms.remove(&room_id);
             }
+            return;
+        }
+        if !self.subscriber.is_connected() {
             return;
         }
         subscription.is_under_way = true;

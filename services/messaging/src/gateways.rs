@@ -1,6 +1,6 @@
 //! The gateways attached to this replica: who wants to hear of which room, and the queue towards each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -52,7 +52,7 @@ struct Link {
     queue: mpsc::Sender<AttachResponse>,
     queued_bytes: Arc<AtomicUsize>,
     cut: CancellationToken,
-    rooms: std::collections::HashSet<RoomId>,
+    rooms: HashSet<RoomId>,
 }
 
 /// The receiving side of one stream.
@@ -79,7 +79,7 @@ impl Gateways {
             queue: sender,
             queued_bytes: queued_bytes.clone(),
             cut: cut.clone(),
-            rooms: std::collections::HashSet::new(),
+            rooms: HashSet::new(),
         };
         let mut registry = self.lock();
         registry.last_id += 1;
@@ -98,16 +98,13 @@ impl Gateways {
         link.rooms.into_iter().filter(|&room_id| registry.remove_listener(id, room_id)).collect()
     }
 
-    /// From now on the gateway hears of the room. Whether it is the first one to do so.
-    pub(crate) fn listen(&self, id: LinkId, room_id: RoomId) -> bool {
+    /// From now on the gateway hears of the room.
+    pub(crate) fn listen(&self, id: LinkId, room_id: RoomId) {
         let mut registry = self.lock();
-        let Some(link) = registry.links.get_mut(&id) else { return false };
-        if !link.rooms.insert(room_id) {
-            return false;
+        let Some(link) = registry.links.get_mut(&id) else { return };
+        if link.rooms.insert(room_id) {
+            registry.rooms.entry(room_id).or_default().links.push(id);
         }
-        let audience = registry.rooms.entry(room_id).or_default();
-        audience.links.push(id);
-        audience.links.len() == 1
     }
 
     /// The gateway no longer hears of the room. Whether it was the last one to do so.

@@ -30,6 +30,9 @@ const MAX_CALLS: usize = 4;
 /// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+/// Where a new watcher begins: at the oldest change that rooms remembers. One that began at the present would miss what ends
+/// between the first subscription and its first batch, and rooms that were deleted while no replica ran.
+const OLDEST_CURSOR: u64 = 1;
 
 /// Is this user a member of this room?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,7 +163,7 @@ pub(crate) fn watch(
     deleted_rooms: mpsc::Sender<RoomId>,
     lifecycle: &Lifecycle,
 ) {
-    let mut watcher = Watcher { rooms, gateways, deleted_rooms, cursor: 0 };
+    let mut watcher = Watcher { rooms, gateways, deleted_rooms, cursor: OLDEST_CURSOR };
     lifecycle.spawn_companion("membership watch", async move {
         loop {
             if let Err(status) = watcher.follow().await {

@@ -66,9 +66,7 @@ impl Link {
     }
 
     async fn detach(&self) {
-        for room_id in self.app.gateways.detach(self.id) {
-            self.app.bus.unsubscribe(room_id).await;
-        }
+        ops::release(&self.app, self.app.gateways.detach(self.id)).await;
     }
 
     /// Starts everything a batch asks for, in its order. Nothing here waits.

@@ -49,10 +49,7 @@ pub(crate) async fn subscribe(app: &App, questions: Vec<Question>) -> Vec<Result
 /// Lets Redis forget rooms that nobody listens to any more.
 pub(crate) async fn release(app: &App, room_ids: Vec<RoomId>) {
     for room_id in room_ids {
-        // Somebody may have come meanwhile.
-        if !app.gateways.has_listeners(room_id) {
-            app.bus.unsubscribe(room_id).await;
-        }
+        app.bus.unsubscribe_if_unheard(room_id).await;
     }
 }
 

@@ -267,7 +267,8 @@ pub(crate) async fn changes(
     Ok(events.collect())
 }
 
-/// Removes up to `limit` messages of a deleted room for good; how many there were.
+/// Removes up to `limit` messages of a deleted room for good; how many there were. Leaves those alone that another replica is
+/// about to remove.
 pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         r#"
@@ -277,6 +278,7 @@ pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) 
             FROM messaging.messages
             WHERE room_id = $1
             LIMIT $2
+            FOR UPDATE SKIP LOCKED
         )
         "#,
         room_id.get(),
