@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
-use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, seconds};
+use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, addresses, seconds};
 
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -26,16 +26,16 @@ pub struct Config {
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "http://localhost:3000")]
     pub cors_allowed_origins: AllowedOrigins,
     /// Where the auth service is: comma-separated `host:port`; a host may stand for many replicas.
-    #[arg(long, env = "AUTH_ADDRESSES", default_value = "127.0.0.1:9001")]
+    #[arg(long, env = "AUTH_ADDRESSES", default_value = "127.0.0.1:9001", value_parser = addresses)]
     pub auth_addresses: String,
     /// Where the contacts service is, likewise.
-    #[arg(long, env = "CONTACTS_ADDRESSES", default_value = "127.0.0.1:9002")]
+    #[arg(long, env = "CONTACTS_ADDRESSES", default_value = "127.0.0.1:9002", value_parser = addresses)]
     pub contacts_addresses: String,
     /// Where the rooms service is, likewise.
-    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
     pub rooms_addresses: String,
     /// Where the messaging service is, likewise.
-    #[arg(long, env = "MESSAGING_ADDRESSES", default_value = "127.0.0.1:9004")]
+    #[arg(long, env = "MESSAGING_ADDRESSES", default_value = "127.0.0.1:9004", value_parser = addresses)]
     pub messaging_addresses: String,
     /// How long a call to a service may take, in seconds.
     #[arg(long, env = "UPSTREAM_DEADLINE", default_value = "2", value_parser = seconds)]

@@ -80,6 +80,19 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Checks the addresses of a service: comma-separated `host:port`.
+pub fn addresses(text: &str) -> Result<String, String> {
+    let is_address = |address: &str| {
+        let parts = address.trim().rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if text.split(',').all(is_address) {
+        Ok(text.to_owned())
+    } else {
+        Err("comma-separated addresses are wanted, each as host:port".to_owned())
+    }
+}
+
 fn internal_token(text: &str) -> Result<SecretString, String> {
     let is_visible_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
     if text.len() < 16 || !is_visible_ascii {
@@ -92,5 +105,18 @@ fn secret_url(text: &str) -> Result<SecretString, String> {
     match text.split_once("://") {
         Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.into()),
         _ => Err("a URL is wanted, such as postgres://host/database or redis://host".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addresses;
+
+    #[test]
+    fn addresses_are_hosts_with_ports() {
+        assert!(addresses("auth:9000, 127.0.0.1:9001,[::1]:9002").is_ok());
+        for bad in ["", "auth", ":9000", "auth:port", "auth:99999", "auth:9000,"] {
+            assert!(addresses(bad).is_err(), "{bad:?}");
+        }
     }
 }

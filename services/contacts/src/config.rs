@@ -1,7 +1,7 @@
 //! The settings of the service.
 
 use clap::Args;
-use parlance_runtime::config::{GrpcServerConfig, PostgresConfig};
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, addresses};
 
 /// Each setting is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -13,6 +13,6 @@ pub struct Config {
     #[command(flatten)]
     pub postgres: PostgresConfig,
     /// The replicas of the rooms service, as comma-separated `host:port`; a host with several addresses stands for as many.
-    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
     pub rooms_addresses: String,
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, ProcessConfig, RedisConfig, seconds};
+use parlance_runtime::config::{
+    GrpcServerConfig, PostgresConfig, ProcessConfig, RedisConfig, addresses, seconds,
+};
 
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -21,7 +23,7 @@ pub struct Config {
     #[command(flatten)]
     pub redis: RedisConfig,
     /// Where the rooms service is: comma-separated `host:port`; a host may stand for many replicas.
-    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
     pub rooms_addresses: String,
     /// How long a question to the rooms service may take, in seconds.
     #[arg(long, env = "ROOMS_DEADLINE", default_value = "1", value_parser = seconds)]

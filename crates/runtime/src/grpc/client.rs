@@ -30,6 +30,7 @@ use tower::{Service, ServiceExt};
 use super::metrics::CallDurations;
 use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
 use crate::Lifecycle;
+use crate::config::addresses;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::telemetry::propagate_trace;
@@ -83,7 +84,8 @@ pub struct Replica {
 impl Client {
     /// Starts resolving the addresses and connects when first used. Fails when an address is no `host:port`.
     pub fn start(config: ClientConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
-        let names = parse_addresses(&config.addresses)?;
+        let addresses = addresses(&config.addresses).map_err(anyhow::Error::msg)?;
+        let names = addresses.split(',').map(|name| name.trim().to_owned()).collect();
         let credential = format!("{CREDENTIAL_SCHEME}{}", config.internal_token.expose_secret());
         let mut authorization = HeaderValue::try_from(credential)?;
         authorization.set_sensitive(true);
@@ -242,18 +244,6 @@ fn monotonic_ms() -> u64 {
     START.elapsed().as_millis() as u64
 }
 
-fn parse_addresses(text: &str) -> anyhow::Result<Vec<String>> {
-    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    for name in &names {
-        let port =
-            name.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            anyhow::bail!("`{name}` is not an address of the form host:port");
-        }
-    }
-    Ok(names)
-}
-
 async fn resolve_forever(
     service: &'static str,
     names: Vec<String>,
@@ -302,17 +292,4 @@ fn was_never_sent(error: &tonic::transport::Error) -> bool {
         source = error.source();
     }
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_addresses;
-
-    #[test]
-    fn addresses_are_hosts_with_ports() {
-        assert_eq!(parse_addresses("auth:9000, 127.0.0.1:9001").unwrap().len(), 2);
-        for bad in ["", "auth", ":9000", "auth:port", "auth:9000,"] {
-            assert!(parse_addresses(bad).is_err(), "{bad:?}");
-        }
-    }
 }
