@@ -54,8 +54,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, patch, delete].into_iter().flatten()
 }
 
-/// Adds the refusals that every operation of its kind can answer with.
+/// Makes the name of the operation unique, and adds the refusals that every operation of its kind can answer with.
 fn complete(operation: &mut Operation) {
+    let tag = operation.tags.iter().flatten().next();
+    operation.operation_id =
+        tag.zip(operation.operation_id.as_ref()).map(|(tag, name)| format!("{tag}_{name}"));
     let is_secured = operation.security.as_ref().is_some_and(|schemes| {
         serde_json::to_value(schemes).is_ok_and(|schemes| schemes.to_string().contains("bearer"))
     });

@@ -1,5 +1,7 @@
 //! The OpenAPI document and the page that shows it.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::app::TestGateway;
@@ -67,11 +69,13 @@ async fn every_reference_of_the_document_leads_somewhere() {
 }
 
 #[tokio::test]
-async fn every_operation_tells_its_refusals() {
+async fn every_operation_has_a_name_and_tells_its_refusals() {
     let gateway = TestGateway::start().await;
     let document = document(&gateway).await;
+    let mut ids = HashSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}");
             let responses = &operation["responses"];
             assert!(responses["500"].is_object() && responses["503"].is_object(), "{method} {path}");
             let is_secured = operation["security"].to_string().contains("bearer");
