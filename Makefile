@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test lint format clippy doc sqlx prepare install programs
+.PHONY: help up reset test lint format clippy doc sqlx prepare install programs devstack
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -18,7 +18,7 @@ help: ## list what can be made
 up: install programs ## run Parlance on this machine until Ctrl-C (REPLICAS=2, PORT=8000, HOST=127.0.0.1)
 	@exec $(PROGRAMS)/devstack up --replicas $(REPLICAS) --port $(PORT) --host $(HOST)
 
-reset: programs ## delete the data of `make up`
+reset: devstack ## delete the data of `make up`
 	@$(PROGRAMS)/devstack reset
 
 test: install programs ## run all tests, on private servers of their own
@@ -35,14 +35,18 @@ clippy: install
 doc: install
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
 
-sqlx: install programs
+sqlx: install devstack
 	$(PROGRAMS)/devstack prepare --check
 
-prepare: install ## describe the SQL statements anew after a change of statements or migrations
-	cargo run --package parlance-devstack -- prepare
+prepare: install devstack ## describe the SQL statements anew after a change of statements or migrations
+	$(PROGRAMS)/devstack prepare
 
 install:
 	@scripts/install
 
 programs:
 	cargo build --workspace --bins
+
+# The workspace is named so that libraries are built with the same features as for everything else, and once.
+devstack:
+	cargo build --workspace --bin devstack
