@@ -145,7 +145,8 @@ async fn a_large_body_is_refused_behind_a_good_token() {
 #[tokio::test]
 async fn no_422_repeats_what_was_sent() {
     let anna = person(stack().await).await;
-    let secret = "Tr0ub4dor";
+    // No username, so that nothing is made of it.
+    let secret = "Tr0ub4dor&3";
     let texts =
         [json!(secret), json!([secret]), json!({secret: secret}), json!(format!("{secret} \0")), Value::Null];
     for text in texts {

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use parlance_devstack::Stack;
 use sqlx::PgConnection;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::{Person, become_contacts, person};
 
 /// So many times a request is made, so that what runs in the background now and then does not count.
 const REPETITIONS: i64 = 40;
 
-/// A stack that nothing else uses. The first gateway serves the preparations, the second one what is counted.
-async fn quiet_stack() -> &'static Stack {
+/// A stack that nobody else uses meanwhile. The first gateway serves the preparations, the second one what is counted.
+async fn quiet_stack() -> (&'static Stack, MutexGuard<'static, ()>) {
     static QUIET: OnceCell<Stack> = OnceCell::const_new();
-    QUIET.get_or_init(async || Stack::builder().gateways(2).start().await.unwrap()).await
-}
+    static TURN: Mutex<()> = Mutex::const_new(());
 
-/// One count at a time.
-static COUNTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let turn = TURN.lock().await;
+    (QUIET.get_or_init(async || Stack::builder().gateways(2).start().await.unwrap()).await, turn)
+}
 
 /// What one request costs.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,7 +81,6 @@ fn difference(
 
 /// What one of many equal requests costs, once the users in it are known to the gateway.
 async fn cost(stack: &Stack, person: &Person, path: &str, expected_bytes: usize) -> Cost {
-    let _turn = COUNTING.lock().await;
     let person = person.at(stack, 1);
     assert!(person.get(path).await.text.len() > expected_bytes);
     let before = (statements(stack).await, calls(stack).await);
@@ -97,7 +96,6 @@ async fn cost(stack: &Stack, person: &Person, path: &str, expected_bytes: usize)
 
 /// The gRPC calls of the first request at a gateway that knows nobody.
 async fn calls_of_first_request(stack: &Stack, person: &Person, path: &str) -> i64 {
-    let _turn = COUNTING.lock().await;
     let before = calls(stack).await;
     person.at(stack, 1).get(path).await.ok(200);
     difference(&before, &calls(stack).await, 1).values().sum()
@@ -148,7 +146,7 @@ async fn make_contacts(connection: &mut PgConnection, person: &Person, others: &
 
 #[tokio::test]
 async fn fifty_rooms_of_twenty_cost_as_much_as_three_of_three() {
-    let stack = quiet_stack().await;
+    let (stack, _turn) = quiet_stack().await;
     let mut connection = connection(stack).await;
     let (small, large) = (person(stack).await, person(stack).await);
     let few = make_users(&mut connection, "few", 2).await;
@@ -165,7 +163,7 @@ async fn fifty_rooms_of_twenty_cost_as_much_as_three_of_three() {
 
 #[tokio::test]
 async fn two_hundred_contacts_cost_as_much_as_three() {
-    let stack = quiet_stack().await;
+    let (stack, _turn) = quiet_stack().await;
     let mut connection = connection(stack).await;
     let (small, large) = (person(stack).await, person(stack).await);
     let few = make_users(&mut connection, "three", 3).await;
@@ -182,7 +180,7 @@ async fn two_hundred_contacts_cost_as_much_as_three() {
 
 #[tokio::test]
 async fn a_full_page_of_history_costs_as_much_as_a_short_one() {
-    let stack = quiet_stack().await;
+    let (stack, _turn) = quiet_stack().await;
     let (small, large) = (person(stack).await, person(stack).await);
     let (short, long) =
         (become_contacts(&small, &large).await, become_contacts(&large, &person(stack).await).await);

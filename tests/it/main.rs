@@ -13,3 +13,4 @@ mod rooms;
 mod slice;
 mod support;
 mod tokens;
+mod ws;

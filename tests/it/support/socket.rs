@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// A connected socket.
 pub(crate) struct Socket {
@@ -25,14 +25,25 @@ pub(crate) struct Ended(pub(crate) Option<u16>);
 impl Socket {
     /// Connects to `/v1/messages/ws` at a gateway, with a token in `Authorization` or without.
     pub(crate) async fn open(base: &str, token: Option<&str>) -> Self {
+        let authorization = token.map(|token| ("authorization", format!("Bearer {token}")));
+        Self::connect(base, authorization).await.expect("the gateway upgrades")
+    }
+
+    /// Connects with these headers, or is refused with a status.
+    pub(crate) async fn connect(
+        base: &str,
+        headers: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self, u16> {
         let url = format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
         let mut request = url.into_client_request().unwrap();
-        if let Some(token) = token {
-            let authorization = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
-            request.headers_mut().insert("authorization", authorization);
+        for (name, value) in headers {
+            request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
         }
-        let (stream, _) = tokio_tungstenite::connect_async(request).await.expect("the gateway upgrades");
-        Self { stream }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Ok(Self { stream }),
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("no answer to the upgrade: {error}"),
+        }
     }
 
     /// Sends one frame.
@@ -68,6 +79,19 @@ impl Socket {
                 Some(Err(_)) | None => return Err(Ended(None)),
             }
         }
+    }
+
+    /// Sends a frame unless the connection has ended already.
+    pub(crate) async fn send_if_open(&mut self, message: Message) -> bool {
+        self.stream.send(message).await.is_ok()
+    }
+
+    /// Waits for a ping of the server, past frames; it is answered when the socket is next used.
+    pub(crate) async fn pinged(&mut self, limit: Duration) {
+        let ping = async {
+            while !matches!(self.stream.next().await.expect("the connection lives"), Ok(Message::Ping(_))) {}
+        };
+        tokio::time::timeout(limit, ping).await.expect("the server pings in time");
     }
 
     /// Sends a frame and takes the next one as its answer.
