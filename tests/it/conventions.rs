@@ -6,7 +6,7 @@ use parlance_devstack::Stack;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, Person, assert_members, person, stack};
+use crate::support::{Answer, Api, Person, assert_members, people, person, stack};
 
 /// Every call that needs a token, as method and path; ids of nothing in it.
 pub(crate) const PROTECTED: [(&str, &str); 17] = [
@@ -266,6 +266,33 @@ async fn a_preflight_allows_every_method_and_header_of_the_api() {
             let allowed = answer.header("access-control-allow-headers").to_lowercase();
             assert!(allowed.split(", ").any(|allowed| allowed == header), "{allowed}");
         }
+    }
+}
+
+#[tokio::test]
+async fn times_are_precise_to_the_microsecond() {
+    let [anna, ben] = people(stack().await).await;
+    let invite = async || anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.ok(200);
+    let mut invitations = Vec::new();
+    for _ in 0..3 {
+        invitations.push(invite().await);
+        let path = format!("/v1/contacts/{}/reject", invitations.last().unwrap()["id"]);
+        ben.post_empty(&path).await.ok(204);
+    }
+    let mut users = Vec::new();
+    for person in [&anna, &ben, &person(stack().await).await] {
+        users.push(person.get("/v1/auth/me").await.ok(200));
+    }
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        rooms.push(anna.post("/v1/rooms", &json!({"name": "Den"})).await.ok(201));
+    }
+    let room = rooms[0]["id"].as_i64().unwrap();
+    let messages = [anna.say(room, "x").await, anna.say(room, "x").await, anna.say(room, "x").await];
+    for objects in [&invitations[..], &users, &rooms, &messages] {
+        // Three times out of three by chance: once in 1,000,000,000.
+        let is_coarse = |object: &Value| object["created_at"].as_str().unwrap().ends_with("000Z");
+        assert!(!objects.iter().all(is_coarse), "{objects:?}");
     }
 }
 
