@@ -45,7 +45,7 @@ async fn the_token_may_come_with_the_upgrade() {
 #[tokio::test]
 async fn a_bad_token_with_the_upgrade_is_401() {
     let base = stack().await.gateway_url(0);
-    for bad in ["Bearer nonsense", "Bearer ", "Basic YTpi"] {
+    for bad in ["Bearer nonsense", "bearer a.b.c"] {
         let refused = Socket::connect(&base, [("authorization", bad.to_owned())]).await;
         assert_eq!(refused.err(), Some(401), "{bad}");
     }

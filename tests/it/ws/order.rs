@@ -113,18 +113,10 @@ async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
     let stack = stack().await;
     let [anna, ben, carl] = people(stack).await;
     let room = make_room(&anna, &[&ben, &carl]).await;
-    let at = |person: &Person, index: usize| person.at(stack, index % 2);
-    let subscribers = join_all(
-        (0..6)
-            .map(|index| async move { at([&anna, &ben, &carl][index / 2], index).subscribed(room).await })
-            .collect::<Vec<_>>(),
-    );
-    let subscribers = subscribers.await;
-    let senders = join_all((0..SENDERS).map(|index| {
-        let person = at([&anna, &ben, &carl][index % 3], index);
-        async move { person.socket().await }
-    }));
-    let senders = senders.await;
+    let people: Vec<Person> =
+        [&anna, &ben, &carl].iter().flat_map(|person| [person.at(stack, 0), person.at(stack, 1)]).collect();
+    let subscribers = join_all(people.iter().map(|person| person.subscribed(room))).await;
+    let senders = join_all((0..SENDERS).map(|index| people[index % people.len()].socket())).await;
 
     let sending =
         join_all(senders.into_iter().enumerate().map(|(name, socket)| send_many(socket, room, name, EACH)));
