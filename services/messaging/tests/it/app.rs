@@ -1,0 +1,331 @@
+//! A database, a rooms service and replicas of messaging inside the test, and shorthands for calling them.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parlance_core::{Clock, ErrorCode};
+use parlance_devstack::free_port;
+use parlance_devstack::testing::{fresh_database, redis_url};
+use parlance_messaging::Config;
+use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
+use parlance_proto::messaging::read_history_request::From;
+use parlance_proto::messaging::*;
+use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
+use parlance_proto::rooms::{
+    CreateRoomRequest, DeleteRoomRequest, EnsureSystemRoomRequest, LeaveRoomRequest, RemoveMemberRequest,
+};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::config::{
+    GrpcServerConfig, InternalTokenConfig, LogFormat, PostgresConfig, ProcessConfig, RedisConfig,
+};
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::{Client, ClientConfig};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tonic::{Response, Status};
+
+use crate::link::Link;
+
+const TOKEN: &str = "a-token-for-tests-only";
+/// Nothing that a test waits for takes longer, however busy the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const OWNER: i64 = 1;
+pub(crate) const FRIEND: i64 = 2;
+pub(crate) const STRANGER: i64 = 3;
+
+/// One replica of messaging, with all that it needs. Its tasks end with the runtime of the test.
+pub(crate) struct TestApp {
+    pub(crate) rooms: Rooms,
+    pub(crate) lifecycle: Lifecycle,
+    config: Config,
+    client: Client,
+}
+
+impl TestApp {
+    /// A replica on a database of its own.
+    pub(crate) async fn start() -> Self {
+        let rooms = Rooms::start().await;
+        let config = config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
+        Self::start_with(config, rooms).await
+    }
+
+    /// Another replica on the same database.
+    pub(crate) async fn replica(&self) -> Self {
+        Self::start_with(self.config.clone(), self.rooms.clone()).await
+    }
+
+    /// Another replica on the same database, which cannot reach Redis.
+    pub(crate) async fn replica_without_redis(&self) -> Self {
+        let mut config = self.config.clone();
+        config.redis.redis_url = format!("redis://127.0.0.1:{}", free_port().unwrap()).into();
+        Self::start_with(config, self.rooms.clone()).await
+    }
+
+    /// A replica on a database that others may be starting on, too.
+    pub(crate) async fn start_on(database_url: &str, rooms: &Rooms) -> Self {
+        Self::start_with(config(database_url, &redis_url().await.unwrap(), rooms), rooms.clone()).await
+    }
+
+    async fn start_with(mut config: Config, rooms: Rooms) -> Self {
+        config.grpc.grpc_listen = free_address();
+        let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
+        parlance_messaging::start(config.clone(), &lifecycle).await.unwrap();
+        let client = connect("messaging", config.grpc.grpc_listen, &lifecycle).await;
+        let app = Self { rooms, lifecycle, config, client };
+        app.wait_until_rooms_is_known().await;
+        app
+    }
+
+    /// The names of other services are resolved in the background.
+    async fn wait_until_rooms_is_known(&self) {
+        let no_room = i64::MAX;
+        eventually("rooms is known", async || {
+            self.history(OWNER, no_room, 1, None).await == Err(ErrorCode::RoomNotFound)
+        })
+        .await;
+    }
+
+    /// Ends the replica as a crash would: nothing of it goes on.
+    pub(crate) fn kill(&self) {
+        self.lifecycle.draining().cancel();
+        self.lifecycle.stopped().cancel();
+    }
+
+    /// The client for calls made directly on a replica's channel.
+    pub(crate) fn balanced_client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The generated client.
+    pub(crate) fn client(&self) -> MessagingServiceClient<Client> {
+        MessagingServiceClient::new(self.client.clone())
+    }
+
+    /// A gateway that attaches to this replica.
+    pub(crate) async fn attach(&self) -> Link {
+        Link::attach(&self.client).await
+    }
+
+    /// A gateway that attaches, with a subscriber in the room.
+    pub(crate) async fn attach_to(&self, room_id: i64) -> Link {
+        let mut link = self.attach().await;
+        link.subscribe(room_id, OWNER).await.unwrap();
+        link
+    }
+
+    /// A connection past the service, to look into its schema.
+    pub(crate) async fn database(&self) -> PgConnection {
+        use secrecy::ExposeSecret;
+        PgConnection::connect(self.config.postgres.database_url.expose_secret()).await.unwrap()
+    }
+
+    pub(crate) async fn edit(
+        &self,
+        user: i64,
+        message_id: i64,
+        content: &str,
+    ) -> Result<EditMessageResponse, ErrorCode> {
+        let request = EditMessageRequest { acting_user_id: user, message_id, content: content.into() };
+        answer(self.client().edit_message(request)).await
+    }
+
+    /// The number of the change.
+    pub(crate) async fn delete(&self, user: i64, message_id: i64) -> Result<i64, ErrorCode> {
+        let request = DeleteMessageRequest { acting_user_id: user, message_id };
+        Ok(answer(self.client().delete_message(request)).await?.change_seq)
+    }
+
+    pub(crate) async fn history(
+        &self,
+        user: i64,
+        room_id: i64,
+        limit: u32,
+        from: Option<From>,
+    ) -> Result<ReadHistoryResponse, ErrorCode> {
+        let request = ReadHistoryRequest { acting_user_id: user, room_id, limit, from };
+        answer(self.client().read_history(request)).await
+    }
+
+    /// All messages of a room, oldest first, read page by page.
+    pub(crate) async fn whole_history(&self, room_id: i64) -> Vec<Message> {
+        let mut messages: Vec<Message> = Vec::new();
+        loop {
+            let last_id = messages.last().map_or(0, |message| message.id);
+            let page = self.history(OWNER, room_id, 100, Some(From::AfterId(last_id))).await.unwrap();
+            messages.extend(page.messages);
+            if !page.has_more {
+                return messages;
+            }
+        }
+    }
+
+    pub(crate) async fn changes(&self, room_id: i64, after_seq: i64, up_to_seq: i64) -> ReadChangesResponse {
+        let request = ReadChangesRequest { room_id, after_seq, up_to_seq };
+        answer(self.client().read_changes(request)).await.unwrap()
+    }
+}
+
+/// The rooms service, which can go away and come back at the same address. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    config: parlance_rooms::Config,
+    lifecycle: Lifecycle,
+    /// Resolves when everything has ended; taken when it goes away.
+    ended: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
+    client: RoomsServiceClient<Client>,
+}
+
+impl Rooms {
+    /// A rooms service on a database of its own. Its rooms have other ids than those of other tests, which share the Redis.
+    pub(crate) async fn start() -> Self {
+        static LAST_ID: AtomicI64 = AtomicI64::new(0);
+        let first_id = LAST_ID.fetch_add(1_000, Ordering::Relaxed) + 1;
+        let config = parlance_rooms::Config {
+            grpc: grpc_server(),
+            postgres: postgres(&fresh_database().await.unwrap()),
+            membership_log_retention: Duration::from_secs(600),
+        };
+        let rooms = Self::start_with(config).await;
+        let restart = format!("ALTER TABLE rooms.rooms ALTER COLUMN id RESTART WITH {first_id}");
+        sqlx::query(sqlx::AssertSqlSafe(restart)).execute(&mut rooms.database().await).await.unwrap();
+        rooms
+    }
+
+    /// Another replica, at an address that messaging does not know.
+    pub(crate) async fn hidden_replica(&self) -> Self {
+        Self::start_with(parlance_rooms::Config { grpc: grpc_server(), ..self.config.clone() }).await
+    }
+
+    /// The service again, at the same address.
+    pub(crate) async fn come_back(&self) -> Self {
+        Self::start_with(self.config.clone()).await
+    }
+
+    async fn start_with(config: parlance_rooms::Config) -> Self {
+        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(5));
+        parlance_rooms::start(config.clone(), Clock::system(), &lifecycle).await.unwrap();
+        let client = RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
+        let ended: BoxFuture<'static, ()> = Box::pin(async { drop(ending.wait().await.unwrap()) });
+        Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
+    }
+
+    /// Goes away: nothing of it is left when this returns.
+    pub(crate) async fn go_away(&self) {
+        // A task that ends before its time ends a process.
+        self.lifecycle.spawn_companion("what ends the service", async { Ok(()) });
+        let ended = self.ended.lock().await.take().unwrap();
+        ended.await;
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.config.grpc.grpc_listen
+    }
+
+    pub(crate) async fn database(&self) -> PgConnection {
+        use secrecy::ExposeSecret;
+        PgConnection::connect(self.config.postgres.database_url.expose_secret()).await.unwrap()
+    }
+
+    /// A room of [`OWNER`] with [`FRIEND`] in it.
+    pub(crate) async fn room_of_two(&self) -> i64 {
+        let contacts = EnsureSystemRoomRequest { first_user_id: OWNER, second_user_id: FRIEND };
+        answer(self.client.clone().ensure_system_room(contacts)).await.unwrap();
+        self.create_room(OWNER, &[FRIEND]).await
+    }
+
+    /// A room of [`OWNER`] alone.
+    pub(crate) async fn room(&self) -> i64 {
+        self.create_room(OWNER, &[]).await
+    }
+
+    pub(crate) async fn create_room(&self, owner: i64, member_ids: &[i64]) -> i64 {
+        let request = CreateRoomRequest {
+            acting_user_id: owner,
+            name: "a room".into(),
+            member_ids: member_ids.to_vec(),
+        };
+        answer(self.client.clone().create_room(request)).await.unwrap().room.unwrap().id
+    }
+
+    pub(crate) async fn leave(&self, user: i64, room_id: i64) {
+        let request = LeaveRoomRequest { acting_user_id: user, room_id };
+        answer(self.client.clone().leave_room(request)).await.unwrap();
+    }
+
+    pub(crate) async fn remove_friend(&self, room_id: i64) {
+        let request = RemoveMemberRequest { acting_user_id: OWNER, room_id, member_id: Some(FRIEND) };
+        answer(self.client.clone().remove_member(request)).await.unwrap();
+    }
+
+    pub(crate) async fn delete(&self, room_id: i64) {
+        let request = DeleteRoomRequest { acting_user_id: OWNER, room_id };
+        answer(self.client.clone().delete_room(request)).await.unwrap();
+    }
+}
+
+/// The answer to a call, or the code of its refusal.
+pub(crate) async fn answer<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, ErrorCode> {
+    call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
+}
+
+/// Looks again and again until it is so.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, looking).await.is_ok(), "not so in time: {what}");
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()))
+}
+
+fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
+    Config {
+        process: ProcessConfig {
+            log_format: LogFormat::Text,
+            log_filter: "info".into(),
+            admin_listen: free_address(),
+            drain_time: Duration::from_secs(1),
+        },
+        grpc: grpc_server(),
+        postgres: postgres(database_url),
+        redis: RedisConfig { redis_url: redis_url.to_owned().into() },
+        rooms_addresses: rooms.address().to_string(),
+        rooms_deadline: Duration::from_secs(1),
+        tail_interval: Duration::from_millis(500),
+    }
+}
+
+fn grpc_server() -> GrpcServerConfig {
+    GrpcServerConfig {
+        grpc_listen: free_address(),
+        credential: InternalTokenConfig { internal_token: TOKEN.into() },
+    }
+}
+
+fn postgres(database_url: &str) -> PostgresConfig {
+    PostgresConfig { database_url: database_url.to_owned().into(), database_max_connections: 10 }
+}
+
+async fn connect(service: &'static str, address: SocketAddr, lifecycle: &Lifecycle) -> Client {
+    let config = ClientConfig {
+        service,
+        addresses: address.to_string(),
+        internal_token: TOKEN.into(),
+        deadline: Duration::from_secs(10),
+    };
+    let client = Client::start(config, lifecycle).unwrap();
+    client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
+    client
+}

@@ -1,0 +1,302 @@
+//! Sending: the order in which messages are stored, and who may not send.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use parlance_core::ErrorCode;
+use parlance_proto::messaging::Message;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use crate::app::{FRIEND, OWNER, STRANGER, TestApp, eventually};
+use crate::link::{seqs, tells};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_parallel_senders_on_two_replicas_make_one_dense_order() {
+    const SENDERS: usize = 50;
+    const EACH: usize = 10;
+    const ALL: i64 = (SENDERS * EACH) as i64;
+    let app = TestApp::start().await;
+    let other = app.replica().await;
+    let room_id = app.rooms.room_of_two().await;
+    let (mut here, mut there) = (app.attach_to(room_id).await, other.attach_to(room_id).await);
+
+    let senders = (0..SENDERS).map(|sender| {
+        let replica = if sender % 2 == 0 { &app } else { &other };
+        async move {
+            let mut link = replica.attach().await;
+            let user = if sender % 4 < 2 { OWNER } else { FRIEND };
+            let mut sent = Vec::new();
+            for number in 0..EACH {
+                let text = format!("g:{sender}-{number}");
+                sent.push(link.send(room_id, user, &text, &text).await.unwrap().message.unwrap());
+            }
+            sent
+        }
+    });
+    let acked = join_all(senders).await;
+    for of_one_sender in &acked {
+        assert!(
+            of_one_sender.is_sorted_by_key(|message| message.seq),
+            "a sender's messages keep their order"
+        );
+    }
+
+    let history = app.whole_history(room_id).await;
+    assert_eq!(history.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=ALL).collect::<Vec<_>>());
+    assert!(history.is_sorted_by(|a, b| a.id < b.id && a.created_at_us < b.created_at_us));
+    let mut acked: Vec<Message> = acked.into_iter().flatten().collect();
+    acked.sort_by_key(|message| message.seq);
+    let places = |messages: &[Message]| -> Vec<_> {
+        messages.iter().map(|m| (m.seq, m.id, m.created_at_us, m.sender_id)).collect()
+    };
+    assert_eq!(places(&acked), places(&history), "an answer tells what is stored");
+
+    for link in [&mut here, &mut there] {
+        link.wait("all events", |received| seqs(&received.events, room_id).len() == ALL as usize).await;
+        let mut told = link.received.events.clone();
+        told.sort_by_key(|event| event.seq);
+        let texts: Vec<String> =
+            history.iter().map(|message| format!("created {}", message.content)).collect();
+        assert_eq!(told.iter().map(tells).collect::<Vec<_>>(), texts, "every subscriber is told all");
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_numbered_apart_and_one_batch_keeps_its_order_in_each() {
+    let app = TestApp::start().await;
+    let rooms = [app.rooms.room().await, app.rooms.room().await, app.rooms.room().await];
+    let mut link = app.attach().await;
+    let drafts = (0..30)
+        .map(|number| link.draft(rooms[number % 3], OWNER, &format!("g:{number}"), &number.to_string()))
+        .collect();
+    let outcomes = link.send_batch(drafts).await;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let message = outcome.unwrap().message.unwrap();
+        assert_eq!((message.room_id, message.seq), (rooms[number % 3], number as i64 / 3 + 1));
+    }
+    for room_id in rooms {
+        let history = app.whole_history(room_id).await;
+        assert!(history.is_sorted_by(|a, b| {
+            a.id < b.id && a.created_at_us < b.created_at_us && a.updated_at_us < b.updated_at_us
+        }));
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_write_to_the_same_rooms_at_once_do_not_hinder_each_other() {
+    let app = TestApp::start().await;
+    let other = app.replica().await;
+    let mut rooms = Vec::new();
+    for _ in 0..12 {
+        rooms.push(app.rooms.room().await);
+    }
+    let send_all = async |replica: &TestApp, name: &str, rooms: Vec<i64>| {
+        let mut link = replica.attach().await;
+        for round in 0..10 {
+            let drafts = rooms.iter().map(|&room| link.draft(room, OWNER, &format!("g:{name}{round}"), name));
+            let drafts = drafts.collect();
+            assert!(link.send_batch(drafts).await.iter().all(Result::is_ok));
+        }
+    };
+    let backwards = rooms.iter().rev().copied().collect();
+    tokio::join!(send_all(&app, "a", rooms.clone()), send_all(&other, "b", backwards));
+    for room_id in rooms {
+        let seqs: Vec<i64> = app.whole_history(room_id).await.iter().map(|message| message.seq).collect();
+        assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn content_is_stored_exactly_as_sent() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut link = app.attach().await;
+    let long = "é".repeat(8_192);
+    for (number, content) in ["  a  ", "\u{FEFF}\r\n\t x", "e\u{301} é 👩‍👩‍👧 \u{202E}", "{\"a\":'b'}\\", &long]
+        .into_iter()
+        .enumerate()
+    {
+        link.send(room_id, OWNER, &format!("g:{number}"), content).await.unwrap();
+        assert_eq!(app.whole_history(room_id).await[number].content, content);
+    }
+}
+
+#[tokio::test]
+async fn only_members_may_send_and_neighbours_in_the_batch_are_stored() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room_of_two().await;
+    let (deleted, unknown) = (app.rooms.room().await, i64::MAX);
+    app.rooms.delete(deleted).await;
+    let mut link = app.attach().await;
+    let drafts = vec![
+        link.draft(room_id, STRANGER, "g:1", "no"),
+        link.draft(room_id, FRIEND, "g:2", "first"),
+        link.draft(unknown, OWNER, "g:3", "no"),
+        link.draft(deleted, OWNER, "g:4", "no"),
+        link.draft(-1, OWNER, "g:5", "no"),
+        link.draft(room_id, OWNER, "g:6", "second"),
+    ];
+    let outcomes = link.send_batch(drafts).await;
+    let outcomes: Vec<_> =
+        outcomes.into_iter().map(|sent| sent.map(|sent| sent.message.unwrap().seq)).collect();
+    let no_room = Err(ErrorCode::RoomNotFound);
+    assert_eq!(outcomes, [Err(ErrorCode::NotAMember), Ok(1), no_room, no_room, no_room, Ok(2)]);
+    assert_eq!(app.whole_history(room_id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_membership_change_holds_for_the_next_send() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room_of_two().await;
+    let mut link = app.attach().await;
+    link.send(room_id, FRIEND, "g:1", "still in").await.unwrap();
+    app.rooms.remove_friend(room_id).await;
+    assert_eq!(link.send(room_id, FRIEND, "g:2", "out").await, Err(ErrorCode::NotAMember));
+    app.rooms.delete(room_id).await;
+    assert_eq!(link.send(room_id, OWNER, "g:3", "gone").await, Err(ErrorCode::RoomNotFound));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_stored_fails_alone() {
+    let app = TestApp::start().await;
+    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
+    let mut link = app.attach().await;
+    let mut drafts = Vec::new();
+    for number in 0..20 {
+        let content = if number % 7 == 3 { "poi\0son".to_owned() } else { number.to_string() };
+        let room_id = if number % 2 == 0 { room_id } else { elsewhere };
+        drafts.push(link.draft(room_id, OWNER, &format!("g:{number}"), &content));
+    }
+    let outcomes = link.send_batch(drafts).await;
+    for (number, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_err(), number % 7 == 3, "{number}: {outcome:?}");
+    }
+    for room_id in [room_id, elsewhere] {
+        let history = app.whole_history(room_id).await;
+        let numbers: Vec<usize> = history.iter().map(|message| message.content.parse().unwrap()).collect();
+        assert!(numbers.is_sorted(), "splitting keeps the order: {numbers:?}");
+        assert_eq!(history.last().unwrap().seq, history.len() as i64, "and leaves no hole");
+    }
+}
+
+/// Collects the statements that sqlx reports on this thread, which is where a single-threaded test runs the services, too.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::query" {
+            let mut text = Text::default();
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{value:?} "));
+    }
+}
+
+impl Statements {
+    fn count(&self, part: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|statement| statement.contains(part)).count()
+    }
+}
+
+#[tokio::test]
+async fn a_batch_costs_one_question_to_rooms_and_one_statement() {
+    let statements = Statements::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(statements.clone()));
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room_of_two().await;
+    let mut link = app.attach_to(room_id).await;
+    let count = || (statements.count("rooms.members"), statements.count("messaging.write_batch"));
+
+    let before = count();
+    link.send(room_id, OWNER, "g:alone", "alone").await.unwrap();
+    let alone = count();
+    assert_eq!((alone.0 - before.0, alone.1 - before.1), (1, 1));
+
+    let drafts = (0..300)
+        .map(|number| {
+            let user = if number % 2 == 0 { OWNER } else { FRIEND };
+            link.draft(room_id, user, &format!("g:{number}"), "one of many")
+        })
+        .collect();
+    assert!(link.send_batch(drafts).await.iter().all(Result::is_ok));
+    let many = count();
+    assert_eq!((many.0 - alone.0, many.1 - alone.1), (1, 1));
+}
+
+#[tokio::test]
+async fn answers_come_after_the_events_in_the_same_response_and_without_the_content() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut link = app.attach_to(room_id).await;
+    let draft = link.draft(room_id, OWNER, "g:1", "hello");
+    let request = parlance_proto::messaging::AttachRequest { sends: vec![draft], ..Default::default() };
+    link.ask(request).await;
+    let response = link.next().await.unwrap();
+    assert_eq!(response.events.iter().map(tells).collect::<Vec<_>>(), ["created hello"]);
+    let Some(parlance_proto::messaging::answer::Outcome::Sent(sent)) = &response.answers[0].outcome else {
+        unreachable!("{response:?}")
+    };
+    assert!(!sent.duplicate);
+    assert_eq!(sent.message.as_ref().unwrap().content, "");
+}
+
+#[tokio::test]
+async fn a_message_in_a_room_buried_meanwhile_is_refused() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut link = app.attach().await;
+    link.store(room_id, "g:1").await;
+    // As if the room was deleted between the check and the write.
+    let mut database = app.database().await;
+    sqlx::query("UPDATE messaging.room_heads SET deleted = TRUE").execute(&mut database).await.unwrap();
+    assert_eq!(link.send(room_id, OWNER, "g:2", "late").await, Err(ErrorCode::RoomNotFound));
+    assert_eq!(app.whole_history(room_id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_room_leaves_a_tombstone_and_its_messages_are_purged() {
+    let app = TestApp::start().await;
+    let _other = app.replica().await;
+    let (room_id, kept, empty) = (app.rooms.room().await, app.rooms.room().await, app.rooms.room().await);
+    let mut link = app.attach().await;
+    for batch in 0..5 {
+        link.store_many(room_id, (0..300).map(|number| format!("g:{batch}-{number}"))).await;
+    }
+    link.store(kept, "g:kept").await;
+    app.rooms.delete(room_id).await;
+    app.rooms.delete(empty).await;
+
+    let mut database = app.database().await;
+    eventually("the messages are purged", async || {
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messaging.messages")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+        left == 1
+    })
+    .await;
+    eventually("both rooms have a tombstone", async || {
+        let tombstones: Vec<i64> =
+            sqlx::query_scalar("SELECT room_id FROM messaging.room_heads WHERE deleted ORDER BY room_id")
+                .fetch_all(&mut database)
+                .await
+                .unwrap();
+        tombstones == [room_id, empty]
+    })
+    .await;
+    assert_eq!(app.history(OWNER, room_id, 10, None).await, Err(ErrorCode::RoomNotFound));
+    assert_eq!(app.whole_history(kept).await.len(), 1);
+}
