@@ -7,6 +7,7 @@ mod bodies;
 mod contacts;
 mod conventions;
 mod counts;
+mod faults;
 mod messages;
 mod races;
 mod rooms;
