@@ -211,7 +211,7 @@ impl Rooms {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(5));
         parlance_rooms::start(config.clone(), Clock::system(), &lifecycle).await.unwrap();
         let client = RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
-        let ended: BoxFuture<'static, ()> = Box::pin(async { drop(ending.wait().await.unwrap()) });
+        let ended: BoxFuture<'static, ()> = Box::pin(async { _ = ending.wait().await.unwrap() });
         Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
     }
 

@@ -1,6 +1,6 @@
 //! Sending: the order in which messages are stored, and who may not send.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
 
 use futures_util::future::join_all;
 use parlance_core::ErrorCode;
@@ -8,7 +8,9 @@ use parlance_proto::messaging::Message;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::app::{FRIEND, OWNER, STRANGER, TestApp, eventually};
 use crate::link::{seqs, tells};
@@ -182,17 +184,20 @@ async fn a_message_that_cannot_be_stored_fails_alone() {
     }
 }
 
-/// Collects the statements that sqlx reports on this thread, which is where a single-threaded test runs the services, too.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// What sqlx reports on this thread, which is where a single-threaded test runs the services, too.
+    static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
-impl<S: Subscriber> Layer<S> for Statements {
+/// Collects statements on all threads, each on its own: a subscriber of one thread alone would miss statements that were first
+/// seen on another.
+struct Collector;
+
+impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "sqlx::query" {
-            let mut text = Text::default();
-            event.record(&mut text);
-            self.0.lock().unwrap().push(text.0);
-        }
+        let mut text = Text::default();
+        event.record(&mut text);
+        STATEMENTS.with_borrow_mut(|statements| statements.push(text.0));
     }
 }
 
@@ -205,20 +210,19 @@ impl Visit for Text {
     }
 }
 
-impl Statements {
-    fn count(&self, part: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|statement| statement.contains(part)).count()
-    }
+fn count_statements(part: &str) -> usize {
+    STATEMENTS.with_borrow(|statements| statements.iter().filter(|text| text.contains(part)).count())
 }
 
 #[tokio::test]
 async fn a_batch_costs_one_question_to_rooms_and_one_statement() {
-    let statements = Statements::default();
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(statements.clone()));
+    let only_statements = Targets::new().with_target("sqlx::query", tracing::Level::DEBUG);
+    tracing_subscriber::registry().with(Collector.with_filter(only_statements)).init();
+    tracing::callsite::rebuild_interest_cache();
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
     let mut link = app.attach_to(room_id).await;
-    let count = || (statements.count("rooms.members"), statements.count("messaging.write_batch"));
+    let count = || (count_statements("rooms.members"), count_statements("messaging.write_batch"));
 
     let before = count();
     link.send(room_id, OWNER, "g:alone", "alone").await.unwrap();
