@@ -384,6 +384,10 @@ async fn postgres_stops_and_comes_back() {
         anna.say(room, "Before").await;
         assert_eq!(seq_of(&bens.next().await), 1);
 
+        // The Postgres of tests acks before it writes; what was told so far shall not be lost with it.
+        let mut connection = stack.postgres().connect("parlance").await.unwrap();
+        sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
+        drop(connection);
         stack.postgres().process().kill().await.unwrap();
         for path in ["/v1/rooms", "/v1/contacts", &history_of(room)] {
             unavailable(anna.get(path)).await;
