@@ -166,8 +166,8 @@ BEGIN
         change_seq = v_seq,
         content = coalesce(p_content, ''),
         client_msg_id = CASE WHEN p_content IS NULL THEN NULL ELSE message.client_msg_id END,
-        updated_at = greatest(v_now, message.created_at),
-        edited_at = CASE WHEN p_content IS NULL THEN message.edited_at ELSE greatest(v_now, message.created_at) END,
+        updated_at = greatest(v_now, message.updated_at),
+        edited_at = CASE WHEN p_content IS NULL THEN message.edited_at ELSE greatest(v_now, message.updated_at) END,
         deleted_at = CASE WHEN p_content IS NULL THEN v_now END
     WHERE message.id = p_message_id
     RETURNING message.*;
