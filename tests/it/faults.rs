@@ -1,5 +1,7 @@
 //! What fails alone, and what comes back. Every test hurts a stack of its own.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -205,11 +207,18 @@ async fn without_messaging_everything_else_works_and_sockets_stay() {
     .await;
 }
 
-/// Sends numbered messages one by one, whatever happens, until told to stop; how many.
-async fn keep_sending(mut socket: Socket, room: i64, name: &str, count: usize) -> Vec<Value> {
+/// Sends numbered messages one by one, whatever happens, and counts them; the acks.
+async fn keep_sending(
+    mut socket: Socket,
+    room: i64,
+    name: &str,
+    count: usize,
+    acked: &AtomicUsize,
+) -> Vec<Value> {
     let mut acks = Vec::new();
     for number in 0..count {
         acks.push(send_until_acked(&mut socket, room, &format!("{name} {number}")).await);
+        acked.fetch_add(1, Ordering::Relaxed);
     }
     acks
 }
@@ -244,37 +253,38 @@ async fn a_replica_of_messaging_dies_and_the_other_takes_over() {
                 listeners.push((room, anna.at(stack, gateway).subscribed(room).await));
             }
         }
+        let acked = AtomicUsize::new(0);
         let mut sending = Vec::new();
         for room in rooms {
-            for gateway in 0..2 {
+            for (gateway, name) in ["near", "far"].into_iter().enumerate() {
                 let socket = anna.at(stack, gateway).socket().await;
-                sending.push(async move { keep_sending(socket, room, &format!("g{gateway}"), EACH).await });
+                sending.push(keep_sending(socket, room, name, EACH, &acked));
             }
         }
         let hurting = async {
-            for replica in [0, 1] {
-                let process = stack.process("messaging", replica);
+            for round in 0..4 {
+                let enough = round * EACH;
+                eventually(RECOVERY, "sends go on", async || acked.load(Ordering::Relaxed) > enough).await;
+                let process = stack.process("messaging", round % 2);
                 process.kill().await.unwrap();
                 process.restart(RESTART).await.unwrap();
-                let mut socket = anna.socket().await;
-                for room in rooms {
-                    send_until_acked(&mut socket, room, &format!("after {replica}")).await;
-                }
             }
         };
         let (acks, ()) = tokio::join!(join_all(sending), hurting);
+
+        let mut histories = HashMap::new();
         for room in rooms {
             send_until_acked(&mut anna.socket().await, room, "The end").await;
+            let history = whole_history(&anna, room).await;
+            let seqs = history.iter().map(|message| message["seq"].as_i64().unwrap());
+            assert!(seqs.eq(1..=2 * EACH as i64 + 1), "every message is stored once");
+            histories.insert(room, history);
         }
         for (room, mut socket) in listeners {
-            let history = whole_history(&anna, room).await;
-            assert!(
-                history.iter().map(|message| message["seq"].as_i64().unwrap()).eq(1..=history.len() as i64)
-            );
-            assert_eq!(messages_up_to(&mut socket, "The end").await, history);
+            assert_eq!(messages_up_to(&mut socket, "The end").await, histories[&room]);
         }
         for ack in acks.iter().flatten() {
-            let history = whole_history(&anna, ack["room_id"].as_i64().unwrap()).await;
+            let history = &histories[&ack["room_id"].as_i64().unwrap()];
             let stored = &history[ack["seq"].as_u64().unwrap() as usize - 1];
             assert_eq!(stored["id"], ack["message_id"]);
         }
