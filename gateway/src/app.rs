@@ -14,6 +14,7 @@ use parlance_runtime::grpc::{Client, ClientConfig};
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::observe::RequestDurations;
 use crate::users::Users;
 use crate::ws::hub::Hub;
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) upstream: Upstream,
     /// Who is subscribed to what.
     pub(crate) hub: Hub,
+    /// What one client may take.
+    pub(crate) limits: Limits,
     pub(crate) durations: RequestDurations,
 }
 
@@ -81,6 +84,7 @@ impl App {
             messaging,
             upstream,
             hub,
+            limits: Limits::new(&config.limits),
             durations: RequestDurations::new(),
             config,
         })))

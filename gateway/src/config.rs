@@ -10,6 +10,8 @@ use clap::Args;
 use http::Uri;
 use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, addresses, seconds};
 
+use crate::limits::LimitsConfig;
+
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -49,6 +51,9 @@ pub struct Config {
     /// The `aud` that tokens must have; the same as at the auth service.
     #[arg(long, env = "TOKEN_AUDIENCE", default_value = "parlance")]
     pub token_audience: String,
+    /// What one client may take.
+    #[command(flatten)]
+    pub limits: LimitsConfig,
 }
 
 /// The origins (RFC 6454) whose web pages may use the API. Cheap to clone.

@@ -9,6 +9,7 @@ mod cors;
 mod error;
 mod extract;
 mod input;
+mod limits;
 pub mod objects;
 mod observe;
 mod openapi;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 pub use crate::config::{AllowedOrigins, Config};
+pub use crate::limits::{LimitsConfig, TrustedProxies};
 
 /// The name of this process in logs and metrics.
 pub const NAME: &str = "gateway";
@@ -35,10 +37,11 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let listen = config.listen;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
+    let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
     lifecycle.spawn(ready_with_access(app.clone()));
-    lifecycle
-        .spawn_background("http server", server::serve(listener, router::router(app), lifecycle.clone()));
+    let server = server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
+    lifecycle.spawn_background("http server", server.serve(listener));
     tracing::info!(%listen, "serving HTTP");
     Ok(())
 }

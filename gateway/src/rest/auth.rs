@@ -1,7 +1,7 @@
 //! Accounts and tokens.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use http::StatusCode;
 use parlance_core::{Password, Username};
 use parlance_proto::auth::{LogInRequest, RegisterRequest};
@@ -14,6 +14,7 @@ use super::present;
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
+use crate::limits::ClientAddress;
 use crate::objects::User;
 use crate::observe::within;
 
@@ -53,15 +54,18 @@ pub(crate) struct Token {
     responses(
         (status = 201, description = "The account was made", body = User),
         (status = 400, description = "`username_taken`", body = Refusal),
+        (status = 429, description = "`rate_limited`: too many registrations and log-ins from this address", body = Refusal),
     ),
 )]
 async fn register(
     State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
     JsonInput(mut input): JsonInput,
 ) -> Result<(StatusCode, Json<User>), ApiError> {
     let username = input.parsed("username", Username::parse);
     let password = input.parsed("password", Password::parse);
     let (Ok(username), Ok(password)) = (username, password) else { return Err(input.refusal()) };
+    app.limits.take_log_in(address)?;
 
     let request =
         RegisterRequest { username: username.as_str().to_owned(), password: password.expose().to_owned() };
@@ -77,11 +81,17 @@ async fn register(
     responses(
         (status = 200, description = "Here is a token", body = Token),
         (status = 401, description = "`invalid_credentials`", body = Refusal),
+        (status = 429, description = "`rate_limited`: too many registrations and log-ins from this address", body = Refusal),
     ),
 )]
-async fn log_in(State(app): State<App>, JsonInput(mut input): JsonInput) -> Result<Json<Token>, ApiError> {
+async fn log_in(
+    State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
+    JsonInput(mut input): JsonInput,
+) -> Result<Json<Token>, ApiError> {
     let (username, password) = (input.text("username"), input.text("password"));
     let (Ok(username), Ok(password)) = (username, password) else { return Err(input.refusal()) };
+    app.limits.take_log_in(address)?;
 
     let request = LogInRequest { username, password };
     let answer =

@@ -21,6 +21,7 @@ use super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refu
 use super::upstream::Pending;
 use crate::access::Session;
 use crate::app::App;
+use crate::limits::{ConnectionPlace, SocketPlace, TokenBucket};
 use crate::objects::ClientMessageId;
 
 /// The largest frame of a client that is handled.
@@ -40,31 +41,46 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// At most one sign of typing is passed on in this time.
 const TYPING_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a connection with too many rooms looks whether it still has them.
+const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves a socket to its end. Without a session, the first frame has to bring one.
-pub(super) async fn serve(app: App, socket: WebSocket, session: Option<Arc<Session>>) {
+/// What is known of a socket when it opens, with its place among those of its kind.
+pub(super) enum Entrance {
+    /// The upgrade brought a token.
+    Authenticated(Arc<Session>, ConnectionPlace),
+    /// The first frame has to bring one.
+    Anonymous(SocketPlace),
+}
+
+/// Serves a socket to its end.
+pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
     let id: u64 = rand::rng().random();
     let span = tracing::info_span!("socket", connection.id = format!("{id:016x}"));
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
     let socket = Socket { socket, outbound: Arc::new(Outbound::new(id, MAX_QUEUED)) };
     let life = async move {
-        let introduced = match session {
-            Some(session) => {
+        let introduced = match entrance {
+            Entrance::Authenticated(session, place) => {
                 socket.outbound.push(welcome(None, &session));
-                Some((socket, session))
+                Some((socket, session, place))
             }
-            None => introduce(&app, socket).await,
+            Entrance::Anonymous(place) => introduce(&app, socket, place).await,
         };
-        if let Some((socket, session)) = introduced {
+        if let Some((socket, session, place)) = introduced {
             Connection::new(app, socket, session).run().await;
+            drop(place);
         }
     };
     context.scope(life).instrument(span).await;
 }
 
-/// Waits for the frame that says who is there. Nothing when the socket was closed instead.
-async fn introduce(app: &App, mut socket: Socket) -> Option<(Socket, Arc<Session>)> {
+/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.
+async fn introduce(
+    app: &App,
+    mut socket: Socket,
+    _place: SocketPlace,
+) -> Option<(Socket, Arc<Session>, ConnectionPlace)> {
     let first = tokio::select! {
         first = tokio::time::timeout(AUTH_LIMIT, socket.read_frame()) => first,
         () = app.lifecycle.draining().cancelled() => {
@@ -83,10 +99,10 @@ async fn introduce(app: &App, mut socket: Socket) -> Option<(Socket, Arc<Session
             return None;
         }
         Ok(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) => {
-            match app.access.authenticate(&token).await {
-                Ok(session) => {
+            match admit(app, &token).await {
+                Ok((session, place)) => {
                     socket.outbound.push(welcome(reference.as_deref(), &session));
-                    return Some((socket, session));
+                    return Some((socket, session, place));
                 }
                 Err(code) => Refusal::of_code(reference, code),
             }
@@ -99,10 +115,17 @@ async fn introduce(app: &App, mut socket: Socket) -> Option<(Socket, Arc<Session
             Refusal { reference, code: ErrorCode::Unauthenticated, sentence }
         }
     };
-    let is_unavailable = refused.code == ErrorCode::Unavailable;
+    let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
     socket.outbound.push(refusal(&refused));
-    socket.close(if is_unavailable { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
+    socket.close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
     None
+}
+
+/// The session of a token, and a place among the connections of its user.
+async fn admit(app: &App, token: &str) -> Result<(Arc<Session>, ConnectionPlace), ErrorCode> {
+    let session = app.access.authenticate(token).await?;
+    let place = app.limits.connect(session.user_id)?;
+    Ok((session, place))
 }
 
 fn welcome(reference: Option<&str>, session: &Session) -> Utf8Bytes {
@@ -197,6 +220,10 @@ struct Connection {
     /// When the session's token ends.
     expires_at: Instant,
     subscribed: HashSet<RoomId>,
+    /// When rooms whose subscription has ended were last looked for among them.
+    subscribed_checked_at: Option<Instant>,
+    /// The frames that may come.
+    frames: TokenBucket,
     /// Sends and signs of typing, whose answers come in the order of their frames.
     under_way: VecDeque<UnderWay>,
     /// A frame that has to wait until what is under way was answered.
@@ -253,6 +280,8 @@ impl Connection {
             session,
             expires_at,
             subscribed: HashSet::new(),
+            subscribed_checked_at: None,
+            frames: TokenBucket::full(Instant::now()),
             under_way: VecDeque::new(),
             waiting: None,
             current: None,
@@ -360,10 +389,24 @@ impl Connection {
         self.last_heard = Instant::now();
         self.pinged_at = None;
         match incoming {
-            Incoming::Frame(Ok(frame)) => self.take(frame),
-            Incoming::Frame(Err(refused)) => self.under_way.push_back(UnderWay::Answered(refusal(&refused))),
+            Incoming::Frame(frame) => match self.within_limit(frame) {
+                Ok(frame) => self.take(frame),
+                Err(refused) => self.under_way.push_back(UnderWay::Answered(refusal(&refused))),
+            },
             Incoming::Nothing | Incoming::TooBig | Incoming::End => {}
         }
+    }
+
+    /// Every frame counts, right or wrong.
+    fn within_limit(&mut self, frame: Result<ClientFrame, Refusal>) -> Result<ClientFrame, Refusal> {
+        self.app.limits.take_frame(&mut self.frames, self.last_heard).map_err(|code| {
+            let reference = match &frame {
+                Ok(frame) => frame.reference.clone(),
+                Err(refused) => refused.reference.clone(),
+            };
+            Refusal::of_code(reference, code)
+        })?;
+        frame
     }
 
     /// Passes sends and signs of typing on at once, one behind the other; everything else waits until they were answered.
@@ -434,6 +477,10 @@ impl Connection {
     }
 
     fn subscribe(&mut self, reference: Option<String>, room_id: RoomId, after_seq: Option<i64>) {
+        if let Err(code) = self.allow_room(room_id) {
+            self.socket.outbound.push(refusal(&Refusal::of_code(reference, code)));
+            return;
+        }
         self.subscribed.insert(room_id);
         let (hub, outbound, user_id) =
             (self.app.hub.clone(), self.socket.outbound.clone(), self.session.user_id);
@@ -443,6 +490,21 @@ impl Connection {
                 Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
             }
         }));
+    }
+
+    /// Whether there is space for a subscription to this room. Those that have ended without the client's doing take none, but
+    /// are looked for only when they matter, and not with every frame of a client that insists.
+    fn allow_room(&mut self, room_id: RoomId) -> Result<(), ErrorCode> {
+        if self.subscribed.contains(&room_id) {
+            return Ok(());
+        }
+        let is_checked =
+            self.subscribed_checked_at.is_some_and(|at| at.elapsed() < SUBSCRIBED_CHECK_INTERVAL);
+        if !self.app.limits.has_room_left(self.subscribed.len()) && !is_checked {
+            self.subscribed_checked_at = Some(Instant::now());
+            self.app.hub.retain_subscribed(self.socket.outbound.id, &mut self.subscribed);
+        }
+        self.app.limits.allow_room(self.subscribed.len())
     }
 
     fn edit(&mut self, reference: Option<String>, message_id: MessageId, content: MessageContent) {

@@ -119,6 +119,12 @@ impl Hub {
         }
     }
 
+    /// Forgets, among the rooms of a connection, those whose subscription has ended.
+    pub(super) fn retain_subscribed(&self, connection_id: u64, subscribed: &mut HashSet<RoomId>) {
+        let rooms = lock(&self.shared.rooms);
+        subscribed.retain(|room_id| rooms.get(room_id).is_some_and(|room| room.has(connection_id)));
+    }
+
     /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in this order; a refusal is left
     /// to the caller.
     pub(super) async fn subscribe(

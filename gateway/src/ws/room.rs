@@ -92,6 +92,11 @@ impl Room {
         self.subscribers.remove(&connection_id).is_some()
     }
 
+    /// Whether this connection is subscribed, or about to be.
+    pub(super) fn has(&self, connection_id: u64) -> bool {
+        self.subscribers.contains_key(&connection_id)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
     }

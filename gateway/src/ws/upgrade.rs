@@ -1,5 +1,6 @@
 //! The way from an HTTP request to a socket.
 
+use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
@@ -9,11 +10,12 @@ use parlance_core::ErrorCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::connection;
+use super::connection::{self, Entrance};
 use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
 use crate::extract::bearer_token;
+use crate::limits::ClientAddress;
 
 /// The largest message that is read at all, so that the close for a frame over 64 KiB arrives.
 const MAX_MESSAGE: usize = 2 << 20;
@@ -38,19 +40,26 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         (status = 401, description = "The token in `Authorization` is not accepted."),
         (status = 403, description = "`origin_not_allowed`: a page of another origin asks."),
         (status = 426, description = "`upgrade_required`: the request is no upgrade to WebSocket."),
+        (status = 429, description = "`rate_limited`: this address or this user has too many sockets."),
     )
 )]
 async fn upgrade(
     State(app): State<App>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if !is_allowed(&headers, &app.config.cors_allowed_origins) {
         return Err(ErrorCode::OriginNotAllowed.into());
     }
-    let session = match bearer_token(&headers)? {
-        Some(token) => Some(app.access.authenticate(token).await?),
-        None => None,
+    let place = app.limits.open_socket(address)?;
+    let entrance = match bearer_token(&headers)? {
+        Some(token) => {
+            let session = app.access.authenticate(token).await?;
+            let place = app.limits.connect(session.user_id)?;
+            Entrance::Authenticated(session, place)
+        }
+        None => Entrance::Anonymous(app.limits.await_introduction(address)?),
     };
     let upgrade = upgrade.map_err(|_| ErrorCode::UpgradeRequired)?;
 
@@ -61,7 +70,10 @@ async fn upgrade(
         .write_buffer_size(WRITE_BUFFER);
     Ok(upgrade.on_upgrade(async move |socket| {
         let lifecycle = app.lifecycle.clone();
-        lifecycle.spawn(connection::serve(app, socket, session));
+        lifecycle.spawn(async move {
+            connection::serve(app, socket, entrance).await;
+            drop(place);
+        });
     }))
 }
 

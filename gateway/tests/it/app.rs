@@ -30,12 +30,21 @@ pub(crate) struct TestGateway {
 
 impl TestGateway {
     pub(crate) async fn start() -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
-        let nowhere = format!("127.0.0.1:{}", parlance_devstack::free_port().unwrap());
-        Self::start_with_services_at(address, &nowhere).await
+        Self::start_with_settings(&[]).await
     }
 
     pub(crate) async fn start_with_services_at(address: SocketAddr, services: &str) -> Self {
+        Self::start_with(address, services, &[]).await
+    }
+
+    /// A gateway with more settings, as flags.
+    pub(crate) async fn start_with_settings(settings: &[&str]) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
+        let nowhere = format!("127.0.0.1:{}", parlance_devstack::free_port().unwrap());
+        Self::start_with(address, &nowhere, settings).await
+    }
+
+    async fn start_with(address: SocketAddr, services: &str, settings: &[&str]) -> Self {
         let arguments = [
             "gateway",
             "--internal-token=0123456789abcdef",
@@ -47,7 +56,7 @@ impl TestGateway {
             "--upstream-deadline=1",
             "--password-deadline=1",
         ];
-        let config = Cli::parse_from(arguments).config;
+        let config = Cli::parse_from(arguments.iter().chain(settings)).config;
         let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
         parlance_gateway::start(config, Clock::system(), &lifecycle).await.unwrap();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();

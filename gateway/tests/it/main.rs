@@ -7,5 +7,6 @@ mod bodies;
 mod connections;
 mod cors;
 mod documents;
+mod limits;
 mod outage;
 mod refusals;
