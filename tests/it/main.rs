@@ -8,6 +8,7 @@ mod contacts;
 mod conventions;
 mod counts;
 mod faults;
+mod limits;
 mod messages;
 mod races;
 mod rooms;

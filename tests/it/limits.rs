@@ -1,0 +1,224 @@
+//! What one client may take, and that nobody who means well meets it.
+
+use std::time::{Duration, Instant};
+
+use parlance_devstack::Stack;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::support::{
+    Answer, Api, Ended, PASSWORD, Person, Socket, eventually, fresh_name, make_room, person, stack,
+};
+use crate::ws::{assert_error, message_with_ref, whole_history};
+
+const MAX_CONNECTIONS: usize = 3;
+const MAX_SOCKETS: usize = 5;
+const MAX_UNAUTHENTICATED: usize = 2;
+const BURST: usize = 30;
+const FRAMES_PER_SECOND: usize = 10;
+const LOG_INS_BURST: usize = 60;
+/// How long the gateway may take to see that a socket is gone.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A stack with little for each. Its gateway believes the tests when they say for whom they ask, so that each can have an address
+/// of its own.
+async fn frugal_stack() -> &'static Stack {
+    static FRUGAL: OnceCell<Stack> = OnceCell::const_new();
+    FRUGAL
+        .get_or_init(async || {
+            let settings = [
+                ("TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
+                ("MAX_CONNECTIONS_PER_USER", MAX_CONNECTIONS.to_string()),
+                ("MAX_SOCKETS_PER_ADDRESS", MAX_SOCKETS.to_string()),
+                ("MAX_UNAUTHENTICATED_SOCKETS_PER_ADDRESS", MAX_UNAUTHENTICATED.to_string()),
+                ("MAX_ROOMS_PER_CONNECTION", "2".to_owned()),
+                ("MAX_FRAMES_PER_SECOND", FRAMES_PER_SECOND.to_string()),
+                ("FRAMES_BURST", BURST.to_string()),
+                ("MAX_LOG_INS_PER_SECOND", "1".to_owned()),
+                ("LOG_INS_BURST", LOG_INS_BURST.to_string()),
+            ];
+            let set = |stack: parlance_devstack::StackBuilder, (name, value): (&'static str, String)| {
+                stack.environment("gateway", name, &value)
+            };
+            settings.into_iter().fold(Stack::builder(), set).start().await.expect("the stack starts")
+        })
+        .await
+}
+
+/// Opens a socket from an address, with a token or without, or is refused with a status.
+async fn open(stack: &Stack, address: &str, person: Option<&Person>) -> Result<Socket, u16> {
+    let mut headers = vec![("x-forwarded-for", address.to_owned())];
+    headers.extend(person.map(|person| ("authorization", format!("Bearer {}", person.token))));
+    Socket::connect(&stack.gateway_url(0), headers).await
+}
+
+/// Opens a socket from an address, whose welcome is taken.
+async fn welcomed(stack: &Stack, address: &str, person: &Person) -> Socket {
+    let mut socket = open(stack, address, Some(person)).await.expect("there is a place");
+    assert_eq!(socket.next().await["user_id"], person.id);
+    socket
+}
+
+#[track_caller]
+fn assert_rate_limited(frame: &Value, reference: Option<&str>) {
+    assert_error(frame, "rate_limited", reference);
+    assert_eq!(frame["retry_after"], 1, "{frame}");
+}
+
+#[track_caller]
+fn refused_for_now(answer: Answer) {
+    assert_eq!(answer.header("retry-after"), "1", "{answer:?}");
+    answer.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_connections_from_wherever() {
+    let stack = frugal_stack().await;
+    let (anna, ben) = (person(stack).await, person(stack).await);
+    let mut sockets = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        sockets.push(welcomed(stack, address, &anna).await);
+    }
+    assert_eq!(open(stack, "192.0.2.4", Some(&anna)).await.err(), Some(429));
+    let mut anonymous = open(stack, "192.0.2.4", None).await.unwrap();
+    let refused = anonymous.ask(&json!({"type": "auth", "token": anna.token, "ref": "a"})).await;
+    assert_rate_limited(&refused, Some("a"));
+    assert_eq!(anonymous.closed().await, Ended(Some(1013)));
+    welcomed(stack, "192.0.2.4", &ben).await;
+
+    sockets.pop().unwrap().drop_connection();
+    eventually(SOON, "a place is free", async || open(stack, "192.0.2.4", Some(&anna)).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_sockets() {
+    let stack = frugal_stack().await;
+    let (anna, ben) = (person(stack).await, person(stack).await);
+    let mut sockets = Vec::new();
+    for person in [&anna, &anna, &anna, &ben, &ben] {
+        sockets.push(welcomed(stack, "192.0.2.10", person).await);
+    }
+    assert_eq!(sockets.len(), MAX_SOCKETS);
+    assert_eq!(open(stack, "192.0.2.10", Some(&ben)).await.err(), Some(429));
+    let upgrade = ben.request(Method::GET, "/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
+    refused_for_now(Answer::of(upgrade).await);
+    welcomed(stack, "192.0.2.11", &ben).await;
+
+    drop(sockets.pop());
+    eventually(SOON, "a place is free", async || open(stack, "192.0.2.10", Some(&ben)).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn sockets_of_nobody_known_are_fewer_until_they_are_known() {
+    let stack = frugal_stack().await;
+    let anna = person(stack).await;
+    let mut known = open(stack, "192.0.2.20", None).await.unwrap();
+    let _unknown = open(stack, "192.0.2.20", None).await.unwrap();
+    assert_eq!(open(stack, "192.0.2.20", None).await.err(), Some(429));
+    welcomed(stack, "192.0.2.20", &anna).await;
+
+    known.ask(&json!({"type": "auth", "token": anna.token})).await;
+    eventually(SOON, "a place is free", async || open(stack, "192.0.2.20", None).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_connection_has_so_many_rooms() {
+    let stack = frugal_stack().await;
+    let anna = person(stack).await;
+    let (first, second, third) =
+        (make_room(&anna, &[]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await);
+    let mut socket = welcomed(stack, "192.0.2.30", &anna).await;
+    socket.subscribe(first).await;
+    socket.subscribe(second).await;
+    let refused = socket.ask(&json!({"type": "subscribe", "room_id": third, "ref": "3"})).await;
+    assert_rate_limited(&refused, Some("3"));
+    socket.subscribe(first).await;
+
+    socket.ask(&json!({"type": "unsubscribe", "room_id": first})).await;
+    socket.subscribe(third).await;
+}
+
+#[tokio::test]
+async fn a_room_that_was_deleted_leaves_its_place_to_another() {
+    let stack = frugal_stack().await;
+    let anna = person(stack).await;
+    let (first, second, third) =
+        (make_room(&anna, &[]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await);
+    let mut socket = welcomed(stack, "192.0.2.40", &anna).await;
+    socket.subscribe(first).await;
+    socket.subscribe(second).await;
+    anna.delete(&format!("/v1/rooms/{first}")).await.ok(204);
+    assert_eq!(socket.next().await["type"], "unsubscribed");
+    socket.subscribe(third).await;
+}
+
+#[tokio::test]
+async fn too_many_frames_are_refused_in_order_and_the_connection_stays() {
+    let stack = frugal_stack().await;
+    let anna = person(stack).await;
+    let room = make_room(&anna, &[]).await;
+    let mut socket = welcomed(stack, "192.0.2.50", &anna).await;
+    let begin = Instant::now();
+    let count = 3 * BURST;
+    for index in 0..count {
+        socket.send(&message_with_ref(room, &index.to_string(), &index.to_string())).await;
+    }
+    let mut acked = Vec::new();
+    for index in 0..count {
+        let answer = socket.next().await;
+        assert_eq!(answer["ref"], index.to_string(), "{answer}");
+        if answer["type"] == "ack" {
+            acked.push(index.to_string());
+        } else {
+            assert_rate_limited(&answer, Some(&index.to_string()));
+        }
+    }
+    let regained = begin.elapsed().as_secs_f64() * FRAMES_PER_SECOND as f64;
+    assert!(acked.len() >= BURST && acked.len() < count, "{}", acked.len());
+    assert!(acked.len() as f64 <= BURST as f64 + regained + 1.0, "{} {regained}", acked.len());
+    let stored = whole_history(&anna, room).await;
+    let stored: Vec<&str> = stored.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    assert_eq!(stored, acked);
+
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(socket.ask(&json!({"type": "ping"})).await["type"], "pong", "a second later there is space");
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_log_ins() {
+    let stack = frugal_stack().await;
+    let api = Api::of(stack, 0);
+    let credentials = json!({"username": fresh_name(), "password": PASSWORD});
+    let log_in = async |address: &str| {
+        let request = api.request(Method::POST, "/v1/auth/login").header("x-forwarded-for", address);
+        Answer::of(request.json(&credentials)).await
+    };
+    let begin = Instant::now();
+    let mut admitted = 0;
+    let refused = loop {
+        let answer = log_in("192.0.2.60").await;
+        if answer.status != 401 {
+            break answer;
+        }
+        admitted += 1;
+    };
+    refused_for_now(refused);
+    let regained = begin.elapsed().as_secs_f64();
+    assert!(admitted >= LOG_INS_BURST && admitted as f64 <= LOG_INS_BURST as f64 + regained + 1.0);
+    log_in("192.0.2.61").await.refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
+    let anna = person(stack().await).await;
+    let room = make_room(&anna, &[]).await;
+    let mut socket = anna.socket().await;
+    for index in 0..2_000 {
+        socket.send(&message_with_ref(room, "x", &index.to_string())).await;
+    }
+    for index in 0..2_000 {
+        let answer = socket.next().await;
+        assert_eq!((&answer["type"], &answer["ref"]), (&json!("ack"), &json!(index.to_string())), "{answer}");
+    }
+}
