@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test lint format clippy doc sqlx prepare install programs devstack
+.PHONY: help up reset test chaos lint format clippy doc sqlx prepare install programs devstack
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ reset: devstack ## delete the data of `make up`
 
 test: install programs ## run all tests, on private servers of their own
 	cargo test --workspace
+
+chaos: install programs ## hurt a private Parlance and prove that nothing is lost (SEED=1 for the same schedule, QUICK=1 for 2 minutes)
+	@exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: format clippy doc sqlx ## check formatting, lints, documentation and SQL statements
 

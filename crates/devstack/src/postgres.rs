@@ -109,6 +109,12 @@ impl Postgres {
         &self.process
     }
 
+    /// Ends it at once, as `pg_ctl stop -m immediate` does: the next start has to recover from the log.
+    pub async fn stop_immediately(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::QUIT)?;
+        self.process.wait(Duration::from_secs(10)).await.map(drop)
+    }
+
     /// Ends it in order: open transactions are rolled back, everything is written to the disk.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::INT)?;

@@ -12,6 +12,7 @@ use crate::secrets::Secrets;
 pub struct StackBuilder {
     replicas: usize,
     gateways: usize,
+    durability: Durability,
     settings: Vec<Setting>,
 }
 
@@ -19,7 +20,7 @@ impl StackBuilder {
     pub(super) fn new() -> Self {
         // The lowest cost that bcrypt knows: tests register many users.
         let cheap_passwords = Setting::new("auth", "BCRYPT_COST", "4");
-        Self { replicas: 1, gateways: 1, settings: vec![cheap_passwords] }
+        Self { replicas: 1, gateways: 1, durability: Durability::Fleeting, settings: vec![cheap_passwords] }
     }
 
     /// How many processes of each service there are.
@@ -31,6 +32,12 @@ impl StackBuilder {
     /// How many gateways there are.
     pub fn gateways(mut self, gateways: usize) -> Self {
         self.gateways = gateways;
+        self
+    }
+
+    /// Has Postgres write a commit to the disk before it answers. Without this what was committed last may be gone when it crashes.
+    pub fn durable(mut self) -> Self {
+        self.durability = Durability::Durable;
         self
     }
 
@@ -46,7 +53,7 @@ impl StackBuilder {
         let gateways: anyhow::Result<_> = (0..self.gateways).map(|_| Ok(Endpoint::free()?.address)).collect();
         let plan = Plan {
             folder: folder.path().to_owned(),
-            durability: Durability::Fleeting,
+            durability: self.durability,
             secrets: Secrets::random(),
             replicas: self.replicas,
             gateways: gateways?,

@@ -1,0 +1,85 @@
+//! The consistency checker: starts a private Parlance of two replicas of everything, drives clients over real sockets, injects faults on
+//! a seeded schedule, heals, waits for quiet, and judges what was recorded. It exits with 1 when a promise was broken.
+
+mod api;
+mod clients;
+mod collect;
+mod faults;
+mod history;
+mod judge;
+mod plan;
+mod progress;
+mod report;
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Parser;
+use parlance_devstack::Stack;
+
+use crate::plan::{Plan, Scale};
+use crate::progress::Display;
+
+/// Hurts a private Parlance and proves that nothing was lost.
+#[derive(Parser)]
+#[command(name = "chaos", version)]
+struct Cli {
+    /// The same seed makes the same schedule; without one, one is taken by chance.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// About two minutes instead of ten, with fewer clients.
+    #[arg(long)]
+    quick: bool,
+    /// Where the report and the logs go.
+    #[arg(long, default_value = "target/chaos")]
+    output: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match check(Cli::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether no promise was broken.
+async fn check(cli: Cli) -> anyhow::Result<bool> {
+    let scale = if cli.quick { Scale::QUICK } else { Scale::FULL };
+    let plan = Plan::new(cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)), scale);
+    let display = Display::new();
+    let begin = Instant::now();
+    display.step(&format!("starting Parlance; seed {}", plan.seed));
+    let stack = run::start().await?;
+    let outcome = run::run(&stack, &plan, &display).await;
+    keep_logs(&stack, &cli.output)?;
+    let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
+
+    let verdict = judge::judge(&history);
+    let report = report::markdown(&plan, &history, &verdict, begin.elapsed());
+    drop(display);
+    let path = cli.output.join("report.md");
+    fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{report}");
+    Ok(verdict.is_clean())
+}
+
+/// The logs of all processes outlive the stack.
+fn keep_logs(stack: &Stack, output: &Path) -> anyhow::Result<()> {
+    let folder = output.join("logs");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for process in stack.processes() {
+        if let Some(name) = process.log().file_name() {
+            fs::copy(process.log(), folder.join(name)).context("cannot keep a log")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What a run does and when, all from one seed: who is in which room, which faults follow each other, who is removed, who meets.
+//! What the machine adds, such as how long a restart takes, is not part of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::faults::Fault;
+
+/// Replicas of every part.
+pub(crate) const REPLICAS: usize = 2;
+/// Between two faults: longer than everybody may take to be live again.
+const CALM: Duration = Duration::from_millis(5_500);
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// Each has a socket that sends and one that is subscribed.
+    pub(crate) users: usize,
+    pub(crate) rooms: usize,
+    /// Of each room, the owner included.
+    pub(crate) members: usize,
+    /// Messages a second, of all senders together, while nothing is broken.
+    pub(crate) rate: u32,
+    /// Faults are begun for so long; every kind at least once.
+    pub(crate) duration: Duration,
+}
+
+impl Scale {
+    /// What can be run before every change.
+    pub(crate) const QUICK: Self =
+        Self { users: 30, rooms: 10, members: 9, rate: 60, duration: Duration::from_secs(60) };
+    /// What a claim rests on.
+    pub(crate) const FULL: Self =
+        Self { users: 150, rooms: 30, members: 15, rate: 220, duration: Duration::from_secs(570) };
+}
+
+/// Everything that is decided beforehand. People are counted from 0.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) scale: Scale,
+    /// The members of each room; the first is the owner.
+    pub(crate) rooms: Vec<Vec<usize>>,
+    pub(crate) faults: Vec<Scheduled>,
+    pub(crate) removals: Vec<Removal>,
+    pub(crate) meetings: Vec<Meeting>,
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug)]
+pub(crate) struct Scheduled {
+    /// Since the end of the one before.
+    pub(crate) after: Duration,
+    pub(crate) fault: Fault,
+    pub(crate) lasts: Duration,
+}
+
+/// An owner removes a member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removal {
+    /// Since the start.
+    pub(crate) at: Duration,
+    pub(crate) room: usize,
+    pub(crate) person: usize,
+}
+
+/// Two people become contacts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meeting {
+    /// Since the start.
+    pub(crate) at: Duration,
+    pub(crate) one: usize,
+    pub(crate) other: usize,
+}
+
+impl Plan {
+    /// The same seed and scale make the same plan.
+    pub(crate) fn new(seed: u64, scale: Scale) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let rooms = rooms(&mut rng, scale);
+        let faults = faults(&mut rng, scale.duration);
+        let length = faults.iter().map(|scheduled| scheduled.after + scheduled.lasts).sum();
+        let removals = removals(&mut rng, &rooms, length);
+        let meetings = meetings(&mut rng, &rooms, scale.users, length);
+        Self { seed, scale, rooms, faults, removals, meetings }
+    }
+
+    /// A generator of its own for each client.
+    pub(crate) fn rng_of(&self, client: u64) -> StdRng {
+        StdRng::seed_from_u64(self.seed ^ (client + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+fn rooms(rng: &mut StdRng, scale: Scale) -> Vec<Vec<usize>> {
+    let mut people: Vec<usize> = (0..scale.users).collect();
+    let mut room = |owner: usize| {
+        people.shuffle(rng);
+        let others = people.iter().copied().filter(|person| *person != owner);
+        std::iter::once(owner).chain(others.take(scale.members - 1)).collect()
+    };
+    (0..scale.rooms).map(|index| room(index % scale.users)).collect()
+}
+
+fn faults(rng: &mut StdRng, duration: Duration) -> Vec<Scheduled> {
+    let mut schedule = Vec::new();
+    let mut length = Duration::ZERO;
+    while length < duration {
+        let mut round = Fault::one_of_each(rng);
+        round.shuffle(rng);
+        for fault in round {
+            let after = CALM + Duration::from_millis(rng.random_range(0..500));
+            let lasts = fault.duration(rng);
+            length += after + lasts;
+            schedule.push(Scheduled { after, fault, lasts });
+        }
+    }
+    schedule
+}
+
+/// One every 8 s, never an owner, never the same twice; enough members stay for every room to be watched.
+fn removals(rng: &mut StdRng, rooms: &[Vec<usize>], length: Duration) -> Vec<Removal> {
+    let mut candidates: Vec<(usize, usize)> = Vec::new();
+    for (room, members) in rooms.iter().enumerate() {
+        candidates.extend(members.iter().skip(1).take(members.len() / 2).map(|person| (room, *person)));
+    }
+    candidates.shuffle(rng);
+    let times = (1..).map(|number| Duration::from_secs(8) * number).take_while(|at| *at < length);
+    times.zip(candidates).map(|(at, (room, person))| Removal { at, room, person }).collect()
+}
+
+/// One every second, between people who do not know each other through a room's owner.
+fn meetings(rng: &mut StdRng, rooms: &[Vec<usize>], people: usize, length: Duration) -> Vec<Meeting> {
+    let pair = |one: usize, other: usize| (one.min(other), one.max(other));
+    let mut known: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for members in rooms {
+        known.extend(members.iter().skip(1).map(|member| pair(members[0], *member)));
+    }
+    let mut strangers: Vec<(usize, usize)> = Vec::new();
+    for one in 0..people {
+        strangers.extend((one + 1..people).map(|other| (one, other)).filter(|pair| !known.contains(pair)));
+    }
+    strangers.shuffle(rng);
+    let times = (1..).map(|number| Duration::from_secs(1) * number).take_while(|at| *at < length);
+    times.zip(strangers).map(|(at, (one, other))| Meeting { at, one, other }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_plan_and_another_seed_another_one() {
+        let text = |seed| format!("{:?}", Plan::new(seed, Scale::QUICK));
+        assert_eq!(text(1), text(1));
+        assert_ne!(text(1), text(2));
+    }
+
+    #[test]
+    fn owners_stay_and_nobody_is_removed_twice() {
+        let plan = Plan::new(3, Scale::FULL);
+        let removed: BTreeSet<_> =
+            plan.removals.iter().map(|removal| (removal.room, removal.person)).collect();
+        assert_eq!(removed.len(), plan.removals.len());
+        assert!(!removed.is_empty());
+        assert!(removed.iter().all(|(room, person)| plan.rooms[*room][0] != *person));
+    }
+}

@@ -1,0 +1,60 @@
+//! Shows a person how far a run is: a spinner on a terminal, a line for each step elsewhere.
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::sleep;
+
+use crate::clients::Progress;
+
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// The display of one run.
+#[derive(Debug)]
+pub(crate) struct Display {
+    begin: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+impl Display {
+    pub(crate) fn new() -> Self {
+        let spinner = io::stderr().is_terminal().then(|| {
+            let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            spinner
+        });
+        Self { begin: Instant::now(), spinner }
+    }
+
+    /// Begins a step.
+    pub(crate) fn step(&self, text: &str) {
+        let line = format!("{:>5.1} s  {text}", self.begin.elapsed().as_secs_f64());
+        match &self.spinner {
+            Some(spinner) => spinner.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Lets time pass and shows what the clients do.
+    pub(crate) async fn watch(&self, duration: Duration, progress: &Progress) {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            if let Some(spinner) = &self.spinner {
+                let acked = progress.acked.load(Ordering::Relaxed);
+                let delivered = progress.delivered.load(Ordering::Relaxed);
+                spinner.set_message(format!("{acked} messages acknowledged, {delivered} events delivered"));
+            }
+            sleep(REFRESH.min(end.saturating_duration_since(Instant::now()))).await;
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+    }
+}
