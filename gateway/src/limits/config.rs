@@ -11,8 +11,9 @@ pub struct LimitsConfig {
     /// believed from them only; from anybody else, the address of the connection counts.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
-    /// The most authenticated connections of a user.
-    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "200", value_parser = value_parser!(u32).range(1..))]
+    /// The most authenticated connections of a user. The default lets one account serve a whole installation of screens or
+    /// sensors; an idle connection costs some kilobytes.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "10000", value_parser = value_parser!(u32).range(1..))]
     pub max_connections_per_user: u32,
     /// The most sockets from an address. Behind one address there may be an office, a university or a mobile network. This and
     /// everything else that counts by address takes an IPv6 network of 64 bits for one address: whoever has one has all of it.
