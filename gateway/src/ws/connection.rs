@@ -1,219 +1,40 @@
-//! The life of one socket, in one task: it reads frames, has them handled one after the other, and writes what is queued.
+//! An authenticated connection, in one task: it reads frames, has them handled one after the other, and writes what is queued.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt;
+use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest, Sent};
-use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::code_of_status;
 use rand::Rng;
 use tokio::time::Instant;
-use tracing::Instrument;
 
-use super::outbound::{CloseCode, Outbound};
+use super::entrance::welcome;
+use super::outbound::CloseCode;
 use super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success};
+use super::socket::{Incoming, Socket};
 use super::upstream::Pending;
 use crate::access::Session;
 use crate::app::App;
-use crate::limits::{ConnectionPlace, SocketPlace, TokenBucket};
+use crate::limits::TokenBucket;
 use crate::objects::ClientMessageId;
 
-/// The largest frame of a client that is handled.
-const MAX_FRAME: usize = 64 << 10;
-/// What may be queued towards a client that does not read, in bytes.
-const MAX_QUEUED: usize = 1 << 20;
 /// Sends and signs of typing under way for one connection; beyond it no frame is read.
 const MAX_UNDER_WAY: usize = 64;
-/// How long a client may take to say who it is.
-const AUTH_LIMIT: Duration = Duration::from_secs(10);
 /// After this silence the server asks whether the client is still there.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long the client may take to answer that.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-/// How long one write may take, and how long a closing handshake.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// At most one sign of typing is passed on in this time.
 const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a connection with too many rooms looks whether it still has them.
 const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is known of a socket when it opens, with its place among those of its kind.
-pub(super) enum Entrance {
-    /// The upgrade brought a token.
-    Authenticated(Arc<Session>, ConnectionPlace),
-    /// The first frame has to bring one.
-    Anonymous(SocketPlace),
-}
-
-/// Serves a socket to its end.
-pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
-    let id: u64 = rand::rng().random();
-    let span = tracing::info_span!("socket", connection.id = format!("{id:016x}"));
-    // What is asked of other services for this connection carries its id as the id of the request.
-    let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
-    let socket = Socket { socket, outbound: Arc::new(Outbound::new(id, MAX_QUEUED)) };
-    let life = async move {
-        let introduced = match entrance {
-            Entrance::Authenticated(session, place) => {
-                socket.outbound.push(welcome(None, &session));
-                Some((socket, session, place))
-            }
-            Entrance::Anonymous(place) => introduce(&app, socket, place).await,
-        };
-        if let Some((socket, session, place)) = introduced {
-            Connection::new(app, socket, session).run().await;
-            drop(place);
-        }
-    };
-    context.scope(life).instrument(span).await;
-}
-
-/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.
-async fn introduce(
-    app: &App,
-    mut socket: Socket,
-    _place: SocketPlace,
-) -> Option<(Socket, Arc<Session>, ConnectionPlace)> {
-    let first = tokio::select! {
-        first = tokio::time::timeout(AUTH_LIMIT, socket.read_frame()) => first,
-        () = app.lifecycle.draining().cancelled() => {
-            socket.close(CloseCode::RESTART).await;
-            return None;
-        }
-    };
-    let refused = match first {
-        Err(_) => {
-            socket.close(CloseCode::AUTH_TIMEOUT).await;
-            return None;
-        }
-        Ok(Incoming::End | Incoming::Nothing) => return None,
-        Ok(Incoming::TooBig) => {
-            socket.close(CloseCode::TOO_BIG).await;
-            return None;
-        }
-        Ok(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) => {
-            match admit(app, &token).await {
-                Ok((session, place)) => {
-                    socket.outbound.push(welcome(reference.as_deref(), &session));
-                    return Some((socket, session, place));
-                }
-                Err(code) => Refusal::of_code(reference, code),
-            }
-        }
-        // An `auth` frame without a token has its own sentence.
-        Ok(Incoming::Frame(Err(refused))) if refused.code == ErrorCode::Unauthenticated => refused,
-        Ok(Incoming::Frame(frame)) => {
-            let reference = frame.map_or_else(|refused| refused.reference, |frame| frame.reference);
-            let sentence = "Authentication required".to_owned();
-            Refusal { reference, code: ErrorCode::Unauthenticated, sentence }
-        }
-    };
-    let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
-    socket.outbound.push(refusal(&refused));
-    socket.close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
-    None
-}
-
-/// The session of a token, and a place among the connections of its user.
-async fn admit(app: &App, token: &str) -> Result<(Arc<Session>, ConnectionPlace), ErrorCode> {
-    let session = app.access.authenticate(token).await?;
-    let place = app.limits.connect(session.user_id)?;
-    Ok((session, place))
-}
-
-fn welcome(reference: Option<&str>, session: &Session) -> Utf8Bytes {
-    let addition = Addition { user_id: Some(session.user_id.get()), ..Addition::default() };
-    success(reference, "Authenticated successfully", addition)
-}
-
-/// The socket and the queue towards it.
-struct Socket {
-    socket: WebSocket,
-    outbound: Arc<Outbound>,
-}
-
-/// What came from the client.
-enum Incoming {
-    Frame(Result<ClientFrame, Refusal>),
-    /// A sign of life without meaning.
-    Nothing,
-    TooBig,
-    End,
-}
-
-impl Socket {
-    /// The next frame of the client that means something.
-    async fn read_frame(&mut self) -> Incoming {
-        loop {
-            match self.read().await {
-                Incoming::Nothing => {}
-                incoming => return incoming,
-            }
-        }
-    }
-
-    /// What comes next from the client. Safe to cancel.
-    async fn read(&mut self) -> Incoming {
-        match self.socket.recv().await {
-            Some(Ok(Message::Text(text))) if text.len() > MAX_FRAME => Incoming::TooBig,
-            Some(Ok(Message::Binary(bytes))) if bytes.len() > MAX_FRAME => Incoming::TooBig,
-            Some(Ok(Message::Text(text))) => Incoming::Frame(ClientFrame::parse(&text)),
-            Some(Ok(Message::Binary(_))) => {
-                let sentence = "A frame must be text".to_owned();
-                Incoming::Frame(Err(Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence }))
-            }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Nothing,
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Incoming::End,
-        }
-    }
-
-    /// Writes frames with one flush; whether that worked. A client that does not read is cut meanwhile.
-    async fn write(&mut self, frames: VecDeque<Utf8Bytes>) -> bool {
-        let cut = self.outbound.cut().clone();
-        let socket = &mut self.socket;
-        let write = async {
-            for frame in frames {
-                socket.feed(Message::Text(frame)).await?;
-            }
-            socket.flush().await
-        };
-        let written = cut.run_until_cancelled(tokio::time::timeout(WRITE_LIMIT, write)).await;
-        matches!(written, Some(Ok(Ok(()))))
-    }
-
-    async fn ping(&mut self) -> bool {
-        let ping = self.socket.send(Message::Ping(Bytes::new()));
-        matches!(tokio::time::timeout(WRITE_LIMIT, ping).await, Ok(Ok(())))
-    }
-
-    /// Writes what is queued and closes with this code.
-    async fn close(mut self, code: CloseCode) {
-        self.outbound.close(code);
-        let (frames, _) = self.outbound.take().await;
-        let farewell = async {
-            for frame in frames {
-                self.socket.feed(Message::Text(frame)).await?;
-            }
-            let reason = Utf8Bytes::from_static("");
-            self.socket.send(Message::Close(Some(CloseFrame { code: code.0, reason }))).await?;
-            // The client's own close frame ends the connection in good order.
-            while let Some(Ok(_)) = self.socket.recv().await {}
-            Ok::<(), axum::Error>(())
-        };
-        // A client that does not take its leave in time is left.
-        let _ = tokio::time::timeout(CLOSE_LIMIT, farewell).await;
-    }
-}
-
 /// An authenticated connection.
-struct Connection {
+pub(super) struct Connection {
     app: App,
     socket: Socket,
     session: Arc<Session>,
@@ -272,7 +93,7 @@ enum Event {
 }
 
 impl Connection {
-    fn new(app: App, socket: Socket, session: Arc<Session>) -> Self {
+    pub(super) fn new(app: App, socket: Socket, session: Arc<Session>) -> Self {
         let expires_at = expiry(&app, &session);
         Self {
             app,
@@ -292,7 +113,8 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
         let id = self.socket.outbound.id;
         self.app.hub.connect(&self.socket.outbound, self.session.user_id);
         if self.app.access.is_inactive(self.session.user_id) {

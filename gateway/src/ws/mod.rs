@@ -1,13 +1,15 @@
 //! The WebSocket of `/v1/messages/ws`: live messages.
 //!
-//! [`protocol`] knows the frames, [`connection`] is the life of one socket, [`hub`] holds who is subscribed to what and fans
-//! events out, [`upstream`] is the way to the replicas of messaging.
+//! [`protocol`] knows the frames, [`socket`] reads and writes them; [`entrance`] and [`connection`] are the life of one connection;
+//! [`hub`] holds who is subscribed to what and fans events out; [`upstream`] is the way to the replicas of messaging.
 
 mod connection;
+mod entrance;
 pub(crate) mod hub;
 mod outbound;
 mod protocol;
 mod room;
+mod socket;
 mod upgrade;
 pub(crate) mod upstream;
 

@@ -10,7 +10,7 @@ use parlance_core::ErrorCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::connection::{self, Entrance};
+use super::entrance::{self, Entrance};
 use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
@@ -71,7 +71,7 @@ async fn upgrade(
     Ok(upgrade.on_upgrade(async move |socket| {
         let lifecycle = app.lifecycle.clone();
         lifecycle.spawn(async move {
-            connection::serve(app, socket, entrance).await;
+            entrance::serve(app, socket, entrance).await;
             drop(place);
         });
     }))

@@ -1,0 +1,113 @@
+//! The beginning of a connection: who is there, and whether there is a place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{Utf8Bytes, WebSocket};
+use parlance_core::ErrorCode;
+use parlance_runtime::context::RequestContext;
+use rand::Rng;
+use tracing::Instrument;
+
+use super::connection::Connection;
+use super::outbound::{CloseCode, Outbound};
+use super::protocol::{Addition, ClientFrame, Refusal, Request, refusal, success};
+use super::socket::{Incoming, Socket};
+use crate::access::Session;
+use crate::app::App;
+use crate::limits::{ConnectionPlace, SocketPlace};
+
+/// What may be queued towards a client that does not read, in bytes.
+const MAX_QUEUED: usize = 1 << 20;
+/// How long a client may take to say who it is.
+const AUTH_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is known of a socket when it opens, with its place among those of its kind.
+pub(super) enum Entrance {
+    /// The upgrade brought a token.
+    Authenticated(Arc<Session>, ConnectionPlace),
+    /// The first frame has to bring one.
+    Anonymous(SocketPlace),
+}
+
+/// Serves a socket to its end.
+pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
+    let id: u64 = rand::rng().random();
+    let span = tracing::info_span!("socket", connection.id = format!("{id:016x}"));
+    // What is asked of other services for this connection carries its id as the id of the request.
+    let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
+    let socket = Socket { socket, outbound: Arc::new(Outbound::new(id, MAX_QUEUED)) };
+    let life = async move {
+        let introduced = match entrance {
+            Entrance::Authenticated(session, place) => {
+                socket.outbound.push(welcome(None, &session));
+                Some((socket, session, place))
+            }
+            Entrance::Anonymous(place) => introduce(&app, socket, place).await,
+        };
+        if let Some((socket, session, place)) = introduced {
+            Connection::new(app, socket, session).run().await;
+            drop(place);
+        }
+    };
+    context.scope(life).instrument(span).await;
+}
+
+/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.
+async fn introduce(
+    app: &App,
+    mut socket: Socket,
+    _place: SocketPlace,
+) -> Option<(Socket, Arc<Session>, ConnectionPlace)> {
+    let first = tokio::select! {
+        first = tokio::time::timeout(AUTH_LIMIT, socket.read_frame()) => first,
+        () = app.lifecycle.draining().cancelled() => {
+            socket.close(CloseCode::RESTART).await;
+            return None;
+        }
+    };
+    let refused = match first {
+        Err(_) => {
+            socket.close(CloseCode::AUTH_TIMEOUT).await;
+            return None;
+        }
+        Ok(Incoming::End | Incoming::Nothing) => return None,
+        Ok(Incoming::TooBig) => {
+            socket.close(CloseCode::TOO_BIG).await;
+            return None;
+        }
+        Ok(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) => {
+            match admit(app, &token).await {
+                Ok((session, place)) => {
+                    socket.outbound.push(welcome(reference.as_deref(), &session));
+                    return Some((socket, session, place));
+                }
+                Err(code) => Refusal::of_code(reference, code),
+            }
+        }
+        // An `auth` frame without a token has its own sentence.
+        Ok(Incoming::Frame(Err(refused))) if refused.code == ErrorCode::Unauthenticated => refused,
+        Ok(Incoming::Frame(frame)) => {
+            let reference = frame.map_or_else(|refused| refused.reference, |frame| frame.reference);
+            let sentence = "Authentication required".to_owned();
+            Refusal { reference, code: ErrorCode::Unauthenticated, sentence }
+        }
+    };
+    let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
+    socket.outbound.push(refusal(&refused));
+    socket.close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
+    None
+}
+
+/// The session of a token, and a place among the connections of its user.
+async fn admit(app: &App, token: &str) -> Result<(Arc<Session>, ConnectionPlace), ErrorCode> {
+    let session = app.access.authenticate(token).await?;
+    let place = app.limits.connect(session.user_id)?;
+    Ok((session, place))
+}
+
+/// The answer to whoever has said who it is.
+pub(super) fn welcome(reference: Option<&str>, session: &Session) -> Utf8Bytes {
+    let addition = Addition { user_id: Some(session.user_id.get()), ..Addition::default() };
+    success(reference, "Authenticated successfully", addition)
+}

@@ -1,0 +1,325 @@
+//! The way to messaging: one stream to each replica, which carries requests and events in batches.
+//!
+//! Everything about a room goes to the replica that a rendezvous hash picks, so that all gateways meet there and its sends keep
+//! their order. When a stream ends, what was asked on it is asked again elsewhere, in the same order: sends have a key, so a
+//! message that was stored already is not stored twice.
+
+mod message;
+mod state;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, MessageContent, RoomId, UserId};
+use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
+use parlance_proto::messaging::{self as proto, AttachResponse, Send, Sent, Subscribed, Typing};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::{Client, Replica};
+use rand::Rng;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+pub(crate) use self::message::Renewal;
+use self::message::{Message, Reply, batches, subscribe};
+use self::state::{Flow, MAX_PENDING, State};
+use super::hub::Hub;
+use crate::access::Session;
+use crate::objects::ClientMessageId;
+
+/// Room for releases beside the requests in the queue of a stream, so that no request finds it full.
+const MAX_RELEASES: usize = 20_000;
+/// The time to wait for a replica to take the gateway in.
+const ATTACH_LIMIT: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
+/// Batches are far smaller than this.
+const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Names one stream to one replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkKey {
+    address: SocketAddr,
+    epoch: u64,
+}
+
+/// A message that is stored.
+pub(crate) struct SentMessage {
+    /// The message, its content included.
+    pub(crate) message: proto::Message,
+    /// Whether it had been stored before.
+    pub(crate) duplicate: bool,
+}
+
+/// The answer to one request, yet to come; `unavailable` at the latest after two seconds.
+pub(crate) struct Pending<T>(oneshot::Receiver<Result<T, ErrorCode>>);
+
+impl<T> Pending<T> {
+    /// Waits for the answer.
+    pub(crate) async fn answer(&mut self) -> Result<T, ErrorCode> {
+        (&mut self.0).await.unwrap_or(Err(ErrorCode::Unavailable))
+    }
+}
+
+/// The way to messaging. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    state: Mutex<State>,
+    last_number: AtomicU64,
+    /// What makes this process's keys its own.
+    instance: u64,
+}
+
+impl Upstream {
+    /// The client must know the replicas of messaging. Nothing moves before [`run`](Self::run).
+    pub(crate) fn new(client: Client) -> Self {
+        let shared = Shared {
+            client,
+            state: Mutex::default(),
+            last_number: AtomicU64::new(0),
+            instance: rand::rng().random(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Attaches to all replicas, now and whenever they change, and hands what they tell to the hub.
+    pub(crate) fn run(&self, hub: Hub, lifecycle: &Lifecycle) {
+        lifecycle.spawn_companion("messaging streams", self.clone().keep_attached(hub.clone()));
+        lifecycle.spawn_companion("request expiry", self.clone().expire_forever(hub));
+    }
+
+    /// Stores a message. Messages of one connection for one room are stored in the order of these calls.
+    pub(crate) fn submit(
+        &self,
+        room_id: RoomId,
+        sender: &Session,
+        content: MessageContent,
+        client_msg_id: Option<&ClientMessageId>,
+        connection_id: Option<u64>,
+    ) -> Pending<Sent> {
+        let number = self.next_number();
+        let idempotency_key = match client_msg_id {
+            Some(id) => format!("c:{}", id.as_str()),
+            None => format!("g:{:x}-{number:x}", self.shared.instance),
+        };
+        let (sender_id, sender_name) = (sender.user_id.get(), sender.username.clone());
+        let flow = connection_id.map(|connection_id| (connection_id, room_id));
+        let (room_id, content) = (room_id.get(), content.into_string());
+        let send = Send { request_id: number, room_id, sender_id, sender_name, content, idempotency_key };
+        self.ask(number, Message::Send(send), flow, Reply::Sent)
+    }
+
+    /// Stores a message and waits until it is committed.
+    pub(crate) async fn send(
+        &self,
+        room_id: RoomId,
+        sender: &Session,
+        content: MessageContent,
+        client_msg_id: Option<&ClientMessageId>,
+    ) -> Result<SentMessage, ErrorCode> {
+        let text = content.as_str().to_owned();
+        let sent = self.submit(room_id, sender, content, client_msg_id, None).answer().await?;
+        let mut message = sent.message.ok_or(ErrorCode::Internal)?;
+        if !sent.duplicate {
+            message.content = text;
+        }
+        Ok(SentMessage { message, duplicate: sent.duplicate })
+    }
+
+    /// Asks for a room's events on behalf of a user.
+    pub(crate) fn subscribe(&self, room_id: RoomId, user_id: UserId) -> Pending<Subscribed> {
+        let number = self.next_number();
+        self.ask(number, Message::Subscribe(subscribe(number, room_id, user_id)), None, Reply::Subscribed)
+    }
+
+    /// Asks again; the answer goes to the hub. False when too much is asked already.
+    pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
+        let number = self.next_number();
+        let message = Message::Subscribe(subscribe(number, room_id, user_id));
+        self.lock().open(number, message, None, Reply::Renewed(room_id, user_id)).is_ok()
+    }
+
+    /// Shows a user as typing to all connections but the one it comes from.
+    pub(crate) fn show_typing(&self, room_id: RoomId, user: &Session, origin: u64) -> Pending<()> {
+        let number = self.next_number();
+        let (user_id, username) = (user.user_id.get(), user.username.clone());
+        let typing = Typing { request_id: number, room_id: room_id.get(), user_id, username, origin };
+        self.ask(number, Message::Typing(typing), None, Reply::Shown)
+    }
+
+    /// Does not need a room's events from this stream any more.
+    pub(crate) fn release(&self, room_id: RoomId, from: LinkKey) {
+        self.lock().release(room_id, from);
+    }
+
+    /// The stream over which a room's events come, while things are as they are.
+    pub(crate) fn home(&self, room_id: RoomId) -> Option<LinkKey> {
+        self.lock().home(room_id)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn ask<T>(
+        &self,
+        number: u64,
+        message: Message,
+        flow: Option<Flow>,
+        reply: impl FnOnce(oneshot::Sender<Result<T, ErrorCode>>) -> Reply,
+    ) -> Pending<T> {
+        let (sender, receiver) = oneshot::channel();
+        if let Err(reply) = self.lock().open(number, message, flow, reply(sender)) {
+            reply.refuse(ErrorCode::Unavailable);
+        }
+        Pending(receiver)
+    }
+
+    /// Starts a task for each replica, and ends those of replicas that are gone.
+    async fn keep_attached(self, hub: Hub) -> anyhow::Result<()> {
+        let mut replicas = self.shared.client.replicas();
+        let mut tasks = JoinSet::new();
+        let mut known: BTreeMap<SocketAddr, tokio::task::AbortHandle> = BTreeMap::new();
+        loop {
+            let present = replicas.borrow_and_update().clone();
+            known.retain(|address, task| {
+                let is_present = present.iter().any(|replica| replica.address() == *address);
+                if !is_present {
+                    task.abort();
+                }
+                is_present
+            });
+            for replica in present.iter() {
+                known
+                    .entry(replica.address())
+                    .or_insert_with(|| tasks.spawn(self.clone().stay_attached(replica.clone(), hub.clone())));
+            }
+            tokio::select! {
+                changed = replicas.changed() => changed?,
+                Some(ended) = tasks.join_next() => self.clean_up(ended, &hub)?,
+            }
+        }
+    }
+
+    /// A task ends only by being aborted, when its replica is gone; everything else is a mistake.
+    fn clean_up(&self, ended: Result<(), tokio::task::JoinError>, hub: &Hub) -> anyhow::Result<()> {
+        match ended {
+            Err(error) if error.is_cancelled() => {
+                self.lock().remove_closed_links();
+                hub.move_home();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => anyhow::bail!("a task that keeps a stream attached has ended"),
+        }
+    }
+
+    /// Attaches to one replica again and again.
+    async fn stay_attached(self, replica: Replica, hub: Hub) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let started = Instant::now();
+            if let Err(code) = self.attach_once(&replica, &hub).await {
+                tracing::debug!(replica = %replica.address(), error.code = code.name(), "a stream to messaging has ended");
+            }
+            hub.move_home();
+            let was_attached = started.elapsed() > ATTACH_LIMIT;
+            pause = if was_attached { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let jitter: f64 = rand::rng().random_range(0.5..1.0);
+            tokio::time::sleep(pause.mul_f64(jitter)).await;
+        }
+    }
+
+    /// Attaches to a replica and stays so until the stream ends.
+    async fn attach_once(&self, replica: &Replica, hub: &Hub) -> Result<(), ErrorCode> {
+        let (queue, messages) = mpsc::channel(MAX_PENDING + MAX_RELEASES);
+        let request = self.shared.client.authorize(batches(messages));
+        let mut client = MessagingServiceClient::new(replica.channel())
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let attached = tokio::time::timeout(ATTACH_LIMIT, client.attach(request)).await;
+        let attached =
+            attached.map_err(|_| ErrorCode::Unavailable)?.map_err(|status| code_of_status(&status))?;
+
+        let key = LinkKey { address: replica.address(), epoch: self.next_number() };
+        self.lock().add_link(key, queue);
+        let detach = DetachOnDrop { upstream: self, key };
+        tracing::info!(replica = %key.address, "attached to a replica of messaging");
+        hub.move_home();
+        let outcome = self.listen(key, attached.into_inner(), hub).await;
+        drop(detach);
+        tracing::info!(replica = %key.address, "detached from a replica of messaging");
+        outcome
+    }
+
+    /// Handles what the replica tells until the stream ends. A replica that is leaving is let go once it has answered everything.
+    async fn listen(
+        &self,
+        key: LinkKey,
+        mut responses: tonic::Streaming<AttachResponse>,
+        hub: &Hub,
+    ) -> Result<(), ErrorCode> {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let response = tokio::select! {
+                response = responses.message() => response.map_err(|status| code_of_status(&status))?,
+                _ = sweep.tick() => {
+                    if self.lock().has_left(key) {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let Some(response) = response else { return Ok(()) };
+            if response.going_away {
+                self.lock().mark_leaving(key);
+                hub.move_home();
+            }
+            let answers = hub.handle(response).await;
+            let renewals = self.lock().resolve(answers);
+            for renewal in renewals {
+                hub.renewed(renewal);
+            }
+        }
+    }
+
+    async fn expire_forever(self, hub: Hub) -> anyhow::Result<()> {
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let now = sweep.tick().await;
+            let renewals = self.lock().expire(now);
+            for renewal in renewals {
+                hub.renewed(renewal);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a stream out of the books however its task ends.
+struct DetachOnDrop<'a> {
+    upstream: &'a Upstream,
+    key: LinkKey,
+}
+
+impl Drop for DetachOnDrop<'_> {
+    fn drop(&mut self) {
+        self.upstream.lock().remove_link(self.key);
+    }
+}

@@ -1,0 +1,210 @@
+//! What was asked of which replica and is not answered yet. Changed under one lock, which is never held across an await; nothing here
+//! waits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, RoomId};
+use parlance_proto::messaging::Answer;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::LinkKey;
+use super::message::{Message, Renewal, Reply};
+
+/// How long a request may take, whatever becomes of the replicas meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Requests that may wait for their answers; beyond it the answer is `unavailable` at once.
+pub(super) const MAX_PENDING: usize = 20_000;
+
+/// The books.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    links: BTreeMap<SocketAddr, Link>,
+    /// By their numbers, which is the order in which they were asked and in which they expire.
+    requests: BTreeMap<u64, OpenRequest>,
+    /// Where sends whose order matters are under way.
+    flows: HashMap<Flow, OpenFlow>,
+}
+
+/// The sends of one connection to one room, which are stored in the order sent.
+pub(super) type Flow = (u64, RoomId);
+
+/// A flow with sends that are not answered. The next one follows them, even when the room's home has moved meanwhile: on another
+/// stream it could overtake them.
+#[derive(Debug, Default)]
+struct OpenFlow {
+    link: Option<LinkKey>,
+    unanswered: usize,
+}
+
+/// An attached replica.
+#[derive(Debug)]
+struct Link {
+    epoch: u64,
+    queue: mpsc::Sender<Message>,
+    /// The replica is about to stop: it answers what it was asked, and is asked nothing new.
+    is_leaving: bool,
+}
+
+#[derive(Debug)]
+struct OpenRequest {
+    message: Message,
+    reply: Reply,
+    flow: Option<Flow>,
+    /// Where it was asked; nowhere while no replica is attached.
+    link: Option<LinkKey>,
+    expires_at: Instant,
+}
+
+impl State {
+    /// Asks now or, when no replica is attached, as soon as one is. Gives the reply back when too much is asked already.
+    pub(super) fn open(
+        &mut self,
+        number: u64,
+        message: Message,
+        flow: Option<Flow>,
+        reply: Reply,
+    ) -> Result<(), Reply> {
+        if self.requests.len() >= MAX_PENDING {
+            return Err(reply);
+        }
+        let expires_at = Instant::now() + PATIENCE;
+        let link = self.route(&message, flow);
+        if let Some(flow) = flow {
+            self.flows.entry(flow).or_default().unanswered += 1;
+        }
+        self.requests.insert(number, OpenRequest { message, reply, flow, link, expires_at });
+        self.note_link(flow, link);
+        Ok(())
+    }
+
+    /// Hands answers to whoever waits for them; those for the hub come back.
+    pub(super) fn resolve(&mut self, answers: Vec<Answer>) -> Vec<Renewal> {
+        let mut renewals = Vec::new();
+        for answer in answers {
+            // One that has expired was answered already.
+            let Some(request) = self.requests.remove(&answer.request_id) else { continue };
+            self.leave_flow(request.flow);
+            renewals.extend(request.reply.resolve(answer.outcome));
+        }
+        renewals
+    }
+
+    /// Answers what nobody waits for any longer; answers for the hub come back.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Renewal> {
+        let mut renewals = Vec::new();
+        while let Some(first) = self.requests.first_entry().filter(|first| first.get().expires_at <= now) {
+            let request = first.remove();
+            self.leave_flow(request.flow);
+            renewals.extend(request.reply.refuse(ErrorCode::Unavailable));
+        }
+        renewals
+    }
+
+    /// Takes in a stream, and asks on it what could not be asked before.
+    pub(super) fn add_link(&mut self, key: LinkKey, queue: mpsc::Sender<Message>) {
+        self.links.insert(key.address, Link { epoch: key.epoch, queue, is_leaving: false });
+        self.route_waiting();
+    }
+
+    /// Forgets a stream, and asks elsewhere what was asked on it.
+    pub(super) fn remove_link(&mut self, key: LinkKey) {
+        if self.is_attached(key) {
+            self.links.remove(&key.address);
+        }
+        for request in self.requests.values_mut().filter(|request| request.link == Some(key)) {
+            request.link = None;
+        }
+        self.route_waiting();
+    }
+
+    /// Forgets streams whose task was aborted: their queues have no reader.
+    pub(super) fn remove_closed_links(&mut self) {
+        let closed = self.links.iter().filter(|(_, link)| link.queue.is_closed());
+        let keys: Vec<LinkKey> =
+            closed.map(|(&address, link)| LinkKey { address, epoch: link.epoch }).collect();
+        for key in keys {
+            self.remove_link(key);
+        }
+    }
+
+    /// Notes that the replica is about to stop.
+    pub(super) fn mark_leaving(&mut self, key: LinkKey) {
+        if let Some(link) = self.links.get_mut(&key.address).filter(|link| link.epoch == key.epoch) {
+            link.is_leaving = true;
+        }
+    }
+
+    /// Whether the replica is about to stop and has answered everything.
+    pub(super) fn has_left(&self, key: LinkKey) -> bool {
+        self.links.get(&key.address).is_some_and(|link| link.is_leaving)
+            && !self.requests.values().any(|request| request.link == Some(key))
+    }
+
+    /// Does not need a room's events from this stream any more.
+    pub(super) fn release(&self, room_id: RoomId, from: LinkKey) {
+        if let Some(link) = self.links.get(&from.address).filter(|link| link.epoch == from.epoch) {
+            // A queue that is full belongs to a replica in trouble; events that nobody wants do no harm.
+            let _ = link.queue.try_send(Message::Release(room_id));
+        }
+    }
+
+    /// The replica with the highest hash of room and address (rendezvous hashing: when one goes, only its rooms move). Gateways
+    /// that disagree for a while, because they see other replicas, are joined by Redis.
+    pub(super) fn home(&self, room_id: RoomId) -> Option<LinkKey> {
+        let staying = self.links.iter().filter(|(_, link)| !link.is_leaving);
+        let (&address, link) = staying.max_by_key(|(address, _)| {
+            let mut hasher = DefaultHasher::new();
+            (room_id, address).hash(&mut hasher);
+            hasher.finish()
+        })?;
+        Some(LinkKey { address, epoch: link.epoch })
+    }
+
+    /// Puts a message into the right stream; which one that is. Nowhere when none is attached or its queue is full.
+    fn route(&self, message: &Message, flow: Option<Flow>) -> Option<LinkKey> {
+        let followed = flow.and_then(|flow| self.flows.get(&flow)?.link).filter(|key| self.is_attached(*key));
+        let key = followed.or_else(|| self.home(message.room_id()))?;
+        let link = self.links.get(&key.address)?;
+        link.queue.try_send(message.clone()).ok().map(|()| key)
+    }
+
+    fn is_attached(&self, key: LinkKey) -> bool {
+        self.links.get(&key.address).is_some_and(|link| link.epoch == key.epoch)
+    }
+
+    fn note_link(&mut self, flow: Option<Flow>, link: Option<LinkKey>) {
+        if let Some(open_flow) = flow.and_then(|flow| self.flows.get_mut(&flow)) {
+            open_flow.link = link;
+        }
+    }
+
+    fn leave_flow(&mut self, flow: Option<Flow>) {
+        let Some(flow) = flow else { return };
+        if let Some(open_flow) = self.flows.get_mut(&flow) {
+            open_flow.unanswered -= 1;
+            if open_flow.unanswered == 0 {
+                self.flows.remove(&flow);
+            }
+        }
+    }
+
+    /// Asks what could not be asked before, in its order.
+    fn route_waiting(&mut self) {
+        let waiting: Vec<u64> = {
+            let waiting = self.requests.iter().filter(|(_, request)| request.link.is_none());
+            waiting.map(|(&number, _)| number).collect()
+        };
+        for number in waiting {
+            let Some(request) = self.requests.get(&number) else { continue };
+            let (flow, link) = (request.flow, self.route(&request.message, request.flow));
+            self.note_link(flow, link);
+            if let Some(request) = self.requests.get_mut(&number) {
+                request.link = link;
+            }
+        }
+    }
+}
