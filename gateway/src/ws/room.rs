@@ -56,6 +56,9 @@ enum Phase {
 
 #[derive(Debug, Default)]
 struct Buffer {
+    /// Whatever is passed on above this is here; what is below has to be read from the store. Unknown as long as the room's cursor
+    /// is.
+    from: Option<i64>,
     events: Vec<(i64, Utf8Bytes)>,
     bytes: usize,
     /// There was more than fits, and nothing is kept.
@@ -63,6 +66,10 @@ struct Buffer {
 }
 
 impl Buffer {
+    fn beginning_at(from: Option<i64>) -> Self {
+        Self { from, ..Self::default() }
+    }
+
     fn push(&mut self, seq: i64, frame: &Utf8Bytes) {
         self.bytes += frame.len();
         if self.bytes > MAX_BUFFERED {
@@ -77,10 +84,11 @@ impl Buffer {
 impl Room {
     /// Takes a subscriber in, who gets nothing yet. One who is in already stays as it is.
     pub(super) fn join(&mut self, outbound: &Arc<Outbound>, user_id: UserId) {
+        let buffer = Buffer::beginning_at(self.cursor);
         self.subscribers.entry(outbound.id).or_insert_with(|| Subscriber {
             outbound: outbound.clone(),
             user_id,
-            phase: Phase::Buffering(Buffer::default()),
+            phase: Phase::Buffering(buffer),
             is_admitted: false,
             room_version: 0,
             ended_version: 0,
@@ -151,13 +159,17 @@ impl Room {
     }
 
     /// Lets a subscriber that was told everything up to the floor have what collected above it, then everything that comes. When
-    /// too much has collected it has to be told more first: up to the number that comes back.
+    /// collecting began only above the floor, or too much has collected, it has to be told more first: up to the number that comes
+    /// back.
     #[must_use]
     pub(super) fn go_live(&mut self, connection_id: u64, floor: i64) -> Option<i64> {
         let passed_on = self.cursor.unwrap_or(floor);
         let subscriber = self.subscribers.get_mut(&connection_id)?;
         let Phase::Buffering(buffer) = &mut subscriber.phase else { return None };
-        let buffer = std::mem::take(buffer);
+        if let Some(from) = buffer.from.filter(|from| *from > floor) {
+            return Some(from);
+        }
+        let buffer = std::mem::replace(buffer, Buffer::beginning_at(Some(passed_on)));
         if buffer.has_overflowed && passed_on > floor {
             return Some(passed_on);
         }
@@ -255,10 +267,17 @@ impl Room {
 
     /// Begins to pass on above the head, if it is not known yet from where.
     fn start_at(&mut self, head: i64) {
-        if self.cursor.is_none() {
-            self.cursor = Some(head);
-            self.pass_on_held();
+        if self.cursor.is_some() {
+            return;
         }
+        self.cursor = Some(head);
+        // Others may wait for an answer with a lower head: what was held back up to this one is not passed on to them.
+        for subscriber in self.subscribers.values_mut() {
+            if let Phase::Buffering(buffer) = &mut subscriber.phase {
+                buffer.from = Some(head);
+            }
+        }
+        self.pass_on_held();
     }
 
     fn pass_on_held(&mut self) {
@@ -372,6 +391,25 @@ mod tests {
         assert_eq!(room.go_live(2, 7), None);
         room.offer(9, frame(9));
         assert_eq!(taken(&newcomer).await, ["4", "7", "8", "9"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_was_answered_with_a_lower_head_than_the_first_one_reads_what_is_between() {
+        let (mut room, low, high) = (Room::default(), outbound(1), outbound(2));
+        room.join(&low, UserId::new(7));
+        room.join(&high, UserId::new(8));
+        for seq in [6, 7, 8] {
+            room.offer(seq, frame(seq));
+        }
+        assert!(room.admit(2, 7, 1, "welcome".into()));
+        assert_eq!(room.go_live(2, 7), None);
+        assert!(room.admit(1, 5, 1, "welcome".into()));
+        assert_eq!(room.go_live(1, 5), Some(7));
+        assert!(room.tell(1, frame(6)) && room.tell(1, frame(7)));
+        assert_eq!(room.go_live(1, 7), None);
+        room.offer(9, frame(9));
+        assert_eq!(taken(&high).await, ["8", "9"]);
+        assert_eq!(taken(&low).await, ["6", "7", "8", "9"]);
     }
 
     #[tokio::test]
