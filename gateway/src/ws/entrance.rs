@@ -17,8 +17,9 @@ use crate::access::Session;
 use crate::app::App;
 use crate::limits::{ConnectionPlace, SocketPlace};
 
-/// What may be queued towards a client that does not read, in bytes.
-const MAX_QUEUED: usize = 1 << 20;
+/// What may be queued towards a client that does not read, in bytes: a few bursts of the longest messages, so that a client that
+/// does read is not cut for a hiccup. Subscribers share the frames, so a room's audience costs little more than one queue.
+const MAX_QUEUED: usize = 4 << 20;
 /// How long a client may take to say who it is.
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
 
