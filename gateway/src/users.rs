@@ -34,6 +34,8 @@ const MAX_ASKED: usize = 10_000;
 pub(crate) struct Users {
     auth: AuthServiceClient<Client>,
     remembered: Cache<UserId, Remembered>,
+    /// Whoever is remembered otherwise than this says is asked for again.
+    inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
     /// When auth last could not be reached.
     last_failure: Arc<Mutex<Option<Instant>>>,
 }
@@ -48,7 +50,8 @@ impl Users {
     /// Begins to forget users whose activity changes.
     pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
         let remembered = Cache::new(MAX_REMEMBERED);
-        let users = Self { auth, remembered, last_failure: Arc::default() };
+        let users =
+            Self { auth, remembered, inactive_users: access.inactive_users(), last_failure: Arc::default() };
         lifecycle.spawn_companion("users", users.clone().forget_changed(access.inactive_users()));
         users
     }
@@ -57,11 +60,14 @@ impl Users {
     pub(crate) async fn by_ids(&self, ids: impl IntoIterator<Item = UserId>) -> Result<UsersById, ApiError> {
         let mut found = UsersById::new();
         let (mut stale, mut missing) = (Vec::new(), Vec::new());
+        let inactive = self.inactive_users.borrow().clone();
         for id in ids.into_iter().collect::<HashSet<_>>() {
             match self.remembered.get(&id) {
                 None => missing.push(id),
                 Some(remembered) => {
-                    if remembered.since.elapsed() > FRESH_FOR {
+                    if remembered.since.elapsed() > FRESH_FOR
+                        || remembered.user.is_active == inactive.contains(&id)
+                    {
                         stale.push(id);
                     }
                     found.insert(id, remembered.user);

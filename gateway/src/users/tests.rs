@@ -23,7 +23,8 @@ async fn users(auth: &str) -> Users {
     // Until it knows an address, a client fails at once.
     client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
     let auth = AuthServiceClient::new(client);
-    Users { auth, remembered: Cache::new(MAX_REMEMBERED), last_failure: Arc::default() }
+    let inactive_users = watch::Sender::<Arc<HashSet<UserId>>>::default().subscribe();
+    Users { auth, remembered: Cache::new(MAX_REMEMBERED), inactive_users, last_failure: Arc::default() }
 }
 
 fn remember_of_old(users: &Users, user: User) {
