@@ -11,6 +11,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::TextEncoder;
+use prometheus::process_collector::ProcessCollector;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -32,7 +33,7 @@ impl Metrics {
     }
 }
 
-/// Sets up logs, trace context and metrics for the whole process, once.
+/// Sets up logs, trace context and metrics for the whole process, once, inside its asynchronous runtime.
 pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Metrics> {
     let filter =
         EnvFilter::try_new(&config.log_filter).context("LOG_FILTER is not a list of filter directives")?;
@@ -56,7 +57,20 @@ pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Met
     global::set_meter_provider(
         SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build(),
     );
+    observe_process(&registry)?;
     Ok(Metrics { registry })
+}
+
+/// Shows memory, processor time, file descriptors and threads of the process, and its tasks: what grows when something leaks.
+fn observe_process(registry: &prometheus::Registry) -> anyhow::Result<()> {
+    registry.register(Box::new(ProcessCollector::for_self()))?;
+    let runtime = tokio::runtime::Handle::current().metrics();
+    global::meter("parlance")
+        .u64_observable_gauge("parlance.process.tasks")
+        .with_description("Asynchronous tasks that have not ended.")
+        .with_callback(move |gauge| gauge.observe(runtime.num_alive_tasks() as u64, &[]))
+        .build();
+    Ok(())
 }
 
 /// Makes the span the child of the one that the headers name (W3C Trace Context), and writes the trace id into its field
