@@ -1,7 +1,7 @@
 //! The faults: what can be done to a running Parlance, and undone.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use parlance_core::Clock;
@@ -107,13 +107,13 @@ pub(crate) async fn inject(
     clock: &Clock,
 ) -> anyhow::Result<FaultRecord> {
     let fault = scheduled.fault;
-    let begin = Instant::now();
+    let begun_at = clock.now().as_micros();
     fault.begin(stack).await.with_context(|| format!("cannot begin: {fault}"))?;
     sleep(scheduled.lasts).await;
     fault.end(stack).await.with_context(|| format!("cannot end: {fault}"))?;
     Ok(FaultRecord {
         name: fault.to_string(),
-        lasted: begin.elapsed(),
+        begun_at,
         ended_at: clock.now().as_micros(),
         observed_until: i64::MAX,
     })

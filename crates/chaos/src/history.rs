@@ -145,8 +145,14 @@ pub(crate) struct StoredMessage {
 #[derive(Clone, Debug)]
 pub(crate) struct FaultRecord {
     pub(crate) name: String,
-    pub(crate) lasted: Duration,
+    pub(crate) begun_at: i64,
     pub(crate) ended_at: i64,
     /// When the next one began, or the clients stopped.
     pub(crate) observed_until: i64,
+}
+
+impl FaultRecord {
+    pub(crate) fn lasted(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.ended_at - self.begun_at).unwrap_or(0))
+    }
 }

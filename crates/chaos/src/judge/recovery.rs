@@ -32,7 +32,7 @@ pub(super) fn judge(history: &History, verdict: &mut Verdict) {
                 None => format!("{}: not before the next fault", fault.name),
             });
         }
-        let (name, lasted) = (fault.name.clone(), fault.lasted);
+        let (name, lasted) = (fault.name.clone(), fault.lasted());
         verdict.recoveries.push(Recovery { fault: name, lasted, live_after });
     }
 }

@@ -1,7 +1,6 @@
 //! The judge has teeth: each test breaks one promise in a good history, and only that one is found.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::*;
 use crate::history::{
@@ -35,7 +34,7 @@ fn good() -> History {
         system_rooms: vec![(1, 2)],
         faults: vec![FaultRecord {
             name: "a fault".to_owned(),
-            lasted: Duration::from_secs(1),
+            begun_at: 3 * SECOND / 2,
             ended_at: 5 * SECOND / 2,
             observed_until: 20 * SECOND,
         }],
