@@ -22,4 +22,4 @@ pub use port::free_port;
 pub use postgres::{Durability, Postgres};
 pub use process::Process;
 pub use redis::Redis;
-pub use stack::{Stack, StackBuilder};
+pub use stack::{Arrow, Stack, StackBuilder};

@@ -1,6 +1,7 @@
 //! A private Postgres: a cluster of its own, in a folder of its own, reachable by password over 127.0.0.1 only.
 
 use std::fs::{self, DirBuilder};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,11 +91,17 @@ impl Postgres {
 
     /// The URL of one of its databases for the superuser.
     pub fn url(&self, database: &str) -> String {
-        self.url_for(SUPERUSER, &self.password, database)
+        Self::url_at(self.address(), SUPERUSER, &self.password, database)
     }
 
-    pub(crate) fn url_for(&self, role: &str, password: &str, database: &str) -> String {
-        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+    /// Where it serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The URL for a role that is to look for a Postgres at this address.
+    pub(crate) fn url_at(address: SocketAddr, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@{address}/{database}")
     }
 
     /// A connection of the superuser to one of its databases.

@@ -1,5 +1,6 @@
 //! A private Redis: it carries messages between processes and keeps nothing, so it has no data on the disk.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
+    address: SocketAddr,
+    password: String,
     url: String,
 }
 
@@ -24,7 +27,8 @@ impl Redis {
     pub(crate) async fn start(folder: &Path, port: u16, password: &str) -> anyhow::Result<Self> {
         let process = Process::start(server(folder, port, password)?).await?;
         process.wait_until_ready(START_DEADLINE).await?;
-        Ok(Self { process, url: format!("redis://default:{password}@127.0.0.1:{port}") })
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Ok(Self { process, address, password: password.to_owned(), url: url(password, address) })
     }
 
     /// How clients reach it, password included.
@@ -32,10 +36,24 @@ impl Redis {
         &self.url
     }
 
+    /// Where it serves.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How clients reach it at another address.
+    pub(crate) fn url_at(&self, address: SocketAddr) -> String {
+        url(&self.password, address)
+    }
+
     /// The server's process.
     pub fn process(&self) -> &Process {
         &self.process
     }
+}
+
+fn url(password: &str, address: SocketAddr) -> String {
+    format!("redis://default:{password}@{address}")
 }
 
 fn server(folder: &Path, port: u16, password: &str) -> anyhow::Result<Spec> {

@@ -15,7 +15,7 @@ use crate::postgres::Durability;
 use crate::progress::Progress;
 use crate::project::ProjectFolder;
 use crate::secrets::write_secret;
-use crate::stack::{Plan, Stack};
+use crate::stack::{Plan, Stack, Wiring};
 
 /// Commands to paste that show what Parlance does.
 const CONVERSATION: &str = include_str!("conversation.sh");
@@ -85,6 +85,7 @@ async fn start(options: &Options, folder: &ProjectFolder) -> anyhow::Result<Stac
         replicas: options.replicas.into(),
         gateways,
         settings: Vec::new(),
+        wiring: Wiring::default(),
     };
     Stack::start(plan, &|step| progress.step(step)).await
 }

@@ -1,6 +1,9 @@
 //! Stacks for tests.
 
+use std::net::SocketAddr;
+
 use super::parts::Endpoint;
+use super::wiring::{Arrow, Wiring};
 use super::{Plan, Setting, Stack, database};
 use crate::folder::TemporaryFolder;
 use crate::postgres::Durability;
@@ -14,13 +17,20 @@ pub struct StackBuilder {
     gateways: usize,
     durability: Durability,
     settings: Vec<Setting>,
+    wiring: Wiring,
 }
 
 impl StackBuilder {
     pub(super) fn new() -> Self {
         // The lowest cost that bcrypt knows: tests register many users.
         let cheap_passwords = Setting::new("auth", "BCRYPT_COST", "4");
-        Self { replicas: 1, gateways: 1, durability: Durability::Fleeting, settings: vec![cheap_passwords] }
+        Self {
+            replicas: 1,
+            gateways: 1,
+            durability: Durability::Fleeting,
+            settings: vec![cheap_passwords],
+            wiring: Wiring::default(),
+        }
     }
 
     /// How many processes of each service there are.
@@ -47,6 +57,16 @@ impl StackBuilder {
         self
     }
 
+    /// Lets a test put itself between two processes: called once for each arrow, it returns the address at which the caller is to
+    /// look for the callee. Every process keeps what it was told when it is started again.
+    pub fn wiring(
+        mut self,
+        wiring: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.wiring = Wiring::new(wiring);
+        self
+    }
+
     /// Starts all of it and returns when all of it is ready.
     pub async fn start(self) -> anyhow::Result<Stack> {
         let folder = TemporaryFolder::new()?;
@@ -58,6 +78,7 @@ impl StackBuilder {
             replicas: self.replicas,
             gateways: gateways?,
             settings: self.settings,
+            wiring: self.wiring,
         };
         let mut stack = Stack::start(plan, &|_| ()).await?;
         database::count_statements(&stack.postgres).await?;

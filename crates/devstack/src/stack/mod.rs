@@ -4,6 +4,7 @@ mod builder;
 mod database;
 mod parts;
 mod start;
+mod wiring;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use crate::{Redis, probe};
 pub use builder::StackBuilder;
 pub(crate) use parts::SERVICES;
 use parts::{Endpoint, GATEWAY, STOPPING_ORDER};
+pub use wiring::Arrow;
+pub(crate) use wiring::Wiring;
 
 /// The database that all services share.
 const DATABASE: &str = "parlance";
@@ -49,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) gateways: Vec<SocketAddr>,
     /// Beyond what this crate sets itself; these win.
     pub(crate) settings: Vec<Setting>,
+    /// Where callers are told that those are whom they call.
+    pub(crate) wiring: Wiring,
 }
 
 /// An environment variable for all processes of a part.

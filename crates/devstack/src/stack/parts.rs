@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
+use super::wiring::{Caller, Wiring};
 use crate::free_port;
 
 /// The name of the part that the public talks to.
@@ -56,22 +57,28 @@ pub(super) fn folder_of_programs() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// The settings that say where a part serves and where those are that it calls.
+/// The settings that say where a replica serves and where those are that it calls.
 pub(super) fn addresses(
-    part: &str,
+    caller: Caller,
     endpoint: Endpoint,
     endpoints: &[(&'static str, Vec<Endpoint>)],
-) -> Vec<(String, String)> {
+    wiring: &Wiring,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let part = caller.part;
     let listen = if part == GATEWAY { "LISTEN" } else { "GRPC_LISTEN" };
     let mut settings = vec![
         (listen.to_owned(), endpoint.address.to_string()),
         ("ADMIN_LISTEN".to_owned(), endpoint.admin.to_string()),
     ];
     for (callee, replicas) in endpoints.iter().filter(|(callee, _)| callees(part).contains(callee)) {
-        let addresses: Vec<String> = replicas.iter().map(|replica| replica.address.to_string()).collect();
+        let told =
+            |(index, replica): (usize, &Endpoint)| wiring.address(caller, callee, index, replica.address);
+        let addresses: Vec<SocketAddr> =
+            replicas.iter().enumerate().map(told).collect::<anyhow::Result<_>>()?;
+        let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
         settings.push((format!("{}_ADDRESSES", callee.to_uppercase()), addresses.join(",")));
     }
-    settings
+    Ok(settings)
 }
 
 fn callees(part: &str) -> &'static [&'static str] {

@@ -5,12 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::parts::{self, Endpoint, GATEWAY, SERVICES, STOPPING_ORDER};
+use super::wiring::Caller;
 use super::{DATABASE, Plan, Replica, Stack, database};
 use crate::postgres::{Postgres, Settings};
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::{Redis, free_port};
 
+/// What arrows call those that are no parts of Parlance.
+const POSTGRES: &str = "postgres";
+const REDIS: &str = "redis";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Nobody wants to wait for long at a terminal. The environment may say otherwise.
 const DRAIN_TIME: (&str, &str) = ("DRAIN_TIME", "5");
@@ -35,7 +39,8 @@ impl Stack {
             let mut started = Vec::new();
             for (index, endpoint) in replicas.iter().enumerate() {
                 let mut spec = spec(part, index, *endpoint, &programs, &plan.folder);
-                spec.environment = stack.environment(part, *endpoint, &endpoints, &plan)?;
+                let caller = Caller { part, index };
+                spec.environment = stack.environment(caller, *endpoint, &endpoints, &plan)?;
                 started.push(Replica { process: Process::start(spec).await?, endpoint: *endpoint });
             }
             stack.parts.push((part, started));
@@ -57,22 +62,25 @@ impl Stack {
 
     fn environment(
         &self,
-        part: &str,
+        caller: Caller,
         endpoint: Endpoint,
         endpoints: &[(&'static str, Vec<Endpoint>)],
         plan: &Plan,
     ) -> anyhow::Result<Vec<(String, String)>> {
-        let mut environment = parts::addresses(part, endpoint, endpoints);
+        let part = caller.part;
+        let mut environment = parts::addresses(caller, endpoint, endpoints, &plan.wiring)?;
         let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
         if env::var_os(DRAIN_TIME.0).is_none() {
             set(DRAIN_TIME.0, DRAIN_TIME.1);
         }
         if SERVICES.contains(&part) {
-            set("DATABASE_URL", &self.postgres.url_for(part, plan.secrets.of_role(part)?, DATABASE));
+            let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;
+            set("DATABASE_URL", &Postgres::url_at(address, part, plan.secrets.of_role(part)?, DATABASE));
         }
         if part == "messaging" {
-            set("REDIS_URL", self.redis.url());
+            let address = plan.wiring.address(caller, REDIS, 0, self.redis.address())?;
+            set("REDIS_URL", &self.redis.url_at(address));
         }
         for setting in plan.settings.iter().filter(|setting| setting.part == part) {
             set(&setting.name, &setting.value);
