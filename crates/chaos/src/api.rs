@@ -21,6 +21,10 @@ const PASSWORD: &str = "securepass123";
 pub(crate) struct Api {
     client: Client,
     bases: Vec<String>,
+    /// Where the gateways take sockets.
+    sockets: Vec<String>,
+    /// How the names of all people begin.
+    prefix: String,
     next: AtomicUsize,
 }
 
@@ -35,13 +39,15 @@ pub(crate) struct Person {
 impl Api {
     pub(crate) fn of(stack: &Stack) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(REQUEST_DEADLINE).build()?;
-        let bases = (0..REPLICAS).map(|index| stack.gateway_url(index)).collect();
-        Ok(Self { client, bases, next: AtomicUsize::new(0) })
+        let bases: Vec<String> = (0..REPLICAS).map(|index| stack.gateway_url(index)).collect();
+        let socket = |base: &String| format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
+        let sockets = bases.iter().map(socket).collect();
+        Ok(Self { client, bases, sockets, prefix: "person".to_owned(), next: AtomicUsize::new(0) })
     }
 
     /// Where the gateways take sockets.
     pub(crate) fn socket_urls(&self) -> Vec<String> {
-        self.bases.iter().map(|base| format!("{}/v1/messages/ws", base.replacen("http", "ws", 1))).collect()
+        self.sockets.clone()
     }
 
     /// Asks until there is an answer that is neither 5xx nor 429: its status and body.
@@ -88,7 +94,7 @@ impl Api {
 
     /// Makes an account. The names are unique in a fresh stack.
     pub(crate) async fn register(&self, number: usize) -> anyhow::Result<Person> {
-        let name = format!("person{number}");
+        let name = format!("{}{number}", self.prefix);
         let credentials = json!({"username": name, "password": PASSWORD});
         let (status, user) =
             self.ask(Method::POST, "/v1/auth/register", None, Some(credentials.clone())).await?;

@@ -68,14 +68,19 @@ async fn read_numbers(stack: &Stack, rooms: &mut BTreeMap<i64, StoredRoom>) -> a
         sqlx::query_as("SELECT room_id, seq, change_seq FROM messaging.messages")
             .fetch_all(&mut connection)
             .await?;
+    // Rooms of others are in the store, too.
     for (room, seq, change_seq) in numbers {
-        rooms.entry(room).or_default().numbers.extend([seq, change_seq]);
+        if let Some(room) = rooms.get_mut(&room) {
+            room.numbers.extend([seq, change_seq]);
+        }
     }
     let heads: Vec<(i64, i64)> = sqlx::query_as("SELECT room_id, last_seq FROM messaging.room_heads")
         .fetch_all(&mut connection)
         .await?;
     for (room, head) in heads {
-        rooms.entry(room).or_default().head = head;
+        if let Some(room) = rooms.get_mut(&room) {
+            room.head = head;
+        }
     }
     connection.close().await?;
     Ok(())

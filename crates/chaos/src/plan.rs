@@ -25,17 +25,49 @@ pub(crate) struct Scale {
     pub(crate) members: usize,
     /// Messages a second, of all senders together, while nothing is broken.
     pub(crate) rate: u32,
-    /// Faults are begun for so long; every kind at least once.
+    /// Faults are begun for so long; every kind at least once, unless it is nothing.
     pub(crate) duration: Duration,
+    pub(crate) waits: Waits,
+}
+
+/// How long a run waits, beside its faults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// Before anything is hurt, and twice as long after everything is healed.
+    pub(crate) calm: Duration,
+    /// For what was begun to be answered, once all faults are over.
+    pub(crate) finishing: Duration,
+    /// For everybody to see the last message of every room.
+    pub(crate) quiet: Duration,
+}
+
+impl Waits {
+    const USUAL: Self = Self {
+        calm: Duration::from_secs(3),
+        finishing: Duration::from_secs(30),
+        quiet: Duration::from_secs(20),
+    };
 }
 
 impl Scale {
     /// What can be run before every change.
-    pub(crate) const QUICK: Self =
-        Self { users: 30, rooms: 10, members: 9, rate: 60, duration: Duration::from_secs(60) };
+    pub(crate) const QUICK: Self = Self {
+        users: 30,
+        rooms: 10,
+        members: 9,
+        rate: 60,
+        duration: Duration::from_secs(60),
+        waits: Waits::USUAL,
+    };
     /// What a claim rests on.
-    pub(crate) const FULL: Self =
-        Self { users: 150, rooms: 30, members: 15, rate: 220, duration: Duration::from_secs(570) };
+    pub(crate) const FULL: Self = Self {
+        users: 150,
+        rooms: 30,
+        members: 15,
+        rate: 220,
+        duration: Duration::from_secs(570),
+        waits: Waits::USUAL,
+    };
 }
 
 /// Everything that is decided beforehand. People are counted from 0.

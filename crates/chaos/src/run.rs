@@ -22,12 +22,6 @@ use crate::{collect, faults};
 
 /// Requests at once while the people and rooms are made.
 const AT_ONCE: usize = 8;
-/// For what was begun to be answered, once all faults are over.
-const FINISHING_LIMIT: Duration = Duration::from_secs(30);
-/// For everybody to see the last message of every room.
-const QUIET_LIMIT: Duration = Duration::from_secs(20);
-/// Before anything is hurt and after everything is healed.
-const WARM_UP: Duration = Duration::from_secs(3);
 
 /// Starts a private Parlance whose Postgres keeps what it has acknowledged.
 pub(crate) async fn start() -> anyhow::Result<Stack> {
@@ -36,8 +30,18 @@ pub(crate) async fn start() -> anyhow::Result<Stack> {
 
 /// Carries out the plan.
 pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow::Result<History> {
+    run_through(Api::of(stack)?, stack, plan, display).await
+}
+
+/// Carries out the plan with clients that reach the stack in this way.
+pub(crate) async fn run_through(
+    api: Api,
+    stack: &Stack,
+    plan: &Plan,
+    display: &Display,
+) -> anyhow::Result<History> {
     display.step("making people and rooms");
-    let world = Arc::new(make_world(stack, plan).await.context("cannot make the people and rooms")?);
+    let world = Arc::new(make_world(api, plan).await.context("cannot make the people and rooms")?);
     let (phase, phases) = watch::channel(Phase::Running);
 
     display.step("sending, without faults");
@@ -52,7 +56,7 @@ pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow
 
     display.step("healed: waiting for quiet");
     phase.send_replace(Phase::Finishing);
-    let mut sends = gather(&mut senders, FINISHING_LIMIT, &phase).await?;
+    let mut sends = gather(&mut senders, plan.scale.waits.finishing, &phase).await?;
     let removals = all(&mut removing).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat();
     all(&mut meeting).await?.into_iter().collect::<anyhow::Result<()>>()?;
     if *phases.borrow() < Phase::Over {
@@ -61,10 +65,10 @@ pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow
             let rng = plan.rng_of(2_000_000 + index as u64);
             ending.spawn(sender::end_room(world.clone(), index, rng, phases.clone()));
         }
-        sends.extend(gather(&mut ending, FINISHING_LIMIT, &phase).await?);
+        sends.extend(gather(&mut ending, plan.scale.waits.finishing, &phase).await?);
     }
     let watching: usize = world.rooms.iter().map(|(_, members)| members.len()).sum();
-    wait_for_quiet(&world, watching - removals.len()).await;
+    wait_for_quiet(&world, watching - removals.len(), plan.scale.waits.quiet).await;
     phase.send_replace(Phase::Over);
     let views: Vec<View> = all(&mut subscribers).await?.concat();
 
@@ -74,8 +78,7 @@ pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow
     Ok(history)
 }
 
-async fn make_world(stack: &Stack, plan: &Plan) -> anyhow::Result<World> {
-    let api = Api::of(stack)?;
+async fn make_world(api: Api, plan: &Plan) -> anyhow::Result<World> {
     let registering = stream::iter(0..plan.scale.users).map(|number| api.register(number));
     let people: Vec<Person> = registering.buffered(AT_ONCE).try_collect().await?;
     let making = stream::iter(&plan.rooms).map(|members| make_room(&api, &people, members));
@@ -119,7 +122,7 @@ async fn inject_faults(
     display: &Display,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let mut records: Vec<FaultRecord> = Vec::new();
-    display.watch(WARM_UP, &world.progress).await;
+    display.watch(plan.scale.waits.calm, &world.progress).await;
     for (index, scheduled) in plan.faults.iter().enumerate() {
         display.watch(scheduled.after, &world.progress).await;
         let Scheduled { fault, .. } = scheduled;
@@ -129,7 +132,7 @@ async fn inject_faults(
         }
         records.push(faults::inject(stack, scheduled, &world.clock).await?);
     }
-    display.watch(WARM_UP * 2, &world.progress).await;
+    display.watch(plan.scale.waits.calm * 2, &world.progress).await;
     Ok(records)
 }
 
@@ -166,9 +169,9 @@ async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> anyhow::Result<Vec<T>> {
 }
 
 /// Until every subscriber who is still a member has seen the last message of its rooms; what is missing then is missing.
-async fn wait_for_quiet(world: &World, expected: usize) {
+async fn wait_for_quiet(world: &World, expected: usize, limit: Duration) {
     let begin = Instant::now();
-    while world.progress.ends_seen.load(Ordering::Relaxed) < expected && begin.elapsed() < QUIET_LIMIT {
+    while world.progress.ends_seen.load(Ordering::Relaxed) < expected && begin.elapsed() < limit {
         sleep(Duration::from_millis(50)).await;
     }
     // What should not come may come now.
