@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::gateways::Gateways;
-use crate::store::{batches, room_heads};
+use crate::store::{batches, messages, room_heads};
 
 /// How long a look at the store may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(2);
@@ -19,10 +19,10 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 const TRUSTED_GAP: Duration = Duration::from_secs(300);
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Starts the tail, and the task that forgets old rows.
+/// Starts the tail, and the task that forgets what is old.
 pub(crate) fn start(pool: PgPool, gateways: Gateways, every: Duration, lifecycle: &Lifecycle) {
     lifecycle.spawn_companion("tail", follow(pool.clone(), gateways, every));
-    lifecycle.spawn_companion("forget old batches", forget_forever(pool));
+    lifecycle.spawn_companion("forget what is old", forget_forever(pool));
 }
 
 async fn follow(pool: PgPool, gateways: Gateways, every: Duration) -> anyhow::Result<()> {
@@ -62,11 +62,16 @@ async fn forget_forever(pool: PgPool) -> anyhow::Result<()> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let forgotten = async { batches::forget_old(&mut *pool.acquire().await?).await };
-        match tokio::time::timeout(LOOK_LIMIT, forgotten).await {
+        match tokio::time::timeout(LOOK_LIMIT, forget(&pool)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = chain(&error), "old batches could not be forgotten"),
-            Err(_) => tracing::warn!("old batches could not be forgotten in time"),
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "what is old could not be forgotten"),
+            Err(_) => tracing::warn!("what is old could not be forgotten in time"),
         }
     }
+}
+
+async fn forget(pool: &PgPool) -> sqlx::Result<()> {
+    let mut conn = pool.acquire().await?;
+    batches::forget_old(&mut conn).await?;
+    messages::forget_canaries(&mut conn).await
 }

@@ -288,3 +288,18 @@ pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) 
     .await?;
     Ok(result.rows_affected())
 }
+
+/// Removes canaries that are older than ten minutes.
+pub(crate) async fn forget_canaries(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        DELETE FROM messaging.messages
+        WHERE room_id = $1
+            AND created_at < clock_timestamp() - INTERVAL '10 minutes'
+        "#,
+        RoomId::CANARY.get(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
