@@ -120,6 +120,16 @@ impl Process {
         }
     }
 
+    /// Starts it again after it has ended, with the same ports and settings, without waiting until it is ready.
+    pub async fn start_again(&self) -> anyhow::Result<()> {
+        self.spawn().await
+    }
+
+    /// Whether it can do its work.
+    pub async fn is_ready(&self) -> bool {
+        self.id().is_some() && self.spec.probe.check().await.is_ok()
+    }
+
     /// Waits until it has ended.
     pub async fn wait(&self, deadline: Duration) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();

@@ -103,6 +103,11 @@ impl Stack {
         probe::get(self.replica(part, index).endpoint.admin.port(), "/metrics").await
     }
 
+    /// Whether a replica says that it is alive, ready or not.
+    pub async fn is_alive(&self, part: &str, index: usize) -> bool {
+        probe::get(self.replica(part, index).endpoint.admin.port(), "/livez").await.is_ok()
+    }
+
     /// The Postgres that all services share. If the system has the module, `pg_stat_statements` counts its statements.
     pub fn postgres(&self) -> &Postgres {
         &self.postgres
