@@ -1,0 +1,122 @@
+//! Turning events into the frames that subscribers share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::{RoomId, Timestamp, UserId};
+use parlance_proto::messaging::Event;
+use parlance_proto::messaging::event::Kind;
+use tokio::time::Instant;
+
+use super::super::protocol::ServerFrame;
+use super::lock;
+use crate::objects::{Message, User};
+use crate::users::Users;
+
+/// How long live events wait for the user object of a sender nobody has asked for before.
+const SENDER_LIMIT: Duration = Duration::from_millis(300);
+/// How long unknown senders are not asked for after that was in vain.
+const SENDER_PAUSE: Duration = Duration::from_secs(2);
+
+/// Encodes events, with the users whom they name.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    users: Users,
+    /// Until when senders who are unknown here are not asked for.
+    senders_asked_from: Mutex<Option<Instant>>,
+}
+
+/// An event on its way to the sockets.
+pub(super) struct Encoded {
+    pub(super) room_id: RoomId,
+    pub(super) seq: i64,
+    pub(super) frame: Utf8Bytes,
+    /// The connection that is not told, for signs of typing.
+    pub(super) typing_origin: Option<u64>,
+}
+
+impl Encoder {
+    pub(super) fn new(users: Users) -> Self {
+        Self { users, senders_asked_from: Mutex::default() }
+    }
+
+    /// Turns events into frames; those of rooms nobody is subscribed to are left to be dropped.
+    pub(super) async fn encode(&self, events: Vec<Event>) -> Vec<Encoded> {
+        if events.is_empty() {
+            return Vec::new();
+        }
+        let people = self.people(&events).await;
+        events.into_iter().filter_map(|event| encode(event, &people)).collect()
+    }
+
+    /// The users whom the events name. One who cannot be looked up in time is made of what messaging knows: no event is held
+    /// back for that.
+    async fn people(&self, events: &[Event]) -> HashMap<UserId, Arc<User>> {
+        let mut people = HashMap::new();
+        let mut unknown = HashMap::new();
+        for (user_id, name) in events.iter().filter_map(person_of) {
+            match self.users.cached(user_id) {
+                Some(user) => drop(people.insert(user_id, user)),
+                None => drop(unknown.insert(user_id, name)),
+            }
+        }
+        if !unknown.is_empty() && self.may_ask_for_senders() {
+            let looked_up = self.users.by_ids(unknown.keys().copied());
+            match tokio::time::timeout(SENDER_LIMIT, looked_up).await {
+                Ok(Ok(users)) => people.extend(users),
+                _ => *lock(&self.senders_asked_from) = Some(Instant::now() + SENDER_PAUSE),
+            }
+        }
+        for (user_id, name) in unknown {
+            people.entry(user_id).or_insert_with(|| Arc::new(stand_in(user_id, name)));
+        }
+        people
+    }
+
+    fn may_ask_for_senders(&self) -> bool {
+        lock(&self.senders_asked_from).is_none_or(|from| from <= Instant::now())
+    }
+}
+
+/// The user whom an event names, with the name that messaging knows.
+fn person_of(event: &Event) -> Option<(UserId, &str)> {
+    match event.kind.as_ref()? {
+        Kind::Created(message) | Kind::Edited(message) => {
+            Some((UserId::new(message.sender_id), &message.sender_name))
+        }
+        Kind::Typing(user) => Some((UserId::new(user.user_id), &user.username)),
+        Kind::DeletedMessageId(_) => None,
+    }
+}
+
+/// What is known of a user whom auth was not asked for. The times are unknown.
+fn stand_in(id: UserId, username: &str) -> User {
+    let unknown = Timestamp::from_micros(0);
+    User { id, username: username.to_owned(), is_active: true, created_at: unknown, updated_at: unknown }
+}
+
+/// Nothing for an event of a kind that this version does not know.
+fn encode(event: Event, people: &HashMap<UserId, Arc<User>>) -> Option<Encoded> {
+    let person = person_of(&event).and_then(|(user_id, _)| people.get(&user_id));
+    let mut typing_origin = None;
+    let frame = match (event.kind?, person) {
+        (Kind::Created(message), Some(sender)) => {
+            ServerFrame::Message { message: Message::from((&message, &**sender)) }.encode()
+        }
+        (Kind::Edited(message), Some(sender)) => {
+            ServerFrame::MessageEdited { message: Message::from((&message, &**sender)), seq: event.seq }
+                .encode()
+        }
+        (Kind::DeletedMessageId(message_id), _) => {
+            ServerFrame::MessageDeleted { room_id: event.room_id, message_id, seq: event.seq }.encode()
+        }
+        (Kind::Typing(typing), Some(user)) => {
+            typing_origin = Some(typing.origin);
+            ServerFrame::Typing { room_id: event.room_id, user }.encode()
+        }
+        _ => return None,
+    };
+    Some(Encoded { room_id: RoomId::new(event.room_id), seq: event.seq, frame, typing_origin })
+}

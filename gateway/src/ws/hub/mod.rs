@@ -1,0 +1,258 @@
+//! Who is subscribed to what on this gateway, and the way of an event from a stream of messaging to the sockets.
+//!
+//! The JSON of an event is encoded once and shared by all its subscribers. Whatever order the streams deliver in, a room's events
+//! leave in `seq` order, each once and without holes: see [`Room`].
+
+mod encoder;
+mod filling;
+mod pages;
+mod subscribing;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::{ErrorCode, RoomId, UserId};
+use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
+use parlance_proto::messaging::{Answer, AttachResponse, EndReason, MembershipEnd};
+use parlance_runtime::Lifecycle;
+use parlance_runtime::grpc::Client;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
+
+use self::encoder::Encoder;
+use self::pages::Pages;
+use super::outbound::{CloseCode, Outbound};
+use super::protocol::{Refusal, ServerFrame, refusal};
+use super::room::Room;
+use super::upstream::{Renewal, Upstream};
+use crate::access::Access;
+use crate::users::Users;
+
+/// Holes filled at once.
+const MAX_FILLING: usize = 32;
+/// How often rooms whose stream was lost look for another one.
+const MOVE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The subscriptions of this gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: Upstream,
+    encoder: Arc<Encoder>,
+    pages: Pages,
+    lifecycle: Lifecycle,
+    /// Held to copy frames into queues, never across an await.
+    rooms: Mutex<HashMap<RoomId, Room>>,
+    connections: Mutex<HashMap<u64, (UserId, Arc<Outbound>)>>,
+    filling: Semaphore,
+}
+
+impl Hub {
+    /// Starts the tasks that keep subscriptions where they belong and close the sockets of users who are locked out.
+    pub(crate) fn start(
+        upstream: Upstream,
+        messaging: MessagingServiceClient<Client>,
+        users: Users,
+        access: &Access,
+        lifecycle: &Lifecycle,
+    ) -> Self {
+        let encoder = Arc::new(Encoder::new(users));
+        let shared = Shared {
+            upstream: upstream.clone(),
+            encoder: encoder.clone(),
+            pages: Pages { messaging, encoder },
+            lifecycle: lifecycle.clone(),
+            rooms: Mutex::default(),
+            connections: Mutex::default(),
+            filling: Semaphore::new(MAX_FILLING),
+        };
+        let hub = Self { shared: Arc::new(shared) };
+        hub.observe();
+        upstream.run(hub.clone(), lifecycle);
+        lifecycle.spawn_companion("room homes", hub.clone().move_home_forever());
+        lifecycle.spawn_companion("lock-out", hub.clone().lock_out_forever(access.inactive_users()));
+        hub
+    }
+
+    /// Knows of an authenticated connection, until it is [gone](Self::disconnect).
+    pub(super) fn connect(&self, outbound: &Arc<Outbound>, user_id: UserId) {
+        lock(&self.shared.connections).insert(outbound.id, (user_id, outbound.clone()));
+    }
+
+    /// Forgets a connection and its subscriptions.
+    pub(super) fn disconnect(&self, connection_id: u64, subscribed: &HashSet<RoomId>) {
+        lock(&self.shared.connections).remove(&connection_id);
+        let mut rooms = lock(&self.shared.rooms);
+        for &room_id in subscribed {
+            self.take_out(&mut rooms, room_id, connection_id);
+        }
+    }
+
+    /// Forgets, among the rooms of a connection, those whose subscription has ended.
+    pub(super) fn retain_subscribed(&self, connection_id: u64, subscribed: &mut HashSet<RoomId>) {
+        let rooms = lock(&self.shared.rooms);
+        subscribed.retain(|room_id| rooms.get(room_id).is_some_and(|room| room.has(connection_id)));
+    }
+
+    /// Handles what a replica tells, and gives back its answers to requests: they are to be passed on after the events.
+    pub(super) async fn handle(&self, response: AttachResponse) -> Vec<Answer> {
+        let events = self.shared.encoder.encode(response.events).await;
+        let mut rooms = lock(&self.shared.rooms);
+        let mut touched = HashSet::new();
+        for event in events {
+            let Some(room) = rooms.get_mut(&event.room_id) else { continue };
+            match event.typing_origin {
+                Some(origin) => room.show_typing(&event.frame, origin),
+                None => room.offer(event.seq, event.frame),
+            }
+            touched.insert(event.room_id);
+        }
+        for head in response.heads {
+            let room_id = RoomId::new(head.room_id);
+            if let Some(room) = rooms.get_mut(&room_id) {
+                room.note_head(head.head_seq);
+                touched.insert(room_id);
+            }
+        }
+        for end in &response.ends {
+            self.end(&mut rooms, end);
+        }
+        self.fill_where_needed(&mut rooms, touched);
+        response.answers
+    }
+
+    /// Handles the answer to a renewed subscription.
+    pub(super) fn renewed(&self, renewal: Renewal) {
+        let Renewal { room_id, user_id, outcome } = renewal;
+        let mut rooms = lock(&self.shared.rooms);
+        let Some(room) = rooms.get_mut(&room_id) else { return };
+        match outcome {
+            Ok(start) => room.confirm_user(user_id, start.head_seq, start.room_version),
+            Err(ErrorCode::NotAMember) => room.expel(user_id, &unsubscribed(room_id, EndReason::Removed)),
+            Err(ErrorCode::RoomNotFound) => {
+                room.expel(user_id, &unsubscribed(room_id, EndReason::RoomDeleted))
+            }
+            // Nobody can tell right now: delivery goes on, and the next round asks again.
+            Err(_) => room.is_unconfirmed = true,
+        }
+        self.drop_if_empty(&mut rooms, room_id);
+        self.fill_where_needed(&mut rooms, [room_id]);
+    }
+
+    /// Asks for the events of each room where they come from now; where that has changed, all its users are checked again.
+    pub(super) fn move_home(&self) {
+        let upstream = &self.shared.upstream;
+        let mut rooms = lock(&self.shared.rooms);
+        for (&room_id, room) in rooms.iter_mut() {
+            let home = upstream.home(room_id);
+            if home.is_none() || (room.home == home && !room.is_unconfirmed) {
+                continue;
+            }
+            if !room.users().into_iter().all(|user_id| upstream.renew(room_id, user_id)) {
+                // Too much is asked already: the next round tries again.
+                return;
+            }
+            room.is_unconfirmed = false;
+            let before = std::mem::replace(&mut room.home, home);
+            if let Some(before) = before.filter(|_| before != home) {
+                upstream.release(room_id, before);
+            }
+        }
+    }
+
+    /// Shows on `/metrics` how many sockets are authenticated, and how many rooms have a subscriber.
+    fn observe(&self) {
+        let meter = opentelemetry::global::meter("parlance");
+        let shared = Arc::downgrade(&self.shared);
+        meter
+            .u64_observable_gauge("parlance.gateway.sockets")
+            .with_description("Authenticated sockets.")
+            .with_callback(move |gauge| {
+                if let Some(shared) = shared.upgrade() {
+                    gauge.observe(lock(&shared.connections).len() as u64, &[]);
+                }
+            })
+            .build();
+        let shared = Arc::downgrade(&self.shared);
+        meter
+            .u64_observable_gauge("parlance.gateway.rooms")
+            .with_description("Rooms with a subscriber.")
+            .with_callback(move |gauge| {
+                if let Some(shared) = shared.upgrade() {
+                    gauge.observe(lock(&shared.rooms).len() as u64, &[]);
+                }
+            })
+            .build();
+    }
+
+    fn end(&self, rooms: &mut HashMap<RoomId, Room>, end: &MembershipEnd) {
+        let room_id = RoomId::new(end.room_id);
+        if let Some(room) = rooms.get_mut(&room_id) {
+            let notice = unsubscribed(room_id, end.reason());
+            room.end(end.user_id.map(UserId::new), end.room_version, &notice);
+            self.drop_if_empty(rooms, room_id);
+        }
+    }
+
+    fn take_out(&self, rooms: &mut HashMap<RoomId, Room>, room_id: RoomId, connection_id: u64) {
+        if rooms.get_mut(&room_id).is_some_and(|room| room.leave(connection_id)) {
+            self.drop_if_empty(rooms, room_id);
+        }
+    }
+
+    /// Forgets a room without subscribers. Under the lock, so that the release cannot overtake a new subscription.
+    fn drop_if_empty(&self, rooms: &mut HashMap<RoomId, Room>, room_id: RoomId) {
+        if rooms.get(&room_id).is_some_and(Room::is_empty)
+            && let Some(room) = rooms.remove(&room_id)
+            && let Some(home) = room.home
+        {
+            self.shared.upstream.release(room_id, home);
+        }
+    }
+
+    async fn move_home_forever(self) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(MOVE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.move_home();
+        }
+    }
+
+    /// Closes the sockets of users as they are locked out.
+    async fn lock_out_forever(
+        self,
+        mut inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
+    ) -> anyhow::Result<()> {
+        let notice = refusal(&Refusal::of_code(None, ErrorCode::InactiveUser));
+        loop {
+            let inactive = inactive_users.borrow_and_update().clone();
+            for (user_id, outbound) in lock(&self.shared.connections).values() {
+                if inactive.contains(user_id) {
+                    outbound.push(notice.clone());
+                    outbound.close(CloseCode::UNAUTHENTICATED);
+                }
+            }
+            inactive_users.changed().await?;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unsubscribed(room_id: RoomId, reason: EndReason) -> Utf8Bytes {
+    let reason = match reason {
+        EndReason::Left => "left",
+        EndReason::Removed | EndReason::Unspecified => "removed",
+        EndReason::RoomDeleted => "room_deleted",
+    };
+    ServerFrame::Unsubscribed { room_id: room_id.get(), reason }.encode()
+}

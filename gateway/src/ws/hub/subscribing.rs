@@ -1,0 +1,142 @@
+//! Beginning to listen to a room, with what was missed, and ending it.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::{ErrorCode, RoomId, UserId};
+use parlance_proto::messaging::Subscribed;
+
+use super::super::outbound::{CloseCode, Outbound};
+use super::super::protocol::{Addition, success};
+use super::pages::Page;
+use super::{Hub, lock};
+
+/// More missed events than this are not replayed: the client reloads through history.
+const MAX_REPLAY: i64 = 1_000;
+
+impl Hub {
+    /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in this order; a refusal is left
+    /// to the caller.
+    pub(crate) async fn subscribe(
+        &self,
+        outbound: &Arc<Outbound>,
+        user_id: UserId,
+        room_id: RoomId,
+        after_seq: Option<i64>,
+        reference: Option<&str>,
+    ) -> Result<(), ErrorCode> {
+        loop {
+            let was_live = self.join(outbound, user_id, room_id);
+            let answer = self.shared.upstream.subscribe(room_id, user_id).answer().await;
+            let outcome = match answer {
+                Ok(start) if was_live => {
+                    let answer = subscribed(room_id, start.head_seq, false, reference);
+                    if self.admit(outbound, room_id, &start, answer) {
+                        return Ok(());
+                    }
+                    // The subscription has ended meanwhile; whoever is a member again begins a new one.
+                    continue;
+                }
+                Ok(start) => self.begin(outbound, room_id, start, after_seq, reference).await,
+                // Who is subscribed stays so while nobody can tell whether he may.
+                Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
+                Err(code) => Err(code),
+            };
+            if outcome.is_err() {
+                self.take_out(&mut lock(&self.shared.rooms), room_id, outbound.id);
+            }
+            return outcome;
+        }
+    }
+
+    /// Ends a subscription, if there is one; nothing of the room is queued behind the answer.
+    pub(crate) fn unsubscribe(&self, outbound: &Outbound, room_id: RoomId, answer: Utf8Bytes) {
+        let mut rooms = lock(&self.shared.rooms);
+        self.take_out(&mut rooms, room_id, outbound.id);
+        outbound.push(answer);
+    }
+
+    /// Takes a connection into a room, buffering; whether it was live already.
+    fn join(&self, outbound: &Arc<Outbound>, user_id: UserId, room_id: RoomId) -> bool {
+        let mut rooms = lock(&self.shared.rooms);
+        let room = rooms.entry(room_id).or_default();
+        if room.home.is_none() {
+            room.home = self.shared.upstream.home(room_id);
+        }
+        room.join(outbound, user_id);
+        room.is_live(outbound.id)
+    }
+
+    /// Answers a first subscription: with what was missed, then live.
+    async fn begin(
+        &self,
+        outbound: &Outbound,
+        room_id: RoomId,
+        start: Subscribed,
+        after_seq: Option<i64>,
+        reference: Option<&str>,
+    ) -> Result<(), ErrorCode> {
+        let head = start.head_seq;
+        let missed = after_seq.map(|after| head - after);
+        let resync = missed.is_some_and(|missed| !(0..=MAX_REPLAY).contains(&missed));
+        let after = after_seq.filter(|_| !resync).unwrap_or(head);
+        // Before the answer, so that a store that is away refuses the subscription.
+        let first_page = self.shared.pages.read(room_id, after, head).await?;
+        if !self.admit(outbound, room_id, &start, subscribed(room_id, head, resync, reference)) {
+            return Err(ErrorCode::NotAMember);
+        }
+        if self.catch_up(outbound, room_id, head, first_page).await.is_err() {
+            // The answer was given; the client comes back with the last number it has seen.
+            outbound.close(CloseCode::TRY_AGAIN);
+        }
+        Ok(())
+    }
+
+    fn admit(&self, outbound: &Outbound, room_id: RoomId, start: &Subscribed, answer: Utf8Bytes) -> bool {
+        let mut rooms = lock(&self.shared.rooms);
+        let is_admitted = rooms
+            .get_mut(&room_id)
+            .is_some_and(|room| room.admit(outbound.id, start.head_seq, start.room_version, answer));
+        self.fill_where_needed(&mut rooms, [room_id]);
+        is_admitted
+    }
+
+    /// Tells a subscriber everything up to the head, as fast as it reads, and lets it go live. Ends early when the subscription
+    /// ends.
+    async fn catch_up(
+        &self,
+        outbound: &Outbound,
+        room_id: RoomId,
+        mut head: i64,
+        first_page: Page,
+    ) -> Result<(), ErrorCode> {
+        let mut page = first_page;
+        loop {
+            for (_, frame) in page.events {
+                outbound.has_space().await;
+                let rooms = lock(&self.shared.rooms);
+                if !rooms.get(&room_id).is_some_and(|room| room.tell(outbound.id, frame)) {
+                    return Ok(());
+                }
+            }
+            if page.complete_up_to >= head {
+                outbound.has_space().await;
+                match self.go_live(outbound, room_id, head) {
+                    Some(further) => head = further,
+                    None => return Ok(()),
+                }
+            }
+            page = self.shared.pages.read(room_id, page.complete_up_to, head).await?;
+        }
+    }
+
+    fn go_live(&self, outbound: &Outbound, room_id: RoomId, floor: i64) -> Option<i64> {
+        lock(&self.shared.rooms).get_mut(&room_id)?.go_live(outbound.id, floor)
+    }
+}
+
+fn subscribed(room_id: RoomId, head_seq: i64, resync: bool, reference: Option<&str>) -> Utf8Bytes {
+    let addition =
+        Addition { room_id: Some(room_id.get()), head_seq: Some(head_seq), resync, ..Addition::default() };
+    success(reference, &format!("Subscribed to room {room_id}"), addition)
+}
