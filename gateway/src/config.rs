@@ -45,6 +45,9 @@ pub struct Config {
     /// How long registering and logging in may take, in seconds: passwords are hashed slowly, and one after the other.
     #[arg(long, env = "PASSWORD_DEADLINE", default_value = "15", value_parser = seconds)]
     pub password_deadline: Duration,
+    /// How often the gateway sends a message to itself, to see that messages flow, in seconds.
+    #[arg(long, env = "CANARY_INTERVAL", default_value = "10", value_parser = seconds)]
+    pub canary_interval: Duration,
     /// The `iss` that tokens must have; the same as at the auth service.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance")]
     pub token_issuer: String,

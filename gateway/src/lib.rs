@@ -27,29 +27,36 @@ use tokio::net::TcpListener;
 use crate::app::App;
 pub use crate::config::{AllowedOrigins, Config};
 pub use crate::limits::{LimitsConfig, TrustedProxies};
+use crate::ws::canary::Canary;
 
 /// The name of this process in logs and metrics.
 pub const NAME: &str = "gateway";
 
-/// Starts to serve. The process is ready as soon as it knows which tokens to accept; until then it answers, with 503 where it has
-/// to.
+/// Starts to serve. The process is ready as soon as it knows which tokens to accept and a message has gone the whole way once;
+/// until then it answers, with 503 where it has to.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
     let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
-    lifecycle.spawn(ready_with_access(app.clone()));
+    let canary = Canary::new(&app)?;
+    lifecycle.spawn_background("canary", watch_messages_flow(app.clone(), canary));
     let server = server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
     lifecycle.spawn_background("http server", server.serve(listener));
     tracing::info!(%listen, "serving HTTP");
     Ok(())
 }
 
-async fn ready_with_access(app: App) {
-    let draining = app.lifecycle.draining().clone();
-    if draining.run_until_cancelled(app.access.wait_for_first_state()).await.is_some() {
+/// Says that the process is ready once messages have been seen to flow, which is never taken back, and goes on looking.
+async fn watch_messages_flow(app: App, mut canary: Canary) -> anyhow::Result<()> {
+    let watching = async {
+        app.access.wait_for_first_state().await;
+        canary.come_back_once().await;
         app.lifecycle.set_ready();
         tracing::info!("ready");
-    }
+        canary.fly_forever(app.config.canary_interval).await;
+    };
+    app.lifecycle.draining().run_until_cancelled(watching).await;
+    Ok(())
 }

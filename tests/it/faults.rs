@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use parlance_devstack::Stack;
+use parlance_devstack::{Stack, StackBuilder};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -17,16 +17,21 @@ use crate::ws::{message_to, message_with_ref, whole_history};
 /// The deadline of a call to a service, and what a busy machine may add.
 const DEADLINE: Duration = Duration::from_secs(4);
 /// How long recovery may take on a busy machine.
-const RECOVERY: Duration = Duration::from_secs(20);
-const RESTART: Duration = Duration::from_secs(30);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(20);
+pub(crate) const RESTART: Duration = Duration::from_secs(30);
 
 /// Only so many stacks at once: the machine is small.
 static STACKS: Semaphore = Semaphore::const_new(2);
 
 /// Runs a test on a stack of its own.
 async fn on_stack(replicas: usize, gateways: usize, test: impl AsyncFnOnce(&Stack)) {
+    on_stack_of(Stack::builder().replicas(replicas).gateways(gateways), test).await;
+}
+
+/// The same, with other settings.
+pub(crate) async fn on_stack_of(builder: StackBuilder, test: impl AsyncFnOnce(&Stack)) {
     let _permit = STACKS.acquire().await.unwrap();
-    let stack = Stack::builder().replicas(replicas).gateways(gateways).start().await.unwrap();
+    let stack = builder.start().await.unwrap();
     test(&stack).await;
 }
 

@@ -4,6 +4,7 @@
 mod arbitrary;
 mod auth;
 mod bodies;
+mod canary;
 mod contacts;
 mod conventions;
 mod counts;
@@ -11,6 +12,7 @@ mod faults;
 mod limits;
 mod messages;
 mod races;
+mod rolling;
 mod rooms;
 mod slice;
 mod support;

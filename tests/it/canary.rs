@@ -1,0 +1,137 @@
+//! The canary, which shows a gateway that messages flow: before it is first ready it must have come back, afterwards it is a metric.
+
+use parlance_devstack::Stack;
+use serde_json::json;
+
+use crate::faults::{RECOVERY, RESTART, on_stack_of};
+use crate::support::{Person, eventually, make_room, people, person, stack};
+use crate::ws::{assert_error, message_with_ref};
+
+/// A gateway that sends canaries all the time.
+async fn on_watchful_stack(test: impl AsyncFnOnce(&Stack)) {
+    on_stack_of(Stack::builder().environment("gateway", "CANARY_INTERVAL", "0.1"), test).await;
+}
+
+/// The number behind a metric of the gateway; 0 when it has not been counted yet.
+async fn metric(stack: &Stack, name: &str) -> f64 {
+    let metrics = stack.metrics("gateway", 0).await.unwrap();
+    let line = metrics.lines().find(|line| line.starts_with(name));
+    line.map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+}
+
+async fn returns(stack: &Stack) -> f64 {
+    metric(stack, "parlance_gateway_canary_duration_seconds_count").await
+}
+
+async fn losses(stack: &Stack) -> f64 {
+    metric(stack, "parlance_gateway_canary_failures_total").await
+}
+
+async fn age(stack: &Stack) -> f64 {
+    metric(stack, "parlance_gateway_canary_age_seconds").await
+}
+
+/// Waits for more lost canaries, so that one at least was sent after this was asked.
+async fn lose_canaries(stack: &Stack) {
+    let before = losses(stack).await;
+    eventually(RECOVERY, "canaries are lost", async || losses(stack).await >= before + 2.0).await;
+}
+
+async fn assert_messages_flow(person: &Person) {
+    let room = make_room(person, &[]).await;
+    let mut socket = person.subscribed(room).await;
+    person.say(room, "Hello").await;
+    assert_eq!(socket.next().await["message"]["content"], "Hello");
+}
+
+#[tokio::test]
+async fn a_gateway_is_ready_once_a_message_has_gone_the_whole_way() {
+    on_watchful_stack(async |stack| {
+        let anna = person(stack).await;
+        let gateway = stack.process("gateway", 0);
+        for part in ["messaging", "rooms", "postgres"] {
+            let missing =
+                if part == "postgres" { stack.postgres().process() } else { stack.process(part, 0) };
+            gateway.kill().await.unwrap();
+            missing.kill().await.unwrap();
+            gateway.start_again().await.unwrap();
+            eventually(RESTART, "the gateway lives", async || stack.is_alive("gateway", 0).await).await;
+            lose_canaries(stack).await;
+            assert!(!gateway.is_ready().await, "ready without {part}");
+            assert_eq!(anna.get("/v1/healthz").await.status, 200);
+
+            missing.restart(RESTART).await.unwrap();
+            gateway.wait_until_ready(RECOVERY).await.unwrap();
+            assert!(returns(stack).await >= 1.0, "ready before a canary has come back");
+            assert_messages_flow(&anna).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_ready_stays_so_and_tells_that_messages_do_not_flow() {
+    on_watchful_stack(async |stack| {
+        let anna = person(stack).await;
+        let gateway = stack.process("gateway", 0);
+        let before = returns(stack).await;
+        eventually(RECOVERY, "canaries fly", async || returns(stack).await > before + 2.0).await;
+        stack.redis().process().kill().await.unwrap();
+        stack.process("messaging", 0).kill().await.unwrap();
+
+        lose_canaries(stack).await;
+        assert!(age(stack).await > 1.0);
+        assert!(stack.is_alive("gateway", 0).await && gateway.is_ready().await);
+        anna.get("/v1/rooms").await.ok(200);
+
+        stack.process("messaging", 0).restart(RESTART).await.unwrap();
+        let before = returns(stack).await;
+        eventually(RECOVERY, "canaries come back", async || returns(stack).await > before + 2.0).await;
+        eventually(RECOVERY, "the last one came back just now", async || age(stack).await < 1.0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_starts_without_redis() {
+    on_watchful_stack(async |stack| {
+        let anna = person(stack).await;
+        let gateway = stack.process("gateway", 0);
+        stack.redis().process().kill().await.unwrap();
+        gateway.kill().await.unwrap();
+        gateway.restart(RESTART).await.unwrap();
+        assert_messages_flow(&anna).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_reaches_the_room_of_the_canary() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    make_room(&anna, &[&ben]).await;
+    let mut database = stack.postgres().connect("parlance").await.unwrap();
+    let canary: i64 = sqlx::query_scalar("SELECT max(id) FROM messaging.messages WHERE room_id = 0")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+
+    let (too_small, content) = (["path.room_id greater_than_equal"], json!({"content": "x"}));
+    anna.get("/v1/rooms/0").await.invalid(&too_small);
+    anna.get("/v1/messages/rooms/0/history").await.invalid(&too_small);
+    anna.post("/v1/messages/rooms/0", &content).await.invalid(&too_small);
+    let message = format!("/v1/messages/{canary}");
+    anna.patch(&message, &content).await.refused(404, "message_not_found");
+    anna.delete(&message).await.refused(404, "message_not_found");
+
+    let mut socket = anna.socket().await;
+    for request in ["subscribe", "unsubscribe", "typing"] {
+        let refused = socket.ask(&json!({"type": request, "room_id": 0})).await;
+        assert_error(&refused, "invalid_frame", None);
+    }
+    assert_error(&socket.ask(&message_with_ref(0, "x", "1")).await, "invalid_frame", Some("1"));
+    let edit = json!({"type": "edit_message", "message_id": canary, "content": "x"});
+    assert_error(&socket.ask(&edit).await, "message_not_found", None);
+    let delete = json!({"type": "delete_message", "message_id": canary});
+    assert_error(&socket.ask(&delete).await, "message_not_found", None);
+}
