@@ -12,7 +12,6 @@ mod faults;
 mod limits;
 mod messages;
 mod races;
-mod rolling;
 mod rooms;
 mod slice;
 mod support;
