@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 use crate::history::FaultRecord;
 use crate::plan::{REPLICAS, Scheduled};
 
-const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
+/// The parts of Parlance, by the names of their programs.
+pub(crate) const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
 const RESTART_DEADLINE: Duration = Duration::from_secs(60);
 const REDIS_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -19,6 +19,8 @@ pub(crate) struct History {
     /// The members of each system room at the end, lower id first.
     pub(crate) system_rooms: Vec<(i64, i64)>,
     pub(crate) faults: Vec<FaultRecord>,
+    /// What each process of Parlance held.
+    pub(crate) footprints: Vec<Footprint>,
 }
 
 /// One message that a sender wanted stored, however often it had to send it.
@@ -154,5 +156,70 @@ pub(crate) struct FaultRecord {
 impl FaultRecord {
     pub(crate) fn lasted(&self) -> Duration {
         Duration::from_micros(u64::try_from(self.ended_at - self.begun_at).unwrap_or(0))
+    }
+}
+
+/// What one process held over the run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint {
+    pub(crate) process: String,
+    /// In the order of time. A process that is paused or dead gives none.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// What a process held at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) at: i64,
+    pub(crate) stage: Stage,
+    /// The process id: after a restart it is another one.
+    pub(crate) incarnation: u32,
+    pub(crate) usage: Usage,
+}
+
+/// When a sample was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Before anybody came.
+    Idle,
+    /// While clients were at work.
+    Load,
+    /// After everybody had left.
+    End,
+}
+
+/// What can leak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) tasks: u64,
+    /// Connections, above all.
+    pub(crate) descriptors: u64,
+    /// Resident, in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Footprint {
+    /// Before anybody came.
+    pub(crate) fn idle(&self) -> Option<Usage> {
+        self.samples.iter().find(|sample| sample.stage == Stage::Idle).map(|sample| sample.usage)
+    }
+
+    /// The last one after everybody had left.
+    pub(crate) fn end(&self) -> Option<Usage> {
+        self.samples.last().filter(|sample| sample.stage == Stage::End).map(|sample| sample.usage)
+    }
+
+    /// The most of each.
+    pub(crate) fn peak(&self) -> Usage {
+        self.samples.iter().fold(Usage::default(), |peak, Sample { usage, .. }| Usage {
+            tasks: peak.tasks.max(usage.tasks),
+            descriptors: peak.descriptors.max(usage.descriptors),
+            memory: peak.memory.max(usage.memory),
+        })
+    }
+
+    /// The samples of each incarnation, in the order of time.
+    pub(crate) fn incarnations(&self) -> impl Iterator<Item = &[Sample]> {
+        self.samples.chunk_by(|one, next| one.incarnation == next.incarnation)
     }
 }

@@ -4,6 +4,7 @@
 //! by state: applied in order, the events must give what the store has.
 
 mod delivery;
+mod growth;
 mod recovery;
 mod storage;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::history::History;
 
+pub(crate) use growth::{MEMORY_ALLOWANCE, SLACK, STEEPEST_SLOPE, has_returned};
 pub(crate) use recovery::{LIMIT, Recovery};
 
 /// Examples kept of each violation.
@@ -33,11 +35,12 @@ pub(crate) enum Rule {
     SystemRooms,
     Unanswered,
     LateRecovery,
+    Growth,
 }
 
 impl Rule {
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::AckedLost,
         Self::StoredTwice,
         Self::HoleInSeq,
@@ -50,6 +53,7 @@ impl Rule {
         Self::SystemRooms,
         Self::Unanswered,
         Self::LateRecovery,
+        Self::Growth,
     ];
 
     /// What a breach of it is.
@@ -71,6 +75,7 @@ impl Rule {
                 "messages refused to a member, or never answered although all faults were over"
             }
             Self::LateRecovery => "faults after which a subscriber was not live again within 5 s",
+            Self::Growth => "tasks, connections or memory that a process kept, or that kept growing",
         }
     }
 }
@@ -117,5 +122,6 @@ pub(crate) fn judge(history: &History) -> Verdict {
     storage::judge(history, &mut verdict);
     delivery::judge(history, &mut verdict);
     recovery::judge(history, &mut verdict);
+    growth::judge(history, &mut verdict);
     verdict
 }

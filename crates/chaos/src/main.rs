@@ -5,9 +5,12 @@ mod api;
 mod clients;
 mod collect;
 mod faults;
+mod growth;
 mod history;
 mod judge;
+mod latency;
 mod plan;
+mod plot;
 mod progress;
 mod report;
 mod run;
@@ -23,6 +26,7 @@ use parlance_devstack::Stack;
 
 use crate::plan::{Plan, Scale};
 use crate::progress::Display;
+use crate::report::Report;
 
 /// Hurts a private Parlance and proves that nothing was lost.
 #[derive(Parser)]
@@ -64,12 +68,19 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
 
     let verdict = judge::judge(&history);
-    let report = report::markdown(&plan, &history, &verdict, begin.elapsed());
+    let (duration, is_quick) = (begin.elapsed(), cli.quick);
     drop(display);
-    let path = cli.output.join("report.md");
-    fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{report}");
+    plot::draw(&cli.output.join(report::PLOT), &history)?;
+    let report = Report { plan: &plan, is_quick, history: &history, verdict: &verdict, duration };
+    publish(&cli.output.join("report.md"), &report.to_string())?;
     Ok(verdict.is_clean())
+}
+
+/// Writes a report and shows it.
+fn publish(path: &Path, report: &str) -> anyhow::Result<()> {
+    fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{report}");
+    Ok(())
 }
 
 /// The logs of all processes outlive the stack.

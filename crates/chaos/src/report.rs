@@ -1,86 +1,133 @@
 //! The report of a run, in Markdown.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use crate::history::{Entry, History, Outcome};
-use crate::judge::{LIMIT, Rule, Verdict};
+use crate::history::{Footprint, History, Outcome};
+use crate::judge::{LIMIT, MEMORY_ALLOWANCE, Rule, SLACK, STEEPEST_SLOPE, Verdict};
+use crate::latency::{Latencies, deliveries};
 use crate::plan::Plan;
 
-/// Writes the report.
-pub(crate) fn markdown(plan: &Plan, history: &History, verdict: &Verdict, duration: Duration) -> String {
-    let mut text = String::new();
-    // Writing into a string cannot fail.
-    let _ = write_summary(&mut text, plan, history, duration);
-    let _ = write_promises(&mut text, verdict);
-    let _ = write_faults(&mut text, verdict);
-    let _ = write_examples(&mut text, verdict);
-    text
+/// The plot beside the report.
+pub(crate) const PLOT: &str = "latency.svg";
+
+const MIB: u64 = 1 << 20;
+
+/// What a report tells of.
+pub(crate) struct Report<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) is_quick: bool,
+    pub(crate) history: &'a History,
+    pub(crate) verdict: &'a Verdict,
+    pub(crate) duration: Duration,
 }
 
-fn write_summary(text: &mut String, plan: &Plan, history: &History, duration: Duration) -> std::fmt::Result {
-    let acked = history.sends.iter().filter(|send| matches!(send.outcome, Outcome::Acked { .. })).count();
-    let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
-    let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
-    writeln!(text, "# Consistency under faults, seed {}\n", plan.seed)?;
-    writeln!(text, "| | |\n| --- | ---: |")?;
-    writeln!(text, "| clients | {} |", 2 * plan.scale.users)?;
-    writeln!(text, "| rooms | {} |", plan.scale.rooms)?;
-    writeln!(text, "| duration | {:.0} s |", duration.as_secs_f64())?;
-    writeln!(text, "| messages acknowledged | {acked} |")?;
-    writeln!(text, "| edits and deletions tried | {changes} |")?;
-    writeln!(text, "| events delivered | {events} |")?;
-    writeln!(text, "| delivery, median, 99 %, slowest | {} |", latencies(history))?;
-    writeln!(text, "| contacts made | {} |", history.contacts.len())?;
-    writeln!(text, "| members removed | {} |", history.removals.len())?;
-    writeln!(text, "| faults | {} |", history.faults.len())
-}
-
-/// From the time a message bears to its arrival, catching up included.
-fn latencies(history: &History) -> String {
-    let entries = history.views.iter().flat_map(|view| &view.entries);
-    let mut times: Vec<i64> = entries
-        .filter_map(|entry| match entry {
-            Entry::Event(event) => event.committed_at().map(|at| event.delivered_at - at),
-            Entry::Resync { .. } => None,
-        })
-        .collect();
-    times.sort_unstable();
-    let Some(last) = times.len().checked_sub(1) else { return "nothing".to_owned() };
-    let show = |index: usize| format!("{} ms", times[index] / 1_000);
-    format!("{}, {}, {}", show(last / 2), show(last * 99 / 100), show(last))
-}
-
-fn write_promises(text: &mut String, verdict: &Verdict) -> std::fmt::Result {
-    writeln!(text, "\n| what must not be | found |\n| --- | ---: |")?;
-    for rule in Rule::ALL {
-        writeln!(text, "| {} | {} |", rule.description(), verdict.of(rule).count)?;
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_summary(f)?;
+        self.write_promises(f)?;
+        writeln!(f, "\n![Delivery latency over time, with the faults marked]({PLOT})")?;
+        self.write_faults(f)?;
+        self.write_growth(f)?;
+        self.write_examples(f)
     }
-    Ok(())
 }
 
-fn write_faults(text: &mut String, verdict: &Verdict) -> std::fmt::Result {
-    writeln!(text, "\n| fault | lasted | everybody live again after |\n| --- | ---: | ---: |")?;
-    for recovery in &verdict.recoveries {
-        let live_after = match recovery.live_after {
-            Some(time) if time > LIMIT => format!("**{:.1} s**", time.as_secs_f64()),
-            Some(time) => format!("{:.1} s", time.as_secs_f64()),
-            None => "**not before the next fault**".to_owned(),
-        };
-        writeln!(text, "| {} | {:.1} s | {live_after} |", recovery.fault, recovery.lasted.as_secs_f64())?;
+impl Report<'_> {
+    fn write_summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plan, history, .. } = self;
+        let acked = history.sends.iter().filter(|send| matches!(send.outcome, Outcome::Acked { .. })).count();
+        let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
+        let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
+        let latencies: Latencies = deliveries(&history.views).map(|(_, took)| took).collect();
+        let outcome = if self.verdict.is_clean() { "every promise was kept" } else { "**a promise was broken**" };
+        writeln!(f, "# Consistency under faults, seed {}: {outcome}\n", plan.seed)?;
+        writeln!(f, "| | |\n| --- | ---: |")?;
+        writeln!(f, "| clients | {} |", 2 * plan.scale.users)?;
+        writeln!(f, "| rooms | {} |", plan.scale.rooms)?;
+        writeln!(f, "| duration | {:.0} s |", self.duration.as_secs_f64())?;
+        writeln!(f, "| messages acknowledged | {acked} |")?;
+        writeln!(f, "| edits and deletions tried | {changes} |")?;
+        writeln!(f, "| events delivered | {events} |")?;
+        writeln!(f, "| delivery, median, 99 %, slowest | {} |", latencies.to_string().replace(" |", ","))?;
+        writeln!(f, "| contacts made | {} |", history.contacts.len())?;
+        writeln!(f, "| members removed | {} |", history.removals.len())?;
+        writeln!(f, "| faults | {} |", history.faults.len())?;
+        let quick = if self.is_quick { " QUICK=1" } else { "" };
+        writeln!(f, "\nThe same schedule again: `make chaos SEED={}{quick}`.", plan.seed)
     }
-    Ok(())
-}
 
-fn write_examples(text: &mut String, verdict: &Verdict) -> std::fmt::Result {
-    for rule in Rule::ALL {
-        let found = verdict.of(rule);
-        if found.count > 0 {
-            writeln!(text, "\n## {} {}\n", found.count, rule.description())?;
-            for example in &found.examples {
-                writeln!(text, "- {example}")?;
+    fn write_promises(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n| what must not be | found |\n| --- | ---: |")?;
+        for rule in Rule::ALL {
+            let count = self.verdict.of(rule).count;
+            let emphasis = if count > 0 { "**" } else { "" };
+            writeln!(f, "| {} | {emphasis}{count}{emphasis} |", rule.description())?;
+        }
+        Ok(())
+    }
+
+    fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n| | fault | lasted | everybody live again after |\n| ---: | --- | ---: | ---: |")?;
+        for (index, recovery) in self.verdict.recoveries.iter().enumerate() {
+            let live_after = match recovery.live_after {
+                Some(time) if time > LIMIT => format!("**{:.1} s**", time.as_secs_f64()),
+                Some(time) => format!("{:.1} s", time.as_secs_f64()),
+                None => "**not before the next fault**".to_owned(),
+            };
+            let lasted = recovery.lasted.as_secs_f64();
+            writeln!(f, "| {} | {} | {lasted:.1} s | {live_after} |", index + 1, recovery.fault)?;
+        }
+        Ok(())
+    }
+
+    fn write_growth(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nWhat each process held when idle, at most, and at the end. At the end it may hold {} tasks and {} descriptors more than \
+             when idle, and half as much or {} MiB more memory than soon after its start; nor may memory have grown steadily by more \
+             than {} MiB a minute.\n",
+            SLACK.tasks,
+            SLACK.descriptors,
+            MEMORY_ALLOWANCE / MIB,
+            STEEPEST_SLOPE / MIB
+        )?;
+        writeln!(f, "| process | restarts | tasks | descriptors | memory, MiB |")?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: |")?;
+        for footprint in &self.history.footprints {
+            write_footprint(f, footprint)?;
+        }
+        Ok(())
+    }
+
+    fn write_examples(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for rule in Rule::ALL {
+            let found = self.verdict.of(rule);
+            if found.count > 0 {
+                writeln!(f, "\n## {} {}\n", found.count, rule.description())?;
+                for example in &found.examples {
+                    writeln!(f, "- {example}")?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn write_footprint(f: &mut fmt::Formatter<'_>, footprint: &Footprint) -> fmt::Result {
+    let restarts = footprint.incarnations().count().saturating_sub(1);
+    write!(f, "| {} | {restarts} |", footprint.process)?;
+    let stages = [footprint.idle(), Some(footprint.peak()), footprint.end()];
+    for figure in [0, 1, 2] {
+        let mut cell = String::new();
+        for (index, usage) in stages.iter().enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            match usage.map(|usage| [usage.tasks, usage.descriptors, usage.memory / MIB][figure]) {
+                Some(value) => write!(cell, "{separator}{value}")?,
+                None => write!(cell, "{separator}–")?,
+            }
+        }
+        write!(f, " {cell} |")?;
+    }
+    writeln!(f)
 }

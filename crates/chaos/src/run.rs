@@ -15,7 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::{Api, Person};
 use crate::clients::{Phase, Phases, Progress, SharedWorld, World, meddler, sender, subscriber};
-use crate::history::{FaultRecord, History, Send, View};
+use crate::growth::Observer;
+use crate::history::{FaultRecord, History, Send, Stage, View};
 use crate::plan::{Plan, REPLICAS, Scheduled};
 use crate::progress::Display;
 use crate::{collect, faults};
@@ -28,9 +29,18 @@ pub(crate) async fn start() -> anyhow::Result<Stack> {
     Stack::builder().replicas(REPLICAS).gateways(REPLICAS).durable().start().await
 }
 
-/// Carries out the plan.
+/// Carries out the plan, and looks at what all processes hold.
 pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow::Result<History> {
-    run_through(Api::of(stack)?, stack, plan, display).await
+    let mut observer = Observer::new(stack);
+    observer.look(Stage::Idle).await;
+    let mut history = tokio::select! {
+        history = run_through(Api::of(stack)?, stack, plan, display) => history?,
+        never = observer.look_forever() => match never {},
+    };
+    display.step("watching what is given back");
+    observer.look_until_returned().await;
+    history.footprints = observer.into_footprints();
+    Ok(history)
 }
 
 /// Carries out the plan with clients that reach the stack in this way.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::history::{
-    Change, ChangeKind, Entry, Event, FaultRecord, Outcome, Removal, Send, StoredMessage, StoredRoom, View,
-    What,
+    Change, ChangeKind, Entry, Event, FaultRecord, Footprint, Outcome, Removal, Sample, Send, Stage,
+    StoredMessage, StoredRoom, Usage, View, What,
 };
 
 const ROOM: i64 = 7;
 const SECOND: i64 = 1_000_000;
+const MIB: u64 = 1 << 20;
 
 /// Three messages of user 1, seen by users 1 and 2, who are contacts; message 12 was edited with seq 4. A fault ended at 2.5 s.
 fn good() -> History {
@@ -38,7 +39,25 @@ fn good() -> History {
             ended_at: 5 * SECOND / 2,
             observed_until: 20 * SECOND,
         }],
+        footprints: vec![footprint()],
     }
+}
+
+/// Two samples a second apart at idle, five minutes under load, and the end; restarted after two minutes of load.
+fn footprint() -> Footprint {
+    let usage = |stage, at: i64| match stage {
+        Stage::Load => Usage { tasks: 900, descriptors: 400, memory: (60 + at as u64 % 3) * MIB },
+        _ => Usage { tasks: 40, descriptors: 30, memory: 20 * MIB },
+    };
+    let sample = |(stage, at): (Stage, i64)| Sample {
+        at: at * SECOND,
+        stage,
+        incarnation: if at < 120 { 1 } else { 2 },
+        usage: usage(stage, at),
+    };
+    let load = (0..150).map(|number| (Stage::Load, 2 * number));
+    let times = [(Stage::Idle, -2), (Stage::Idle, -1)].into_iter().chain(load).chain([(Stage::End, 310)]);
+    Footprint { process: "gateway 1".to_owned(), samples: times.map(sample).collect() }
 }
 
 fn view(user: i64) -> View {
@@ -240,4 +259,56 @@ fn a_fault_without_a_timely_recovery_is_found() {
     breaks(&[Rule::LateRecovery], |history| delay(history, 6 * SECOND));
     breaks(&[Rule::LateRecovery], |history| delay(history, 60 * SECOND));
     breaks(&[], |history| delay(history, 3 * SECOND));
+}
+
+fn last_usage(history: &mut History) -> &mut Usage {
+    &mut history.footprints[0].samples.last_mut().unwrap().usage
+}
+
+#[test]
+fn tasks_that_nobody_ends_are_found_and_fuller_pools_are_not() {
+    breaks(&[Rule::Growth], |history| last_usage(history).tasks = 100);
+    breaks(&[], |history| last_usage(history).tasks = 50);
+}
+
+#[test]
+fn connections_that_nobody_closes_are_found_and_fuller_pools_are_not() {
+    breaks(&[Rule::Growth], |history| last_usage(history).descriptors = 60);
+    breaks(&[], |history| last_usage(history).descriptors = 40);
+}
+
+#[test]
+fn a_process_that_does_not_say_what_it_holds_at_the_end_is_found() {
+    breaks(&[Rule::Growth], |history| history.footprints[0].samples.truncate(100));
+    breaks(&[Rule::Growth], |history| history.footprints[0].samples.clear());
+}
+
+#[test]
+fn memory_that_is_kept_at_the_end_is_found_and_what_an_allocator_keeps_is_not() {
+    breaks(&[Rule::Growth], |history| last_usage(history).memory = 120 * MIB);
+    breaks(&[], |history| last_usage(history).memory = 100 * MIB);
+}
+
+/// Changes the memory of each sample by the seconds since the restart.
+fn change_memory(history: &mut History, change: impl Fn(u64) -> u64) {
+    for sample in history.footprints[0].samples.iter_mut().filter(|sample| sample.incarnation == 2) {
+        let seconds = u64::try_from(sample.at / SECOND).unwrap() - 120;
+        sample.usage.memory += change(seconds);
+    }
+}
+
+#[test]
+fn memory_that_grows_steadily_is_found() {
+    // 10 MiB a minute.
+    breaks(&[Rule::Growth], |history| change_memory(history, |seconds| seconds * 10 * MIB / 60));
+    breaks(&[], |history| change_memory(history, |seconds| seconds * 2 * MIB / 60));
+}
+
+#[test]
+fn memory_that_grows_in_a_burst_or_only_at_first_is_not_found() {
+    breaks(&[], |history| {
+        change_memory(history, |seconds| if (120..140).contains(&seconds) { 300 * MIB } else { 0 })
+    });
+    breaks(&[], |history| change_memory(history, |seconds| if seconds > 130 { 40 * MIB } else { 0 }));
+    breaks(&[], |history| change_memory(history, |seconds| seconds.min(60) * MIB / 2));
 }
