@@ -1,15 +1,13 @@
 //! The public REST API as people use it who do not give up: at any gateway, until the outcome is known.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use parlance_devstack::Stack;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::time::sleep;
-
-use crate::plan::REPLICAS;
 
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -37,9 +35,10 @@ pub(crate) struct Person {
 }
 
 impl Api {
-    pub(crate) fn of(stack: &Stack) -> anyhow::Result<Self> {
+    /// The gateways at these addresses.
+    pub(crate) fn at(gateways: &[SocketAddr]) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(REQUEST_DEADLINE).build()?;
-        let bases: Vec<String> = (0..REPLICAS).map(|index| stack.gateway_url(index)).collect();
+        let bases: Vec<String> = gateways.iter().map(|gateway| format!("http://{gateway}")).collect();
         let socket = |base: &String| format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
         let sockets = bases.iter().map(socket).collect();
         Ok(Self { client, bases, sockets, prefix: "person".to_owned(), next: AtomicUsize::new(0) })

@@ -30,6 +30,10 @@ pub(crate) struct Send {
     pub(crate) room: i64,
     /// Its `client_msg_id`, and the first word of its content: no other message has it.
     pub(crate) key: String,
+    /// The same for what the sender sent together, without waiting for an answer in between.
+    pub(crate) burst: usize,
+    /// How often it was sent. What a burst sent at the first try went over one connection.
+    pub(crate) tries: u32,
     pub(crate) outcome: Outcome,
     /// An edit or a deletion of it, tried once.
     pub(crate) change: Option<Change>,
@@ -151,6 +155,8 @@ pub(crate) struct FaultRecord {
     pub(crate) ended_at: i64,
     /// When the next one began, or the clients stopped.
     pub(crate) observed_until: i64,
+    /// What bad clients were answered that they must not be.
+    pub(crate) breaches: Vec<String>,
 }
 
 impl FaultRecord {

@@ -3,6 +3,7 @@
 //! A number (`seq`) may rightly be missing for a subscriber when its change was overtaken while it was away, so completeness is judged
 //! by state: applied in order, the events must give what the store has.
 
+mod conduct;
 mod delivery;
 mod growth;
 mod recovery;
@@ -35,12 +36,13 @@ pub(crate) enum Rule {
     SystemRooms,
     Unanswered,
     LateRecovery,
+    BadClients,
     Growth,
 }
 
 impl Rule {
     /// In the order of the report.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::AckedLost,
         Self::StoredTwice,
         Self::HoleInSeq,
@@ -53,6 +55,7 @@ impl Rule {
         Self::SystemRooms,
         Self::Unanswered,
         Self::LateRecovery,
+        Self::BadClients,
         Self::Growth,
     ];
 
@@ -75,6 +78,7 @@ impl Rule {
                 "messages refused to a member, or never answered although all faults were over"
             }
             Self::LateRecovery => "faults after which a subscriber was not live again within 5 s",
+            Self::BadClients => "bad clients that were answered otherwise than promised",
             Self::Growth => "tasks, connections or memory that a process kept, or that kept growing",
         }
     }
@@ -122,6 +126,7 @@ pub(crate) fn judge(history: &History) -> Verdict {
     storage::judge(history, &mut verdict);
     delivery::judge(history, &mut verdict);
     recovery::judge(history, &mut verdict);
+    conduct::judge(history, &mut verdict);
     growth::judge(history, &mut verdict);
     verdict
 }

@@ -9,6 +9,7 @@ mod growth;
 mod history;
 mod judge;
 mod latency;
+mod links;
 mod plan;
 mod plot;
 mod progress;
@@ -62,9 +63,9 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     let display = Display::new();
     let begin = Instant::now();
     display.step(&format!("starting Parlance; seed {}", plan.seed));
-    let stack = run::start().await?;
-    let outcome = run::run(&stack, &plan, &display).await;
-    keep_logs(&stack, &cli.output)?;
+    let arena = run::start(plan.homes_agree).await?;
+    let outcome = run::run(&arena, &plan, &display).await;
+    keep_logs(&arena.stack, &cli.output)?;
     let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
 
     let verdict = judge::judge(&history);

@@ -2,18 +2,19 @@
 //! What the machine adds, such as how long a restart takes, is not part of it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::faults::Fault;
+use crate::faults::{self, Extent, Fault};
 
 /// Replicas of every part.
 pub(crate) const REPLICAS: usize = 2;
 /// Between two faults: longer than everybody may take to be live again.
-const CALM: Duration = Duration::from_millis(5_500);
+const CALM: Duration = Duration::from_millis(5_300);
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Scale {
     pub(crate) rate: u32,
     /// Faults are begun for so long; every kind at least once, unless it is nothing.
     pub(crate) duration: Duration,
+    pub(crate) extent: Extent,
     pub(crate) waits: Waits,
 }
 
@@ -57,6 +59,7 @@ impl Scale {
         members: 9,
         rate: 60,
         duration: Duration::from_secs(60),
+        extent: Extent::Sample,
         waits: Waits::USUAL,
     };
     /// What a claim rests on.
@@ -66,6 +69,7 @@ impl Scale {
         members: 15,
         rate: 220,
         duration: Duration::from_secs(570),
+        extent: Extent::Everything,
         waits: Waits::USUAL,
     };
 }
@@ -75,6 +79,8 @@ impl Scale {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) scale: Scale,
+    /// Whether both gateways know each replica of messaging by the same address, so that they agree on the homes of rooms.
+    pub(crate) homes_agree: bool,
     /// The members of each room; the first is the owner.
     pub(crate) rooms: Vec<Vec<usize>>,
     pub(crate) faults: Vec<Scheduled>,
@@ -82,13 +88,20 @@ pub(crate) struct Plan {
     pub(crate) meetings: Vec<Meeting>,
 }
 
-/// A fault and its time.
+/// Faults that come together, and their time.
 #[derive(Clone, Debug)]
 pub(crate) struct Scheduled {
     /// Since the end of the one before.
     pub(crate) after: Duration,
-    pub(crate) fault: Fault,
+    pub(crate) faults: Vec<Fault>,
     pub(crate) lasts: Duration,
+}
+
+impl fmt::Display for Scheduled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.faults.iter().map(Fault::to_string).collect();
+        f.write_str(&names.join("; "))
+    }
 }
 
 /// An owner removes a member.
@@ -114,11 +127,13 @@ impl Plan {
     pub(crate) fn new(seed: u64, scale: Scale) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let rooms = rooms(&mut rng, scale);
-        let faults = faults(&mut rng, scale.duration);
+        // So that of two runs in a row each is once.
+        let homes_agree = seed.is_multiple_of(2);
+        let faults = faults(&mut rng, scale, homes_agree);
         let length = faults.iter().map(|scheduled| scheduled.after + scheduled.lasts).sum();
         let removals = removals(&mut rng, &rooms, length);
         let meetings = meetings(&mut rng, &rooms, scale.users, length);
-        Self { seed, scale, rooms, faults, removals, meetings }
+        Self { seed, scale, homes_agree, rooms, faults, removals, meetings }
     }
 
     /// A generator of its own for each client.
@@ -137,17 +152,20 @@ fn rooms(rng: &mut StdRng, scale: Scale) -> Vec<Vec<usize>> {
     (0..scale.rooms).map(|index| room(index % scale.users)).collect()
 }
 
-fn faults(rng: &mut StdRng, duration: Duration) -> Vec<Scheduled> {
-    let mut schedule = Vec::new();
+/// Whole rounds at first, so that there is every kind, and then what the time allows.
+fn faults(rng: &mut StdRng, scale: Scale, homes_agree: bool) -> Vec<Scheduled> {
+    let mut schedule: Vec<Scheduled> = Vec::new();
     let mut length = Duration::ZERO;
-    while length < duration {
-        let mut round = Fault::one_of_each(rng);
-        round.shuffle(rng);
-        for fault in round {
-            let after = CALM + Duration::from_millis(rng.random_range(0..500));
-            let lasts = fault.duration(rng);
-            length += after + lasts;
-            schedule.push(Scheduled { after, fault, lasts });
+    while length < scale.duration {
+        let is_first = schedule.is_empty();
+        for faults in faults::round(rng, scale.extent, homes_agree) {
+            let after = CALM + Duration::from_millis(rng.random_range(0..200));
+            let lasts = faults.iter().map(|fault| fault.duration(rng, scale.extent)).max();
+            let lasts = lasts.unwrap_or_default();
+            if is_first || length < scale.duration {
+                length += after + lasts;
+                schedule.push(Scheduled { after, faults, lasts });
+            }
         }
     }
     schedule
@@ -183,12 +201,33 @@ fn meetings(rng: &mut StdRng, rooms: &[Vec<usize>], people: usize, length: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Hindrance;
 
     #[test]
     fn the_same_seed_makes_the_same_plan_and_another_seed_another_one() {
         let text = |seed| format!("{:?}", Plan::new(seed, Scale::QUICK));
         assert_eq!(text(1), text(1));
         assert_ne!(text(1), text(2));
+    }
+
+    #[test]
+    fn a_run_has_every_kind_of_fault_and_its_length_is_bounded() {
+        for (scale, most) in [(Scale::QUICK, 140), (Scale::FULL, 590)] {
+            let plan = Plan::new(4, scale);
+            let kinds: BTreeSet<String> = plan.faults.iter().flat_map(|it| &it.faults).map(kind).collect();
+            assert_eq!(kinds.len(), 23, "{kinds:?}");
+            let length: Duration = plan.faults.iter().map(|it| it.after + it.lasts).sum();
+            assert!(length >= scale.duration && length.as_secs() < most, "{length:?}");
+        }
+    }
+
+    /// The name of a fault without what is taken by chance.
+    fn kind(fault: &Fault) -> String {
+        match fault {
+            Fault::Hinder { hindrance: Hindrance::Cut(_), .. } => "cut".to_owned(),
+            Fault::Hinder { hindrance, .. } => hindrance.to_string(),
+            _ => fault.to_string().replace(|character: char| character.is_ascii_digit(), ""),
+        }
     }
 
     #[test]

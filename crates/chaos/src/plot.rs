@@ -154,7 +154,9 @@ fn draw_faults(
 fn lines(buckets: &[Bucket], percent: usize) -> impl Iterator<Item = Vec<(f64, f64)>> {
     let length = buckets.windows(2).map(|pair| pair[1].at - pair[0].at).fold(f64::INFINITY, f64::min);
     let parts = buckets.chunk_by(move |one, next| next.at - one.at < 1.5 * length);
-    parts.map(move |part| part.iter().filter_map(|bucket| Some((bucket.at, value(bucket, percent)?))).collect())
+    parts.map(move |part| {
+        part.iter().filter_map(|bucket| Some((bucket.at, value(bucket, percent)?))).collect()
+    })
 }
 
 /// In milliseconds, as far as the axis reaches down.

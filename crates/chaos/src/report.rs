@@ -40,11 +40,14 @@ impl Report<'_> {
         let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
         let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
         let latencies: Latencies = deliveries(&history.views).map(|(_, took)| took).collect();
-        let outcome = if self.verdict.is_clean() { "every promise was kept" } else { "**a promise was broken**" };
+        let outcome =
+            if self.verdict.is_clean() { "every promise was kept" } else { "**a promise was broken**" };
         writeln!(f, "# Consistency under faults, seed {}: {outcome}\n", plan.seed)?;
         writeln!(f, "| | |\n| --- | ---: |")?;
         writeln!(f, "| clients | {} |", 2 * plan.scale.users)?;
         writeln!(f, "| rooms | {} |", plan.scale.rooms)?;
+        let homes_agree = if plan.homes_agree { "yes" } else { "no" };
+        writeln!(f, "| gateways agree on the homes of rooms | {homes_agree} |")?;
         writeln!(f, "| duration | {:.0} s |", self.duration.as_secs_f64())?;
         writeln!(f, "| messages acknowledged | {acked} |")?;
         writeln!(f, "| edits and deletions tried | {changes} |")?;

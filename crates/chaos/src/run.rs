@@ -1,6 +1,7 @@
 //! One run: people and rooms are made, clients set to work, faults injected; then all is healed and quiet, and what was recorded is
 //! handed over.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,33 +9,64 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use parlance_core::Clock;
-use parlance_devstack::Stack;
+use parlance_devstack::{Arrow, Stack};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::api::{Api, Person};
+use crate::clients::bad::Villains;
 use crate::clients::{Phase, Phases, Progress, SharedWorld, World, meddler, sender, subscriber};
+use crate::faults::{Fault, Ground};
 use crate::growth::Observer;
 use crate::history::{FaultRecord, History, Send, Stage, View};
-use crate::plan::{Plan, REPLICAS, Scheduled};
+use crate::links::{CLIENTS, Links};
+use crate::plan::{Plan, REPLICAS};
 use crate::progress::Display;
 use crate::{collect, faults};
 
 /// Requests at once while the people and rooms are made.
 const AT_ONCE: usize = 8;
+/// Rooms in which a bad client is, too.
+const OVERHEARD: usize = 3;
+
+/// A private Parlance, and what lies between its parts and before its gateways.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    pub(crate) stack: Stack,
+    pub(crate) links: Arc<Links>,
+    /// Where clients find the gateways.
+    gateways: Vec<SocketAddr>,
+}
+
+impl Arena {
+    /// The gateways, as clients see them.
+    pub(crate) fn api(&self) -> anyhow::Result<Api> {
+        Api::at(&self.gateways)
+    }
+}
 
 /// Starts a private Parlance whose Postgres keeps what it has acknowledged.
-pub(crate) async fn start() -> anyhow::Result<Stack> {
-    Stack::builder().replicas(REPLICAS).gateways(REPLICAS).durable().start().await
+pub(crate) async fn start(homes_agree: bool) -> anyhow::Result<Arena> {
+    let links = Arc::new(Links::new(homes_agree));
+    let wiring = links.clone();
+    let builder = Stack::builder().replicas(REPLICAS).gateways(REPLICAS).durable();
+    let stack = builder.wiring(move |arrow| wiring.interpose(arrow)).start().await?;
+    let before = |index| {
+        let (caller, callee) = (CLIENTS, "gateway");
+        let address = stack.address(callee, index);
+        links.interpose(&Arrow { caller, caller_index: 0, callee, callee_index: index, address })
+    };
+    let gateways = (0..REPLICAS).map(before).collect::<anyhow::Result<_>>()?;
+    Ok(Arena { stack, links, gateways })
 }
 
 /// Carries out the plan, and looks at what all processes hold.
-pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow::Result<History> {
-    let mut observer = Observer::new(stack);
+pub(crate) async fn run(arena: &Arena, plan: &Plan, display: &Display) -> anyhow::Result<History> {
+    let mut observer = Observer::new(&arena.stack);
     observer.look(Stage::Idle).await;
     let mut history = tokio::select! {
-        history = run_through(Api::of(stack)?, stack, plan, display) => history?,
+        history = run_through(arena.api()?, arena, plan, display) => history?,
         never = observer.look_forever() => match never {},
     };
     display.step("watching what is given back");
@@ -43,10 +75,10 @@ pub(crate) async fn run(stack: &Stack, plan: &Plan, display: &Display) -> anyhow
     Ok(history)
 }
 
-/// Carries out the plan with clients that reach the stack in this way.
+/// Carries out the plan with clients that reach the gateways in this way.
 pub(crate) async fn run_through(
     api: Api,
-    stack: &Stack,
+    arena: &Arena,
     plan: &Plan,
     display: &Display,
 ) -> anyhow::Result<History> {
@@ -62,7 +94,7 @@ pub(crate) async fn run_through(
     let mut meeting = JoinSet::new();
     meeting.spawn(meddler::make_contacts(world.clone(), plan.meetings.clone(), phases.clone()));
 
-    let faults = inject_faults(stack, plan, &world, display).await?;
+    let faults = inject_faults(arena, plan, &world, display).await?;
 
     display.step("healed: waiting for quiet");
     phase.send_replace(Phase::Finishing);
@@ -84,25 +116,58 @@ pub(crate) async fn run_through(
 
     display.step("reading the store");
     let mut history = History { sends, views, removals, faults, ..History::default() };
-    collect::collect(stack, &world, &mut history).await?;
+    collect::collect(&arena.stack, &world, &mut history).await?;
     Ok(history)
 }
 
 async fn make_world(api: Api, plan: &Plan) -> anyhow::Result<World> {
     let registering = stream::iter(0..plan.scale.users).map(|number| api.register(number));
     let people: Vec<Person> = registering.buffered(AT_ONCE).try_collect().await?;
-    let making = stream::iter(&plan.rooms).map(|members| make_room(&api, &people, members));
-    let rooms = making.buffered(AT_ONCE).try_collect().await?;
-    Ok(World { api, clock: Clock::system(), people, rooms, progress: Progress::default() })
+    let brings_villains =
+        plan.faults.iter().flat_map(|scheduled| &scheduled.faults).any(Fault::is_by_clients);
+    let pair = if brings_villains {
+        Some((api.register(plan.scale.users).await?, api.register(plan.scale.users + 1).await?))
+    } else {
+        None
+    };
+    let listener = pair.as_ref().map(|(_, listener)| listener);
+    let making = plan.rooms.iter().enumerate().map(|(index, members)| {
+        let listener = listener.filter(|_| index < OVERHEARD);
+        make_room(&api, &people, members, listener)
+    });
+    let rooms: Vec<_> = stream::iter(making).buffered(AT_ONCE).try_collect().await?;
+    let villains = match pair {
+        Some((talker, listener)) => Some(gather_villains(&api, talker, listener, &rooms).await?),
+        None => None,
+    };
+    Ok(World { api, clock: Clock::system(), people, rooms, villains, progress: Progress::default() })
 }
 
-async fn make_room(api: &Api, people: &[Person], members: &[usize]) -> anyhow::Result<(i64, Vec<usize>)> {
+/// Makes a room, with a villain who listens if there is one; its id, and the numbers of the others.
+async fn make_room(
+    api: &Api,
+    people: &[Person],
+    members: &[usize],
+    listener: Option<&Person>,
+) -> anyhow::Result<(i64, Vec<usize>)> {
     let owner = &people[members[0]];
-    let others: Vec<&Person> = members[1..].iter().map(|index| &people[*index]).collect();
+    let others: Vec<&Person> = members[1..].iter().map(|index| &people[*index]).chain(listener).collect();
     for other in &others {
         api.befriend(owner, other).await?;
     }
     Ok((api.make_room(owner, &others).await?, members.to_vec()))
+}
+
+async fn gather_villains(
+    api: &Api,
+    talker: Person,
+    listener: Person,
+    rooms: &[(i64, Vec<usize>)],
+) -> anyhow::Result<Villains> {
+    api.befriend(&talker, &listener).await?;
+    let own_room = api.make_room(&talker, &[&listener]).await?;
+    let busy_rooms = rooms.iter().take(OVERHEARD).map(|(room, _)| *room).collect();
+    Ok(Villains { listener, talker, own_room, busy_rooms })
 }
 
 fn start_subscribers(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinSet<Vec<View>> {
@@ -126,21 +191,21 @@ fn start_senders(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinSet<V
 }
 
 async fn inject_faults(
-    stack: &Stack,
+    arena: &Arena,
     plan: &Plan,
     world: &World,
     display: &Display,
 ) -> anyhow::Result<Vec<FaultRecord>> {
+    let ground = Ground { stack: &arena.stack, links: &arena.links, world };
     let mut records: Vec<FaultRecord> = Vec::new();
     display.watch(plan.scale.waits.calm, &world.progress).await;
     for (index, scheduled) in plan.faults.iter().enumerate() {
         display.watch(scheduled.after, &world.progress).await;
-        let Scheduled { fault, .. } = scheduled;
-        display.step(&format!("fault {} of {}: {fault}", index + 1, plan.faults.len()));
+        display.step(&format!("fault {} of {}: {scheduled}", index + 1, plan.faults.len()));
         if let Some(last) = records.last_mut() {
             last.observed_until = world.clock.now().as_micros();
         }
-        records.push(faults::inject(stack, scheduled, &world.clock).await?);
+        records.push(faults::inject(ground, scheduled).await?);
     }
     display.watch(plan.scale.waits.calm * 2, &world.progress).await;
     Ok(records)

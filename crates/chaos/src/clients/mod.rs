@@ -1,5 +1,6 @@
 //! The clients: what people do over sockets and REST while Parlance is being hurt. Each task returns what it has recorded.
 
+pub(crate) mod bad;
 pub(crate) mod meddler;
 pub(crate) mod sender;
 mod socket;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use parlance_core::Clock;
 use tokio::sync::watch;
 
+use self::bad::Villains;
 use crate::api::{Api, Person};
 
 /// What all clients share.
@@ -21,6 +23,8 @@ pub(crate) struct World {
     pub(crate) people: Vec<Person>,
     /// With the numbers of their members, the owner first.
     pub(crate) rooms: Vec<(i64, Vec<usize>)>,
+    /// If any are to come.
+    pub(crate) villains: Option<Villains>,
     pub(crate) progress: Progress,
 }
 

@@ -64,18 +64,37 @@ fn what_is_wrong(send: &Send, seq: i64, stored: Option<&StoredMessage>) -> Optio
     }
 }
 
-/// A sender waits for each answer before it sends the next message, so its numbers in a room grow.
+/// A sender waits until a burst is answered before it begins the next one, so the numbers of bursts grow. Within a burst they grow
+/// for what was acknowledged at the first try: it went over one connection.
 fn judge_order_of_senders(history: &History, verdict: &mut Verdict) {
-    let mut last: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+    let mut places: BTreeMap<(i64, i64), Place> = BTreeMap::new();
     for send in &history.sends {
         let Outcome::Acked { seq, .. } = send.outcome else { continue };
-        let before = last.insert((send.sender, send.room), seq).unwrap_or(0);
+        let place = places.entry((send.sender, send.room)).or_default();
+        if send.burst != place.burst {
+            *place = Place { burst: send.burst, floor: place.highest, ..*place };
+        }
+        let before = if send.tries == 1 { place.last_first_try.max(place.floor) } else { place.floor };
         if seq <= before {
             verdict.report(Rule::SenderReordered, || {
-                format!("room {}: `{}` has seq {seq}, the message before it {before}", send.room, send.key)
+                format!("room {}: `{}` has seq {seq}, one before it {before}", send.room, send.key)
             });
         }
+        place.highest = place.highest.max(seq);
+        if send.tries == 1 {
+            place.last_first_try = seq;
+        }
     }
+}
+
+/// How far a sender has come in a room.
+#[derive(Default)]
+struct Place {
+    burst: usize,
+    /// The highest number of the bursts before.
+    floor: i64,
+    highest: i64,
+    last_first_try: i64,
 }
 
 fn judge_rooms(history: &History, verdict: &mut Verdict) {

@@ -19,6 +19,8 @@ fn good() -> History {
         sender: 1,
         room: ROOM,
         key: keys[index].to_owned(),
+        burst: index,
+        tries: 1,
         outcome: Outcome::Acked { message: 11 + index as i64, seq: 1 + index as i64 },
         change: (index == 1).then_some(Change { kind: ChangeKind::Edit, is_confirmed: true }),
     };
@@ -38,6 +40,7 @@ fn good() -> History {
             begun_at: 3 * SECOND / 2,
             ended_at: 5 * SECOND / 2,
             observed_until: 20 * SECOND,
+            breaches: Vec::new(),
         }],
         footprints: vec![footprint()],
     }
@@ -199,6 +202,32 @@ fn a_number_that_means_two_messages_is_found() {
 #[test]
 fn a_sender_whose_messages_change_places_is_found() {
     breaks(&[Rule::SenderReordered], |history| history.sends.swap(0, 1));
+}
+
+/// As if the first two messages had been sent at once, in the other order than they were stored in.
+fn send_swapped(history: &mut History, tries: u32) {
+    history.sends.swap(0, 1);
+    history.sends[1].burst = history.sends[0].burst;
+    history.sends[1].tries = tries;
+}
+
+#[test]
+fn messages_sent_at_once_over_one_connection_that_change_places_are_found() {
+    breaks(&[Rule::SenderReordered], |history| send_swapped(history, 1));
+}
+
+#[test]
+fn a_message_that_had_to_be_sent_again_may_change_places_with_others_of_its_burst_only() {
+    breaks(&[], |history| send_swapped(history, 2));
+    breaks(&[Rule::SenderReordered], |history| {
+        history.sends.swap(0, 1);
+        history.sends[1].tries = 2;
+    });
+}
+
+#[test]
+fn a_bad_client_that_was_answered_otherwise_than_promised_is_found() {
+    breaks(&[Rule::BadClients], |history| history.faults[0].breaches.push("close code 1011".to_owned()));
 }
 
 #[test]
