@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::limits::Limits;
 use crate::observe::RequestDurations;
 use crate::users::Users;
+use crate::ws::backlog::Backlog;
 use crate::ws::hub::Hub;
 use crate::ws::upstream::Upstream;
 
@@ -72,7 +73,8 @@ impl App {
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
         let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);
         let users = Users::start(auth, &access, lifecycle);
-        let hub = Hub::start(upstream.clone(), messaging.clone(), users.clone(), &access, lifecycle);
+        let backlog = Backlog::new(&config.limits);
+        let hub = Hub::start(upstream.clone(), messaging.clone(), users.clone(), &access, backlog, lifecycle);
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),

@@ -40,4 +40,24 @@ pub struct LimitsConfig {
     /// that comes back from a power cut in, or a test that makes thousands of users.
     #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub log_ins_burst: u32,
+    /// The most that may wait for one client, in bytes; one that is further behind is cut, with close code 4429. The default is a
+    /// few bursts of the longest messages, so that a client that does read is not cut for a hiccup. Besides, the socket itself
+    /// has buffers of 4 KiB for reading and 8 KiB for writing, which while a long frame is written grow to 136 KiB.
+    #[arg(long, env = "MAX_QUEUED_BYTES", default_value = "4194304", value_parser = queued_bytes)]
+    pub max_queued_bytes: usize,
+    /// The most that may wait for all clients, in bytes of memory; beyond it, clients that do not read are cut, those furthest
+    /// behind first. What many subscribers share is counted once.
+    #[arg(long, env = "MAX_QUEUED_BYTES_TOTAL", default_value = "536870912", value_parser = queued_bytes)]
+    pub max_queued_bytes_total: usize,
+}
+
+/// The least that lets a client catch up: room for a few of the longest frames.
+const MIN_QUEUED_BYTES: usize = 1 << 20;
+
+fn queued_bytes(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
+    if bytes < MIN_QUEUED_BYTES {
+        return Err(format!("at least {MIN_QUEUED_BYTES} bytes are needed"));
+    }
+    Ok(bytes)
 }

@@ -10,16 +10,13 @@ use rand::Rng;
 use tracing::Instrument;
 
 use super::connection::Connection;
-use super::outbound::{CloseCode, Outbound};
+use super::outbound::CloseCode;
 use super::protocol::{Addition, ClientFrame, Refusal, Request, refusal, success};
 use super::socket::{Incoming, Socket};
 use crate::access::Session;
 use crate::app::App;
 use crate::limits::{ConnectionPlace, SocketPlace};
 
-/// What may be queued towards a client that does not read, in bytes: a few bursts of the longest messages, so that a client that
-/// does read is not cut for a hiccup. Subscribers share the frames, so a room's audience costs little more than one queue.
-const MAX_QUEUED: usize = 4 << 20;
 /// How long a client may take to say who it is.
 const AUTH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -37,7 +34,7 @@ pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
     let span = tracing::info_span!("socket", connection.id = format!("{id:016x}"));
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
-    let socket = Socket { socket, outbound: Arc::new(Outbound::new(id, MAX_QUEUED)) };
+    let socket = Socket { socket, outbound: app.hub.outbound(id) };
     let life = async move {
         let introduced = match entrance {
             Entrance::Authenticated(session, place) => {

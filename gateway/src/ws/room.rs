@@ -7,11 +7,12 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use parlance_core::UserId;
 
+use super::backlog::SharedFrame;
 use super::outbound::Outbound;
 use super::upstream::LinkKey;
 
-/// Events held back behind a hole; more than that are read from the store when their turn comes.
-const MAX_HELD: usize = 4_096;
+/// What is held back behind a hole, in bytes; more than that is read from the store when its turn comes.
+const MAX_HELD: usize = 4 << 20;
 /// What may collect for a subscriber while it is told what it missed, in bytes; more than that is read from the store.
 const MAX_BUFFERED: usize = 256 << 10;
 
@@ -25,7 +26,8 @@ pub(super) struct Room {
     /// The highest `seq` that is known to exist.
     known_head: i64,
     /// Events behind a hole, encoded.
-    held: BTreeMap<i64, Utf8Bytes>,
+    held: BTreeMap<i64, SharedFrame>,
+    held_bytes: usize,
     is_filling: bool,
     /// Whether the users' memberships have to be asked for again, because nobody could tell.
     pub(super) is_unconfirmed: bool,
@@ -59,7 +61,7 @@ struct Buffer {
     /// Whatever is passed on above this is here; what is below has to be read from the store. Unknown as long as the room's cursor
     /// is.
     from: Option<i64>,
-    events: Vec<(i64, Utf8Bytes)>,
+    events: Vec<(i64, SharedFrame)>,
     bytes: usize,
     /// There was more than fits, and nothing is kept.
     has_overflowed: bool,
@@ -70,7 +72,7 @@ impl Buffer {
         Self { from, ..Self::default() }
     }
 
-    fn push(&mut self, seq: i64, frame: &Utf8Bytes) {
+    fn push(&mut self, seq: i64, frame: &SharedFrame) {
         self.bytes += frame.len();
         if self.bytes > MAX_BUFFERED {
             self.has_overflowed = true;
@@ -144,9 +146,9 @@ impl Room {
     }
 
     /// Tells one subscriber something that it missed; false when it is none any more.
-    pub(super) fn tell(&self, connection_id: u64, frame: Utf8Bytes) -> bool {
+    pub(super) fn tell(&self, connection_id: u64, frame: &SharedFrame) -> bool {
         let subscriber = self.subscribers.get(&connection_id);
-        subscriber.map(|subscriber| subscriber.outbound.push(frame)).is_some()
+        subscriber.map(|subscriber| subscriber.outbound.push_shared(frame)).is_some()
     }
 
     /// The same for all subscriptions of a user, after the stream was lost.
@@ -175,19 +177,21 @@ impl Room {
         }
         subscriber.phase = Phase::Live { floor };
         for (_, frame) in buffer.events.into_iter().filter(|(seq, _)| *seq > floor) {
-            subscriber.outbound.push(frame);
+            subscriber.outbound.push_shared(&frame);
         }
         None
     }
 
     /// Takes an event in: passes it on if it is the next one, drops it if it was passed on, else holds it back.
-    pub(super) fn offer(&mut self, seq: i64, frame: Utf8Bytes) {
+    pub(super) fn offer(&mut self, seq: i64, frame: SharedFrame) {
         self.known_head = self.known_head.max(seq);
         if self.cursor.is_some_and(|cursor| seq <= cursor) {
             return;
         }
-        if self.held.len() < MAX_HELD {
-            self.held.insert(seq, frame);
+        if self.held_bytes + frame.len() <= MAX_HELD {
+            self.held_bytes += frame.len();
+            let replaced = self.held.insert(seq, frame);
+            self.held_bytes -= replaced.map_or(0, |frame| frame.len());
         }
         self.pass_on_held();
     }
@@ -216,7 +220,7 @@ impl Room {
     }
 
     /// Passes on what was read from the store, complete up to this number, and what was held back behind it.
-    pub(super) fn fill(&mut self, events: Vec<(i64, Utf8Bytes)>, complete_up_to: i64) {
+    pub(super) fn fill(&mut self, events: Vec<(i64, SharedFrame)>, complete_up_to: i64) {
         for (seq, frame) in events {
             if self.cursor.is_none_or(|cursor| seq > cursor) {
                 self.pass_on(seq, &frame);
@@ -229,10 +233,10 @@ impl Room {
     }
 
     /// Shows that somebody is typing, to all but the connection it comes from.
-    pub(super) fn show_typing(&self, frame: &Utf8Bytes, origin: u64) {
+    pub(super) fn show_typing(&self, frame: &SharedFrame, origin: u64) {
         for (connection_id, subscriber) in &self.subscribers {
             if *connection_id != origin && matches!(subscriber.phase, Phase::Live { .. }) {
-                subscriber.outbound.push_unless_busy(frame.clone());
+                subscriber.outbound.push_unless_busy(frame);
             }
         }
     }
@@ -288,6 +292,7 @@ impl Room {
                 break;
             }
             let frame = entry.remove();
+            self.held_bytes -= frame.len();
             if seq == cursor + 1 {
                 self.pass_on(seq, &frame);
                 cursor = seq;
@@ -296,10 +301,10 @@ impl Room {
         self.cursor = Some(cursor);
     }
 
-    fn pass_on(&mut self, seq: i64, frame: &Utf8Bytes) {
+    fn pass_on(&mut self, seq: i64, frame: &SharedFrame) {
         for subscriber in self.subscribers.values_mut() {
             match &mut subscriber.phase {
-                Phase::Live { floor } if seq > *floor => subscriber.outbound.push(frame.clone()),
+                Phase::Live { floor } if seq > *floor => subscriber.outbound.push_shared(frame),
                 Phase::Live { .. } => {}
                 Phase::Buffering(buffer) => buffer.push(seq, frame),
             }
@@ -309,14 +314,19 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use super::super::backlog::Backlog;
     use super::*;
 
-    fn frame(seq: i64) -> Utf8Bytes {
-        seq.to_string().into()
+    fn backlog() -> Backlog {
+        Backlog::of(1 << 20, 1 << 20)
+    }
+
+    fn frame(seq: i64) -> SharedFrame {
+        backlog().share(&seq.to_string().into())
     }
 
     fn outbound(id: u64) -> Arc<Outbound> {
-        Arc::new(Outbound::new(id, 1 << 20))
+        Arc::new(Outbound::new(id, &backlog()))
     }
 
     /// What was queued, without the welcome.
@@ -387,7 +397,7 @@ mod tests {
             room.offer(seq, frame(seq));
         }
         assert!(room.admit(2, 7, 1, "welcome".into()));
-        assert!(room.tell(2, frame(4)) && room.tell(2, frame(7)));
+        assert!(room.tell(2, &frame(4)) && room.tell(2, &frame(7)));
         assert_eq!(room.go_live(2, 7), None);
         room.offer(9, frame(9));
         assert_eq!(taken(&newcomer).await, ["4", "7", "8", "9"]);
@@ -405,7 +415,7 @@ mod tests {
         assert_eq!(room.go_live(2, 7), None);
         assert!(room.admit(1, 5, 1, "welcome".into()));
         assert_eq!(room.go_live(1, 5), Some(7));
-        assert!(room.tell(1, frame(6)) && room.tell(1, frame(7)));
+        assert!(room.tell(1, &frame(6)) && room.tell(1, &frame(7)));
         assert_eq!(room.go_live(1, 7), None);
         room.offer(9, frame(9));
         assert_eq!(taken(&high).await, ["8", "9"]);
@@ -418,7 +428,7 @@ mod tests {
         let newcomer = outbound(2);
         room.join(&newcomer, UserId::new(8));
         assert!(room.admit(2, 7, 1, "welcome".into()));
-        assert!(room.tell(2, frame(6)) && room.tell(2, frame(7)));
+        assert!(room.tell(2, &frame(6)) && room.tell(2, &frame(7)));
         assert_eq!(room.go_live(2, 7), None);
         for seq in [6, 7, 8] {
             room.offer(seq, frame(seq));
@@ -456,9 +466,9 @@ mod tests {
         let outbound = outbound(1);
         room.join(&outbound, UserId::new(7));
         assert!(room.admit(1, 5, 1, "welcome".into()));
-        assert!(room.tell(1, frame(4)));
+        assert!(room.tell(1, &frame(4)));
         room.end(Some(UserId::new(7)), 2, &"notice".into());
-        assert!(!room.tell(1, frame(5)));
+        assert!(!room.tell(1, &frame(5)));
         assert_eq!(room.go_live(1, 5), None);
         assert_eq!(taken(&outbound).await, ["4", "notice"]);
     }
@@ -469,14 +479,28 @@ mod tests {
         let newcomer = outbound(2);
         room.join(&newcomer, UserId::new(8));
         assert!(room.admit(2, 0, 1, "welcome".into()));
-        let large: Utf8Bytes = "x".repeat(MAX_BUFFERED / 2).into();
+        let large = backlog().share(&"x".repeat(MAX_BUFFERED / 2).into());
         for seq in 1..=3 {
             room.offer(seq, large.clone());
         }
         assert_eq!(room.go_live(2, 0), Some(3));
         room.offer(4, frame(4));
-        assert!((1..=3).all(|seq| room.tell(2, frame(seq))));
+        assert!((1..=3).all(|seq| room.tell(2, &frame(seq))));
         assert_eq!(room.go_live(2, 3), None);
         assert_eq!(taken(&newcomer).await, ["1", "2", "3", "4"]);
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_held_back_is_read_from_the_store() {
+        let (mut room, _outbound) = live_room(0);
+        let large = backlog().share(&"x".repeat(MAX_HELD / 3).into());
+        for seq in [3, 2, 3, 4, 5] {
+            room.offer(seq, large.clone());
+        }
+        assert_eq!(room.hole(), Some((0, 1)));
+        room.fill(vec![(1, frame(1))], 1);
+        assert_eq!(room.hole(), Some((4, 5)), "three fit");
+        room.offer(7, large);
+        assert_eq!(room.hole(), Some((4, 6)), "and there is space again");
     }
 }

@@ -69,8 +69,17 @@ impl Socket {
             }
             socket.flush().await
         };
-        let written = cut.run_until_cancelled(tokio::time::timeout(WRITE_LIMIT, write)).await;
-        matches!(written, Some(Ok(Ok(()))))
+        match cut.run_until_cancelled(tokio::time::timeout(WRITE_LIMIT, write)).await {
+            Some(Ok(written)) => {
+                self.outbound.note_written();
+                written.is_ok()
+            }
+            Some(Err(_)) => {
+                self.outbound.cut_off();
+                false
+            }
+            None => false,
+        }
     }
 
     /// Asks whether the client is still there; whether that could be written.

@@ -22,6 +22,9 @@ const MAX_MESSAGE: usize = 2 << 20;
 /// Buffers of the socket itself, allocated for every connection.
 const READ_BUFFER: usize = 4 << 10;
 const WRITE_BUFFER: usize = 8 << 10;
+/// The most that the socket itself holds back from a client that does not read, such as the answers to its pings; it has to have
+/// space for the longest frame besides the buffer.
+const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + (128 << 10);
 
 /// The route of the socket.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -67,7 +70,8 @@ async fn upgrade(
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER);
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER);
     Ok(upgrade.on_upgrade(async move |socket| {
         let lifecycle = app.lifecycle.clone();
         lifecycle.spawn(async move {

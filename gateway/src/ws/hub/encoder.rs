@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::{RoomId, Timestamp, UserId};
 use parlance_proto::messaging::Event;
 use parlance_proto::messaging::event::Kind;
 use tokio::time::Instant;
 
+use super::super::backlog::{Backlog, SharedFrame};
 use super::super::protocol::ServerFrame;
 use super::lock;
 use crate::objects::{Message, User};
@@ -24,6 +24,7 @@ const SENDER_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Encoder {
     users: Users,
+    backlog: Backlog,
     /// Until when senders who are unknown here are not asked for.
     senders_asked_from: Mutex<Option<Instant>>,
 }
@@ -32,14 +33,14 @@ pub(super) struct Encoder {
 pub(super) struct Encoded {
     pub(super) room_id: RoomId,
     pub(super) seq: i64,
-    pub(super) frame: Utf8Bytes,
+    pub(super) frame: SharedFrame,
     /// The connection that is not told, for signs of typing.
     pub(super) typing_origin: Option<u64>,
 }
 
 impl Encoder {
-    pub(super) fn new(users: Users) -> Self {
-        Self { users, senders_asked_from: Mutex::default() }
+    pub(super) fn new(users: Users, backlog: Backlog) -> Self {
+        Self { users, backlog, senders_asked_from: Mutex::default() }
     }
 
     /// Turns events into frames; those of rooms nobody is subscribed to are left to be dropped.
@@ -48,7 +49,32 @@ impl Encoder {
             return Vec::new();
         }
         let people = self.people(&events).await;
-        events.into_iter().filter_map(|event| encode(event, &people)).collect()
+        events.into_iter().filter_map(|event| self.encode_one(event, &people)).collect()
+    }
+
+    /// Nothing for an event of a kind that this version does not know.
+    fn encode_one(&self, event: Event, people: &HashMap<UserId, Arc<User>>) -> Option<Encoded> {
+        let person = person_of(&event).and_then(|(user_id, _)| people.get(&user_id));
+        let mut typing_origin = None;
+        let frame = match (event.kind?, person) {
+            (Kind::Created(message), Some(sender)) => {
+                ServerFrame::Message { message: Message::from((&message, &**sender)) }.encode()
+            }
+            (Kind::Edited(message), Some(sender)) => {
+                ServerFrame::MessageEdited { message: Message::from((&message, &**sender)), seq: event.seq }
+                    .encode()
+            }
+            (Kind::DeletedMessageId(message_id), _) => {
+                ServerFrame::MessageDeleted { room_id: event.room_id, message_id, seq: event.seq }.encode()
+            }
+            (Kind::Typing(typing), Some(user)) => {
+                typing_origin = Some(typing.origin);
+                ServerFrame::Typing { room_id: event.room_id, user }.encode()
+            }
+            _ => return None,
+        };
+        let frame = self.backlog.share(&frame);
+        Some(Encoded { room_id: RoomId::new(event.room_id), seq: event.seq, frame, typing_origin })
     }
 
     /// The users whom the events name. One who cannot be looked up in time is made of what messaging knows: no event is held
@@ -99,28 +125,4 @@ fn person_of(event: &Event) -> Option<(UserId, &str)> {
 fn stand_in(id: UserId, username: &str) -> User {
     let unknown = Timestamp::from_micros(0);
     User { id, username: username.to_owned(), is_active: true, created_at: unknown, updated_at: unknown }
-}
-
-/// Nothing for an event of a kind that this version does not know.
-fn encode(event: Event, people: &HashMap<UserId, Arc<User>>) -> Option<Encoded> {
-    let person = person_of(&event).and_then(|(user_id, _)| people.get(&user_id));
-    let mut typing_origin = None;
-    let frame = match (event.kind?, person) {
-        (Kind::Created(message), Some(sender)) => {
-            ServerFrame::Message { message: Message::from((&message, &**sender)) }.encode()
-        }
-        (Kind::Edited(message), Some(sender)) => {
-            ServerFrame::MessageEdited { message: Message::from((&message, &**sender)), seq: event.seq }
-                .encode()
-        }
-        (Kind::DeletedMessageId(message_id), _) => {
-            ServerFrame::MessageDeleted { room_id: event.room_id, message_id, seq: event.seq }.encode()
-        }
-        (Kind::Typing(typing), Some(user)) => {
-            typing_origin = Some(typing.origin);
-            ServerFrame::Typing { room_id: event.room_id, user }.encode()
-        }
-        _ => return None,
-    };
-    Some(Encoded { room_id: RoomId::new(event.room_id), seq: event.seq, frame, typing_origin })
 }

@@ -19,10 +19,11 @@ use parlance_proto::messaging::{Answer, AttachResponse, EndReason, MembershipEnd
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use self::encoder::Encoder;
 use self::pages::Pages;
+use super::backlog::Backlog;
 use super::outbound::{CloseCode, Outbound};
 use super::protocol::{Refusal, ServerFrame, refusal};
 use super::room::Room;
@@ -32,6 +33,12 @@ use crate::users::Users;
 
 /// Holes filled at once.
 const MAX_FILLING: usize = 32;
+/// Reads for those who begin to listen at once, and first subscriptions: what keeps a store busy without a queue inside it.
+const MAX_TURNS: usize = 32;
+/// How often it is seen to that not too much waits for clients.
+const RELIEF_INTERVAL: Duration = Duration::from_millis(100);
+/// A client that reads takes in less than this what was written to it.
+const STALL_LIMIT: Duration = Duration::from_secs(1);
 /// How often rooms whose stream was lost look for another one.
 const MOVE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -47,10 +54,13 @@ struct Shared {
     encoder: Arc<Encoder>,
     pages: Pages,
     lifecycle: Lifecycle,
+    backlog: Backlog,
     /// Held to copy frames into queues, never across an await.
     rooms: Mutex<HashMap<RoomId, Room>>,
     connections: Mutex<HashMap<u64, (UserId, Arc<Outbound>)>>,
     filling: Semaphore,
+    /// Whoever begins to listen waits here for his turn, first come, first served.
+    turns: Semaphore,
 }
 
 impl Hub {
@@ -60,24 +70,33 @@ impl Hub {
         messaging: MessagingServiceClient<Client>,
         users: Users,
         access: &Access,
+        backlog: Backlog,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let encoder = Arc::new(Encoder::new(users));
+        let encoder = Arc::new(Encoder::new(users, backlog.clone()));
         let shared = Shared {
             upstream: upstream.clone(),
             encoder: encoder.clone(),
             pages: Pages { messaging, encoder },
             lifecycle: lifecycle.clone(),
+            backlog,
             rooms: Mutex::default(),
             connections: Mutex::default(),
             filling: Semaphore::new(MAX_FILLING),
+            turns: Semaphore::new(MAX_TURNS),
         };
         let hub = Self { shared: Arc::new(shared) };
         hub.observe();
         upstream.run(hub.clone(), lifecycle);
         lifecycle.spawn_companion("room homes", hub.clone().move_home_forever());
+        lifecycle.spawn_companion("relief", hub.clone().relieve_forever());
         lifecycle.spawn_companion("lock-out", hub.clone().lock_out_forever(access.inactive_users()));
         hub
+    }
+
+    /// A queue towards a client.
+    pub(super) fn outbound(&self, id: u64) -> Arc<Outbound> {
+        Arc::new(Outbound::new(id, &self.shared.backlog))
     }
 
     /// Knows of an authenticated connection, until it is [gone](Self::disconnect).
@@ -166,26 +185,27 @@ impl Hub {
         }
     }
 
-    /// Shows on `/metrics` how many sockets are authenticated, and how many rooms have a subscriber.
+    /// Shows on `/metrics` how much there is.
     fn observe(&self) {
-        let meter = opentelemetry::global::meter("parlance");
+        self.gauge("parlance.gateway.sockets", "Authenticated sockets.", |shared| {
+            lock(&shared.connections).len()
+        });
+        self.gauge("parlance.gateway.rooms", "Rooms with a subscriber.", |shared| lock(&shared.rooms).len());
+        self.gauge(
+            "parlance.gateway.queued_bytes",
+            "Memory of what waits for clients, in bytes.",
+            |shared| shared.backlog.bytes(),
+        );
+    }
+
+    fn gauge(&self, name: &'static str, description: &'static str, value: fn(&Shared) -> usize) {
         let shared = Arc::downgrade(&self.shared);
-        meter
-            .u64_observable_gauge("parlance.gateway.sockets")
-            .with_description("Authenticated sockets.")
+        opentelemetry::global::meter("parlance")
+            .u64_observable_gauge(name)
+            .with_description(description)
             .with_callback(move |gauge| {
                 if let Some(shared) = shared.upgrade() {
-                    gauge.observe(lock(&shared.connections).len() as u64, &[]);
-                }
-            })
-            .build();
-        let shared = Arc::downgrade(&self.shared);
-        meter
-            .u64_observable_gauge("parlance.gateway.rooms")
-            .with_description("Rooms with a subscriber.")
-            .with_callback(move |gauge| {
-                if let Some(shared) = shared.upgrade() {
-                    gauge.observe(lock(&shared.rooms).len() as u64, &[]);
+                    gauge.observe(value(&shared) as u64, &[]);
                 }
             })
             .build();
@@ -222,6 +242,19 @@ impl Hub {
         loop {
             ticks.tick().await;
             self.move_home();
+        }
+    }
+
+    /// Cuts clients that do not read while too much waits for all of them.
+    async fn relieve_forever(self) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(RELIEF_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(stalled_since) = Instant::now().checked_sub(STALL_LIMIT) else { continue };
+            let connections = lock(&self.shared.connections);
+            let outbounds = connections.values().map(|(_, outbound)| &**outbound);
+            self.shared.backlog.relieve(outbounds, stalled_since);
         }
     }
 

@@ -1,10 +1,15 @@
 //! Beginning to listen to a room, with what was missed, and ending it.
+//!
+//! Beginning costs the store reads. When everybody comes back at once, each waits for his turn in the order of coming, as long as it
+//! takes, and as many as the store can serve have theirs: nobody is refused for the storm. Whoever is live, sends, or fills a hole
+//! does not wait for turns; and nobody has one while he waits for a client.
 
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::Subscribed;
+use tokio::sync::SemaphorePermit;
 
 use super::super::outbound::{CloseCode, Outbound};
 use super::super::protocol::{Addition, success};
@@ -13,6 +18,8 @@ use super::{Hub, lock};
 
 /// More missed events than this are not replayed: the client reloads through history.
 const MAX_REPLAY: i64 = 1_000;
+/// The changes that are read first, before it is known how long they are.
+const FIRST_PAGE: i64 = 64;
 
 impl Hub {
     /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in this order; a refusal is left
@@ -26,6 +33,7 @@ impl Hub {
         reference: Option<&str>,
     ) -> Result<(), ErrorCode> {
         loop {
+            let turn = self.turn_to_begin(outbound, room_id).await;
             let was_live = self.join(outbound, user_id, room_id);
             let answer = self.shared.upstream.subscribe(room_id, user_id).answer().await;
             let outcome = match answer {
@@ -37,7 +45,7 @@ impl Hub {
                     // The subscription has ended meanwhile; whoever is a member again begins a new one.
                     continue;
                 }
-                Ok(start) => self.begin(outbound, room_id, start, after_seq, reference).await,
+                Ok(start) => self.begin(outbound, room_id, start, after_seq, reference, turn).await,
                 // Who is subscribed stays so while nobody can tell whether he may.
                 Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
                 Err(code) => Err(code),
@@ -54,6 +62,16 @@ impl Hub {
         let mut rooms = lock(&self.shared.rooms);
         self.take_out(&mut rooms, room_id, outbound.id);
         outbound.push(answer);
+    }
+
+    /// Waits for the turn to begin; whoever is live already needs none, nor does the canary, which shows how those fare.
+    async fn turn_to_begin(&self, outbound: &Outbound, room_id: RoomId) -> Option<SemaphorePermit<'_>> {
+        let is_live = lock(&self.shared.rooms).get(&room_id).is_some_and(|room| room.is_live(outbound.id));
+        if is_live || room_id == RoomId::CANARY { None } else { self.turn().await }
+    }
+
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.shared.turns.acquire().await.ok()
     }
 
     /// Takes a connection into a room, buffering; whether it was live already.
@@ -75,13 +93,15 @@ impl Hub {
         start: Subscribed,
         after_seq: Option<i64>,
         reference: Option<&str>,
+        turn: Option<SemaphorePermit<'_>>,
     ) -> Result<(), ErrorCode> {
         let head = start.head_seq;
         let missed = after_seq.map(|after| head - after);
         let resync = missed.is_some_and(|missed| !(0..=MAX_REPLAY).contains(&missed));
         let after = after_seq.filter(|_| !resync).unwrap_or(head);
         // Before the answer, so that a store that is away refuses the subscription.
-        let first_page = self.shared.pages.read(room_id, after, head).await?;
+        let first_page = self.shared.pages.read_some(room_id, after, head, FIRST_PAGE).await?;
+        drop(turn);
         if !self.admit(outbound, room_id, &start, subscribed(room_id, head, resync, reference)) {
             return Err(ErrorCode::NotAMember);
         }
@@ -112,21 +132,23 @@ impl Hub {
     ) -> Result<(), ErrorCode> {
         let mut page = first_page;
         loop {
+            let next_page = page.length_to_follow();
             for (_, frame) in page.events {
                 outbound.has_space().await;
                 let rooms = lock(&self.shared.rooms);
-                if !rooms.get(&room_id).is_some_and(|room| room.tell(outbound.id, frame)) {
+                if !rooms.get(&room_id).is_some_and(|room| room.tell(outbound.id, &frame)) {
                     return Ok(());
                 }
             }
+            outbound.has_space().await;
             if page.complete_up_to >= head {
-                outbound.has_space().await;
                 match self.go_live(outbound, room_id, head) {
                     Some(further) => head = further,
                     None => return Ok(()),
                 }
             }
-            page = self.shared.pages.read(room_id, page.complete_up_to, head).await?;
+            let _turn = self.turn().await;
+            page = self.shared.pages.read_some(room_id, page.complete_up_to, head, next_page).await?;
         }
     }
 

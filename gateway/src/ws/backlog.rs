@@ -1,0 +1,251 @@
+//! What waits for the clients of this gateway, in bytes of memory, and who has to go when it is too much.
+//!
+//! An event is counted once while anybody holds it, however many queues it is in; besides, each queue counts its entries and the
+//! answers that are its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Bytes;
+use axum::extract::ws::Utf8Bytes;
+use opentelemetry::global;
+use opentelemetry::metrics::Counter;
+use tokio::time::Instant;
+
+use super::outbound::Outbound;
+use crate::limits::LimitsConfig;
+
+/// What a frame takes in a queue besides its text: a queue has up to twice the space that it uses.
+pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Utf8Bytes>();
+/// What a shared frame takes besides its text.
+const SHARED_BYTES: usize = 2 * size_of::<SharedText>();
+
+/// The bounds of the queues towards clients, and what is in all of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Backlog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Of one queue.
+    max_bytes_each: usize,
+    max_bytes: usize,
+    bytes: AtomicUsize,
+    slow_clients_closed: Counter<u64>,
+}
+
+/// Bytes that count until this is dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    backlog: Backlog,
+    bytes: usize,
+}
+
+/// The text of an event, which many queues share.
+#[derive(Clone, Debug)]
+pub(super) struct SharedFrame(Utf8Bytes);
+
+/// A text with what it costs.
+struct SharedText {
+    text: Box<str>,
+    _charge: Charge,
+}
+
+impl Backlog {
+    pub(crate) fn new(config: &LimitsConfig) -> Self {
+        let slow_clients_closed = global::meter("parlance")
+            .u64_counter("parlance.gateway.slow_clients_closed")
+            .with_description("Connections closed because the client did not read fast enough.")
+            .build();
+        let shared = Shared {
+            max_bytes_each: config.max_queued_bytes,
+            max_bytes: config.max_queued_bytes_total,
+            bytes: AtomicUsize::new(0),
+            slow_clients_closed,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The most that may wait for one client.
+    pub(super) fn max_bytes_each(&self) -> usize {
+        self.shared.max_bytes_each
+    }
+
+    /// What waits for all clients.
+    pub(super) fn bytes(&self) -> usize {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// An empty charge.
+    pub(super) fn charge(&self) -> Charge {
+        Charge { backlog: self.clone(), bytes: 0 }
+    }
+
+    /// Makes a frame one that is counted once, for as long as anybody holds it.
+    pub(super) fn share(&self, frame: &Utf8Bytes) -> SharedFrame {
+        let mut charge = self.charge();
+        charge.add(frame.len() + SHARED_BYTES);
+        let text = SharedText { text: frame.as_str().into(), _charge: charge };
+        #[expect(clippy::expect_used, reason = "it was text before")]
+        let shared = Utf8Bytes::try_from(Bytes::from_owner(text)).expect("the frame is UTF-8");
+        SharedFrame(shared)
+    }
+
+    /// Notes that a client did not read and was cut for it.
+    pub(super) fn note_slow_client(&self) {
+        self.shared.slow_clients_closed.add(1, &[]);
+    }
+
+    /// Cuts, if more waits than may, connections whose clients have read nothing since then, those furthest behind first. What is
+    /// left when all of them are cut waits for clients who read, or is less for each than its share of what may wait.
+    pub(super) fn relieve<'a>(
+        &self,
+        connections: impl ExactSizeIterator<Item = &'a Outbound>,
+        stalled_since: Instant,
+    ) {
+        if self.bytes() <= self.shared.max_bytes {
+            return;
+        }
+        let share = (self.shared.max_bytes_each / 16).min(self.shared.max_bytes / connections.len().max(1));
+        let stalled: Vec<(&Outbound, usize)> = connections
+            .map(|outbound| (outbound, outbound.stalled_bytes(stalled_since)))
+            .filter(|(_, bytes)| *bytes > share)
+            .collect();
+        let most = stalled.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        for (outbound, _) in stalled.iter().filter(|(_, bytes)| *bytes >= most / 2) {
+            outbound.cut_off();
+        }
+    }
+}
+
+impl Charge {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.backlog.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Everything so far, apart from what is added from now on.
+    pub(super) fn take(&mut self) -> Self {
+        Self { backlog: self.backlog.clone(), bytes: std::mem::take(&mut self.bytes) }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.backlog.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl SharedFrame {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn text(&self) -> &Utf8Bytes {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+#[cfg(test)]
+impl Backlog {
+    /// Bounds for a test of one part.
+    pub(super) fn of(max_bytes_each: usize, max_bytes: usize) -> Self {
+        let slow_clients_closed = global::meter("test").u64_counter("slow_clients_closed").build();
+        let bytes = AtomicUsize::new(0);
+        let shared = Shared { max_bytes_each, max_bytes, bytes, slow_clients_closed };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Connections with an answer of so many bytes each.
+    fn connections(backlog: &Backlog, bytes: &[usize]) -> Vec<Outbound> {
+        let queues = bytes.iter().zip(0..).map(|(&bytes, id)| {
+            let outbound = Outbound::new(id, backlog);
+            outbound.push("x".repeat(bytes).into());
+            outbound
+        });
+        queues.collect()
+    }
+
+    fn cut(connections: &[Outbound]) -> Vec<bool> {
+        connections.iter().map(|outbound| outbound.cut().is_cancelled()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_many_share_counts_once_and_until_the_last_has_let_it_go() {
+        let backlog = Backlog::of(1 << 20, 1 << 20);
+        let queues = [Outbound::new(1, &backlog), Outbound::new(2, &backlog)];
+        let frame = backlog.share(&"x".repeat(1_000).into());
+        queues.iter().for_each(|outbound| outbound.push_shared(&frame));
+        drop(frame);
+        assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES);
+
+        let [first, second] = queues;
+        let taken = first.take().await;
+        assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES, "it is not written yet");
+        drop(taken);
+        first.note_written();
+        assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + ENTRY_BYTES);
+        second.cut_off();
+        assert_eq!(backlog.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_in_each_queue_until_it_is_written() {
+        let backlog = Backlog::of(1 << 20, 1 << 20);
+        let queues = connections(&backlog, &[100, 200]);
+        assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
+        let _taken = queues[0].take().await;
+        assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
+        drop(queues);
+        assert_eq!(backlog.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn too_much_in_all_cuts_who_does_not_read_and_is_furthest_behind() {
+        let backlog = Backlog::of(32_000, 40_000);
+        let begin = Instant::now();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let queues = connections(&backlog, &[20_000, 11_000, 9_000, 30_000, 100]);
+        for stalled in [0, 1, 2, 4] {
+            queues[stalled].take().await;
+        }
+        backlog.relieve(queues.iter(), begin);
+        assert_eq!(cut(&queues), [false; 5], "nobody is slow yet");
+        backlog.relieve(queues.iter(), Instant::now());
+        assert_eq!(cut(&queues), [true, true, false, false, false]);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_cut_who_takes_what_is_written_or_is_not_far_behind() {
+        let backlog = Backlog::of(32_000, 40_000);
+        let queues = connections(&backlog, &[32_000 / 16, 25_000, 25_000]);
+        queues[0].take().await;
+        queues[1].take().await;
+        queues[1].note_written();
+        backlog.relieve(queues.iter(), Instant::now());
+        assert_eq!(cut(&queues), [false; 3]);
+    }
+
+    #[tokio::test]
+    async fn within_the_bound_nobody_is_cut() {
+        let backlog = Backlog::of(32_000, 100_000);
+        let queues = connections(&backlog, &[30_000, 30_000]);
+        queues[0].take().await;
+        backlog.relieve(queues.iter(), Instant::now());
+        assert_eq!(cut(&queues), [false, false]);
+    }
+}

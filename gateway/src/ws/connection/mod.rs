@@ -1,0 +1,293 @@
+//! An authenticated connection, in one task: it reads frames, has them handled one after the other, and writes what is queued.
+
+mod deadlines;
+mod requests;
+mod under_way;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::{ErrorCode, MessageContent, RoomId};
+use rand::Rng;
+use tokio::time::Instant;
+
+use self::deadlines::{Deadlines, Due};
+use self::requests::{Current, Outcome};
+use self::under_way::UnderWay;
+use super::outbound::CloseCode;
+use super::protocol::{ClientFrame, Refusal, Request, refusal};
+use super::socket::{Incoming, Socket};
+use crate::access::Session;
+use crate::app::App;
+use crate::limits::TokenBucket;
+use crate::objects::ClientMessageId;
+
+/// Frames of one connection that are under way or wait for that; beyond it none is read.
+const MAX_UNDER_WAY: usize = 64;
+/// At most one sign of typing is passed on in this time.
+const TYPING_INTERVAL: Duration = Duration::from_secs(2);
+
+/// An authenticated connection.
+pub(super) struct Connection {
+    app: App,
+    socket: Socket,
+    session: Arc<Session>,
+    subscribed: HashSet<RoomId>,
+    /// When rooms whose subscription has ended were last looked for among them.
+    subscribed_checked_at: Option<Instant>,
+    /// The frames that may come.
+    frames: TokenBucket,
+    /// Sends and signs of typing, whose answers come in the order of their frames.
+    under_way: VecDeque<UnderWay>,
+    /// What was read and has to wait for its turn. Reading on shows that the client is still there.
+    waiting: VecDeque<Incoming>,
+    /// The one other request that is being handled; nothing else is meanwhile.
+    current: Option<Current>,
+    last_typing: HashMap<RoomId, Instant>,
+    deadlines: Deadlines,
+}
+
+/// What a connection wakes up for.
+enum Event {
+    Queued(VecDeque<Utf8Bytes>, Option<CloseCode>),
+    Answered(Option<Utf8Bytes>),
+    Finished(Outcome),
+    Incoming(Incoming),
+    Deadline,
+    Draining,
+}
+
+impl Connection {
+    pub(super) fn new(app: App, socket: Socket, session: Arc<Session>) -> Self {
+        let deadlines = Deadlines::new(expiry(&app, &session));
+        Self {
+            app,
+            socket,
+            session,
+            subscribed: HashSet::new(),
+            subscribed_checked_at: None,
+            frames: TokenBucket::full(Instant::now()),
+            under_way: VecDeque::new(),
+            waiting: VecDeque::new(),
+            current: None,
+            last_typing: HashMap::new(),
+            deadlines,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let id = self.socket.outbound.id;
+        self.app.hub.connect(&self.socket.outbound, self.session.user_id);
+        if self.app.access.is_inactive(self.session.user_id) {
+            // Locked out between the look at the token and now: too early for the hub to close this socket.
+            self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::InactiveUser)));
+            self.socket.outbound.close(CloseCode::UNAUTHENTICATED);
+        }
+        let code = self.live().await;
+        // A subscription that is being made ends with its future.
+        self.current = None;
+        self.app.hub.disconnect(id, &self.subscribed);
+        if let Some(code) = code {
+            tracing::debug!(close.code = code.0, "closing a socket");
+            self.socket.close(code).await;
+        }
+    }
+
+    /// Serves until the connection is to be closed, with a code unless the client is gone.
+    async fn live(&mut self) -> Option<CloseCode> {
+        loop {
+            match self.next_event().await {
+                Event::Queued(frames, closing) => {
+                    if !self.socket.write(frames).await {
+                        return self.socket.outbound.cut().is_cancelled().then_some(CloseCode::TOO_SLOW);
+                    }
+                    if closing.is_some() {
+                        return closing;
+                    }
+                }
+                Event::Answered(answer) => {
+                    self.under_way.pop_front();
+                    answer.into_iter().for_each(|frame| self.socket.outbound.push(frame));
+                }
+                Event::Finished(outcome) => {
+                    self.current = None;
+                    if let Some(code) = self.finish(outcome) {
+                        return Some(code);
+                    }
+                }
+                Event::Incoming(Incoming::End) => return None,
+                Event::Incoming(incoming) => self.hear(incoming),
+                Event::Deadline => {
+                    if let Some(code) = self.meet_deadline().await {
+                        return Some(code);
+                    }
+                }
+                Event::Draining => self.deadlines.leave_at(Instant::now() + self.time_to_stay()),
+            }
+            if let Some(code) = self.go_on() {
+                return Some(code);
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let now = Instant::now();
+        let may_read = self.may_read(now);
+        if !may_read {
+            self.deadlines.hear(now);
+        }
+        let deadline = self.deadlines.next(self.may_leave());
+        let is_staying = !self.deadlines.knows_when_to_leave();
+        let outbound = self.socket.outbound.clone();
+        let draining = self.app.lifecycle.draining();
+        let (first, current) = (self.under_way.front_mut(), self.current.as_mut());
+        let (has_first, has_current) = (first.is_some(), current.is_some());
+        tokio::select! {
+            (frames, closing) = outbound.take() => Event::Queued(frames, closing),
+            answer = async { match first { Some(first) => first.answer().await, None => None } }, if has_first => {
+                Event::Answered(answer)
+            }
+            Some(outcome) = async { match current { Some(current) => Some(current.outcome().await), None => None } }, if has_current => {
+                Event::Finished(outcome)
+            }
+            incoming = self.socket.read(), if may_read => Event::Incoming(incoming),
+            () = tokio::time::sleep_until(deadline) => Event::Deadline,
+            () = draining.cancelled(), if is_staying => Event::Draining,
+        }
+    }
+
+    /// Frames are read while there is room for what they ask, so that a client that asks too much waits in its own queue.
+    fn may_read(&self, now: Instant) -> bool {
+        self.under_way.len() + self.waiting.len() < MAX_UNDER_WAY && !self.deadlines.has_to_leave(now)
+    }
+
+    /// Leaving waits until everything was answered, except for who waits to be subscribed: elsewhere it is his turn sooner.
+    fn may_leave(&self) -> bool {
+        self.under_way.is_empty() && self.current.as_ref().is_none_or(Current::is_subscription)
+    }
+
+    fn hear(&mut self, incoming: Incoming) {
+        let now = Instant::now();
+        self.deadlines.hear(now);
+        match incoming {
+            Incoming::Frame(frame) => {
+                let frame = self.within_limit(frame, now);
+                self.waiting.push_back(Incoming::Frame(frame));
+            }
+            Incoming::TooBig => self.waiting.push_back(incoming),
+            Incoming::Nothing | Incoming::End => {}
+        }
+    }
+
+    /// Every frame counts, right or wrong.
+    fn within_limit(
+        &mut self,
+        frame: Result<ClientFrame, Refusal>,
+        now: Instant,
+    ) -> Result<ClientFrame, Refusal> {
+        self.app.limits.take_frame(&mut self.frames, now).map_err(|code| {
+            let reference = match &frame {
+                Ok(frame) => frame.reference.clone(),
+                Err(refused) => refused.reference.clone(),
+            };
+            Refusal::of_code(reference, code)
+        })?;
+        frame
+    }
+
+    /// Handles what waits, as far as it need not wait for answers; the code to close with, if it has come to that. Sends and signs
+    /// of typing are passed on one behind the other; everything else waits until they were answered.
+    fn go_on(&mut self) -> Option<CloseCode> {
+        while self.current.is_none()
+            && let Some(incoming) = self.waiting.pop_front()
+        {
+            match incoming {
+                Incoming::Frame(Ok(ClientFrame {
+                    reference,
+                    request: Request::Send { room_id, content, client_msg_id },
+                })) => self.send(reference, room_id, content, client_msg_id),
+                Incoming::Frame(Ok(ClientFrame { reference, request: Request::Typing { room_id } })) => {
+                    self.show_typing(reference, room_id)
+                }
+                Incoming::Frame(Err(refused)) => {
+                    self.under_way.push_back(UnderWay::Answered(refusal(&refused)))
+                }
+                incoming if !self.under_way.is_empty() => {
+                    self.waiting.push_front(incoming);
+                    return None;
+                }
+                Incoming::Frame(Ok(frame)) => self.begin(frame),
+                Incoming::TooBig => return Some(self.refuse_too_big()),
+                Incoming::Nothing | Incoming::End => {}
+            }
+        }
+        if self.waiting.is_empty() {
+            // An idle connection has no memory to spare.
+            self.waiting.shrink_to_fit();
+        }
+        None
+    }
+
+    fn refuse_too_big(&self) -> CloseCode {
+        let sentence = "A frame must not be larger than 64 KiB".to_owned();
+        let refused = Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence };
+        self.socket.outbound.push(refusal(&refused));
+        CloseCode::TOO_BIG
+    }
+
+    fn send(
+        &mut self,
+        reference: Option<String>,
+        room_id: RoomId,
+        content: MessageContent,
+        client_msg_id: Option<ClientMessageId>,
+    ) {
+        let pending = self.app.upstream.submit(
+            room_id,
+            &self.session,
+            content,
+            client_msg_id.as_ref(),
+            Some(self.socket.outbound.id),
+        );
+        self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id });
+    }
+
+    fn show_typing(&mut self, reference: Option<String>, room_id: RoomId) {
+        let now = Instant::now();
+        self.last_typing.retain(|_, shown_at| now - *shown_at < TYPING_INTERVAL);
+        if self.last_typing.contains_key(&room_id) {
+            return;
+        }
+        self.last_typing.insert(room_id, now);
+        let pending = self.app.upstream.show_typing(room_id, &self.session, self.socket.outbound.id);
+        self.under_way.push_back(UnderWay::Typing { pending, reference });
+    }
+
+    /// Does what is due; the code to close with, if that is it.
+    async fn meet_deadline(&mut self) -> Option<CloseCode> {
+        match self.deadlines.meet(Instant::now(), self.may_leave()) {
+            Due::Nothing => None,
+            Due::Ping => (!self.socket.ping().await).then_some(CloseCode::GOING_AWAY),
+            Due::GiveUp => Some(CloseCode::GOING_AWAY),
+            Due::Expire => {
+                self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::TokenExpired)));
+                Some(CloseCode::UNAUTHENTICATED)
+            }
+            Due::Leave => Some(CloseCode::RESTART),
+        }
+    }
+
+    /// Sockets are closed spread over most of the drain time, so that clients do not all come back in the same instant.
+    fn time_to_stay(&self) -> Duration {
+        self.app.config.process.drain_time.mul_f64(rand::rng().random_range(0.0..0.7))
+    }
+}
+
+/// When a session ends, on the clock of deadlines.
+fn expiry(app: &App, session: &Session) -> Instant {
+    let remaining_us = session.expires_at.as_micros() - app.clock.now().as_micros();
+    Instant::now() + Duration::from_micros(u64::try_from(remaining_us).unwrap_or(0))
+}

@@ -1,0 +1,201 @@
+//! The requests that are handled alone, one at a time.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
+use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
+use parlance_runtime::error::code_of_status;
+use tokio::time::Instant;
+
+use super::super::entrance::welcome;
+use super::super::outbound::CloseCode;
+use super::super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success};
+use super::{Connection, expiry};
+use crate::access::Session;
+
+/// How often a connection with too many rooms looks whether it still has them.
+const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A request that is being handled.
+pub(super) struct Current {
+    outcome: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    is_subscription: bool,
+}
+
+/// What came of a request that was handled alone.
+pub(super) enum Outcome {
+    Answered(Utf8Bytes),
+    Subscribed(RoomId),
+    NotSubscribed(RoomId, Refusal),
+    Authenticated(Option<String>, Result<Arc<Session>, ErrorCode>),
+}
+
+impl Current {
+    fn subscription(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { outcome: Box::pin(outcome), is_subscription: true }
+    }
+
+    fn other(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self { outcome: Box::pin(outcome), is_subscription: false }
+    }
+
+    pub(super) fn is_subscription(&self) -> bool {
+        self.is_subscription
+    }
+
+    /// Waits for what comes of it. Safe to cancel.
+    pub(super) async fn outcome(&mut self) -> Outcome {
+        self.outcome.as_mut().await
+    }
+}
+
+impl Connection {
+    /// Begins to handle a request.
+    pub(super) fn begin(&mut self, frame: ClientFrame) {
+        let ClientFrame { reference, request } = frame;
+        match request {
+            Request::Ping => {
+                self.socket.outbound.push(ServerFrame::Pong { reference: reference.as_deref() }.encode());
+            }
+            Request::Unsubscribe { room_id } => self.unsubscribe(reference.as_deref(), room_id),
+            Request::Subscribe { room_id, after_seq } => self.subscribe(reference, room_id, after_seq),
+            Request::Edit { message_id, content } => self.edit(reference, message_id, content),
+            Request::Delete { message_id } => self.delete(reference, message_id),
+            Request::Auth { token } => self.authenticate(reference, token),
+            // These are passed on without waiting for others.
+            Request::Send { .. } | Request::Typing { .. } => {}
+        }
+    }
+
+    fn unsubscribe(&mut self, reference: Option<&str>, room_id: RoomId) {
+        self.subscribed.remove(&room_id);
+        let addition = Addition { room_id: Some(room_id.get()), ..Addition::default() };
+        let answer = success(reference, &format!("Unsubscribed from room {room_id}"), addition);
+        self.app.hub.unsubscribe(&self.socket.outbound, room_id, answer);
+    }
+
+    fn subscribe(&mut self, reference: Option<String>, room_id: RoomId, after_seq: Option<i64>) {
+        if let Err(code) = self.allow_room(room_id) {
+            self.socket.outbound.push(refusal(&Refusal::of_code(reference, code)));
+            return;
+        }
+        self.subscribed.insert(room_id);
+        let (hub, outbound, user_id) =
+            (self.app.hub.clone(), self.socket.outbound.clone(), self.session.user_id);
+        self.current = Some(Current::subscription(async move {
+            match hub.subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref()).await {
+                Ok(()) => Outcome::Subscribed(room_id),
+                Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
+            }
+        }));
+    }
+
+    /// Whether there is space for a subscription to this room. Those that have ended without the client's doing take none, but
+    /// are looked for only when they matter, and not with every frame of a client that insists.
+    fn allow_room(&mut self, room_id: RoomId) -> Result<(), ErrorCode> {
+        if self.subscribed.contains(&room_id) {
+            return Ok(());
+        }
+        let is_checked =
+            self.subscribed_checked_at.is_some_and(|at| at.elapsed() < SUBSCRIBED_CHECK_INTERVAL);
+        if !self.app.limits.has_room_left(self.subscribed.len()) && !is_checked {
+            self.subscribed_checked_at = Some(Instant::now());
+            self.app.hub.retain_subscribed(self.socket.outbound.id, &mut self.subscribed);
+        }
+        self.app.limits.allow_room(self.subscribed.len())
+    }
+
+    fn edit(&mut self, reference: Option<String>, message_id: MessageId, content: MessageContent) {
+        let mut messaging = self.app.messaging.clone();
+        let acting_user_id = self.session.user_id.get();
+        let content = content.into_string();
+        let request = EditMessageRequest { acting_user_id, message_id: message_id.get(), content };
+        self.current = Some(Current::other(async move {
+            let answer = match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
+                Ok(edited) => {
+                    let room_id = edited.message.map(|message| message.room_id);
+                    changed(reference.as_deref(), "Message edited", room_id, message_id, edited.change_seq)
+                }
+                Err(status) => refusal(&Refusal::of_code(reference, code_of_status(&status))),
+            };
+            Outcome::Answered(answer)
+        }));
+    }
+
+    fn delete(&mut self, reference: Option<String>, message_id: MessageId) {
+        let mut messaging = self.app.messaging.clone();
+        let acting_user_id = self.session.user_id.get();
+        let request = DeleteMessageRequest { acting_user_id, message_id: message_id.get() };
+        self.current = Some(Current::other(async move {
+            let answer = match messaging.delete_message(request).await.map(tonic::Response::into_inner) {
+                Ok(deleted) => {
+                    let room_id = Some(deleted.room_id);
+                    changed(reference.as_deref(), "Message deleted", room_id, message_id, deleted.change_seq)
+                }
+                Err(status) => refusal(&Refusal::of_code(reference, code_of_status(&status))),
+            };
+            Outcome::Answered(answer)
+        }));
+    }
+
+    fn authenticate(&mut self, reference: Option<String>, token: String) {
+        let access = self.app.access.clone();
+        self.current = Some(Current::other(async move {
+            let outcome = access.authenticate(&token).await;
+            Outcome::Authenticated(reference, outcome)
+        }));
+    }
+
+    /// Takes up what came of a request; the code to close with, if it was that bad.
+    pub(super) fn finish(&mut self, outcome: Outcome) -> Option<CloseCode> {
+        let refused = match outcome {
+            Outcome::Answered(answer) => {
+                self.socket.outbound.push(answer);
+                return None;
+            }
+            Outcome::Subscribed(room_id) => {
+                self.subscribed.insert(room_id);
+                return None;
+            }
+            Outcome::NotSubscribed(room_id, refused) => {
+                // While nobody can tell, an earlier subscription to the room stays.
+                if refused.code != ErrorCode::Unavailable {
+                    self.subscribed.remove(&room_id);
+                }
+                self.socket.outbound.push(refusal(&refused));
+                return None;
+            }
+            Outcome::Authenticated(reference, Ok(session)) if session.user_id == self.session.user_id => {
+                self.deadlines.renew(expiry(&self.app, &session));
+                self.socket.outbound.push(welcome(reference.as_deref(), &session));
+                self.session = session;
+                return None;
+            }
+            Outcome::Authenticated(reference, Ok(_)) => {
+                let sentence = "This connection belongs to another user".to_owned();
+                Refusal { reference, code: ErrorCode::Unauthenticated, sentence }
+            }
+            Outcome::Authenticated(reference, Err(code)) => Refusal::of_code(reference, code),
+        };
+        self.socket.outbound.push(refusal(&refused));
+        (refused.code != ErrorCode::Unavailable).then_some(CloseCode::UNAUTHENTICATED)
+    }
+}
+
+fn changed(
+    reference: Option<&str>,
+    sentence: &str,
+    room_id: Option<i64>,
+    message_id: MessageId,
+    change_seq: i64,
+) -> Utf8Bytes {
+    let message_id = Some(message_id.get());
+    success(
+        reference,
+        sentence,
+        Addition { room_id, message_id, seq: Some(change_seq), ..Addition::default() },
+    )
+}

@@ -1,0 +1,62 @@
+//! Requests that were passed on, whose answers come in the order of their frames.
+
+use axum::extract::ws::Utf8Bytes;
+use parlance_core::RoomId;
+use parlance_proto::messaging::Sent;
+
+use super::super::protocol::{Refusal, ServerFrame, refusal};
+use super::super::upstream::Pending;
+use crate::objects::ClientMessageId;
+
+/// A request that was passed on, or an answer that has to wait for its turn.
+pub(super) enum UnderWay {
+    Send {
+        pending: Pending<Sent>,
+        room_id: RoomId,
+        reference: Option<String>,
+        client_msg_id: Option<ClientMessageId>,
+    },
+    Typing {
+        pending: Pending<()>,
+        reference: Option<String>,
+    },
+    Answered(Utf8Bytes),
+}
+
+impl UnderWay {
+    /// Waits for the answer, and makes it a frame if there is something to say. Safe to cancel.
+    pub(super) async fn answer(&mut self) -> Option<Utf8Bytes> {
+        match self {
+            Self::Answered(frame) => Some(frame.clone()),
+            Self::Typing { pending, reference } => {
+                let refused = pending.answer().await.err()?;
+                Some(refusal(&Refusal::of_code(reference.clone(), refused)))
+            }
+            Self::Send { pending, room_id, reference, client_msg_id } => match pending.answer().await {
+                Ok(sent) => ack(&sent, *room_id, reference.as_deref(), client_msg_id.as_ref()),
+                Err(code) => Some(refusal(&Refusal::of_code(reference.clone(), code))),
+            },
+        }
+    }
+}
+
+/// The answer to a stored message, if the client has given something to know it by.
+fn ack(
+    sent: &Sent,
+    room_id: RoomId,
+    reference: Option<&str>,
+    client_msg_id: Option<&ClientMessageId>,
+) -> Option<Utf8Bytes> {
+    if reference.is_none() && client_msg_id.is_none() {
+        return None;
+    }
+    let message = sent.message.as_ref()?;
+    let ack = ServerFrame::Ack {
+        reference,
+        client_msg_id: client_msg_id.map(ClientMessageId::as_str),
+        room_id: room_id.get(),
+        message_id: message.id,
+        seq: message.seq,
+    };
+    Some(ack.encode())
+}
