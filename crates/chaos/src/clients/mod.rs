@@ -3,7 +3,7 @@
 pub(crate) mod bad;
 pub(crate) mod meddler;
 pub(crate) mod sender;
-mod socket;
+pub(crate) mod socket;
 pub(crate) mod subscriber;
 
 use std::sync::Arc;

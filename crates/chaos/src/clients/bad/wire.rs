@@ -5,24 +5,20 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::Target;
 use crate::api::Person;
+pub(super) use crate::clients::socket::RawSocket;
+use crate::clients::socket::connect;
 
 /// For whatever a gateway does at once.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// No answer to a request that is this bad is longer.
 const MAX_ANSWER: u64 = 64 << 10;
-
-/// A WebSocket without any good manners built in.
-pub(super) type RawSocket = WebSocketStream<TcpStream>;
 
 /// What came over a socket.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ pub(super) async fn open(
 ) -> anyhow::Result<RawSocket> {
     let opening = async {
         loop {
-            match try_open(target, person, receive_buffer).await {
+            match connect(target.url, person, receive_buffer).await {
                 // A storm of others may have to be admitted first.
                 Err(_) => sleep(PAUSE).await,
                 opened => return opened,
@@ -48,25 +44,6 @@ pub(super) async fn open(
         }
     };
     timeout(DEADLINE, opening).await.context("no socket could be opened")?
-}
-
-async fn try_open(
-    target: Target<'_>,
-    person: Option<&Person>,
-    receive_buffer: Option<u32>,
-) -> anyhow::Result<RawSocket> {
-    let socket = TcpSocket::new_v4()?;
-    if let Some(bytes) = receive_buffer {
-        socket.set_recv_buffer_size(bytes)?;
-    }
-    let stream = timeout(DEADLINE, socket.connect(target.authority().parse()?)).await??;
-    let mut request = target.url.into_client_request()?;
-    if let Some(person) = person {
-        let authorization = HeaderValue::try_from(format!("Bearer {}", person.token))?;
-        request.headers_mut().insert("authorization", authorization);
-    }
-    let (socket, _) = timeout(DEADLINE, tokio_tungstenite::client_async(request, stream)).await??;
-    Ok(socket)
 }
 
 /// What a message of the gateway means; nothing for signs of life.
