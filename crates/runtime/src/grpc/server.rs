@@ -12,9 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
@@ -49,15 +49,16 @@ pub async fn serve(
         .build_v1()?;
 
     let draining = lifecycle.draining().clone();
+    // An event must not wait for the acknowledgement of the one before it. The server's own setting is not for such listeners.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .layer(CallLayer::new(&config.credential.internal_token))
         .add_routes(routes.add_service(health).add_service(reflection))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming, async move {
             draining.cancelled().await;
             health_reporter.set_service_status(service_name, tonic_health::ServingStatus::NotServing).await;
         });
