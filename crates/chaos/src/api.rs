@@ -44,6 +44,12 @@ impl Api {
         Ok(Self { client, bases, sockets, prefix: "person".to_owned(), next: AtomicUsize::new(0) })
     }
 
+    /// The same for other people, whose names begin with this, and whose sockets go to these addresses.
+    #[cfg(test)]
+    pub(crate) fn for_others(self, prefix: &str, sockets: Vec<String>) -> Self {
+        Self { prefix: prefix.to_owned(), sockets, ..self }
+    }
+
     /// Where the gateways take sockets.
     pub(crate) fn socket_urls(&self) -> Vec<String> {
         self.sockets.clone()

@@ -15,6 +15,8 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+#[cfg(test)]
+mod teeth;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +66,7 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     let begin = Instant::now();
     display.step(&format!("starting Parlance; seed {}", plan.seed));
     let arena = run::start(plan.homes_agree).await?;
-    let outcome = run::run(&arena, &plan, &display).await;
+    let outcome = run::run(arena.api()?, &arena, &plan, &display).await;
     keep_logs(&arena.stack, &cli.output)?;
     let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
 

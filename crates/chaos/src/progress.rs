@@ -28,6 +28,12 @@ impl Display {
         Self { begin: Instant::now(), spinner }
     }
 
+    /// Tells in lines, as if nobody watched; the output of a test is shown when it fails.
+    #[cfg(test)]
+    pub(crate) fn in_lines() -> Self {
+        Self { begin: Instant::now(), spinner: None }
+    }
+
     /// Begins a step.
     pub(crate) fn step(&self, text: &str) {
         let line = format!("{:>5.1} s  {text}", self.begin.elapsed().as_secs_f64());
