@@ -92,6 +92,28 @@ async fn a_gateway_that_is_ready_stays_so_and_tells_that_messages_do_not_flow() 
     .await;
 }
 
+/// How often auth was asked for users.
+async fn look_ups(stack: &Stack) -> f64 {
+    let metrics = stack.metrics("auth", 0).await.unwrap();
+    let of_users = |line: &&str| {
+        line.starts_with("rpc_server_call_duration_seconds_count") && line.contains("/GetUsers\"")
+    };
+    let counts = metrics.lines().filter(of_users).map(|line| line.rsplit_once(' ').unwrap().1);
+    counts.map(|count| count.parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn auth_is_not_asked_who_sends_canaries() {
+    on_watchful_stack(async |stack| {
+        person(stack).await.get("/v1/auth/me").await.ok(200);
+        let (before, flown) = (look_ups(stack).await, returns(stack).await);
+        assert!(before > 0.0, "whoever is somebody is looked up");
+        eventually(RECOVERY, "canaries fly", async || returns(stack).await > flown + 5.0).await;
+        assert_eq!(look_ups(stack).await, before);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_gateway_starts_without_redis() {
     on_watchful_stack(async |stack| {
