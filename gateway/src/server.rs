@@ -5,13 +5,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use axum::response::Response;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parlance_runtime::Lifecycle;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::limits::TrustedProxies;
@@ -22,6 +25,10 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 64 << 10;
 /// The pause after an accept that failed, mostly for want of file descriptors.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
+/// How long a connection made before the process drains may take to bring its first request.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+/// The most connections that are taken in when the door is closed; the system holds fewer.
+const MAX_WAITING: usize = 4_096;
 
 /// What connections are served with. Cheap to clone.
 #[derive(Clone)]
@@ -32,12 +39,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Accepts connections until the process drains.
+    /// Accepts connections until the process drains. Those that the system has made by then are served, too: their clients do not
+    /// know that nobody has accepted them yet.
     pub(crate) async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         loop {
             let accepted = self.lifecycle.draining().run_until_cancelled(listener.accept()).await;
             match accepted {
-                None => return Ok(()),
+                None => return self.take_in_waiting(listener),
                 Some(Ok((stream, peer))) => {
                     self.lifecycle.spawn(self.clone().serve_connection(stream, peer.ip()))
                 }
@@ -49,18 +57,35 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end. When the process drains, the request that has begun is the last one.
+    fn take_in_waiting(&self, listener: TcpListener) -> anyhow::Result<()> {
+        let listener = listener.into_std()?;
+        for _ in 0..MAX_WAITING {
+            let Ok((stream, peer)) = listener.accept() else { break };
+            stream.set_nonblocking(true)?;
+            let stream = TcpStream::from_std(stream)?;
+            self.lifecycle.spawn(self.clone().serve_connection(stream, peer.ip()));
+        }
+        Ok(())
+    }
+
+    /// Serves one connection to its end. When the process drains, the request that has begun is the last one; a connection that
+    /// has not brought any yet may still bring one.
     async fn serve_connection(self, stream: TcpStream, peer: IpAddr) {
         let Self { router, proxies, lifecycle } = self;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was lost at once");
             return;
         }
-        let service = router.map_request(move |mut request: Request<Incoming>| {
-            let client = proxies.client_of(peer, request.headers());
-            request.extensions_mut().insert(client);
-            request
-        });
+        let has_asked = CancellationToken::new();
+        let (asks, draining) = (has_asked.clone(), lifecycle.draining().clone());
+        let service = router
+            .map_request(move |mut request: Request<Incoming>| {
+                asks.cancel();
+                let client = proxies.client_of(peer, request.headers());
+                request.extensions_mut().insert(client);
+                request
+            })
+            .map_response(move |response| if draining.is_cancelled() { as_last(response) } else { response });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -69,9 +94,15 @@ impl Server {
             .with_upgrades();
         let mut connection = pin!(connection);
 
-        let result = match lifecycle.draining().run_until_cancelled(connection.as_mut()).await {
-            Some(result) => result,
-            None => {
+        let last_call = async {
+            lifecycle.draining().cancelled().await;
+            // Whoever brings nothing in time is told by the end of the connection.
+            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, has_asked.cancelled()).await;
+        };
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = last_call => {
                 connection.as_mut().graceful_shutdown();
                 lifecycle.stopped().run_until_cancelled(connection).await.unwrap_or(Ok(()))
             }
@@ -80,4 +111,12 @@ impl Server {
             tracing::debug!(error = %error, "a connection ended with an error");
         }
     }
+}
+
+/// Says that the connection ends with this answer, unless it becomes a socket with it.
+fn as_last(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
