@@ -2,8 +2,8 @@
 //!
 //! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica. This client resolves the names
 //! it is given itself, again and again, keeps a connection to each address, and takes them in turn. A replica that cannot be
-//! reached is passed over for a moment. A call is repeated on another replica only where that is safe: when it never left this
-//! process, or when the method is idempotent.
+//! reached is passed over for a moment. A call is repeated on another replica only where that is safe: when the first one has
+//! certainly not handled it, or when the method is idempotent.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -153,7 +153,7 @@ impl Client {
                     let (service, error_text) = (self.shared.service, crate::error::chain(&error));
                     tracing::debug!(service, replica = %replica.address, error = error_text, "a replica could not be reached");
                     replica.pass_over();
-                    if !may_repeat && !was_never_sent(&error) {
+                    if !may_repeat && !was_not_handled(&error) {
                         break;
                     }
                 }
@@ -282,14 +282,24 @@ async fn resolve(service: &'static str, names: &[String]) -> std::collections::B
     found
 }
 
-/// Whether the failure came before anything was sent.
-fn was_never_sent(error: &tonic::transport::Error) -> bool {
+/// Whether the replica certainly has not handled the call: it could not be reached, or it was about to stop and said so.
+fn was_not_handled(error: &tonic::transport::Error) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
-        if error.is::<ConnectError>() {
+        let was_canceled = error.downcast_ref().is_some_and(hyper::Error::is_canceled);
+        if was_canceled || error.is::<ConnectError>() || error.downcast_ref().is_some_and(was_refused) {
             return true;
         }
         source = error.source();
     }
     false
+}
+
+/// Whether the peer says that it has not touched the stream (RFC 9113, 6.8 and 8.7). A GOAWAY ends only those streams that the
+/// peer has not begun; the others go on, or break with the connection, which is another error.
+fn was_refused(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)
+            || error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
 }
