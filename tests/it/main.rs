@@ -12,6 +12,7 @@ mod faults;
 mod limits;
 mod messages;
 mod races;
+mod rolling;
 mod rooms;
 mod slice;
 mod support;

@@ -6,7 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
@@ -34,15 +34,20 @@ impl Socket {
         base: &str,
         headers: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, u16> {
-        let url = format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
-        let mut request = url.into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
-        }
-        match tokio_tungstenite::connect_async(request).await {
+        match tokio_tungstenite::connect_async(upgrade(base, headers)).await {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
             Err(error) => panic!("no answer to the upgrade: {error}"),
+        }
+    }
+
+    /// Connects with a token, unless the gateway is away or goes away meanwhile.
+    pub(crate) async fn reach(base: &str, token: &str) -> Option<Self> {
+        let request = upgrade(base, [("authorization", format!("Bearer {token}"))]);
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, _)) => Some(Self { stream }),
+            Err(tungstenite::Error::Http(response)) => panic!("no socket: {response:?}"),
+            Err(_) => None,
         }
     }
 
@@ -134,6 +139,16 @@ impl Socket {
     pub(crate) fn drop_connection(self) {
         drop(self);
     }
+}
+
+/// The request for a socket at a gateway.
+fn upgrade(base: &str, headers: impl IntoIterator<Item = (&'static str, String)>) -> Request<()> {
+    let url = format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
+    let mut request = url.into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
+    }
+    request
 }
 
 /// The `seq` of an event frame: of the change it tells.

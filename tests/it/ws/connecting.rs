@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to};
-use crate::support::{Api, Ended, PASSWORD, Socket, make_room, people, person, stack};
+use crate::support::{Api, Ended, PASSWORD, Socket, auth_command, make_room, people, person, stack};
 
 fn auth(token: &str) -> Value {
     json!({"type": "auth", "token": token})
@@ -172,6 +172,32 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     let refused =
         Socket::connect(&stack.gateway_url(0), [("authorization", format!("Bearer {}", anna.token))]).await;
     assert_eq!(refused.err(), Some(401));
+}
+
+#[tokio::test]
+async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gateway() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    let room = make_room(&anna, &[&ben]).await;
+    let mut bens = ben.subscribed(room).await;
+    let mut annas = Vec::new();
+    for gateway in [0, 1] {
+        let anna = anna.at(stack, gateway);
+        annas.extend([anna.socket().await, anna.subscribed(room).await]);
+    }
+    auth_command(stack, &["deactivate", &anna.name], &[]).await;
+    let deactivated = Instant::now();
+    for socket in &mut annas {
+        assert_error(&socket.next().await, "unauthenticated", None);
+        assert_eq!(socket.closed().await, Ended(Some(4401)));
+    }
+    assert!(deactivated.elapsed() < Duration::from_secs(2), "{:?}", deactivated.elapsed());
+    for gateway in [0, 1] {
+        let authorization = ("authorization", format!("Bearer {}", anna.token));
+        assert_eq!(Socket::connect(&stack.gateway_url(gateway), [authorization]).await.err(), Some(401));
+        anna.at(stack, gateway).get("/v1/auth/me").await.refused(401, "inactive_user");
+    }
+    assert_eq!(bens.ask(&json!({"type": "ping"})).await["type"], "pong");
 }
 
 #[tokio::test]

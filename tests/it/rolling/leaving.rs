@@ -1,0 +1,121 @@
+//! A gateway that is told to go.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use parlance_devstack::Stack;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{DRAIN_TIME, draining_stack};
+use crate::faults::on_stack_of;
+use crate::support::{Ended, Person, Socket, eventually, make_room, person};
+use crate::ws::message_with_ref;
+
+const SOCKETS: usize = 60;
+/// How long a gateway may take to hear that it is to go.
+const SOON: Duration = Duration::from_millis(900);
+
+/// Connects to the first gateway without a word.
+async fn connect(stack: &Stack) -> std::io::Result<TcpStream> {
+    TcpStream::connect(stack.gateway_url(0).trim_start_matches("http://")).await
+}
+
+/// Tells the first gateway to go, and returns when it takes no more connections.
+async fn tell_to_go(stack: &Stack) {
+    stack.process("gateway", 0).terminate().unwrap();
+    eventually(SOON, "connections are refused", async || connect(stack).await.is_err()).await;
+}
+
+async fn ends_in_time(stack: &Stack) {
+    assert!(stack.process("gateway", 0).wait(DRAIN_TIME).await.unwrap().success());
+}
+
+/// Everything up to the end of the connection.
+async fn rest_of(connection: &mut TcpStream) -> String {
+    let mut text = String::new();
+    connection.read_to_string(&mut text).await.expect("the connection ends in good order");
+    text
+}
+
+/// Reads up to a marker.
+async fn read_up_to(connection: &mut TcpStream, marker: &str) {
+    let mut text = String::new();
+    while !text.ends_with(marker) {
+        text.push(char::from(connection.read_u8().await.unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn a_leaving_gateway_acks_what_was_sent_and_closes_its_sockets_spread_over_the_drain_time() {
+    on_stack_of(draining_stack(1, 1), async |stack| {
+        let anna = person(stack).await;
+        let room = make_room(&anna, &[]).await;
+        let mut sockets: Vec<Socket> = join_all((0..SOCKETS).map(|_| anna.socket())).await;
+        for socket in &mut sockets {
+            socket.send(&message_with_ref(room, "The last word", "last")).await;
+        }
+        let told = Instant::now();
+        let closing = join_all(sockets.into_iter().map(async |mut socket| {
+            assert_eq!(socket.next().await["type"], "ack");
+            assert_eq!(socket.frame_or_end().await, Err(Ended(Some(1012))));
+            told.elapsed()
+        }));
+        let (stayed, ()) = tokio::join!(closing, tell_to_go(stack));
+        ends_in_time(stack).await;
+
+        let mut quarters = [0; 4];
+        for stayed in stayed {
+            let place = stayed.as_secs_f64() / (DRAIN_TIME.as_secs_f64() * 0.7) * 4.0;
+            quarters[(place as usize).min(3)] += 1;
+        }
+        assert!(quarters.iter().all(|count| (1..=SOCKETS * 2 / 3).contains(count)), "{quarters:?}");
+    })
+    .await;
+}
+
+/// The head of a request, and as much of a body as there is now.
+fn request(person: &Person, line: &str, length: usize, body: &str) -> String {
+    format!(
+        "{line} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n{body}",
+        person.token
+    )
+}
+
+#[tokio::test]
+async fn a_leaving_gateway_answers_what_has_begun_and_who_was_let_in() {
+    on_stack_of(draining_stack(1, 1), async |stack| {
+        let anna = person(stack).await;
+        let room = make_room(&anna, &[]).await;
+        let me = request(&anna, "GET /v1/auth/me", 0, "\r\n");
+
+        let mut idle = connect(stack).await.unwrap();
+        idle.write_all(me.as_bytes()).await.unwrap();
+        read_up_to(&mut idle, "}").await;
+        let body = json!({"content": "Begun"}).to_string();
+        let line = format!("POST /v1/messages/rooms/{room}");
+        let mut begun = connect(stack).await.unwrap();
+        let head = request(&anna, &line, body.len(), "expect: 100-continue\r\n\r\n");
+        begun.write_all(head.as_bytes()).await.unwrap();
+        // The gateway has read the head now and waits for the body.
+        read_up_to(&mut begun, "100 Continue\r\n\r\n").await;
+        let mut let_in = connect(stack).await.unwrap();
+        let mut silent = connect(stack).await.unwrap();
+        tell_to_go(stack).await;
+
+        assert_eq!(rest_of(&mut idle).await, "");
+        let_in.write_all(me.as_bytes()).await.unwrap();
+        let answer = rest_of(&mut let_in).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        begun.write_all(body.as_bytes()).await.unwrap();
+        let answer = rest_of(&mut begun).await;
+        assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert_eq!(rest_of(&mut silent).await, "");
+        ends_in_time(stack).await;
+    })
+    .await;
+}

@@ -1,0 +1,92 @@
+//! Restarts of one process after the other, as an update of a running installation does them, and what a single process does when
+//! it is told to go.
+
+mod balancer;
+mod leaving;
+mod readers;
+mod sockets;
+mod writers;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use parlance_devstack::{Stack, StackBuilder};
+
+use self::balancer::{Balancer, Health};
+use crate::faults::{RESTART, on_stack_of};
+use crate::support::{make_room, people};
+
+/// What every process is told to take at most from SIGTERM to its end.
+const DRAIN_TIME: Duration = Duration::from_secs(4);
+const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
+const REPLICAS: usize = 2;
+
+/// What everybody needs who uses the stack meanwhile.
+struct Load<'a> {
+    stack: &'a Stack,
+    balancer: Balancer<'a>,
+    is_over: AtomicBool,
+}
+
+impl Load<'_> {
+    fn goes_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// A stack whose processes all have the same time to drain.
+fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
+    let seconds = DRAIN_TIME.as_secs().to_string();
+    let builder = Stack::builder().replicas(replicas).gateways(gateways);
+    let builder =
+        PARTS.iter().fold(builder, |builder, part| builder.environment(part, "DRAIN_TIME", &seconds));
+    builder.environment("gateway", "MAX_LOG_INS_PER_SECOND", "1000")
+}
+
+/// Ends every process in its own time and starts it again, one after the other.
+async fn restart_all(load: &Load<'_>) {
+    for part in PARTS {
+        for index in 0..REPLICAS {
+            restart(load, part, index).await;
+        }
+    }
+    load.is_over.store(true, Ordering::Relaxed);
+}
+
+async fn restart(load: &Load<'_>, part: &str, index: usize) {
+    let note = |health| {
+        if part == "gateway" {
+            load.balancer.note(index, health);
+        }
+    };
+    let process = load.stack.process(part, index);
+    note(Health::LeavingSince(Instant::now()));
+    process.terminate().unwrap();
+    let status = process.wait(DRAIN_TIME).await.unwrap();
+    assert!(status.success(), "{}: {status}", process.name());
+    note(Health::Away);
+    process.restart(RESTART).await.unwrap();
+    note(Health::Ready);
+}
+
+#[tokio::test]
+async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done() {
+    on_stack_of(draining_stack(REPLICAS, REPLICAS), async |stack| {
+        let [anna, ben, carl] = people(stack).await;
+        let quiet_room = make_room(&anna, &[&ben]).await;
+        anna.say(quiet_room, "Hello").await;
+        let busy_rooms =
+            [make_room(&anna, &[&carl]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await];
+
+        let load = Load { stack, balancer: Balancer::of(stack), is_over: AtomicBool::new(false) };
+        let reading = join_all(
+            [(&anna, &ben), (&ben, &anna)]
+                .map(|(reader, friend)| readers::read(&load, reader, friend, quiet_room)),
+        );
+        let writing = join_all((0..2).map(|_| writers::write(&load)));
+        let talking = join_all(busy_rooms.map(|room| sockets::talk(&load, &anna, room)));
+        tokio::join!(reading, writing, talking, restart_all(&load));
+    })
+    .await;
+}

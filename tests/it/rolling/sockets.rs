@@ -1,0 +1,122 @@
+//! Those who talk in a room: senders that repeat what was not acked, and subscribers that come back for what they have missed.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::Load;
+use crate::support::{Ended, Person, Socket};
+use crate::ws::whole_history;
+
+const SENDERS: usize = 2;
+const SUBSCRIBERS: usize = 2;
+
+/// Talks in a room while the load goes on, and compares afterwards what was sent, acked, seen and stored.
+pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
+    let sending = async {
+        let acks = join_all((0..SENDERS).map(|sender| send(load, person, room, sender))).await;
+        let last = format!("The end {room}");
+        send_until_acked(load, person, room, &mut None, &last).await;
+        acks
+    };
+    let subscribing = join_all((0..SUBSCRIBERS).map(|_| subscribe(load, person, room)));
+    let (acks, seen) = tokio::join!(sending, subscribing);
+
+    let history = whole_history(person, room).await;
+    let seqs = history.iter().map(|message| message["seq"].as_i64().unwrap());
+    assert!(seqs.eq(1..=history.len() as i64), "every message is stored at its number");
+    let contents: HashSet<&Value> = history.iter().map(|message| &message["content"]).collect();
+    assert_eq!(contents.len(), history.len(), "every message is stored once");
+    for ack in acks.iter().flatten() {
+        let stored = &history[ack["seq"].as_u64().unwrap() as usize - 1];
+        assert_eq!((&stored["id"], &stored["content"]), (&ack["message_id"], &ack["client_msg_id"]));
+    }
+    assert_eq!(acks.iter().flatten().count() + 1, history.len());
+    for messages in seen {
+        assert_eq!(messages, history);
+    }
+}
+
+/// Sends numbered messages, one after the other; the acks.
+async fn send(load: &Load<'_>, person: &Person, room: i64, sender: usize) -> Vec<Value> {
+    let mut socket = None;
+    let mut acks = Vec::new();
+    while load.goes_on() {
+        let content = format!("{room} {sender} {}", acks.len());
+        acks.push(send_until_acked(load, person, room, &mut socket, &content).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    acks
+}
+
+async fn send_until_acked(
+    load: &Load<'_>,
+    person: &Person,
+    room: i64,
+    socket: &mut Option<Socket>,
+    content: &str,
+) -> Value {
+    let frame =
+        json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
+    loop {
+        let mut open = match socket.take() {
+            Some(open) => open,
+            None => connect(load, person).await,
+        };
+        // The answer tells whether it arrived.
+        open.send_if_open(frame.to_string().into()).await;
+        match open.frame_or_end().await {
+            Ok(answer) => {
+                assert_eq!(answer["type"], "ack", "{answer}");
+                *socket = Some(open);
+                return answer;
+            }
+            Err(ended) => assert_eq!(ended, Ended(Some(1012))),
+        }
+    }
+}
+
+/// Subscribes, and again with what was seen last whenever the connection ends; the messages up to the end.
+async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
+    let mut messages: Vec<Value> = Vec::new();
+    loop {
+        let mut socket = connect(load, person).await;
+        socket.send(&json!({"type": "subscribe", "room_id": room, "after_seq": messages.len()})).await;
+        loop {
+            match socket.frame_or_end().await {
+                Ok(frame) if frame["type"] == "message" => messages.push(frame["message"].clone()),
+                Ok(frame) => {
+                    assert_eq!(frame["message"], format!("Subscribed to room {room}"), "{frame}");
+                    assert_eq!(frame.get("resync"), None);
+                }
+                Err(ended) => {
+                    assert_eq!(ended, Ended(Some(1012)));
+                    break;
+                }
+            }
+            if messages.last().is_some_and(|message| message["content"] == format!("The end {room}")) {
+                return messages;
+            }
+        }
+    }
+}
+
+/// Opens an authenticated socket at a gateway that has a place; the welcome is taken.
+pub(super) async fn connect(load: &Load<'_>, person: &Person) -> Socket {
+    for gateway in load.balancer.gateways() {
+        let Some(mut socket) = Socket::reach(&load.stack.gateway_url(gateway), &person.token).await else {
+            assert!(load.balancer.was_leaving(gateway, Instant::now()), "gateway {gateway} takes no socket");
+            continue;
+        };
+        match socket.frame_or_end().await {
+            Ok(welcome) => {
+                assert_eq!(welcome["user_id"], person.id, "{welcome}");
+                return socket;
+            }
+            Err(ended) => assert_eq!(ended, Ended(Some(1012))),
+        }
+    }
+    panic!("no gateway takes a socket");
+}
