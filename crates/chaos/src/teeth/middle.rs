@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::stream::SplitStream;
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_hdr_async, connect_async};
 
 use super::tampering::{Harm, Outgoing, Tampering};
 
@@ -48,6 +48,8 @@ struct Shared {
     links: Mutex<HashMap<usize, Queue>>,
 }
 
+type Client = WebSocketStream<TcpStream>;
+type Server = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// What is passed on and when; nothing ends the connection.
 type Queue = mpsc::Sender<(Instant, Option<Message>)>;
 
@@ -90,6 +92,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Serves one client, whatever it wants.
     async fn serve(&self, link: usize, mut client: TcpStream) -> anyhow::Result<()> {
         let gateway = &self.gateways[link % self.gateways.len()];
         let mut begin = [0; UPGRADE.len()];
@@ -105,64 +108,53 @@ impl Shared {
     }
 
     /// Passes on the frames of both sides, until one leaves.
-    async fn carry(&self, link: usize, stream: TcpStream, gateway: &str) -> anyhow::Result<()> {
-        let mut request = gateway.into_client_request()?;
-        #[expect(clippy::result_large_err, reason = "the signature is given")]
-        let take_over = |asked: &Request, response: Response| -> Result<Response, ErrorResponse> {
-            if let Some(authorization) = asked.headers().get("authorization") {
-                request.headers_mut().insert("authorization", authorization.clone());
-            }
-            Ok(response)
-        };
-        let client = timeout(DEADLINE, accept_hdr_async(stream, take_over)).await??;
-        let (server, _) = timeout(DEADLINE, connect_async(request)).await??;
-        let (mut to_client, mut from_client) = client.split();
-        let (mut to_server, mut from_server) = server.split();
-        let (queue, mut queued) = mpsc::channel(QUEUE);
+    async fn carry(&self, link: usize, client: TcpStream, gateway: &str) -> anyhow::Result<()> {
+        let (client, server) = timeout(DEADLINE, open_both(client, gateway)).await??;
+        let (to_client, from_client) = client.split();
+        let (to_server, mut from_server) = server.split();
+        let (queue, queued) = mpsc::channel(QUEUE);
         self.links.lock().unwrap().insert(link, queue);
 
-        let upwards = async {
-            while let Some(messages) = self.next_of_client(&mut from_client).await {
-                for message in messages {
-                    to_server.send(message).await?;
-                }
-            }
-            anyhow::Ok(())
-        };
-        let receiving = async {
-            while let Some(Ok(message)) = from_server.next().await {
-                self.pass_on(link, message)?;
-            }
-            self.enqueue(link, Duration::ZERO, None)
-        };
+        let keeps = self.does(Harm::KeepConnections);
         let downwards = async {
-            while let Some((due, Some(message))) = queued.recv().await {
-                sleep_until(due).await;
-                to_client.send(message).await?;
-            }
-            anyhow::Ok(())
+            tokio::try_join!(self.receive(link, &mut from_server), pass_down(queued, to_client)).map(drop)
         };
-        let keeps = self.tampering.lock().unwrap().does(Harm::KeepConnections);
         tokio::select! {
-            outcome = upwards => outcome?,
-            outcome = async { tokio::try_join!(receiving, downwards) } => drop(outcome?),
+            outcome = self.pass_up(from_client, to_server) => outcome?,
+            outcome = downwards => outcome?,
             () = sleep(CUT_AFTER), if keeps => {}
         }
         if keeps {
             self.tampering.lock().unwrap().count += 1;
-            drop((to_client, from_client));
             while from_server.next().await.is_some() {}
         }
         Ok(())
     }
 
-    /// What is passed on next to the server; nothing when the client has left.
-    async fn next_of_client(
+    async fn pass_up(
         &self,
-        client: &mut SplitStream<WebSocketStream<TcpStream>>,
-    ) -> Option<Vec<Message>> {
+        mut client: SplitStream<Client>,
+        mut server: SplitSink<Server, Message>,
+    ) -> anyhow::Result<()> {
+        while let Some(messages) = self.next_of_client(&mut client).await {
+            for message in messages {
+                server.send(message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn receive(&self, link: usize, server: &mut SplitStream<Server>) -> anyhow::Result<()> {
+        while let Some(Ok(message)) = server.next().await {
+            self.pass_on(link, message)?;
+        }
+        self.enqueue(link, Duration::ZERO, None)
+    }
+
+    /// What is passed on next to the server; nothing when the client has left.
+    async fn next_of_client(&self, client: &mut SplitStream<Client>) -> Option<Vec<Message>> {
         let first = client.next().await?.ok()?;
-        if !self.tampering.lock().unwrap().does(Harm::SwapSends) {
+        if !self.does(Harm::SwapSends) {
             return Some(vec![first]);
         }
         let Ok(second) = timeout(SWAP_PAUSE, client.next()).await else { return Some(vec![first]) };
@@ -201,4 +193,34 @@ impl Shared {
         let queue = links.get(&link).context("the client has left")?;
         Ok(queue.try_send((Instant::now() + delay, message))?)
     }
+
+    fn does(&self, harm: Harm) -> bool {
+        self.tampering.lock().unwrap().does(harm)
+    }
+}
+
+/// Takes a client's socket, and opens one at the gateway in the same person's name.
+async fn open_both(client: TcpStream, gateway: &str) -> anyhow::Result<(Client, Server)> {
+    let mut request = gateway.into_client_request()?;
+    #[expect(clippy::result_large_err, reason = "the signature is given")]
+    let take_over = |asked: &Request, response: Response| -> Result<Response, ErrorResponse> {
+        if let Some(authorization) = asked.headers().get("authorization") {
+            request.headers_mut().insert("authorization", authorization.clone());
+        }
+        Ok(response)
+    };
+    let client = accept_hdr_async(client, take_over).await?;
+    let (server, _) = connect_async(request).await?;
+    Ok((client, server))
+}
+
+async fn pass_down(
+    mut queued: mpsc::Receiver<(Instant, Option<Message>)>,
+    mut client: SplitSink<Client, Message>,
+) -> anyhow::Result<()> {
+    while let Some((due, Some(message))) = queued.recv().await {
+        sleep_until(due).await;
+        client.send(message).await?;
+    }
+    Ok(())
 }

@@ -14,7 +14,6 @@ use tokio::sync::OnceCell;
 use self::middle::Middle;
 use self::store::Lie;
 use self::tampering::Harm;
-use crate::api::Api;
 use crate::clients::bad::Misbehaviour;
 use crate::faults::Fault;
 use crate::judge::{Rule, Verdict, judge};
@@ -93,7 +92,9 @@ proofs! {
 
 #[test]
 fn nothing_is_found_without_sabotage() {
-    RUNTIME.block_on(async { assert_clean(&verdict(arena().await, "control", Sabotage::default()).await) });
+    RUNTIME.block_on(async {
+        assert_clean(&verdict(arena().await, "control", Sabotage::default(), false).await)
+    });
 }
 
 async fn prove(rule: Rule) {
@@ -102,10 +103,10 @@ async fn prove(rule: Rule) {
     let verdict = if rule == Rule::Growth {
         // What processes hold says something only if nobody else uses them.
         let arena = run::start(true).await.unwrap();
-        assert_clean(&verdict_when_watched(&arena, "control", Sabotage::default()).await);
-        verdict_when_watched(&arena, &prefix, sabotage).await
+        assert_clean(&verdict(&arena, "control", Sabotage::default(), true).await);
+        verdict(&arena, &prefix, sabotage, true).await
     } else {
-        verdict(arena().await, &prefix, sabotage).await
+        verdict(arena().await, &prefix, sabotage, false).await
     };
     let broken: Vec<Rule> = Rule::ALL.into_iter().filter(|rule| verdict.of(*rule).count > 0).collect();
     assert!(broken.contains(&rule), "not found: {rule:?}; {verdict:?}");
@@ -124,29 +125,21 @@ async fn arena() -> &'static Arena {
 }
 
 /// What a run finds with people whose names begin with the prefix, which is made of letters.
-async fn verdict(arena: &Arena, prefix: &str, sabotage: Sabotage) -> Verdict {
-    let (api, middle) = spoil(arena, prefix, sabotage).await;
-    let history = run::run_through(api, arena, &plan(), &Display::in_lines()).await.unwrap();
-    middle.assert_done(sabotage.harm);
-    judge(&history)
-}
-
-/// The same, with an eye on what the processes hold.
-async fn verdict_when_watched(arena: &Arena, prefix: &str, sabotage: Sabotage) -> Verdict {
-    let (api, middle) = spoil(arena, prefix, sabotage).await;
-    let history = run::run(api, arena, &plan(), &Display::in_lines()).await.unwrap();
-    middle.assert_done(sabotage.harm);
-    judge(&history)
-}
-
-/// Puts a man in the middle, and gives the store its orders; the way for the clients.
-async fn spoil(arena: &Arena, prefix: &str, sabotage: Sabotage) -> (Api, Middle) {
+async fn verdict(arena: &Arena, prefix: &str, sabotage: Sabotage, is_watched: bool) -> Verdict {
     let api = arena.api().unwrap();
     let middle = Middle::start(api.socket_urls(), sabotage.harm).await.unwrap();
     if let Some(lie) = sabotage.lie {
         store::install(&arena.stack, prefix, lie).await.unwrap();
     }
-    (api.for_others(prefix, vec![middle.url().to_owned()]), middle)
+    let api = api.for_others(prefix, vec![middle.url().to_owned()]);
+    let (plan, display) = (plan(), Display::in_lines());
+    let history = if is_watched {
+        run::run(api, arena, &plan, &display).await
+    } else {
+        run::run_through(api, arena, &plan, &display).await
+    };
+    middle.assert_done(sabotage.harm);
+    judge(&history.unwrap())
 }
 
 /// Small and quick, with something of everything.

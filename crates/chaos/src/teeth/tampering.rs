@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clients::END;
+use crate::judge::LIMIT;
 
 /// Longer than delivery may be away after a fault.
-const HOLD: Duration = Duration::from_millis(5_500);
+const HOLD: Duration = LIMIT.saturating_add(Duration::from_millis(500));
 
 /// What is done to the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
