@@ -3,7 +3,7 @@
 //!
 //! The defaults are far above what a person, a page or a busy program does: nobody meets them who means well. They hold what one
 //! client can cost within what the machine can carry. How much is under way or queued for a connection is bounded elsewhere, by
-//! not reading on and by cutting it.
+//! not reading on and by cutting it; the settings of that are here.
 
 mod address;
 mod bucket;

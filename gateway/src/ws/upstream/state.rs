@@ -208,3 +208,32 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::messaging::Typing;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<(), ErrorCode>>;
+
+    /// Asks something; nothing when it is given back.
+    fn ask(state: &mut State, number: usize) -> Option<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        let message = Message::Typing(Typing::default());
+        state.open(number as u64, message, None, Reply::Shown(sender)).ok().map(|()| receiver)
+    }
+
+    #[test]
+    fn what_is_too_much_is_given_back_at_once_until_others_are_answered() {
+        let mut state = State::default();
+        let mut answers: Vec<Answer> =
+            (0..MAX_PENDING).filter_map(|number| ask(&mut state, number)).collect();
+        assert_eq!(answers.len(), MAX_PENDING);
+        assert!(ask(&mut state, MAX_PENDING).is_none());
+        state.expire(Instant::now() + PATIENCE);
+        assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(Err(ErrorCode::Unavailable))));
+        assert!(ask(&mut state, MAX_PENDING).is_some());
+    }
+}
