@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use parlance_devstack::Stack;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Answer, Api, Ended, PASSWORD, Person, Socket, eventually, fresh_name, make_room, person, stack,
@@ -221,4 +225,70 @@ async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
         let answer = socket.next().await;
         assert_eq!((&answer["type"], &answer["ref"]), (&json!("ack"), &json!(index.to_string())), "{answer}");
     }
+}
+
+/// Sends what there is, and then a byte a second of more; what came back until the gateway ended the connection, and when that was.
+async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
+    let base = stack.gateway_url(0);
+    let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+    let begin = Instant::now();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let (mut reading, mut writing) = stream.split();
+    let mut answer = Vec::new();
+    let read = reading.read_to_end(&mut answer);
+    let write = async {
+        for byte in more.bytes() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // The gateway may have ended the connection already.
+            let _ = writing.write_all(&[byte]).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        // A connection that is reset has ended, too.
+        _ = tokio::time::timeout(Duration::from_secs(30), read) => {}
+        () = write => {}
+    }
+    (String::from_utf8_lossy(&answer).into_owned(), begin.elapsed())
+}
+
+#[tokio::test]
+async fn half_sent_requests_end_after_ten_seconds() {
+    let stack = stack().await;
+    let more = "x".repeat(60);
+    let head = "POST /v1/auth/login HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
+    let sized = format!("{head}content-length: 100\r\n\r\n{{");
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n1000\r\n");
+    let upgrade = "GET /v1/messages/ws HTTP/1.1\r\nhost: gateway\r\nupgrade: websocket\r\n";
+    let halves = [
+        ("", ""),
+        (head, ""),
+        (head, &more),
+        (upgrade, &more),
+        (&sized, ""),
+        (&sized, &more),
+        (&chunked, &more),
+    ];
+    let ended = join_all(halves.map(|(sent, more)| trickle(stack, sent, more))).await;
+    for ((sent, _), (answer, after)) in halves.iter().zip(ended) {
+        assert!((9.0..14.0).contains(&after.as_secs_f64()), "{after:?}: {sent}");
+        if sent.contains("\r\n\r\n") {
+            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_is_alive_and_does_not_say_whose_it_is_ends_after_ten_seconds() {
+    let mut socket = Api::of(stack().await, 0).socket().await;
+    let begin = Instant::now();
+    let end = loop {
+        let sent = socket.send_if_open(Message::Ping("there".into())).await;
+        if let Ok(end) = tokio::time::timeout(Duration::from_millis(500), socket.closed()).await {
+            break end;
+        }
+        assert!(sent, "no close frame came");
+    };
+    assert_eq!(end, Ended(Some(4408)));
+    assert!((9.0..14.0).contains(&begin.elapsed().as_secs_f64()), "{:?}", begin.elapsed());
 }
