@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -70,6 +71,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub struct Postgres {
     process: Process,
+    programs: PostgresPrograms,
     port: u16,
     password: String,
 }
@@ -86,7 +88,7 @@ impl Postgres {
         }
         let process = Process::start(server(&programs, &settings, &data, user)).await?;
         process.wait_until_ready(START_DEADLINE).await?;
-        Ok(Self { process, port: settings.port, password: settings.password })
+        Ok(Self { process, programs, port: settings.port, password: settings.password })
     }
 
     /// The URL of one of its databases for the superuser.
@@ -109,6 +111,17 @@ impl Postgres {
         let options = connect_options(self.port, &self.password, database);
         let connection = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
         connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
+    }
+
+    /// The program `pgbench`, told to work on one of its databases as the superuser. What it is to do is for the caller to add.
+    pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
+        let mut pgbench = Command::new(self.programs.pgbench()?);
+        pgbench
+            .args(["--host", "127.0.0.1", "--username", SUPERUSER])
+            .arg(format!("--port={}", self.port))
+            .env("PGPASSWORD", &self.password)
+            .env("PGDATABASE", database);
+        Ok(pgbench)
     }
 
     /// The server's process.

@@ -61,6 +61,12 @@ impl PostgresPrograms {
         self.folder.join("postgres")
     }
 
+    /// The program that drives a Postgres as a yardstick.
+    pub(crate) fn pgbench(&self) -> anyhow::Result<PathBuf> {
+        let program = self.folder.join("pgbench");
+        if program.is_file() { Ok(program) } else { Err(missing("pgbench", "postgresql-contrib")) }
+    }
+
     /// Whether the module that counts statements is installed.
     pub(crate) fn has_statement_statistics(&self) -> bool {
         let module = Path::new("lib/pg_stat_statements.so");

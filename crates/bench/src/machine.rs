@@ -1,0 +1,89 @@
+//! What a run was made on and with. What cannot be found out is left out.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use parlance_core::Clock;
+use parlance_devstack::Stack;
+use serde::Serialize;
+use sqlx::Connection;
+
+/// The machine, the programs, and the time.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) date: String,
+    pub(crate) commit: Option<String>,
+    pub(crate) processor: Option<String>,
+    pub(crate) cores: usize,
+    pub(crate) memory: Option<String>,
+    pub(crate) kernel: Option<String>,
+    pub(crate) postgres: Option<String>,
+    pub(crate) redis: Option<String>,
+    /// Built without optimisation.
+    pub(crate) is_debug: bool,
+}
+
+impl Machine {
+    pub(crate) async fn look(stack: &Stack) -> Self {
+        Self {
+            date: Clock::system().now().to_string(),
+            commit: commit(),
+            processor: line_of("/proc/cpuinfo", "model name"),
+            cores: thread::available_parallelism().map_or(0, usize::from),
+            memory: line_of("/proc/meminfo", "MemTotal"),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+            postgres: postgres_version(stack).await.ok(),
+            redis: redis_version(),
+            is_debug: cfg!(debug_assertions),
+        }
+    }
+
+    /// What is known, each with its name.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let known = [
+            ("date", Some(self.date.clone())),
+            ("commit", self.commit.clone()),
+            ("processor", self.processor.clone().map(|name| format!("{name}, {} cores", self.cores))),
+            ("memory", self.memory.clone()),
+            ("Linux", self.kernel.clone()),
+            ("PostgreSQL", self.postgres.clone()),
+            ("Redis", self.redis.clone()),
+        ];
+        known.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+fn commit() -> Option<String> {
+    if !Path::new(".git").exists() {
+        return None;
+    }
+    let commit = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
+    let changes = output(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}, with changes") })
+}
+
+fn line_of(file: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {
+    let mut connection = stack.postgres().connect("postgres").await?;
+    let version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(version)
+}
+
+/// Such as `Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=…`.
+fn redis_version() -> Option<String> {
+    let line = output(Command::new("redis-server").arg("--version"))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("v=").map(ToOwned::to_owned))
+}
+
+fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}

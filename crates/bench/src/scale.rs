@@ -1,0 +1,28 @@
+//! How large a run is.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The sizes and times of all scenarios.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Scale {
+    /// How often each scenario and its yardstick are run, in turn.
+    pub(crate) rounds: usize,
+    /// Before anything counts.
+    pub(crate) warm_up: Duration,
+    /// Of one run of one load.
+    pub(crate) duration: Duration,
+    /// Of *many rooms*.
+    pub(crate) rooms: usize,
+}
+
+impl Scale {
+    /// What the goals are about.
+    pub(crate) const FULL: Self =
+        Self { rounds: 3, warm_up: Duration::from_secs(2), duration: Duration::from_secs(10), rooms: 1_000 };
+
+    /// To see that the tool works.
+    pub(crate) const QUICK: Self =
+        Self { rounds: 1, warm_up: Duration::from_millis(500), duration: Duration::from_secs(3), rooms: 100 };
+}

@@ -1,0 +1,71 @@
+//! *Hot room* and *many rooms*: durable sends a second.
+
+use super::{Bench, Scenario};
+use crate::api::Person;
+use crate::load::sends::{Sends, window};
+use crate::report::Findings;
+use crate::result::{Goal, Measured, Row, Yardstick};
+use crate::yardsticks::pgbench::Script;
+
+const SENDERS: usize = 50;
+const UNIT: &str = "durable sends/s";
+/// Half of what was seen on a quiet machine of this kind.
+const LEAST_NUMBERED_MESSAGES: f64 = 375.0;
+const LEAST_SINGLE_ROWS: f64 = 2_500.0;
+
+pub(super) async fn hot_room(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    let circle = bench.api.circle(SENDERS).await?;
+    let script = Script::numbered_messages();
+    let (rounds, figures) =
+        in_turn(bench, Scenario::HotRoom, &circle.members, &[circle.room], &script).await?;
+    let yardstick = Yardstick {
+        name: "pgbench: begin, number, insert, commit",
+        figures,
+        least: Some(LEAST_NUMBERED_MESSAGES),
+    };
+    let row = Row::new(Scenario::HotRoom.name(), UNIT, &rounds)?.beside(yardstick);
+    Ok(Findings::of(row.with_goals([Goal::RatioAtLeast(8.0), Goal::AtLeast(15_000.0)])))
+}
+
+pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    let count = bench.scale.rooms;
+    let circle = bench.api.circle(SENDERS).await?;
+    let rooms = bench.api.rooms(&circle.members, count).await?;
+    let script = Script::single_rows(count);
+    let (rounds, figures) = in_turn(bench, Scenario::ManyRooms, &circle.members, &rooms, &script).await?;
+    let yardstick =
+        Yardstick { name: "pgbench: single-row inserts", figures, least: Some(LEAST_SINGLE_ROWS) };
+    let row = Row::new(format!("{} ({count})", Scenario::ManyRooms.name()), UNIT, &rounds)?.beside(yardstick);
+    Ok(Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)])))
+}
+
+/// The load and the yardstick, one after the other, in every round.
+async fn in_turn(
+    bench: &Bench<'_>,
+    scenario: Scenario,
+    senders: &[Person],
+    rooms: &[i64],
+    script: &Script,
+) -> anyhow::Result<(Vec<Measured>, Vec<f64>)> {
+    let (mut rounds, mut yardstick) = (Vec::new(), Vec::new());
+    for round in 0..bench.scale.rounds {
+        bench.step(scenario, round, "pgbench");
+        yardstick.push(script.run(&bench.stack, bench.scale.duration).await?);
+        bench.step(scenario, round, "sending");
+        rounds.push(measure(bench, senders, rooms).await?);
+    }
+    Ok((rounds, yardstick))
+}
+
+async fn measure(bench: &Bench<'_>, senders: &[Person], rooms: &[i64]) -> anyhow::Result<Measured> {
+    let ready = Sends { api: &bench.api, senders, rooms }.prepare().await?;
+    let window = window(&bench.scale);
+    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
+    let tally = tally?;
+    Ok(Measured {
+        figure: tally.acked as f64 / window.length().as_secs_f64(),
+        operations: tally.acked,
+        latencies: Some(tally.latencies),
+        usage,
+    })
+}

@@ -1,0 +1,3 @@
+//! What Parlance is compared with: the same work without everything that makes it Parlance, and built for speed.
+
+pub(crate) mod pgbench;

@@ -1,0 +1,123 @@
+//! What Postgres does when a program that does nothing else asks it: `pgbench`, on the stack's own Postgres.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use parlance_devstack::{Postgres, Stack};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::load::CONTENT;
+
+/// Of the tables below; Parlance's own are elsewhere.
+const DATABASE: &str = "yardstick";
+/// Connections at once.
+const CLIENTS: &str = "16";
+const THREADS: &str = "2";
+/// Beyond the time that it is to run.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// No more than a chat needs that only stores and numbers.
+const TABLES: &str = "
+    CREATE TABLE room_heads (room_id BIGINT PRIMARY KEY, last_seq BIGINT NOT NULL);
+    CREATE TABLE messages (
+        id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        room_id    BIGINT NOT NULL,
+        seq        BIGINT NOT NULL,
+        sender_id  BIGINT NOT NULL,
+        content    TEXT NOT NULL,
+        created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE (room_id, seq)
+    );
+    CREATE TABLE single_rows (
+        id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        room_id    BIGINT NOT NULL,
+        sender_id  BIGINT NOT NULL,
+        content    TEXT NOT NULL,
+        created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
+    );
+    INSERT INTO room_heads VALUES (1, 0);";
+
+/// What is asked again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    name: &'static str,
+    text: String,
+    database: &'static str,
+}
+
+impl Script {
+    /// One message per transaction, which takes the next number of the one room.
+    pub(crate) fn numbered_messages() -> Self {
+        let text = format!(
+            "BEGIN;
+             UPDATE room_heads SET last_seq = last_seq + 1 WHERE room_id = 1 RETURNING last_seq AS seq \\gset
+             INSERT INTO messages (room_id, seq, sender_id, content) VALUES (1, :seq, :client_id, '{CONTENT}');
+             COMMIT;"
+        );
+        Self { name: "numbered-messages", text, database: DATABASE }
+    }
+
+    /// One row per transaction, without a number, over so many rooms.
+    pub(crate) fn single_rows(rooms: usize) -> Self {
+        let text = format!(
+            "\\set room random(1, {rooms})
+             INSERT INTO single_rows (room_id, sender_id, content) VALUES (:room, :client_id, '{CONTENT}');"
+        );
+        Self { name: "single-rows", text, database: DATABASE }
+    }
+
+    /// Runs it for a while; transactions a second.
+    pub(crate) async fn run(&self, stack: &Stack, duration: Duration) -> anyhow::Result<f64> {
+        let file = stack.folder().join(format!("{}.sql", self.name));
+        // A command of pgbench begins at the margin.
+        let lines: Vec<&str> = self.text.lines().map(str::trim_start).collect();
+        fs::write(&file, lines.join("\n") + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let mut pgbench = Command::from(stack.postgres().pgbench(self.database)?);
+        pgbench
+            .args(["--no-vacuum", "--protocol=prepared", "--client", CLIENTS, "--jobs", THREADS])
+            .arg(format!("--time={}", duration.as_secs().max(1)))
+            .arg("--file")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = timeout(duration + PATIENCE, pgbench.output()).await.context("pgbench took too long")?;
+        let output = output.context("cannot run pgbench")?;
+        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+        parse(&String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+/// Makes the tables that the scripts write to.
+pub(crate) async fn prepare(postgres: &Postgres) -> anyhow::Result<()> {
+    let mut connection = postgres.connect("postgres").await?;
+    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
+    connection.close().await?;
+    let mut connection = postgres.connect(DATABASE).await?;
+    connection.execute(TABLES).await?;
+    Ok(connection.close().await?)
+}
+
+/// Such as `tps = 1523.123456 (without initial connection time)`.
+fn parse(output: &str) -> anyhow::Result<f64> {
+    let line = output.lines().find_map(|line| line.strip_prefix("tps = "));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.with_context(|| format!("pgbench did not say how fast it was: {output}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_speed_is_found_in_the_output() {
+        let output = "latency average = 3.2 ms\ninitial connection time = 30 ms\n\
+                      tps = 5012.345678 (without initial connection time)\n";
+        assert_eq!(parse(output).unwrap(), 5_012.345_678);
+        assert!(parse("pgbench: error").is_err());
+    }
+}
