@@ -6,6 +6,7 @@ mod connecting;
 mod frames;
 mod membership;
 mod order;
+mod storm;
 
 use serde_json::{Value, json};
 

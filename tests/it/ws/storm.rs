@@ -1,0 +1,99 @@
+//! Everybody comes back at once.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use parlance_devstack::Stack;
+use serde_json::json;
+
+use super::message_with_ref;
+use crate::support::{Person, Socket, make_room, person, seq_of};
+
+const SOCKETS: usize = 1_000;
+/// What one program can greet in time; who has been greeted then comes back with all others.
+const OPENED_AT_ONCE: usize = 100;
+const ROOMS: usize = 20;
+/// How many of them each socket subscribes to.
+const ROOMS_EACH: usize = 3;
+/// How far each room comes before the storm; more than one page of the store.
+const HEAD: i64 = 250;
+/// So few that the reads of a storm, let in all at once, would take longer than anybody waits.
+const DATABASE_CONNECTIONS: &str = "2";
+/// No send of anybody may take longer meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Sends messages to a room, all at once, and waits until they are stored.
+async fn fill(person: &Person, room: i64) {
+    let mut socket = person.socket().await;
+    for number in 1..=HEAD {
+        socket.send(&message_with_ref(room, &number.to_string(), "f")).await;
+    }
+    for number in 1..=HEAD {
+        assert_eq!(socket.next().await["seq"], number);
+    }
+}
+
+/// Comes back to some rooms with the last number it has seen in each, and takes exactly what it missed.
+async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
+    // From nothing missed to everything.
+    let last_seen = |position: usize| ((index + position) as i64 * 37) % (HEAD + 1);
+    let own = (0..ROOMS_EACH).map(|position| rooms[(index + position) % ROOMS]);
+    for (position, room) in own.clone().enumerate() {
+        let after_seq = last_seen(position);
+        socket.send(&json!({"type": "subscribe", "room_id": room, "after_seq": after_seq})).await;
+    }
+    for (position, room) in own.enumerate() {
+        let answer = socket.next().await;
+        assert_eq!((&answer["room_id"], &answer["head_seq"]), (&json!(room), &json!(HEAD)), "{answer}");
+        assert_eq!(answer.get("resync"), None);
+        for seq in last_seen(position) + 1..=HEAD {
+            let event = socket.next().await;
+            assert_eq!((&event["message"]["room_id"], seq_of(&event)), (&json!(room), seq), "{event}");
+        }
+    }
+    socket
+}
+
+/// Sends one message after the other, none of which may take long.
+async fn keep_sending(mut socket: Socket, room: i64) {
+    let frame = message_with_ref(room, "meanwhile", "m");
+    loop {
+        let answer = tokio::time::timeout(PATIENCE, socket.ask(&frame)).await;
+        let answer = answer.expect("sends do not wait for the storm");
+        assert_eq!(answer["type"], "ack", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn all_come_back_at_once_and_each_gets_what_it_missed() {
+    let stack = Stack::builder().environment("messaging", "DATABASE_MAX_CONNECTIONS", DATABASE_CONNECTIONS);
+    let stack = stack.start().await.expect("the stack starts");
+    let anna = person(&stack).await;
+    let rooms = join_all((0..ROOMS).map(|_| make_room(&anna, &[]))).await;
+    let quiet_room = make_room(&anna, &[]).await;
+    join_all(rooms.iter().map(|&room| fill(&anna, room))).await;
+
+    let opening = stream::iter(0..SOCKETS).map(|_| anna.socket()).buffered(OPENED_AT_ONCE);
+    let sockets: Vec<Socket> = opening.collect().await;
+
+    let begin = Instant::now();
+    let sending = tokio::spawn(keep_sending(anna.socket().await, quiet_room));
+    let coming = sockets.into_iter().enumerate().map(|(index, socket)| come_back(socket, &rooms, index));
+    let mut sockets = join_all(coming).await;
+    println!("{SOCKETS} sockets are live after {:?}", begin.elapsed());
+    assert!(!sending.is_finished(), "{:?}", sending.await);
+    sending.abort();
+
+    let mut sender = anna.socket().await;
+    for &room in &rooms {
+        assert_eq!(sender.ask(&message_with_ref(room, "live", "l")).await["seq"], HEAD + 1);
+    }
+    for socket in &mut sockets {
+        for _ in 0..ROOMS_EACH {
+            assert_eq!(seq_of(&socket.next().await), HEAD + 1);
+        }
+        assert_eq!(socket.ask(&json!({"type": "ping"})).await["type"], "pong", "and nothing else");
+    }
+    stack.stop().await.expect("the stack stops");
+}
