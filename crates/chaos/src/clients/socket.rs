@@ -21,21 +21,22 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A WebSocket that can be misused.
 pub(crate) type RawSocket = WebSocketStream<TcpStream>;
 
-/// Opens a socket, for a person or for nobody. A small buffer makes the kernel take little of what is not read.
-pub(crate) async fn connect(
+/// Opens a socket, for a person or for nobody.
+pub(crate) async fn connect(url: &str, person: Option<&Person>) -> anyhow::Result<RawSocket> {
+    connect_over(TcpSocket::new_v4()?, url, person).await
+}
+
+/// The same over a TCP socket that may have settings of its own.
+pub(crate) async fn connect_over(
+    socket: TcpSocket,
     url: &str,
     person: Option<&Person>,
-    receive_buffer: Option<u32>,
 ) -> anyhow::Result<RawSocket> {
     let mut request = url.into_client_request()?;
     let gateway = request.uri().authority().context("a URL names its host")?.as_str().parse()?;
     if let Some(person) = person {
         let authorization = HeaderValue::try_from(format!("Bearer {}", person.token))?;
         request.headers_mut().insert("authorization", authorization);
-    }
-    let socket = TcpSocket::new_v4()?;
-    if let Some(bytes) = receive_buffer {
-        socket.set_recv_buffer_size(bytes)?;
     }
     let connected = timeout(DEADLINE, async {
         let stream = socket.connect(gateway).await?;
@@ -51,7 +52,7 @@ pub(crate) struct Socket {
 
 impl Socket {
     pub(crate) async fn open(url: &str, person: &Person) -> anyhow::Result<Self> {
-        Ok(Self { stream: connect(url, Some(person), None).await? })
+        Ok(Self { stream: connect(url, Some(person)).await? })
     }
 
     /// Connects to any gateway, however often that takes. Safe to cancel.

@@ -1,11 +1,13 @@
 //! Those who ask for everything and read nothing.
 
+use std::iter;
 use std::time::Duration;
 
+use anyhow::ensure;
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, join};
 use serde_json::json;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Target;
@@ -13,12 +15,12 @@ use super::wire::{DEADLINE, Heard, RawSocket, heard, open};
 
 /// At each gateway.
 const SOCKETS: usize = 4;
-/// The kernel rounds it up a little.
-const RECEIVE_BUFFER: u32 = 4_096;
 /// Close codes for who is too slow, and for who has said goodbye.
 const ALLOWED: [u16; 2] = [4429, 1000];
 /// As long as a message may be.
 const NOISE: usize = 16_384;
+/// That everything is asked for.
+const TIMES: usize = 5;
 const NOISE_PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) async fn act(target: Target<'_>) -> Vec<String> {
@@ -29,7 +31,7 @@ pub(super) async fn act(target: Target<'_>) -> Vec<String> {
 
 /// What was wrong, if anything was: a socket that is not read either lives on, or ends as too slow.
 async fn be_deaf(target: Target<'_>) -> Option<String> {
-    let mut socket = match open(target, Some(&target.villains.listener), Some(RECEIVE_BUFFER)).await {
+    let mut socket = match open(target, Some(&target.villains.listener)).await {
         Ok(socket) => socket,
         Err(error) => return Some(format!("{error:#}")),
     };
@@ -43,24 +45,21 @@ async fn be_deaf(target: Target<'_>) -> Option<String> {
 
 /// Until the gateway takes no more, and then waits in silence.
 async fn ask_again_and_again(socket: &mut RawSocket, target: Target<'_>) {
-    let rooms = target.villains.busy_rooms.iter().chain([&target.villains.own_room]);
-    let frames: Vec<Message> = rooms
-        .flat_map(|room| {
-            let subscribe = json!({"type": "subscribe", "room_id": room, "after_seq": 0});
-            [subscribe, json!({"type": "unsubscribe", "room_id": room})]
-        })
-        .map(|frame| Message::text(frame.to_string()))
-        .collect();
+    let rooms = &target.villains.busy_rooms;
+    let everything = rooms.iter().flat_map(|room| {
+        let subscribe = json!({"type": "subscribe", "room_id": room, "after_seq": 0});
+        [json!({"type": "unsubscribe", "room_id": room}), subscribe]
+    });
     let asking = async {
-        // Ending with a subscription to the loudest room.
-        for frame in frames.iter().cycle().take(frames.len() * 20 - 1) {
-            if socket.send(frame.clone()).await.is_err() {
+        let noise = json!({"type": "subscribe", "room_id": target.villains.own_room});
+        for frame in iter::once(noise).chain(everything.cycle().take(2 * rooms.len() * TIMES)) {
+            if socket.send(Message::text(frame.to_string())).await.is_err() {
                 return;
             }
         }
     };
     let _ = timeout_at(target.until, asking).await;
-    tokio::time::sleep_until(target.until).await;
+    sleep_until(target.until).await;
 }
 
 /// Reads everything there is, until a last question is answered or the connection ends.
@@ -76,7 +75,7 @@ async fn listen_after_all(socket: RawSocket) -> anyhow::Result<()> {
             match heard(from.next().await)? {
                 Some(Heard::Frame(frame)) if frame["ref"] == LAST => return Ok(()),
                 Some(Heard::End(Some(code))) => {
-                    anyhow::ensure!(ALLOWED.contains(&code), "close code {code}");
+                    ensure!(ALLOWED.contains(&code), "close code {code}");
                     return Ok(());
                 }
                 Some(Heard::End(None)) => return Ok(()),
@@ -93,7 +92,7 @@ async fn make_noise(target: Target<'_>) {
     let frame =
         json!({"type": "send_message", "room_id": target.villains.own_room, "content": noise}).to_string();
     let talking = async {
-        let mut socket = open(target, Some(&target.villains.talker), None).await?;
+        let mut socket = open(target, Some(&target.villains.talker)).await?;
         loop {
             socket.send(Message::text(frame.as_str())).await?;
             sleep(NOISE_PAUSE).await;

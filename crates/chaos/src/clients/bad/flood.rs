@@ -3,7 +3,8 @@
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, join};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Target;
@@ -11,8 +12,10 @@ use super::wire::{DEADLINE, Heard, RawSocket, heard, open};
 
 /// At each gateway.
 const SOCKETS: usize = 3;
-/// Frames that go out with one flush.
-const VOLLEY: usize = 16;
+/// Messages that go out with one flush.
+const VOLLEY: u32 = 16;
+/// Messages that may be unanswered: more than any buffer on the way takes, and few enough to be answered in time when it is over.
+const WINDOW: usize = 1_000;
 const LAST: &str = "the last question";
 /// What may be answered to a valid frame of a member.
 const ANSWERS: [&str; 5] = ["ack", "message", "pong", "success", "typing"];
@@ -25,7 +28,7 @@ pub(super) async fn act(target: Target<'_>) -> Vec<String> {
 
 /// What was wrong, if anything was.
 async fn flood(target: Target<'_>, number: usize) -> Option<String> {
-    let socket = match open(target, Some(&target.villains.talker), None).await {
+    let socket = match open(target, Some(&target.villains.talker)).await {
         Ok(socket) => socket,
         Err(error) => return Some(format!("{error:#}")),
     };
@@ -39,13 +42,15 @@ async fn flood(target: Target<'_>, number: usize) -> Option<String> {
 
 async fn talk(socket: RawSocket, target: Target<'_>, number: usize) -> anyhow::Result<()> {
     let (mut to, mut from) = socket.split();
+    let window = Semaphore::new(WINDOW);
     let talking = async {
         let mut count = 0;
-        while Instant::now() < target.until {
+        while let Ok(space) = timeout_at(target.until, window.acquire_many(VOLLEY)).await {
+            space?.forget();
             for frame in volley(target.villains.own_room, number, &mut count) {
                 to.feed(Message::text(frame.to_string())).await?;
             }
-            let _ = timeout(DEADLINE, to.flush()).await?;
+            timeout(DEADLINE, to.flush()).await??;
         }
         to.send(Message::text(json!({"type": "ping", "ref": LAST}).to_string())).await?;
         anyhow::Ok(())
@@ -56,6 +61,7 @@ async fn talk(socket: RawSocket, target: Target<'_>, number: usize) -> anyhow::R
                 Some(Heard::Frame(frame)) if frame["ref"] == LAST => return Ok(()),
                 Some(Heard::Frame(frame)) => {
                     anyhow::ensure!(is_allowed(&frame), "{frame}");
+                    window.add_permits(usize::from(frame["ref"].is_string()));
                 }
                 Some(Heard::End(Some(4429) | None)) => return Ok(()),
                 Some(Heard::End(Some(code))) => anyhow::bail!("close code {code}"),

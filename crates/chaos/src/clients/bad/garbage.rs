@@ -74,7 +74,7 @@ async fn send_noisy_body(target: Target<'_>) -> anyhow::Result<()> {
 }
 
 async fn send_nonsense(target: Target<'_>) -> anyhow::Result<()> {
-    let mut socket = open(target, Some(&target.villains.talker), None).await?;
+    let mut socket = open(target, Some(&target.villains.talker)).await?;
     next_frame(&mut socket).await.context("no welcome")?;
     let frames = NONSENSE.map(|(text, code)| (Message::text(text), code));
     for (message, code) in frames.into_iter().chain([(Message::binary(noise()), "invalid_frame")]) {
@@ -88,7 +88,7 @@ async fn send_nonsense(target: Target<'_>) -> anyhow::Result<()> {
 }
 
 async fn send_too_much(target: Target<'_>) -> anyhow::Result<()> {
-    let mut socket = open(target, Some(&target.villains.talker), None).await?;
+    let mut socket = open(target, Some(&target.villains.talker)).await?;
     timeout(DEADLINE, socket.send(Message::text("x".repeat(TOO_LARGE)))).await??;
     loop {
         match timeout(DEADLINE, socket.next()).await.map(heard).context("not closed in time")?? {

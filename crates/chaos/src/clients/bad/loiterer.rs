@@ -37,7 +37,7 @@ pub(super) async fn act(target: Target<'_>) -> Vec<String> {
 }
 
 async fn say_nothing(target: Target<'_>) -> anyhow::Result<()> {
-    let mut socket = open(target, None, None).await?;
+    let mut socket = open(target, None).await?;
     let begin = Instant::now();
     let listening = async {
         loop {

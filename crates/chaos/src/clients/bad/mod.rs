@@ -7,6 +7,7 @@ mod garbage;
 mod loiterer;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -100,7 +101,19 @@ pub(crate) async fn act(
             Misbehaviour::Garbage => garbage::act(target).await,
             Misbehaviour::Loitering => loiterer::act(target).await,
         };
-        breaches.into_iter().map(|breach| format!("gateway {}: {breach}", index + 1)).collect::<Vec<_>>()
+        counted(breaches).into_iter().map(move |breach| format!("gateway {}: {breach}", index + 1))
     });
-    Ok(join_all(acting).await.concat())
+    Ok(join_all(acting).await.into_iter().flatten().collect())
+}
+
+/// What happened several times in the same words is told once.
+fn counted(breaches: Vec<String>) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for breach in breaches {
+        *counts.entry(breach).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .map(|(breach, count)| if count > 1 { format!("{breach} ({count} times)") } else { breach })
+        .collect()
 }

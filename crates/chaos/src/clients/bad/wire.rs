@@ -28,15 +28,11 @@ pub(super) enum Heard {
     End(Option<u16>),
 }
 
-/// Opens a socket, for a person or for nobody. A small buffer makes the kernel take little of what is not read.
-pub(super) async fn open(
-    target: Target<'_>,
-    person: Option<&Person>,
-    receive_buffer: Option<u32>,
-) -> anyhow::Result<RawSocket> {
+/// Opens a socket, for a person or for nobody.
+pub(super) async fn open(target: Target<'_>, person: Option<&Person>) -> anyhow::Result<RawSocket> {
     let opening = async {
         loop {
-            match connect(target.url, person, receive_buffer).await {
+            match connect(target.url, person).await {
                 // A storm of others may have to be admitted first.
                 Err(_) => sleep(PAUSE).await,
                 opened => return opened,
