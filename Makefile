@@ -25,7 +25,8 @@ test: install programs ## run all tests, on private servers of their own
 	cargo test --workspace
 
 chaos: install programs ## hurt a private Parlance and prove that nothing is lost (SEED=1 for the same schedule, QUICK=1 for 2 minutes)
-	@exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick)
+	@# Three descriptors for each client: its own, and both sides of the proxy before the gateway.
+	@ulimit -S -n "$$(ulimit -H -n)" || true; exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: format clippy doc sqlx ## check formatting, lints, documentation and SQL statements
 
