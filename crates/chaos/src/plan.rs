@@ -67,7 +67,7 @@ impl Scale {
         users: 150,
         rooms: 30,
         members: 15,
-        rate: 220,
+        rate: 240,
         duration: Duration::from_secs(570),
         extent: Extent::Everything,
         waits: Waits::USUAL,
