@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos lint format clippy doc sqlx prepare install programs devstack
+.PHONY: help up reset test chaos bench lint format clippy doc sqlx prepare install programs devstack
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,9 +24,13 @@ reset: devstack ## delete the data of `make up`
 test: install programs ## run all tests, on private servers of their own
 	cargo test --workspace
 
-chaos: install programs ## hurt a private Parlance and prove that nothing is lost (SEED=1 for the same schedule, QUICK=1 for 2 minutes)
+chaos: install programs ## hurt a private Parlance and prove that nothing is lost (SEED=1, QUICK=1, SCENARIO=slow-readers|redis-away)
 	@# Three descriptors for each client: its own, and both sides of the proxy before the gateway.
-	@ulimit -S -n "$$(ulimit -H -n)" || true; exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick)
+	@ulimit -S -n "$$(ulimit -H -n)" || true; exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick) $(if $(SCENARIO),--scenario $(SCENARIO))
+
+bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-room,many-rooms for some, QUICK=1, REPLICAS=2)
+	cargo build --release --workspace --bins
+	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: format clippy doc sqlx ## check formatting, lints, documentation and SQL statements
 

@@ -94,17 +94,16 @@ impl<'a> Observer<'a> {
 pub(crate) async fn usage(stack: &Stack, part: &str, index: usize) -> anyhow::Result<Usage> {
     let metrics = stack.metrics(part, index).await?;
     Ok(Usage {
-        tasks: gauge(&metrics, "parlance_process_tasks")?,
-        descriptors: gauge(&metrics, "process_open_fds")?,
-        memory: gauge(&metrics, "process_resident_memory_bytes")?,
+        tasks: metric(&metrics, "parlance_process_tasks").context("no number of tasks")?,
+        descriptors: metric(&metrics, "process_open_fds").context("no number of descriptors")?,
+        memory: metric(&metrics, "process_resident_memory_bytes").context("no figure of memory")?,
     })
 }
 
-/// The value of a metric that has one time series.
-fn gauge(metrics: &str, name: &str) -> anyhow::Result<u64> {
+/// The value of a metric that has one time series; nothing if it has never been set.
+pub(crate) fn metric(metrics: &str, name: &str) -> Option<u64> {
     let is_named = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
-    let line = metrics.lines().find(is_named).with_context(|| format!("no metric {name}"))?;
-    let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-    // None of them is negative, or has a fraction.
-    value.map(|value| value as u64).with_context(|| format!("{line} has no value"))
+    let value = metrics.lines().find(is_named)?.rsplit(' ').next()?.parse::<f64>().ok()?;
+    // None that is asked for is negative, or has a fraction.
+    Some(value as u64)
 }

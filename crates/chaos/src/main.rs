@@ -15,6 +15,7 @@ mod plot;
 mod progress;
 mod report;
 mod run;
+mod scenarios;
 #[cfg(test)]
 mod teeth;
 
@@ -30,6 +31,7 @@ use parlance_devstack::Stack;
 use crate::plan::{Plan, Scale};
 use crate::progress::Display;
 use crate::report::Report;
+use crate::scenarios::Scenario;
 
 /// Hurts a private Parlance and proves that nothing was lost.
 #[derive(Parser)]
@@ -41,6 +43,9 @@ struct Cli {
     /// About two minutes instead of ten, with fewer clients.
     #[arg(long)]
     quick: bool,
+    /// Measure one promise instead, under the condition that is hardest for it.
+    #[arg(long, conflicts_with = "quick")]
+    scenario: Option<Scenario>,
     /// Where the report and the logs go.
     #[arg(long, default_value = "target/chaos")]
     output: PathBuf,
@@ -60,8 +65,17 @@ async fn main() -> ExitCode {
 
 /// Whether no promise was broken.
 async fn check(cli: Cli) -> anyhow::Result<bool> {
+    let seed = cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
+    if let Some(scenario) = cli.scenario {
+        let display = Display::new();
+        display.step(&format!("starting Parlance for {scenario}; seed {seed}"));
+        let measured = scenarios::measure(scenario, seed, &cli.output, &display).await?;
+        drop(display);
+        publish(&cli.output.join(format!("{scenario}.md")), &measured.report)?;
+        return Ok(measured.is_kept);
+    }
     let scale = if cli.quick { Scale::QUICK } else { Scale::FULL };
-    let plan = Plan::new(cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)), scale);
+    let plan = Plan::new(seed, scale);
     let display = Display::new();
     let begin = Instant::now();
     display.step(&format!("starting Parlance; seed {}", plan.seed));

@@ -141,7 +141,7 @@ fn draw_faults(
     for (index, fault) in faults.iter().enumerate() {
         let (begin, end) = (place(fault.begun_at), place(fault.ended_at));
         // One that is over at once is still to be seen.
-        let end = end.max(begin + seconds / f64::from(SIZE.0));
+        let end = end.max(begin + 3.0 * seconds / f64::from(SIZE.0));
         area.draw(&Rectangle::new([(begin, LOWEST), (end, top)], BAND.mix(0.25).filled()))?;
         let number = EmptyElement::at(((begin + end) / 2.0, top))
             + Text::new((index + 1).to_string(), (0, 4 + 17 * (index % NUMBER_ROWS) as i32), style.clone());

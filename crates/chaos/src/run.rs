@@ -44,6 +44,11 @@ impl Arena {
     pub(crate) fn api(&self) -> anyhow::Result<Api> {
         Api::at(&self.gateways)
     }
+
+    /// One gateway, as clients see it.
+    pub(crate) fn api_at(&self, gateway: usize) -> anyhow::Result<Api> {
+        Api::at(&self.gateways[gateway..=gateway])
+    }
 }
 
 /// Starts a private Parlance whose Postgres keeps what it has acknowledged.
@@ -123,7 +128,7 @@ pub(crate) async fn run_through(
     Ok(history)
 }
 
-async fn make_world(api: Api, plan: &Plan) -> anyhow::Result<World> {
+pub(crate) async fn make_world(api: Api, plan: &Plan) -> anyhow::Result<World> {
     let registering = stream::iter(0..plan.scale.users).map(|number| api.register(number));
     let people: Vec<Person> = registering.buffered(AT_ONCE).try_collect().await?;
     let brings_villains =
@@ -215,7 +220,7 @@ async fn inject_faults(
 }
 
 /// What the tasks return; past the limit they are told to give up what they wait for.
-async fn gather<T: 'static>(
+pub(crate) async fn gather<T: 'static>(
     tasks: &mut JoinSet<Vec<T>>,
     limit: Duration,
     phase: &watch::Sender<Phase>,
@@ -238,7 +243,7 @@ async fn gather<T: 'static>(
     Ok(gathered)
 }
 
-async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> anyhow::Result<Vec<T>> {
+pub(crate) async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> anyhow::Result<Vec<T>> {
     let mut outcomes = Vec::new();
     while let Some(outcome) = tasks.join_next().await {
         outcomes.push(outcome?);
@@ -247,7 +252,7 @@ async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> anyhow::Result<Vec<T>> {
 }
 
 /// Until every subscriber who is still a member has seen the last message of its rooms; what is missing then is missing.
-async fn wait_for_quiet(world: &World, expected: usize, limit: Duration) {
+pub(crate) async fn wait_for_quiet(world: &World, expected: usize, limit: Duration) {
     let begin = Instant::now();
     while world.progress.ends_seen.load(Ordering::Relaxed) < expected && begin.elapsed() < limit {
         sleep(Duration::from_millis(50)).await;
