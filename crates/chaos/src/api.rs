@@ -133,6 +133,11 @@ impl Api {
         let contacts = self.get(other, "/v1/contacts").await?;
         let invitations = contacts["received_invitations"].as_array().context("a list of invitations")?;
         let Some(invitation) = invitations.iter().find(|it| it["from_user"]["id"] == one.id) else {
+            // The other one may have invited back at the same time.
+            let list = contacts["contacts"].as_array().context("a list of contacts")?;
+            if list.iter().any(|contact| contact["other_user"]["id"] == one.id) {
+                return Ok(());
+            }
             bail!("{} does not see the invitation of {}", other.name, one.name);
         };
         let path = format!("/v1/contacts/{}/accept", invitation["id"]);

@@ -33,7 +33,7 @@ const GATEWAY: &str = "gateway";
 /// At a time: a slow one comes back when its time is over, whether it was cut or not.
 const SLOW_SOCKETS: usize = 1_000;
 const SLOW_ACCOUNTS: usize = 10;
-const SLOW_FOR: std::ops::Range<f64> = 6.0..12.0;
+const SLOW_FOR: std::ops::Range<f64> = 10.0..20.0;
 /// One of so many slow ones asks for what it has missed, too.
 const CATCHING_UP: usize = 4;
 /// The kernel rounds it up a little.
