@@ -45,7 +45,7 @@ pub(super) async fn pump(
     while !has_ended || !held.chunks.is_empty() {
         let flow = orders.borrow_and_update().flow;
         let moves = flow != Flow::Stall;
-        let (now, due) = (Instant::now(), held.due());
+        let due = held.due();
         tokio::select! {
             biased;
             changed = orders.changed() => changed.map_err(io::Error::other)?,
@@ -57,13 +57,13 @@ pub(super) async fn pump(
                         to.write_all(part).await?;
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
-                    Flow::Delay(by) => held.push(now + by, bytes),
+                    Flow::Delay(by) => held.push(Instant::now() + by, bytes),
                     _ if held.chunks.is_empty() => to.write_all(bytes).await?,
                     // Behind what was held back before.
-                    _ => held.push(now, bytes),
+                    _ => held.push(Instant::now(), bytes),
                 }
             }
-            () = sleep_until(due.unwrap_or(now)), if moves && due.is_some() => {
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if moves && due.is_some() => {
                 to.write_all(&held.pop()).await?;
             }
         }
