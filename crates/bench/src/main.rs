@@ -4,6 +4,7 @@
 mod api;
 mod load;
 mod machine;
+mod plot;
 mod progress;
 mod report;
 mod result;
@@ -20,16 +21,16 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use parlance_devstack::Stack;
 
 use crate::api::Api;
 use crate::machine::Machine;
 use crate::progress::Display;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Findings, Report};
 use crate::scale::Scale;
 use crate::scenarios::{Bench, Scenario};
-use crate::yardsticks::pgbench;
+use crate::yardsticks::{broadcast, pgbench};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,6 +39,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "bench", version)]
 struct Cli {
+    #[command(subcommand)]
+    yardstick: Option<Yardstick>,
     /// Only these, comma-separated; without it all of them.
     #[arg(long, value_enum, value_delimiter = ',')]
     scenario: Vec<Scenario>,
@@ -52,9 +55,21 @@ struct Cli {
     output: PathBuf,
 }
 
+/// What this program does when it serves as a yardstick for itself.
+#[derive(Subcommand)]
+enum Yardstick {
+    #[command(name = broadcast::COMMAND, hide = true)]
+    Broadcast,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure(Cli::parse()).await {
+    let cli = Cli::parse();
+    let outcome = match cli.yardstick {
+        Some(Yardstick::Broadcast) => broadcast::serve().await.map(|()| true),
+        None => measure(cli).await,
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -77,13 +92,13 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
     pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
     let machine = Machine::look(&stack).await;
     let api = Api::of(&stack, replicas)?;
-    let bench = Bench { stack, api, scale, display: &display };
+    let bench = Bench::new(stack, api, scale, &display);
 
-    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    let (mut findings, mut failures) = (Findings::default(), Vec::new());
     for scenario in wanted {
         display.step(&format!("{}: preparing", scenario.name()));
         match scenario.run(&bench).await {
-            Ok(findings) => rows.extend(findings.rows),
+            Ok(found) => findings.add(found),
             Err(error) => {
                 let error = format!("{error:#}");
                 display.line(&format!("{} failed: {error}", scenario.name()));
@@ -95,16 +110,18 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
     drop(bench);
     drop(display);
     let duration = begin.elapsed();
-    let report = Report { machine, scale, is_quick: cli.quick, replicas, rows, failures, duration };
+    let Findings { rows, curves } = findings;
+    let report = Report { machine, scale, is_quick: cli.quick, replicas, rows, curves, failures, duration };
     publish(&cli.output, &report)?;
     Ok(report.failures.is_empty())
 }
 
-/// Writes a report and shows it.
+/// Writes a report, draws its plots, and shows it.
 fn publish(output: &Path, report: &Report) -> anyhow::Result<()> {
     let text = report.to_string();
     write(&output.join("report.md"), &text)?;
     write(&output.join("report.json"), &serde_json::to_string_pretty(report)?)?;
+    plot::draw(output, &report.curves)?;
     println!("{text}");
     Ok(())
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::machine::Machine;
+use crate::plot;
 use crate::result::{Goal, Row, Verdict, show};
 use crate::scale::Scale;
+use crate::stats::Percentiles;
 use crate::usage::{ByPart, CLIENTS};
 
 /// In this order they stand in a cell.
@@ -18,6 +20,16 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) rows: Vec<Row>,
+    pub(crate) curves: Curves,
+}
+
+/// What is plotted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Curves {
+    /// End to end, by messages a second.
+    pub(crate) latency: Vec<(u32, Percentiles)>,
+    /// Durable sends a second, by rooms.
+    pub(crate) rooms: Vec<(usize, f64)>,
 }
 
 /// A scenario that could not be carried out.
@@ -35,13 +47,20 @@ pub(crate) struct Report {
     pub(crate) is_quick: bool,
     pub(crate) replicas: usize,
     pub(crate) rows: Vec<Row>,
+    pub(crate) curves: Curves,
     pub(crate) failures: Vec<Failure>,
     pub(crate) duration: Duration,
 }
 
 impl Findings {
     pub(crate) fn of(row: Row) -> Self {
-        Self { rows: vec![row] }
+        Self { rows: vec![row], curves: Curves::default() }
+    }
+
+    pub(crate) fn add(&mut self, others: Self) {
+        self.rows.extend(others.rows);
+        self.curves.latency.extend(others.curves.latency);
+        self.curves.rooms.extend(others.curves.rooms);
     }
 }
 
@@ -60,6 +79,9 @@ impl fmt::Display for Report {
         for Failure { scenario, error } in &self.failures {
             let error = error.replace('|', "\\|").replace('\n', " ");
             writeln!(f, "| {scenario} | **could not be measured**: {error} | | | | **no** | | | |")?;
+        }
+        for (plot, title) in plot::drawn(&self.curves) {
+            writeln!(f, "\n![{title}]({plot})")?;
         }
         Ok(())
     }
@@ -161,6 +183,7 @@ mod tests {
             is_quick: true,
             replicas: 1,
             rows: vec![row],
+            curves: Curves::default(),
             failures: vec![Failure { scenario: "reads", error: "one | two".to_owned() }],
             duration: Duration::from_secs(1),
         }

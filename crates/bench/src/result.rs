@@ -54,6 +54,10 @@ pub(crate) struct Yardstick {
 pub(crate) enum Goal {
     AtLeast(f64),
     RatioAtLeast(f64),
+    /// In milliseconds.
+    P99Under(f64),
+    /// In milliseconds.
+    P999Under(f64),
 }
 
 /// Whether the goals were reached.
@@ -99,6 +103,11 @@ impl Row {
 
     pub(crate) fn with_goals(mut self, goals: impl IntoIterator<Item = Goal>) -> Self {
         self.goals.extend(goals);
+        self
+    }
+
+    pub(crate) fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
         self
     }
 
@@ -156,6 +165,8 @@ impl Goal {
         match self {
             Self::AtLeast(least) => figure.is_some_and(|figure| figure >= least),
             Self::RatioAtLeast(least) => row.ratio().is_some_and(|ratio| ratio >= least),
+            Self::P99Under(limit) => row.latencies.is_some_and(|latencies| latencies.p99 < limit),
+            Self::P999Under(limit) => row.latencies.is_some_and(|latencies| latencies.p999 < limit),
         }
     }
 }
@@ -165,6 +176,8 @@ impl fmt::Display for Goal {
         match self {
             Self::AtLeast(least) => write!(f, "≥ {}", show(*least)),
             Self::RatioAtLeast(least) => write!(f, "≥ {least} ×"),
+            Self::P99Under(limit) => write!(f, "p99 < {limit} ms"),
+            Self::P999Under(limit) => write!(f, "p99.9 < {limit} ms"),
         }
     }
 }
@@ -237,6 +250,8 @@ mod tests {
         let verdict = |goals: &[Goal]| row.clone().with_goals(goals.iter().copied()).verdict();
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.0)]), Verdict::Met);
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.1)]), Verdict::Missed);
+        assert_eq!(verdict(&[Goal::P99Under(10.0)]), Verdict::Met);
+        assert_eq!(verdict(&[Goal::P999Under(9.0)]), Verdict::Missed);
     }
 
     #[test]

@@ -15,14 +15,38 @@ pub(crate) struct Scale {
     pub(crate) duration: Duration,
     /// Of *many rooms*.
     pub(crate) rooms: usize,
+    /// Of *fan-out*.
+    pub(crate) subscribers: usize,
+    /// Rooms of 20 people each who know each other.
+    pub(crate) circles: usize,
+    /// Messages a second in all circles together.
+    pub(crate) rate: u32,
+    /// Of one point of a curve.
+    pub(crate) point: Duration,
 }
 
 impl Scale {
     /// What the goals are about.
-    pub(crate) const FULL: Self =
-        Self { rounds: 3, warm_up: Duration::from_secs(2), duration: Duration::from_secs(10), rooms: 1_000 };
+    pub(crate) const FULL: Self = Self {
+        rounds: 3,
+        warm_up: Duration::from_secs(2),
+        duration: Duration::from_secs(10),
+        rooms: 1_000,
+        subscribers: 1_000,
+        circles: 100,
+        rate: 1_000,
+        point: Duration::from_secs(5),
+    };
 
     /// To see that the tool works.
-    pub(crate) const QUICK: Self =
-        Self { rounds: 1, warm_up: Duration::from_millis(500), duration: Duration::from_secs(3), rooms: 100 };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 1,
+        warm_up: Duration::from_millis(500),
+        duration: Duration::from_secs(3),
+        rooms: 100,
+        subscribers: 100,
+        circles: 10,
+        rate: 100,
+        point: Duration::from_secs(1),
+    };
 }

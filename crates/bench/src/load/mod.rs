@@ -1,10 +1,17 @@
 //! The loads: what clients do in a scenario.
 
+pub(crate) mod fan_out;
+pub(crate) mod open_loop;
 pub(crate) mod sends;
 
 /// What every message says: 128 bytes.
 pub(crate) const CONTENT: &str = "The quick brown fox jumps over the lazy dog while nobody in this room has \
                                   anything better to say than this sentence does by far.";
+
+/// Whether the gateway says with this that a message was stored. It always begins an ack like this.
+fn is_ack(text: &[u8]) -> bool {
+    text.starts_with(br#"{"type":"ack","#)
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep};
 
 use super::CONTENT;
 use crate::api::{Api, Person};
-use crate::scale::Scale;
 use crate::stats::Latencies;
 use crate::usage::Window;
 use crate::wire::{CountingSocket, Socket, encode};
@@ -197,11 +196,6 @@ async fn wait_until_seen(
         ensure!(begin.elapsed() < DRAIN_DEADLINE, "of {sent} messages the subscribers have seen {counts:?}");
         sleep(POLL_PAUSE).await;
     }
-}
-
-/// Runs it once, for as long as the scale says.
-pub(crate) fn window(scale: &Scale) -> Window {
-    Window::after(scale.warm_up, scale.duration)
 }
 
 #[cfg(test)]

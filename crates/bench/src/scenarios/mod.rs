@@ -1,14 +1,17 @@
 //! The scenarios: each prepares what it needs, runs its load and its yardstick in turn, and says what it found.
 
+mod fan_out;
+mod latency;
 mod sends;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 use parlance_devstack::Stack;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::api::Api;
+use crate::api::{Api, Circle};
 use crate::progress::Display;
 use crate::report::Findings;
 use crate::scale::Scale;
@@ -23,6 +26,10 @@ pub(crate) enum Scenario {
     HotRoom,
     /// Durable sends into many rooms.
     ManyRooms,
+    /// Deliveries to very many in one room.
+    FanOut,
+    /// How long messages take at a steady rate.
+    Latency,
 }
 
 /// What all scenarios share.
@@ -32,17 +39,23 @@ pub(crate) struct Bench<'a> {
     pub(crate) api: Api,
     pub(crate) scale: Scale,
     pub(crate) display: &'a Display,
+    crowd: OnceCell<Vec<Circle>>,
 }
+
+/// People in a room of the crowd.
+const CIRCLE: usize = 20;
 
 impl Scenario {
     /// In the order in which they are run.
-    pub(crate) const ALL: [Self; 2] = [Self::HotRoom, Self::ManyRooms];
+    pub(crate) const ALL: [Self; 4] = [Self::HotRoom, Self::ManyRooms, Self::FanOut, Self::Latency];
 
     /// What people call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::HotRoom => "hot room",
             Self::ManyRooms => "many rooms",
+            Self::FanOut => "fan-out",
+            Self::Latency => "latency",
         }
     }
 
@@ -52,6 +65,8 @@ impl Scenario {
             match self {
                 Self::HotRoom => sends::hot_room(bench).await,
                 Self::ManyRooms => sends::many_rooms(bench).await,
+                Self::FanOut => fan_out::run(bench).await,
+                Self::Latency => latency::run(bench).await,
             }
         };
         match timeout(DEADLINE, Box::pin(running)).await {
@@ -61,7 +76,24 @@ impl Scenario {
     }
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    pub(crate) fn new(stack: Stack, api: Api, scale: Scale, display: &'a Display) -> Self {
+        Self { stack, api, scale, display, crowd: OnceCell::new() }
+    }
+
+    /// Many people in rooms of their own, made when the first scenario asks for them.
+    async fn crowd(&self) -> anyhow::Result<&[Circle]> {
+        let crowd = self.crowd.get_or_try_init(async || {
+            let mut circles = Vec::new();
+            for number in 0..self.scale.circles {
+                self.display.step(&format!("making {} of {} rooms", number + 1, self.scale.circles));
+                circles.push(self.api.circle(CIRCLE).await?);
+            }
+            anyhow::Ok(circles)
+        });
+        Ok(crowd.await?)
+    }
+
     /// Tells what is being done in a round, counted from 0.
     pub(crate) fn step(&self, scenario: Scenario, round: usize, what: &str) {
         let rounds = self.scale.rounds;

@@ -1,10 +1,13 @@
 //! *Hot room* and *many rooms*: durable sends a second.
 
+use std::time::Duration;
+
 use super::{Bench, Scenario};
 use crate::api::Person;
-use crate::load::sends::{Sends, window};
+use crate::load::sends::Sends;
 use crate::report::Findings;
 use crate::result::{Goal, Measured, Row, Yardstick};
+use crate::usage::Window;
 use crate::yardsticks::pgbench::Script;
 
 const SENDERS: usize = 50;
@@ -36,7 +39,13 @@ pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let yardstick =
         Yardstick { name: "pgbench: single-row inserts", figures, least: Some(LEAST_SINGLE_ROWS) };
     let row = Row::new(format!("{} ({count})", Scenario::ManyRooms.name()), UNIT, &rounds)?.beside(yardstick);
-    Ok(Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)])))
+    let mut findings = Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)]));
+    for some in [1, 10, 100, 1_000].into_iter().filter(|some| *some <= count) {
+        bench.display.step(&format!("{}: {some} of them", Scenario::ManyRooms.name()));
+        let measured = measure(bench, &circle.members, &rooms[..some], bench.scale.point).await?;
+        findings.curves.rooms.push((some, measured.figure));
+    }
+    Ok(findings)
 }
 
 /// The load and the yardstick, one after the other, in every round.
@@ -52,14 +61,19 @@ async fn in_turn(
         bench.step(scenario, round, "pgbench");
         yardstick.push(script.run(&bench.stack, bench.scale.duration).await?);
         bench.step(scenario, round, "sending");
-        rounds.push(measure(bench, senders, rooms).await?);
+        rounds.push(measure(bench, senders, rooms, bench.scale.duration).await?);
     }
     Ok((rounds, yardstick))
 }
 
-async fn measure(bench: &Bench<'_>, senders: &[Person], rooms: &[i64]) -> anyhow::Result<Measured> {
+async fn measure(
+    bench: &Bench<'_>,
+    senders: &[Person],
+    rooms: &[i64],
+    duration: Duration,
+) -> anyhow::Result<Measured> {
     let ready = Sends { api: &bench.api, senders, rooms }.prepare().await?;
-    let window = window(&bench.scale);
+    let window = Window::after(bench.scale.warm_up, duration);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
     let tally = tally?;
     Ok(Measured {

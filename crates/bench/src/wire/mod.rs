@@ -4,4 +4,4 @@ mod frames;
 mod socket;
 
 pub(crate) use frames::encode;
-pub(crate) use socket::{CountingSocket, Door, Socket};
+pub(crate) use socket::{CountingSocket, Door, OutSocket, Socket};

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::ready;
@@ -151,6 +152,12 @@ impl Socket {
         Ok(heads)
     }
 
+    /// From now on is only written to. Everything that was read must have been taken.
+    pub(crate) fn into_out(self) -> anyhow::Result<OutSocket> {
+        ensure!(self.buffer.is_empty(), "something was read and not taken");
+        Ok(OutSocket { stream: self.stream.into_std()?, behind: Vec::new() })
+    }
+
     /// From now on only counts.
     pub(crate) fn into_counting(self) -> anyhow::Result<CountingSocket> {
         let mut counter = Counter::default();
@@ -158,6 +165,44 @@ impl Socket {
         ensure!(!counted.has_closed, "the server closed the connection");
         let owes_pong = self.owes_pong || counted.pings > 0;
         Ok(CountingSocket { stream: self.stream, counter, uncollected: counted.texts, owes_pong })
+    }
+}
+
+/// A socket that is only written to, from any thread and without waiting. What the server says is not read, so it must not say much.
+#[derive(Debug)]
+pub(crate) struct OutSocket {
+    stream: std::net::TcpStream,
+    /// What the server has not taken yet.
+    behind: Vec<u8>,
+}
+
+impl OutSocket {
+    /// Writes what waits, and frames that are [encoded](super::encode) behind it, as far as the server takes them.
+    pub(crate) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
+        if self.behind.is_empty() {
+            let written = self.write_some(frames)?;
+            self.behind.extend_from_slice(&frames[written..]);
+        } else {
+            self.behind.extend_from_slice(frames);
+            let behind = std::mem::take(&mut self.behind);
+            let written = self.write_some(&behind)?;
+            self.behind = behind;
+            self.behind.drain(..written);
+        }
+        Ok(())
+    }
+
+    /// Whether something waits that the server has not taken.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream.write(bytes) {
+            Ok(written) => Ok(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
 

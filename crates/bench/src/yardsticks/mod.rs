@@ -1,3 +1,5 @@
 //! What Parlance is compared with: the same work without everything that makes it Parlance, and built for speed.
 
+pub(crate) mod broadcast;
+pub(crate) mod child;
 pub(crate) mod pgbench;

@@ -1,0 +1,115 @@
+//! *Fan-out*: one room with very many subscribers, deliveries a second.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+
+use super::{Bench, Scenario};
+use crate::api::{Api, Circle};
+use crate::load::CONTENT;
+use crate::load::fan_out::Ready;
+use crate::report::Findings;
+use crate::result::{Goal, Measured, Row, Yardstick};
+use crate::usage::Window;
+use crate::wire::{CountingSocket, Door, Socket};
+use crate::yardsticks::{broadcast, child};
+
+/// Who have the subscribers' sockets.
+const MEMBERS: usize = 50;
+/// Sockets that are opened at once.
+const AT_ONCE: usize = 32;
+const UNIT: &str = "deliveries/s";
+
+/// How much is said at once.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    name: &'static str,
+    senders: usize,
+    /// Messages of each sender that not all subscribers have.
+    in_flight: usize,
+    goals: &'static [Goal],
+    /// Half of what a bare server was seen to deliver on a quiet machine of this kind.
+    least: f64,
+}
+
+const SHAPES: [Shape; 2] = [
+    Shape {
+        name: "1 sender, 1 in flight",
+        senders: 1,
+        in_flight: 1,
+        goals: &[Goal::RatioAtLeast(0.7)],
+        least: 55_000.0,
+    },
+    Shape {
+        name: "10 senders, 16 in flight each",
+        senders: 10,
+        in_flight: 16,
+        goals: &[Goal::RatioAtLeast(0.7), Goal::AtLeast(300_000.0)],
+        least: 250_000.0,
+    },
+];
+
+pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    let circle = bench.api.circle(MEMBERS).await?;
+    let mut findings = Findings::default();
+    for shape in SHAPES {
+        let (mut rounds, mut figures) = (Vec::new(), Vec::new());
+        for round in 0..bench.scale.rounds {
+            bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
+            figures.push(of_bare_server(bench, shape).await?.figure);
+            bench.step(Scenario::FanOut, round, shape.name);
+            rounds.push(measure(bench, of_parlance(bench, &circle, shape).await?).await?);
+        }
+        let name = format!("{} to {}: {}", Scenario::FanOut.name(), bench.scale.subscribers, shape.name);
+        let yardstick = Yardstick { name: "bare broadcast server", figures, least: Some(shape.least) };
+        let row = Row::new(name, UNIT, &rounds)?.beside(yardstick);
+        findings.rows.push(row.with_goals(shape.goals.iter().copied()));
+    }
+    Ok(findings)
+}
+
+async fn measure(bench: &Bench<'_>, ready: Ready) -> anyhow::Result<Measured> {
+    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
+    let tally = tally?;
+    Ok(Measured {
+        figure: tally.deliveries as f64 / window.length().as_secs_f64(),
+        operations: tally.deliveries,
+        latencies: Some(tally.latencies),
+        usage,
+    })
+}
+
+async fn of_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Ready> {
+    let Circle { room, members } = circle;
+    let message =
+        json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"}).to_string();
+    let subscribing = stream::iter(0..bench.scale.subscribers)
+        .map(|number| subscriber(&bench.api, *room, number, &members[number % members.len()].token));
+    let subscribers = subscribing.buffered(AT_ONCE).try_collect().await?;
+    let mut senders = Vec::new();
+    for (number, member) in members.iter().take(shape.senders).enumerate() {
+        let mut socket = bench.api.door(number).open(None, Some(&member.token)).await?;
+        socket.next().await?;
+        senders.push((socket, message.clone()));
+    }
+    Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 1 })
+}
+
+async fn subscriber(api: &Api, room: i64, number: usize, token: &str) -> anyhow::Result<CountingSocket> {
+    let mut socket = api.door(number).open(None, Some(token)).await?;
+    socket.subscribe(&[room]).await?;
+    socket.into_counting()
+}
+
+async fn of_bare_server(bench: &Bench<'_>, shape: Shape) -> anyhow::Result<Measured> {
+    let server = child::Yardstick::start(broadcast::COMMAND, "").await?;
+    let door = |path| Door { address: server.address, path };
+    let listening = stream::iter(0..bench.scale.subscribers)
+        .map(|_| async { door(broadcast::LISTEN).open(None, None).await?.into_counting() });
+    let subscribers = listening.buffered(AT_ONCE).try_collect().await?;
+    let mut senders: Vec<(Socket, String)> = Vec::new();
+    for _ in 0..shape.senders {
+        senders.push((door(broadcast::SEND).open(None, None).await?, CONTENT.to_owned()));
+    }
+    measure(bench, Ready { subscribers, senders, in_flight: shape.in_flight, answers: 0 }).await
+}
