@@ -172,7 +172,7 @@ impl Shared {
         match message {
             Message::Text(text) => {
                 let frame = serde_json::from_str(&text)?;
-                let outgoing = self.tampering.lock().unwrap().from_server(link, frame);
+                let outgoing = self.tampering.lock().unwrap().answer(link, frame);
                 for Outgoing { link: to, delay, frame } in outgoing {
                     let sent = self.enqueue(to, delay, Some(Message::text(frame.to_string())));
                     // Somebody else may have left.

@@ -76,7 +76,7 @@ impl Tampering {
     }
 
     /// What is passed on in place of a frame of the server.
-    pub(super) fn from_server(&mut self, link: usize, frame: Value) -> Vec<Outgoing> {
+    pub(super) fn answer(&mut self, link: usize, frame: Value) -> Vec<Outgoing> {
         let as_it_is = |frame| Outgoing { link, delay: Duration::ZERO, frame };
         let Some(harm) = self.harm else { return vec![as_it_is(frame)] };
         match harm {
