@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use crate::wire::Door;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const PASSWORD: &str = "securepass123";
-/// Requests at once.
-const AT_ONCE: usize = 16;
+/// Of everybody.
+pub(crate) const PASSWORD: &str = "securepass123";
 /// Addresses that registrations come from: a single one may not make so many.
 const SOURCES: u8 = 16;
 const SOCKETS: &str = "/v1/messages/ws";
@@ -25,6 +24,8 @@ const SOCKETS: &str = "/v1/messages/ws";
 pub(crate) struct Api {
     clients: Vec<Client>,
     gateways: Vec<SocketAddr>,
+    /// Requests at once.
+    at_once: usize,
     next_client: AtomicUsize,
     next_person: AtomicUsize,
 }
@@ -45,13 +46,14 @@ pub(crate) struct Circle {
 }
 
 impl Api {
-    pub(crate) fn of(stack: &Stack, gateways: usize) -> anyhow::Result<Self> {
+    pub(crate) fn of(stack: &Stack, gateways: usize, at_once: usize) -> anyhow::Result<Self> {
         let client =
             |source| Client::builder().local_address(Some(loopback(source).into())).timeout(DEADLINE).build();
         let address = |index| stack.gateway_url(index).trim_start_matches("http://").parse();
         Ok(Self {
             clients: (0..SOURCES).map(client).collect::<Result<_, _>>()?,
             gateways: (0..gateways).map(address).collect::<Result<_, _>>()?,
+            at_once,
             next_client: AtomicUsize::new(0),
             next_person: AtomicUsize::new(0),
         })
@@ -60,6 +62,10 @@ impl Api {
     /// Where the gateways take sockets; the sockets with these numbers go to all of them in turn.
     pub(crate) fn door(&self, number: usize) -> Door {
         Door { address: self.gateways[number % self.gateways.len()], path: SOCKETS }
+    }
+
+    pub(crate) fn gateways(&self) -> &[SocketAddr] {
+        &self.gateways
     }
 
     async fn ask(
@@ -98,13 +104,13 @@ impl Api {
     /// Makes accounts.
     pub(crate) async fn people(&self, count: usize) -> anyhow::Result<Vec<Person>> {
         let registering = stream::iter(0..count).map(|_| self.register());
-        registering.buffered(AT_ONCE).try_collect().await.context("cannot make people")
+        registering.buffered(self.at_once).try_collect().await.context("cannot make people")
     }
 
     /// Makes one of them a contact of all others.
     pub(crate) async fn befriend(&self, one: &Person, others: &[Person]) -> anyhow::Result<()> {
         let meeting = stream::iter(others).map(|other| self.befriend_two(one, other));
-        meeting.buffer_unordered(AT_ONCE).try_collect().await.context("cannot make contacts")
+        meeting.buffer_unordered(self.at_once).try_collect().await.context("cannot make contacts")
     }
 
     async fn befriend_two(&self, one: &Person, other: &Person) -> anyhow::Result<()> {
@@ -121,7 +127,7 @@ impl Api {
     /// Makes rooms of people who know their owner, the first one.
     pub(crate) async fn rooms(&self, members: &[Person], count: usize) -> anyhow::Result<Vec<i64>> {
         let making = stream::iter(0..count).map(|_| self.room(members));
-        making.buffered(AT_ONCE).try_collect().await.context("cannot make rooms")
+        making.buffered(self.at_once).try_collect().await.context("cannot make rooms")
     }
 
     async fn room(&self, members: &[Person]) -> anyhow::Result<i64> {

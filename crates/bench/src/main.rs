@@ -24,13 +24,12 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use parlance_devstack::Stack;
 
-use crate::api::Api;
 use crate::machine::Machine;
 use crate::progress::Display;
 use crate::report::{Failure, Findings, Report};
 use crate::scale::Scale;
-use crate::scenarios::{Bench, Scenario};
-use crate::yardsticks::{broadcast, pgbench};
+use crate::scenarios::{Bench, Passwords, Scenario};
+use crate::yardsticks::{broadcast, routes};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,6 +59,8 @@ struct Cli {
 enum Yardstick {
     #[command(name = broadcast::COMMAND, hide = true)]
     Broadcast,
+    #[command(name = routes::COMMAND, hide = true)]
+    Routes,
 }
 
 #[tokio::main]
@@ -67,6 +68,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.yardstick {
         Some(Yardstick::Broadcast) => broadcast::serve().await.map(|()| true),
+        Some(Yardstick::Routes) => routes::serve().await.map(|()| true),
         None => measure(cli).await,
     };
     match outcome {
@@ -84,36 +86,56 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let display = Display::new();
     let scale = if cli.quick { Scale::QUICK } else { Scale::FULL };
-    let replicas = usize::from(cli.replicas);
-    let wanted = Scenario::ALL.into_iter().filter(|it| cli.scenario.is_empty() || cli.scenario.contains(it));
-
-    display.step("starting Parlance");
-    let stack = Stack::builder().replicas(replicas).gateways(replicas).durable().start().await?;
-    pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
-    let machine = Machine::look(&stack).await;
-    let api = Api::of(&stack, replicas)?;
-    let bench = Bench::new(stack, api, scale, &display);
-
-    let (mut findings, mut failures) = (Findings::default(), Vec::new());
-    for scenario in wanted {
-        display.step(&format!("{}: preparing", scenario.name()));
-        match scenario.run(&bench).await {
-            Ok(found) => findings.add(found),
-            Err(error) => {
-                let error = format!("{error:#}");
-                display.line(&format!("{} failed: {error}", scenario.name()));
-                failures.push(Failure { scenario: scenario.name(), error });
-            }
+    let mut outcome = Outcome::default();
+    for passwords in [Passwords::Cheap, Passwords::Default] {
+        let is_wanted = |it: &Scenario| cli.scenario.is_empty() || cli.scenario.contains(it);
+        let mut scenarios = Scenario::ALL.into_iter().filter(is_wanted).collect::<Vec<_>>();
+        scenarios.retain(|it| it.passwords() == passwords);
+        if !scenarios.is_empty() {
+            display.step("starting Parlance");
+            let bench = Bench::start(passwords, cli.replicas.into(), scale, &display).await;
+            let bench = bench.context("cannot start Parlance")?;
+            outcome.run(&scenarios, &bench).await;
+            keep_logs(&bench.stack, &cli.output)?;
         }
     }
-    keep_logs(&bench.stack, &cli.output)?;
-    drop(bench);
     drop(display);
-    let duration = begin.elapsed();
-    let Findings { rows, curves } = findings;
+    let Outcome { machine, findings: Findings { rows, curves }, failures } = outcome;
+    let (replicas, duration) = (cli.replicas, begin.elapsed());
     let report = Report { machine, scale, is_quick: cli.quick, replicas, rows, curves, failures, duration };
     publish(&cli.output, &report)?;
     Ok(report.failures.is_empty())
+}
+
+/// What the scenarios came to.
+#[derive(Default)]
+struct Outcome {
+    machine: Machine,
+    findings: Findings,
+    failures: Vec<Failure>,
+}
+
+impl Outcome {
+    /// Runs scenarios on a stack. One that fails does not keep the next one from being tried.
+    async fn run(&mut self, scenarios: &[Scenario], bench: &Bench<'_>) {
+        self.machine = Machine::look(&bench.stack).await;
+        for scenario in scenarios {
+            bench.display.step(&format!("{}: preparing", scenario.name()));
+            match scenario.run(bench).await {
+                Ok(findings) => {
+                    for row in &findings.rows {
+                        bench.display.line(&format!("{}: {}", row.scenario, row.summary()));
+                    }
+                    self.findings.add(findings);
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    bench.display.line(&format!("{} failed: {error}", scenario.name()));
+                    self.failures.push(Failure { scenario: scenario.name(), error });
+                }
+            }
+        }
+    }
 }
 
 /// Writes a report, draws its plots, and shows it.

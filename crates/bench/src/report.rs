@@ -45,7 +45,7 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) scale: Scale,
     pub(crate) is_quick: bool,
-    pub(crate) replicas: usize,
+    pub(crate) replicas: u8,
     pub(crate) rows: Vec<Row>,
     pub(crate) curves: Curves,
     pub(crate) failures: Vec<Failure>,

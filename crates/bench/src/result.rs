@@ -54,6 +54,7 @@ pub(crate) struct Yardstick {
 pub(crate) enum Goal {
     AtLeast(f64),
     RatioAtLeast(f64),
+    RatioAtMost(f64),
     /// In milliseconds.
     P99Under(f64),
     /// In milliseconds.
@@ -123,6 +124,14 @@ impl Row {
         median(rounds.filter(|(_, other)| **other > 0.0).map(|(figure, other)| figure / other))
     }
 
+    /// The figure and the ratio, for a person who waits.
+    pub(crate) fn summary(&self) -> String {
+        let figure = self.figure().map_or_else(|| "nothing".to_owned(), show);
+        let ratio =
+            self.ratio().map_or_else(String::new, |ratio| format!(", {} × the yardstick", show(ratio)));
+        format!("{figure} {}{ratio}", self.unit)
+    }
+
     pub(crate) fn verdict(&self) -> Verdict {
         let is_too_slow = |yardstick: &Yardstick| match (yardstick.figure(), yardstick.least) {
             (Some(figure), Some(least)) => figure < least,
@@ -165,6 +174,7 @@ impl Goal {
         match self {
             Self::AtLeast(least) => figure.is_some_and(|figure| figure >= least),
             Self::RatioAtLeast(least) => row.ratio().is_some_and(|ratio| ratio >= least),
+            Self::RatioAtMost(most) => row.ratio().is_some_and(|ratio| ratio <= most),
             Self::P99Under(limit) => row.latencies.is_some_and(|latencies| latencies.p99 < limit),
             Self::P999Under(limit) => row.latencies.is_some_and(|latencies| latencies.p999 < limit),
         }
@@ -176,6 +186,7 @@ impl fmt::Display for Goal {
         match self {
             Self::AtLeast(least) => write!(f, "≥ {}", show(*least)),
             Self::RatioAtLeast(least) => write!(f, "≥ {least} ×"),
+            Self::RatioAtMost(most) => write!(f, "≤ {most} ×"),
             Self::P99Under(limit) => write!(f, "p99 < {limit} ms"),
             Self::P999Under(limit) => write!(f, "p99.9 < {limit} ms"),
         }
@@ -250,7 +261,7 @@ mod tests {
         let verdict = |goals: &[Goal]| row.clone().with_goals(goals.iter().copied()).verdict();
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.0)]), Verdict::Met);
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.1)]), Verdict::Missed);
-        assert_eq!(verdict(&[Goal::P99Under(10.0)]), Verdict::Met);
+        assert_eq!(verdict(&[Goal::RatioAtMost(2.0), Goal::P99Under(10.0)]), Verdict::Met);
         assert_eq!(verdict(&[Goal::P999Under(9.0)]), Verdict::Missed);
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod fan_out;
 pub(crate) mod open_loop;
+pub(crate) mod requests;
 pub(crate) mod sends;
 
 /// What every message says: 128 bytes.

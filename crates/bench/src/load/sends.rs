@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::CONTENT;
-use crate::api::{Api, Person};
+use crate::api::{Api, Circle, Person};
 use crate::stats::Latencies;
 use crate::usage::Window;
 use crate::wire::{CountingSocket, Socket, encode};
@@ -196,6 +196,25 @@ async fn wait_until_seen(
         ensure!(begin.elapsed() < DRAIN_DEADLINE, "of {sent} messages the subscribers have seen {counts:?}");
         sleep(POLL_PAUSE).await;
     }
+}
+
+/// Has the owner of a room say so many things in it, in order. Returns when all of it is acknowledged.
+pub(crate) async fn fill_room(api: &Api, circle: &Circle, count: usize) -> anyhow::Result<()> {
+    let mut socket =
+        Sends { api, senders: &circle.members, rooms: &[circle.room] }.open(0, &circle.members[0]).await?;
+    let mut rounds = Rounds { rooms: [circle.room].into(), next: 0 };
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(IN_FLIGHT);
+        let mut frames = Vec::new();
+        (0..some).for_each(|slot| encode(rounds.next_frame(slot).as_bytes(), &mut frames));
+        socket.write(&frames).await?;
+        for _ in 0..some {
+            acknowledged(&socket.next().await?)?;
+        }
+        left -= some;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 mod fan_out;
 mod latency;
+mod login;
+mod reads;
 mod sends;
 
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use clap::ValueEnum;
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
@@ -15,6 +18,7 @@ use crate::api::{Api, Circle};
 use crate::progress::Display;
 use crate::report::Findings;
 use crate::scale::Scale;
+use crate::yardsticks::pgbench;
 
 /// Far more than any scenario takes: one that hangs is given up.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -30,9 +34,22 @@ pub(crate) enum Scenario {
     FanOut,
     /// How long messages take at a steady rate.
     Latency,
+    /// What is asked for over HTTP.
+    Reads,
+    /// Log-ins, and messages during a flood of them.
+    Login,
 }
 
-/// What all scenarios share.
+/// What the hash of a password costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passwords {
+    /// As little as possible, so that thousands of people can be made.
+    Cheap,
+    /// What they cost by default.
+    Default,
+}
+
+/// What scenarios on the same stack share.
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
     pub(crate) stack: Stack,
@@ -47,7 +64,8 @@ const CIRCLE: usize = 20;
 
 impl Scenario {
     /// In the order in which they are run.
-    pub(crate) const ALL: [Self; 4] = [Self::HotRoom, Self::ManyRooms, Self::FanOut, Self::Latency];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::HotRoom, Self::ManyRooms, Self::FanOut, Self::Latency, Self::Reads, Self::Login];
 
     /// What people call it.
     pub(crate) fn name(self) -> &'static str {
@@ -56,7 +74,14 @@ impl Scenario {
             Self::ManyRooms => "many rooms",
             Self::FanOut => "fan-out",
             Self::Latency => "latency",
+            Self::Reads => "reads",
+            Self::Login => "login",
         }
+    }
+
+    /// What passwords cost in the stack that it runs on.
+    pub(crate) fn passwords(self) -> Passwords {
+        if self == Self::Login { Passwords::Default } else { Passwords::Cheap }
     }
 
     /// Runs it; an error when it could not be carried out.
@@ -67,18 +92,34 @@ impl Scenario {
                 Self::ManyRooms => sends::many_rooms(bench).await,
                 Self::FanOut => fan_out::run(bench).await,
                 Self::Latency => latency::run(bench).await,
+                Self::Reads => reads::run(bench).await,
+                Self::Login => login::run(bench).await,
             }
         };
         match timeout(DEADLINE, Box::pin(running)).await {
             Ok(findings) => findings,
-            Err(_) => anyhow::bail!("not done after {} s", DEADLINE.as_secs()),
+            Err(_) => bail!("not done after {} s", DEADLINE.as_secs()),
         }
     }
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(stack: Stack, api: Api, scale: Scale, display: &'a Display) -> Self {
-        Self { stack, api, scale, display, crowd: OnceCell::new() }
+    /// Starts a stack, in its default configuration save for the cost of passwords.
+    pub(crate) async fn start(
+        passwords: Passwords,
+        replicas: usize,
+        scale: Scale,
+        display: &'a Display,
+    ) -> anyhow::Result<Self> {
+        let stack = Stack::builder().replicas(replicas).gateways(replicas).durable();
+        let (stack, at_once) = match passwords {
+            Passwords::Cheap => (stack, 16),
+            Passwords::Default => (stack.environment("auth", "BCRYPT_COST", &login::COST.to_string()), 2),
+        };
+        let stack = stack.start().await?;
+        pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
+        let api = Api::of(&stack, replicas, at_once)?;
+        Ok(Self { stack, api, scale, display, crowd: OnceCell::new() })
     }
 
     /// Many people in rooms of their own, made when the first scenario asks for them.

@@ -51,11 +51,13 @@ impl Yardstick {
 /// What a yardstick's process has of the one that started it.
 #[derive(Debug)]
 pub(super) struct Parent {
+    /// The line that it was started with.
+    pub(super) line: String,
     end: oneshot::Receiver<()>,
 }
 
 impl Parent {
-    /// Waits for the line that every yardstick is started with.
+    /// Waits for the line.
     pub(super) fn new() -> anyhow::Result<Self> {
         let mut line = String::new();
         io::stdin().read_line(&mut line).context("cannot read what to do")?;
@@ -65,7 +67,7 @@ impl Parent {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             let _ = sender.send(());
         });
-        Ok(Self { end })
+        Ok(Self { line, end })
     }
 
     /// A listener on a free port that the parent has been told of.

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 
 use crate::load::CONTENT;
 
-/// Of the tables below; Parlance's own are elsewhere.
+/// Of the tables below.
 const DATABASE: &str = "yardstick";
+/// Of Parlance's own.
+const PARLANCE: &str = "parlance";
 /// Connections at once.
 const CLIENTS: &str = "16";
 const THREADS: &str = "2";
@@ -70,6 +72,18 @@ impl Script {
         Self { name: "single-rows", text, database: DATABASE }
     }
 
+    /// The newest messages of a room of Parlance's own, as its history reads them.
+    pub(crate) fn page_of_history(room: i64) -> Self {
+        let text = format!(
+            "\\set room {room}
+             SELECT id, room_id, seq, sender_id, sender_name, content, created_at, updated_at, edited_at
+             FROM messaging.messages
+             WHERE room_id = :room AND id < 9223372036854775807 AND deleted_at IS NULL
+             ORDER BY id DESC LIMIT 50;"
+        );
+        Self { name: "page-of-history", text, database: PARLANCE }
+    }
+
     /// Runs it for a while; transactions a second.
     pub(crate) async fn run(&self, stack: &Stack, duration: Duration) -> anyhow::Result<f64> {
         let file = stack.folder().join(format!("{}.sql", self.name));
@@ -99,6 +113,13 @@ pub(crate) async fn prepare(postgres: &Postgres) -> anyhow::Result<()> {
     connection.close().await?;
     let mut connection = postgres.connect(DATABASE).await?;
     connection.execute(TABLES).await?;
+    Ok(connection.close().await?)
+}
+
+/// Does what Postgres does by itself within a minute, so that it knows how many rows there are.
+pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
+    let mut connection = stack.postgres().connect(PARLANCE).await?;
+    connection.execute("VACUUM (ANALYZE)").await?;
     Ok(connection.close().await?)
 }
 

@@ -1,0 +1,135 @@
+//! *Reads*: what a client asks for over HTTP when it starts, requests a second.
+
+use serde_json::json;
+
+use super::{Bench, Scenario};
+use crate::api::{Circle, Person};
+use crate::load::requests::Requests;
+use crate::load::sends::fill_room;
+use crate::report::Findings;
+use crate::result::{Goal, Measured, Row, Yardstick, show};
+use crate::stats::median;
+use crate::usage::Window;
+use crate::wire::{HttpConnection, http};
+use crate::yardsticks::pgbench::{self, Script};
+use crate::yardsticks::{child, routes};
+
+const CONNECTIONS: usize = 32;
+const UNIT: &str = "requests/s";
+/// Members of a room, rooms of a member, contacts of a person, messages of a room.
+const MEMBERS: usize = 20;
+const ROOMS: usize = 20;
+const CONTACTS: usize = 50;
+const MESSAGES: usize = 2_000;
+/// Half of what pgbench was seen to select on a quiet machine of this kind.
+const LEAST_SELECTS: f64 = 7_500.0;
+
+/// Something that is asked for, by people for whom the answer is the same in size.
+struct Read {
+    name: &'static str,
+    path: String,
+    people: Vec<Person>,
+    goals: Vec<Goal>,
+}
+
+pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    let (circle, reads) = prepare(bench).await?;
+    let mut findings = Findings::default();
+    for read in &reads {
+        findings.rows.push(beside_a_bare_route(bench, read).await?);
+    }
+    findings.rows.push(history(bench, &circle).await?);
+    Ok(findings)
+}
+
+async fn prepare(bench: &Bench<'_>) -> anyhow::Result<(Circle, Vec<Read>)> {
+    let api = &bench.api;
+    let circle = api.circle(MEMBERS).await?;
+    api.rooms(&circle.members, ROOMS - 1).await?;
+    fill_room(api, &circle, MESSAGES).await?;
+    let sociable = api.people(CONTACTS + 1).await?;
+    api.befriend(&sociable[0], &sociable[1..]).await?;
+    pgbench::analyze(&bench.stack).await?;
+    let read = |name, path: &str, people: &[Person], goals: &[Goal]| Read {
+        name,
+        path: path.to_owned(),
+        people: people.to_vec(),
+        goals: goals.to_vec(),
+    };
+    let reads = vec![
+        read("me", "/v1/auth/me", &sociable[..CONNECTIONS], &[Goal::RatioAtLeast(0.6)]),
+        // Not the owner, who has a room with each of the others, too.
+        read("rooms: 20 of 20", "/v1/rooms", &circle.members[1..], &[Goal::AtLeast(3_000.0)]),
+        read("contacts: 50", "/v1/contacts", &sociable[..1], &[Goal::AtLeast(3_000.0)]),
+    ];
+    Ok((circle, reads))
+}
+
+async fn beside_a_bare_route(bench: &Bench<'_>, read: &Read) -> anyhow::Result<Row> {
+    let body = body_of(bench, &read.path, &read.people[0]).await?;
+    let (mut rounds, mut figures) = (Vec::new(), Vec::new());
+    for round in 0..bench.scale.rounds {
+        bench.step(Scenario::Reads, round, &format!("bare route, {}", read.name));
+        figures.push(of_bare_route(bench, &read.path, &body).await?);
+        bench.step(Scenario::Reads, round, read.name);
+        rounds.push(of_gateway(bench, &read.path, &read.people).await?);
+    }
+    let yardstick = Yardstick { name: "bare route, same bytes", figures, least: None };
+    let name = format!("{}: {}", Scenario::Reads.name(), read.name);
+    Ok(Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals(read.goals.iter().copied()))
+}
+
+/// Beside both of its yardsticks: the goal is about Postgres.
+async fn history(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Row> {
+    let path = format!("/v1/messages/rooms/{}/history?limit=50", circle.room);
+    let body = body_of(bench, &path, &circle.members[0]).await?;
+    let script = Script::page_of_history(circle.room);
+    let (mut rounds, mut figures, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..bench.scale.rounds {
+        bench.step(Scenario::Reads, round, "pgbench, history");
+        figures.push(script.run(&bench.stack, bench.scale.duration).await?);
+        bench.step(Scenario::Reads, round, "bare route, history");
+        let without_query = path.split('?').next().unwrap_or(&path);
+        bare.push(of_bare_route(bench, without_query, &body).await?);
+        bench.step(Scenario::Reads, round, "history");
+        rounds.push(of_gateway(bench, &path, &circle.members).await?);
+    }
+    let yardstick =
+        Yardstick { name: "pgbench: the same rows by index", figures, least: Some(LEAST_SELECTS) };
+    let name = format!("{}: history, 50 of {MESSAGES}", Scenario::Reads.name());
+    let row = Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals([Goal::RatioAtLeast(0.4)]);
+    let bare = median(bare).unwrap_or_default();
+    Ok(row.with_note(format!("a bare route gives the same bytes {} times a second", show(bare))))
+}
+
+async fn body_of(bench: &Bench<'_>, path: &str, person: &Person) -> anyhow::Result<String> {
+    let mut connection = HttpConnection::open(bench.api.door(0).address).await?;
+    let body = connection.exchange(&http::get(path, &person.token)).await?;
+    Ok(String::from_utf8(body.to_vec())?)
+}
+
+async fn of_gateway(bench: &Bench<'_>, path: &str, people: &[Person]) -> anyhow::Result<Measured> {
+    let requests = Requests {
+        servers: bench.api.gateways().to_vec(),
+        requests: people.iter().map(|person| http::get(path, &person.token)).collect(),
+        connections: CONNECTIONS,
+    };
+    let ready = requests.prepare().await?;
+    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
+    let tally = tally?;
+    let (figure, operations) = (tally.rate(), tally.answered);
+    Ok(Measured { figure, operations, latencies: Some(tally.latencies), usage })
+}
+
+async fn of_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Result<f64> {
+    let bodies = json!({ path: body }).to_string();
+    let server = child::Yardstick::start(routes::COMMAND, &bodies).await?;
+    let requests = Requests {
+        servers: vec![server.address],
+        requests: vec![http::get(path, "nobody looks at this")],
+        connections: CONNECTIONS,
+    };
+    let ready = requests.prepare().await?;
+    Ok(ready.run(Window::after(bench.scale.warm_up, bench.scale.duration)).await?.rate())
+}
