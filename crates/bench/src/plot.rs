@@ -35,6 +35,7 @@ struct Plot {
 enum Axes {
     Both,
     Across,
+    Neither,
 }
 
 /// Writes the plots of those curves that have points.
@@ -53,7 +54,7 @@ pub(crate) fn drawn(curves: &Curves) -> impl Iterator<Item = (&'static str, &'st
 }
 
 fn plots(curves: &Curves) -> impl Iterator<Item = Plot> {
-    let all = [latency(&curves.latency), rooms(&curves.rooms)];
+    let all = [latency(&curves.latency), rooms(&curves.rooms), memory(&curves.memory)];
     // A line needs two points.
     all.into_iter().filter(|plot| plot.lines.iter().any(|(_, points)| points.len() > 1))
 }
@@ -87,6 +88,17 @@ fn rooms(curve: &[(usize, f64)]) -> Plot {
     }
 }
 
+fn memory(curve: &[(usize, f64)]) -> Plot {
+    Plot {
+        file: "memory.svg",
+        title: "Memory over connections",
+        across: "connections, idle",
+        upwards: "MiB in the gateway",
+        axes: Axes::Neither,
+        lines: vec![("resident", curve.iter().map(|(count, memory)| (*count as f64, *memory)).collect())],
+    }
+}
+
 impl Plot {
     fn draw(&self, path: &Path) -> Drawn {
         let root = SVGBackend::new(path, SIZE).into_drawing_area();
@@ -95,6 +107,7 @@ impl Plot {
         match self.axes {
             Axes::Both => self.draw_on(&root, x.log_scale(), (y.start / 1.5..y.end * 1.5).log_scale())?,
             Axes::Across => self.draw_on(&root, x.log_scale(), 0.0..y.end * 1.1)?,
+            Axes::Neither => self.draw_on(&root, x, 0.0..y.end * 1.1)?,
         }
         root.present()?;
         Ok(())

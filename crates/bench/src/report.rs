@@ -30,6 +30,8 @@ pub(crate) struct Curves {
     pub(crate) latency: Vec<(u32, Percentiles)>,
     /// Durable sends a second, by rooms.
     pub(crate) rooms: Vec<(usize, f64)>,
+    /// MiB in all gateways, by connections.
+    pub(crate) memory: Vec<(usize, f64)>,
 }
 
 /// A scenario that could not be carried out.
@@ -61,6 +63,7 @@ impl Findings {
         self.rows.extend(others.rows);
         self.curves.latency.extend(others.curves.latency);
         self.curves.rooms.extend(others.curves.rooms);
+        self.curves.memory.extend(others.curves.memory);
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) struct Yardstick {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) enum Goal {
     AtLeast(f64),
+    AtMost(f64),
     RatioAtLeast(f64),
     RatioAtMost(f64),
     /// In milliseconds.
@@ -173,6 +174,7 @@ impl Goal {
         let figure = row.figure();
         match self {
             Self::AtLeast(least) => figure.is_some_and(|figure| figure >= least),
+            Self::AtMost(most) => figure.is_some_and(|figure| figure <= most),
             Self::RatioAtLeast(least) => row.ratio().is_some_and(|ratio| ratio >= least),
             Self::RatioAtMost(most) => row.ratio().is_some_and(|ratio| ratio <= most),
             Self::P99Under(limit) => row.latencies.is_some_and(|latencies| latencies.p99 < limit),
@@ -185,6 +187,7 @@ impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtLeast(least) => write!(f, "≥ {}", show(*least)),
+            Self::AtMost(most) => write!(f, "≤ {}", show(*most)),
             Self::RatioAtLeast(least) => write!(f, "≥ {least} ×"),
             Self::RatioAtMost(most) => write!(f, "≤ {most} ×"),
             Self::P99Under(limit) => write!(f, "p99 < {limit} ms"),
@@ -261,6 +264,7 @@ mod tests {
         let verdict = |goals: &[Goal]| row.clone().with_goals(goals.iter().copied()).verdict();
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.0)]), Verdict::Met);
         assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.1)]), Verdict::Missed);
+        assert_eq!(verdict(&[Goal::AtMost(199.0)]), Verdict::Missed);
         assert_eq!(verdict(&[Goal::RatioAtMost(2.0), Goal::P99Under(10.0)]), Verdict::Met);
         assert_eq!(verdict(&[Goal::P999Under(9.0)]), Verdict::Missed);
     }

@@ -21,6 +21,8 @@ pub(crate) struct Scale {
     pub(crate) circles: usize,
     /// Messages a second in all circles together.
     pub(crate) rate: u32,
+    /// Sockets of *idle* and *herd*.
+    pub(crate) connections: usize,
     /// Of one point of a curve.
     pub(crate) point: Duration,
 }
@@ -35,6 +37,7 @@ impl Scale {
         subscribers: 1_000,
         circles: 100,
         rate: 1_000,
+        connections: 10_000,
         point: Duration::from_secs(5),
     };
 
@@ -47,6 +50,7 @@ impl Scale {
         subscribers: 100,
         circles: 10,
         rate: 100,
+        connections: 1_000,
         point: Duration::from_secs(1),
     };
 }

@@ -52,12 +52,17 @@ impl Window {
         sleep_until(self.from).await;
         let before = of_stack(stack);
         sleep_until(self.to).await;
-        let mut after = of_stack(stack);
-        for (part, usage) in &mut after {
-            usage.cpu = usage.cpu.saturating_sub(before.get(part).map_or(Duration::ZERO, |usage| usage.cpu));
-        }
-        after
+        since(stack, &before)
     }
+}
+
+/// What each part has used since then, and holds now.
+pub(crate) fn since(stack: &Stack, before: &ByPart<Usage>) -> ByPart<Usage> {
+    let mut after = of_stack(stack);
+    for (part, usage) in &mut after {
+        usage.cpu = usage.cpu.saturating_sub(before.get(part).map_or(Duration::ZERO, |usage| usage.cpu));
+    }
+    after
 }
 
 /// Each part of a stack, and this process as [`CLIENTS`].

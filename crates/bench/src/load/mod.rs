@@ -1,6 +1,8 @@
 //! The loads: what clients do in a scenario.
 
+pub(crate) mod crowd;
 pub(crate) mod fan_out;
+pub(crate) mod herd;
 pub(crate) mod open_loop;
 pub(crate) mod requests;
 pub(crate) mod sends;

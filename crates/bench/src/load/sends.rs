@@ -217,6 +217,13 @@ pub(crate) async fn fill_room(api: &Api, circle: &Circle, count: usize) -> anyho
     Ok(())
 }
 
+/// The number of the last event in a circle's room.
+pub(crate) async fn head_of(api: &Api, circle: &Circle) -> anyhow::Result<i64> {
+    let sends = Sends { api, senders: &circle.members, rooms: &[circle.room] };
+    let heads = sends.open(0, &circle.members[0]).await?.subscribe(sends.rooms).await?;
+    heads.first().copied().context("a subscription has a head")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

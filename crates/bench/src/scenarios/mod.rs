@@ -1,11 +1,14 @@
 //! The scenarios: each prepares what it needs, runs its load and its yardstick in turn, and says what it found.
 
 mod fan_out;
+mod herd;
+mod idle;
 mod latency;
 mod login;
 mod reads;
 mod sends;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,6 +26,8 @@ use crate::yardsticks::pgbench;
 /// Far more than any scenario takes: one that hangs is given up.
 const DEADLINE: Duration = Duration::from_secs(600);
 
+const RESTART_DEADLINE: Duration = Duration::from_secs(60);
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
@@ -36,6 +41,10 @@ pub(crate) enum Scenario {
     Latency,
     /// What is asked for over HTTP.
     Reads,
+    /// What open connections take.
+    Idle,
+    /// Very many come back at once.
+    Herd,
     /// Log-ins, and messages during a flood of them.
     Login,
 }
@@ -53,7 +62,8 @@ pub(crate) enum Passwords {
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
     pub(crate) stack: Stack,
-    pub(crate) api: Api,
+    pub(crate) api: Arc<Api>,
+    replicas: usize,
     pub(crate) scale: Scale,
     pub(crate) display: &'a Display,
     crowd: OnceCell<Vec<Circle>>,
@@ -64,8 +74,16 @@ const CIRCLE: usize = 20;
 
 impl Scenario {
     /// In the order in which they are run.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::HotRoom, Self::ManyRooms, Self::FanOut, Self::Latency, Self::Reads, Self::Login];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::HotRoom,
+        Self::ManyRooms,
+        Self::FanOut,
+        Self::Latency,
+        Self::Reads,
+        Self::Idle,
+        Self::Herd,
+        Self::Login,
+    ];
 
     /// What people call it.
     pub(crate) fn name(self) -> &'static str {
@@ -75,6 +93,8 @@ impl Scenario {
             Self::FanOut => "fan-out",
             Self::Latency => "latency",
             Self::Reads => "reads",
+            Self::Idle => "idle",
+            Self::Herd => "herd",
             Self::Login => "login",
         }
     }
@@ -93,6 +113,8 @@ impl Scenario {
                 Self::FanOut => fan_out::run(bench).await,
                 Self::Latency => latency::run(bench).await,
                 Self::Reads => reads::run(bench).await,
+                Self::Idle => idle::run(bench).await,
+                Self::Herd => herd::run(bench).await,
                 Self::Login => login::run(bench).await,
             }
         };
@@ -118,8 +140,19 @@ impl<'a> Bench<'a> {
         };
         let stack = stack.start().await?;
         pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
-        let api = Api::of(&stack, replicas, at_once)?;
-        Ok(Self { stack, api, scale, display, crowd: OnceCell::new() })
+        let api = Arc::new(Api::of(&stack, replicas, at_once)?);
+        Ok(Self { stack, api, replicas, scale, display, crowd: OnceCell::new() })
+    }
+
+    /// Starts all gateways anew.
+    async fn restart_gateways(&self) -> anyhow::Result<()> {
+        for index in 0..self.replicas {
+            let gateway = self.stack.process("gateway", index);
+            gateway.terminate()?;
+            gateway.wait(RESTART_DEADLINE).await?;
+            gateway.restart(RESTART_DEADLINE).await?;
+        }
+        Ok(())
     }
 
     /// Many people in rooms of their own, made when the first scenario asks for them.
