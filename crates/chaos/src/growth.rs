@@ -16,8 +16,9 @@ use crate::plan::REPLICAS;
 
 /// Between two looks while clients are at work.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A process that is paused gives no sample.
-const DEADLINE: Duration = Duration::from_millis(500);
+/// A process that is paused gives no sample under load; before and after, nobody is.
+const LOAD_DEADLINE: Duration = Duration::from_millis(500);
+const QUIET_DEADLINE: Duration = Duration::from_secs(5);
 /// How long processes may take to give back what the clients have left behind.
 const RETURN_LIMIT: Duration = Duration::from_secs(15);
 const RETURN_PAUSE: Duration = Duration::from_millis(500);
@@ -47,9 +48,10 @@ impl<'a> Observer<'a> {
     /// Takes a sample of every process that answers.
     pub(crate) async fn look(&mut self, stage: Stage) {
         let stack = self.stack;
+        let deadline = if stage == Stage::Load { LOAD_DEADLINE } else { QUIET_DEADLINE };
         let looking = self.processes.iter().map(|(part, index)| async {
             let incarnation = stack.process(part, *index).id()?;
-            let usage = timeout(DEADLINE, usage(stack, part, *index)).await.ok()?.ok()?;
+            let usage = timeout(deadline, usage(stack, part, *index)).await.ok()?.ok()?;
             Some((incarnation, usage))
         });
         let seen = join_all(looking).await;
