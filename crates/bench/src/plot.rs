@@ -146,6 +146,10 @@ impl Plot {
             let swatch = move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled());
             chart.draw_series(line)?.label(*name).legend(swatch);
         }
+        // One line is what the title says.
+        if self.lines.len() == 1 {
+            return Ok(());
+        }
         let mut legend = chart.configure_series_labels();
         legend.label_font((FONT, 16)).background_style(WHITE.mix(0.8));
         legend.position(SeriesLabelPosition::UpperLeft).draw()?;

@@ -23,7 +23,7 @@ pub(crate) struct Scale {
     pub(crate) rate: u32,
     /// Sockets of *idle* and *herd*.
     pub(crate) connections: usize,
-    /// Of one point of a curve.
+    /// Of one point of a curve, and of loads of which there are many.
     pub(crate) point: Duration,
 }
 

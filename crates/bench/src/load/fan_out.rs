@@ -212,6 +212,9 @@ impl Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::tests::serve;
+    use crate::wire::Door;
+    use crate::yardsticks::broadcast;
 
     fn deliveries(subscribers: u64, places: usize) -> Deliveries {
         Deliveries {
@@ -239,6 +242,22 @@ mod tests {
         assert_eq!(deliveries.places.available_permits(), 2);
         assert_eq!(deliveries.lock().latencies.percentiles().map(|_| ()), Some(()));
         deliveries.wait_until_complete().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_that_is_sent_arrives_everywhere() {
+        let (_server, address) = serve(broadcast::router()).await;
+        let open = async |path| Door { address, path }.open(None, None).await.unwrap();
+        let (mut subscribers, mut senders) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            subscribers.push(open(broadcast::LISTEN).await.into_counting().unwrap());
+        }
+        for length in [10, 200] {
+            senders.push((open(broadcast::SEND).await, "x".repeat(length)));
+        }
+        let ready = Ready { subscribers, senders, in_flight: 4, answers: 0 };
+        let tally = ready.run(Window::after(Duration::ZERO, Duration::from_millis(200))).await.unwrap();
+        assert!(tally.deliveries > 0 && tally.latencies.percentiles().is_some(), "{tally:?}");
     }
 
     #[tokio::test]

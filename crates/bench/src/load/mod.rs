@@ -17,8 +17,23 @@ fn is_ack(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use axum::Router;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::CONTENT;
+
+    /// Serves until the set of tasks is dropped.
+    pub(super) async fn serve(router: Router) -> (JoinSet<()>, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { axum::serve(listener, router).await.unwrap() });
+        (tasks, address)
+    }
 
     #[test]
     fn messages_have_128_bytes() {

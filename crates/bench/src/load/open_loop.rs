@@ -112,8 +112,9 @@ impl Ready {
         let (senders, rate, of_pacer) = (self.senders, self.rate, course.clone());
         // A thread of its own: the timers of tokio are right to a millisecond only.
         thread::Builder::new().name("pacer".to_owned()).spawn(move || {
+            let sent = send_when_due(senders, rate, &of_pacer, &done);
             // Nobody waits any more if this run was given up.
-            let _ = done.send(send_when_due(senders, rate, &of_pacer));
+            let _ = done.send(sent);
         })?;
         let running = async {
             let sent = sent.await.context("the pacer has ended")??;
@@ -143,14 +144,20 @@ async fn listen(mut socket: Socket, course: Arc<Course>) -> anyhow::Error {
     }
 }
 
-/// The number of messages that were sent. It never waits for a socket: what one does not take is kept for the next try.
-fn send_when_due(mut senders: Vec<(OutSocket, i64)>, rate: u32, course: &Course) -> anyhow::Result<u64> {
+/// The number of messages that were sent. It never waits for a socket: what one does not take is kept for the next try. It ends
+/// early when nobody waits for it any more.
+fn send_when_due(
+    mut senders: Vec<(OutSocket, i64)>,
+    rate: u32,
+    course: &Course,
+    waiting: &oneshot::Sender<anyhow::Result<u64>>,
+) -> anyhow::Result<u64> {
     let pause = Duration::from_secs(1) / rate.max(1);
     let mut frame = Vec::new();
     let mut sent = 0;
     loop {
         let due = course.begin + pause * u32::try_from(sent)?;
-        if due >= course.window.to.into_std() {
+        if due >= course.window.to.into_std() || waiting.is_closed() {
             break;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));

@@ -103,7 +103,36 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::load::tests::serve;
+    use crate::wire::http;
+    use crate::yardsticks::routes;
+
+    #[tokio::test]
+    async fn every_connection_asks_again_and_again() {
+        let long = "x".repeat(100_000);
+        let bodies =
+            HashMap::from([("/long".to_owned(), long.clone()), ("/empty".to_owned(), String::new())]);
+        let (_server, address) = serve(routes::router(bodies)).await;
+        let requests = vec![http::get("/long", "token"), http::get("/empty", "token")];
+        let mut connection = HttpConnection::open(address).await.unwrap();
+        assert_eq!(connection.exchange(&requests[0]).await.unwrap(), long);
+
+        let asking = Requests { servers: vec![address], requests, connections: 4 };
+        let window = Window::after(Duration::ZERO, Duration::from_millis(200));
+        let tally = asking.prepare().await.unwrap().run(window).await.unwrap();
+        assert!(tally.answered > 4 && tally.rate() > 0.0, "{tally:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_error() {
+        let (_server, address) = serve(routes::router(HashMap::new())).await;
+        let mut connection = HttpConnection::open(address).await.unwrap();
+        let refused = connection.exchange(&http::get("/nothing", "token")).await.unwrap_err();
+        assert!(refused.to_string().contains("404"), "{refused}");
+    }
 
     #[test]
     fn a_rate_counts_the_spaces_between_answers() {

@@ -87,7 +87,7 @@ async fn history(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Row> {
     let (mut rounds, mut figures, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..bench.scale.rounds {
         bench.step(Scenario::Reads, round, "pgbench, history");
-        figures.push(script.run(&bench.stack, bench.scale.duration).await?);
+        figures.push(script.run(&bench.stack, bench.scale.point).await?);
         bench.step(Scenario::Reads, round, "bare route, history");
         let without_query = path.split('?').next().unwrap_or(&path);
         bare.push(of_bare_route(bench, without_query, &body).await?);
@@ -115,7 +115,7 @@ async fn of_gateway(bench: &Bench<'_>, path: &str, people: &[Person]) -> anyhow:
         connections: CONNECTIONS,
     };
     let ready = requests.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let window = Window::after(bench.scale.warm_up, bench.scale.point);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
     let tally = tally?;
     let (figure, operations) = (tally.rate(), tally.answered);
@@ -131,5 +131,5 @@ async fn of_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Res
         connections: CONNECTIONS,
     };
     let ready = requests.prepare().await?;
-    Ok(ready.run(Window::after(bench.scale.warm_up, bench.scale.duration)).await?.rate())
+    Ok(ready.run(Window::after(bench.scale.warm_up, bench.scale.point)).await?.rate())
 }

@@ -32,8 +32,16 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         // Without it everything works, and is slower.
         let _ = stream.set_nodelay(true);
     });
+    tokio::select! {
+        served = axum::serve(listener, router()) => Ok(served?),
+        () = parent.end() => Ok(()),
+    }
+}
+
+/// The server without a port.
+pub(crate) fn router() -> Router {
     let (texts, _) = broadcast::channel(WAITING);
-    let router = Router::new()
+    Router::new()
         .route(
             LISTEN,
             any(async |upgrade: WebSocketUpgrade, State(texts): State<Texts>| {
@@ -47,11 +55,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
                 upgrade.read_buffer_size(BUFFER).on_upgrade(|socket| send(socket, texts))
             }),
         )
-        .with_state(texts);
-    tokio::select! {
-        served = axum::serve(listener, router) => Ok(served?),
-        () = parent.end() => Ok(()),
-    }
+        .with_state(texts)
 }
 
 async fn send(mut socket: WebSocket, texts: Texts) {

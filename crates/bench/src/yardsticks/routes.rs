@@ -21,13 +21,17 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         // Without it everything works, and is slower.
         let _ = stream.set_nodelay(true);
     });
-    let mut router = Router::new();
-    for (path, body) in bodies {
-        let body = Bytes::from(body);
-        router = router.route(&path, get(async move || ([(CONTENT_TYPE, "application/json")], body)));
-    }
     tokio::select! {
-        served = axum::serve(listener, router) => Ok(served?),
+        served = axum::serve(listener, router(bodies)) => Ok(served?),
         () = parent.end() => Ok(()),
     }
+}
+
+/// The server without a port.
+pub(crate) fn router(bodies: HashMap<String, String>) -> Router {
+    let add = |router: Router, (path, body): (String, String)| {
+        let body = Bytes::from(body);
+        router.route(&path, get(async move || ([(CONTENT_TYPE, "application/json")], body)))
+    };
+    bodies.into_iter().fold(Router::new(), add)
 }
