@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -12,6 +12,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(15);
+
+/// What the kernel takes of a narrow connection that is not read, in bytes.
+const NARROW: u32 = 4 << 10;
 
 /// A connected socket.
 pub(crate) struct Socket {
@@ -49,6 +52,18 @@ impl Socket {
             Err(tungstenite::Error::Http(response)) => panic!("no socket: {response:?}"),
             Err(_) => None,
         }
+    }
+
+    /// Connects with a token, over a connection that soon is full when it is not read.
+    pub(crate) async fn open_narrow(base: &str, token: &str) -> Self {
+        let request = upgrade(base, [("authorization", format!("Bearer {token}"))]);
+        let address = base.trim_start_matches("http://").parse().unwrap();
+        let connection = TcpSocket::new_v4().unwrap();
+        connection.set_recv_buffer_size(NARROW).unwrap();
+        let connection = connection.connect(address).await.expect("the gateway accepts");
+        let connection = MaybeTlsStream::Plain(connection);
+        let (stream, _) = tokio_tungstenite::client_async(request, connection).await.expect("it upgrades");
+        Self { stream }
     }
 
     /// Sends one frame.

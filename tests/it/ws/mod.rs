@@ -3,6 +3,7 @@
 mod bad_frames;
 mod catching_up;
 mod connecting;
+mod deaf;
 mod frames;
 mod membership;
 mod order;

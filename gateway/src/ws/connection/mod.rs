@@ -5,6 +5,7 @@ mod requests;
 mod under_way;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ impl Connection {
         loop {
             match self.next_event().await {
                 Event::Queued(frames, closing) => {
-                    if !self.socket.write(frames).await {
+                    if !self.write(frames).await {
                         return self.socket.outbound.cut().is_cancelled().then_some(CloseCode::TOO_SLOW);
                     }
                     if closing.is_some() {
@@ -133,6 +134,18 @@ impl Connection {
         }
     }
 
+    /// Writes frames; whether that worked. What is being handled goes on meanwhile: others wait for the turn that it may have.
+    async fn write(&mut self, frames: VecDeque<Utf8Bytes>) -> bool {
+        let mut written = pin!(self.socket.write(frames));
+        if let Some(current) = &mut self.current {
+            tokio::select! {
+                written = written.as_mut() => return written,
+                () = current.handle() => {}
+            }
+        }
+        written.await
+    }
+
     async fn next_event(&mut self) -> Event {
         let now = Instant::now();
         let may_read = self.may_read(now);
@@ -150,7 +163,7 @@ impl Connection {
             answer = async { match first { Some(first) => first.answer().await, None => None } }, if has_first => {
                 Event::Answered(answer)
             }
-            Some(outcome) = async { match current { Some(current) => Some(current.outcome().await), None => None } }, if has_current => {
+            Some(outcome) = async { current?.outcome().await }, if has_current => {
                 Event::Finished(outcome)
             }
             incoming = self.socket.read(), if may_read => Event::Incoming(incoming),

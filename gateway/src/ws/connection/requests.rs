@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
+use futures_util::future::MaybeDone;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
 use parlance_runtime::error::code_of_status;
@@ -21,7 +22,7 @@ const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A request that is being handled.
 pub(super) struct Current {
-    outcome: Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    outcome: MaybeDone<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     is_subscription: bool,
 }
 
@@ -35,20 +36,26 @@ pub(super) enum Outcome {
 
 impl Current {
     fn subscription(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { outcome: Box::pin(outcome), is_subscription: true }
+        Self { outcome: MaybeDone::Future(Box::pin(outcome)), is_subscription: true }
     }
 
     fn other(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { outcome: Box::pin(outcome), is_subscription: false }
+        Self { outcome: MaybeDone::Future(Box::pin(outcome)), is_subscription: false }
     }
 
     pub(super) fn is_subscription(&self) -> bool {
         self.is_subscription
     }
 
-    /// Waits for what comes of it. Safe to cancel.
-    pub(super) async fn outcome(&mut self) -> Outcome {
-        self.outcome.as_mut().await
+    /// Goes on with it until it is handled. Safe to cancel.
+    pub(super) async fn handle(&mut self) {
+        (&mut self.outcome).await;
+    }
+
+    /// Waits for what comes of it, which can be taken once. Safe to cancel.
+    pub(super) async fn outcome(&mut self) -> Option<Outcome> {
+        self.handle().await;
+        Pin::new(&mut self.outcome).take_output()
     }
 }
 
