@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use parlance_devstack::Stack;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::message_with_ref;
 use crate::support::{Person, Socket, make_room, person, seq_of};
@@ -78,12 +79,14 @@ async fn all_come_back_at_once_and_each_gets_what_it_missed() {
     let sockets: Vec<Socket> = opening.collect().await;
 
     let begin = Instant::now();
-    let sending = tokio::spawn(keep_sending(anna.socket().await, quiet_room));
+    let mut sending = JoinSet::new();
+    sending.spawn(keep_sending(anna.socket().await, quiet_room));
     let coming = sockets.into_iter().enumerate().map(|(index, socket)| come_back(socket, &rooms, index));
     let mut sockets = join_all(coming).await;
     println!("{SOCKETS} sockets are live after {:?}", begin.elapsed());
-    assert!(!sending.is_finished(), "{:?}", sending.await);
-    sending.abort();
+    let failed = sending.try_join_next();
+    assert!(failed.is_none(), "{failed:?}");
+    sending.shutdown().await;
 
     let mut sender = anna.socket().await;
     for &room in &rooms {
