@@ -44,7 +44,7 @@ struct Cli {
     /// Only these, comma-separated; without it all of them.
     #[arg(long, value_enum, value_delimiter = ',')]
     scenario: Vec<Scenario>,
-    /// Smaller and shorter, to see that all of it works.
+    /// Everything only once and not for long, to see that all of it works.
     #[arg(long)]
     quick: bool,
     /// How many processes of each service, and how many gateways.

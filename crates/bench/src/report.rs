@@ -107,7 +107,7 @@ impl Report {
         )?;
         writeln!(f, "| this run | {:.0} s |", self.duration.as_secs_f64())?;
         if self.is_quick {
-            writeln!(f, "| | **quick: smaller and shorter, so the figures say little** |")?;
+            writeln!(f, "| | **quick: once and not for long, so the figures say little** |")?;
         }
         if machine.is_debug {
             writeln!(f, "| | **a development build: the figures say nothing** |")?;

@@ -41,16 +41,12 @@ impl Scale {
         point: Duration::from_secs(5),
     };
 
-    /// To see that the tool works.
+    /// The same sizes, but everything only once and not for long.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         warm_up: Duration::from_millis(500),
         duration: Duration::from_secs(3),
-        rooms: 100,
-        subscribers: 100,
-        circles: 10,
-        rate: 100,
-        connections: 1_000,
         point: Duration::from_secs(1),
+        ..Self::FULL
     };
 }
