@@ -1,13 +1,14 @@
 //! One order for everybody.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to, message_with_ref, whole_history};
-use crate::support::{Ended, Person, Socket, make_room, people, person, seq_of, stack};
+use crate::support::{Ended, Person, Socket, eventually, make_room, people, person, seq_of, stack};
 
 #[tokio::test]
 async fn frames_of_one_connection_are_stored_in_the_order_sent() {
@@ -30,6 +31,30 @@ async fn frames_of_one_connection_are_stored_in_the_order_sent() {
         .map(|message| message["content"].as_str().unwrap().parse().unwrap())
         .collect();
     assert!(contents.into_iter().eq(0..200));
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
+    let anna = person(stack().await).await;
+    for _ in 0..20 {
+        let room = make_room(&anna, &[]).await;
+        let (first, second) = (anna.say(room, "Edit me").await, anna.say(room, "Delete me").await);
+        let mut socket = anna.socket().await;
+        for frame in [
+            json!({"type": "edit_message", "message_id": first["id"], "content": "edited"}),
+            json!({"type": "delete_message", "message_id": second["id"]}),
+            json!({"type": "subscribe", "room_id": room}),
+            message_to(room, "sent"),
+        ] {
+            socket.send(&frame).await;
+        }
+        socket.send_raw(Message::Close(None)).await;
+        eventually(Duration::from_secs(10), "all of it is carried out", async || {
+            let history = whole_history(&anna, room).await;
+            history.iter().map(|message| &message["content"]).eq(["edited", "sent"])
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

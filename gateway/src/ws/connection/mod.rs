@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod requests;
+mod rest;
 mod under_way;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -89,11 +90,14 @@ impl Connection {
         }
         let code = self.live().await;
         // A subscription that is being made ends with its future.
-        self.current = None;
+        self.current.take_if(|current| code.is_some() || current.is_subscription());
         self.app.hub.disconnect(id, &self.subscribed);
-        if let Some(code) = code {
-            tracing::debug!(close.code = code.0, "closing a socket");
-            self.socket.close(code).await;
+        match code {
+            Some(code) => {
+                tracing::debug!(close.code = code.0, "closing a socket");
+                self.socket.close(code).await;
+            }
+            None => self.carry_out_rest().await,
         }
     }
 
