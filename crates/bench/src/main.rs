@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use parlance_devstack::Stack;
+use parlance_devstack::{Process, Stack};
 
 use crate::machine::Machine;
 use crate::progress::Display;
@@ -131,13 +131,20 @@ impl Outcome {
                     self.findings.add(findings);
                 }
                 Err(error) => {
-                    let error = format!("{error:#}");
+                    let error = format!("{error:#}{}", ended(&bench.stack));
                     bench.display.line(&format!("{} failed: {error}", scenario.name()));
                     self.failures.push(Failure { scenario: scenario.name(), error });
                 }
             }
         }
     }
+}
+
+/// The processes that have ended by themselves, to be appended to a sentence.
+fn ended(stack: &Stack) -> String {
+    let sentence =
+        |process: &Process| Some(format!("; {} has ended ({})", process.name(), process.exit_status()?));
+    stack.processes().filter_map(sentence).collect()
 }
 
 /// Writes a report, draws its plots, and shows it.

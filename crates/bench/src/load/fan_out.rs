@@ -79,7 +79,7 @@ impl Ready {
             sleep_until(window.to).await;
             let after = deliveries.count.load(Ordering::Relaxed);
             while let Some(sent) = sending.join_next().await {
-                sent??;
+                sent?.context("a sender")?;
             }
             deliveries.wait_until_complete().await?;
             anyhow::Ok(after - before)

@@ -55,10 +55,14 @@ pub(crate) struct Tally {
 pub(crate) struct Ready {
     subscribers: Vec<Socket>,
     /// Each with its room.
-    senders: Vec<(OutSocket, i64)>,
+    senders: Senders,
     members: u64,
     rate: u32,
 }
+
+type Senders = Vec<(OutSocket, i64)>;
+/// Messages, and those who sent them: their connections stay until the messages have arrived.
+type Sent = (u64, Senders);
 
 /// What all tasks share.
 struct Course {
@@ -117,8 +121,12 @@ impl Ready {
             let _ = done.send(sent);
         })?;
         let running = async {
-            let sent = sent.await.context("the pacer has ended")??;
-            wait_until_seen(&course.seen, sent * self.members).await
+            let (sent, mut senders) = sent.await.context("the pacer has ended")??;
+            let seen = wait_until_seen(&course.seen, sent * self.members).await;
+            seen.map_err(|error| match senders.iter_mut().find_map(|(socket, _)| socket.heard()) {
+                Some(heard) => error.context(format!("a sender was told {heard}")),
+                None => error,
+            })
         };
         tokio::select! {
             complete = running => complete?,
@@ -144,14 +152,14 @@ async fn listen(mut socket: Socket, course: Arc<Course>) -> anyhow::Error {
     }
 }
 
-/// The number of messages that were sent. It never waits for a socket: what one does not take is kept for the next try. It ends
+/// The number of messages that were sent, and who sent them. It never waits for a socket: what one does not take is kept for the next try. It ends
 /// early when nobody waits for it any more.
 fn send_when_due(
-    mut senders: Vec<(OutSocket, i64)>,
+    mut senders: Senders,
     rate: u32,
     course: &Course,
-    waiting: &oneshot::Sender<anyhow::Result<u64>>,
-) -> anyhow::Result<u64> {
+    waiting: &oneshot::Sender<anyhow::Result<Sent>>,
+) -> anyhow::Result<Sent> {
     let pause = Duration::from_secs(1) / rate.max(1);
     let mut frame = Vec::new();
     let mut sent = 0;
@@ -172,7 +180,7 @@ fn send_when_due(
         sent += 1;
     }
     flush(&mut senders).context("a sender")?;
-    Ok(sent)
+    Ok((sent, senders))
 }
 
 fn flush(senders: &mut [(OutSocket, i64)]) -> io::Result<()> {

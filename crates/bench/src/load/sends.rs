@@ -97,7 +97,7 @@ impl Ready {
         }
         let mut sum = Tally { acked: 0, latencies: Latencies::new()?, sent: 0 };
         while let Some(tally) = senders.join_next().await {
-            let tally = tally??;
+            let tally = tally?.context("a sender")?;
             sum.acked += tally.acked;
             sum.sent += tally.sent;
             sum.latencies.add(&tally.latencies)?;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::ready;
@@ -168,7 +168,7 @@ impl Socket {
     }
 }
 
-/// A socket that is only written to, from any thread and without waiting. What the server says is not read, so it must not say much.
+/// A socket that is only written to, from any thread and without waiting. What the server says is not read, so it should say nothing.
 #[derive(Debug)]
 pub(crate) struct OutSocket {
     stream: std::net::TcpStream,
@@ -195,6 +195,13 @@ impl OutSocket {
     /// Whether something waits that the server has not taken.
     pub(crate) fn is_behind(&self) -> bool {
         !self.behind.is_empty()
+    }
+
+    /// What the server has said, if it has said anything: a few frames of it, headers included.
+    pub(crate) fn heard(&mut self) -> Option<String> {
+        let mut heard = [0; 1 << 10];
+        let length = self.stream.read(&mut heard).ok()?;
+        (length > 0).then(|| String::from_utf8_lossy(&heard[..length]).into_owned())
     }
 
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
