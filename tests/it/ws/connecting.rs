@@ -175,6 +175,26 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
 }
 
 #[tokio::test]
+async fn a_token_that_comes_in_time_renews_the_session_whatever_is_in_front_of_it() {
+    let stack = Stack::builder()
+        .environment("auth", "ACCESS_TOKEN_TTL", "3")
+        .environment("gateway", "UPSTREAM_DEADLINE", "8")
+        .start()
+        .await
+        .unwrap();
+    let anna = person(&stack).await;
+    let mut socket = anna.socket().await;
+    stack.process("messaging", 0).pause().unwrap();
+    socket.send(&json!({"type": "delete_message", "message_id": 1, "ref": "takes long"})).await;
+    // Tokens count in seconds: only a later one lives longer.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let login = anna.api.post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD})).await;
+    let answer = socket.ask(&auth(login.ok(200)["access_token"].as_str().unwrap())).await;
+    assert_eq!(answer["type"], "success", "{answer}");
+    stack.process("messaging", 0).resume().unwrap();
+}
+
+#[tokio::test]
 async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gateway() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;

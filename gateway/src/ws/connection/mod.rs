@@ -289,10 +289,7 @@ impl Connection {
             Due::Nothing => None,
             Due::Ping => (!self.socket.ping().await).then_some(CloseCode::GOING_AWAY),
             Due::GiveUp => Some(CloseCode::GOING_AWAY),
-            Due::Expire => {
-                self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::TokenExpired)));
-                Some(CloseCode::UNAUTHENTICATED)
-            }
+            Due::Expire => self.expire().await,
             Due::Leave => Some(CloseCode::RESTART),
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::super::entrance::welcome;
 use super::super::outbound::CloseCode;
 use super::super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success};
+use super::super::socket::Incoming;
 use super::{Connection, expiry};
 use crate::access::Session;
 
@@ -154,6 +155,22 @@ impl Connection {
             let outcome = access.authenticate(&token).await;
             Outcome::Authenticated(reference, outcome)
         }));
+    }
+
+    /// Ends the session, unless a fresh token has come already and only waits behind other frames; the code to close with.
+    pub(super) async fn expire(&mut self) -> Option<CloseCode> {
+        let is_token = |incoming: &Incoming| {
+            matches!(incoming, Incoming::Frame(Ok(ClientFrame { request: Request::Auth { .. }, .. })))
+        };
+        let place = self.waiting.iter().position(is_token);
+        if let Some(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) =
+            place.and_then(|place| self.waiting.remove(place))
+        {
+            let outcome = self.app.access.authenticate(&token).await;
+            return self.finish(Outcome::Authenticated(reference, outcome));
+        }
+        self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::TokenExpired)));
+        Some(CloseCode::UNAUTHENTICATED)
     }
 
     /// Takes up what came of a request; the code to close with, if it was that bad.
