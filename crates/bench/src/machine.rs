@@ -18,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) processor: Option<String>,
     pub(crate) cores: usize,
     pub(crate) memory: Option<String>,
+    /// Processes that ran or waited to, on average of the last minute: more than a few make the figures worthless.
+    pub(crate) load: Option<String>,
     pub(crate) kernel: Option<String>,
     pub(crate) postgres: Option<String>,
     pub(crate) redis: Option<String>,
@@ -33,6 +35,7 @@ impl Machine {
             processor: line_of("/proc/cpuinfo", "model name"),
             cores: thread::available_parallelism().map_or(0, usize::from),
             memory: line_of("/proc/meminfo", "MemTotal"),
+            load: load(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
             postgres: postgres_version(stack).await.ok(),
             redis: redis_version(),
@@ -47,6 +50,7 @@ impl Machine {
             ("commit", self.commit.clone()),
             ("processor", self.processor.clone().map(|name| format!("{name}, {} cores", self.cores))),
             ("memory", self.memory.clone()),
+            ("load average before", self.load.clone()),
             ("Linux", self.kernel.clone()),
             ("PostgreSQL", self.postgres.clone()),
             ("Redis", self.redis.clone()),
@@ -68,6 +72,11 @@ fn line_of(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn load() -> Option<String> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next().map(ToOwned::to_owned)
 }
 
 async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {

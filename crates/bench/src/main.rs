@@ -103,6 +103,7 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
     }
     drop(display);
     let Outcome { machine, findings: Findings { rows, curves }, failures } = outcome;
+    let machine = machine.context("there is nothing to measure")?;
     let (replicas, duration) = (cli.replicas, begin.elapsed());
     let report = Report { machine, scale, is_quick: cli.quick, replicas, rows, curves, failures, duration };
     publish(&cli.output, &report)?;
@@ -112,7 +113,8 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
 /// What the scenarios came to.
 #[derive(Default)]
 struct Outcome {
-    machine: Machine,
+    /// As the first stack found it.
+    machine: Option<Machine>,
     findings: Findings,
     failures: Vec<Failure>,
 }
@@ -120,7 +122,9 @@ struct Outcome {
 impl Outcome {
     /// Runs scenarios on a stack. One that fails does not keep the next one from being tried.
     async fn run(&mut self, scenarios: &[Scenario], bench: &Bench<'_>) {
-        self.machine = Machine::look(&bench.stack).await;
+        if self.machine.is_none() {
+            self.machine = Some(Machine::look(&bench.stack).await);
+        }
         for scenario in scenarios {
             bench.display.step(&format!("{}: preparing", scenario.name()));
             match scenario.run(bench).await {

@@ -120,7 +120,8 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
     let figure = or_dash(row.figure().map(|figure| format!("**{}** {}", show(figure), row.unit)));
     let yardstick = row.yardstick.as_ref().and_then(|yardstick| {
-        Some(format!("{} ({})", show(yardstick.figure()?), yardstick.name.replace('|', "\\|")))
+        let cpu = yardstick.cpu.map(|cpu| format!(", CPU s for 1,000: {}", show(cpu))).unwrap_or_default();
+        Some(format!("{} ({}{cpu})", show(yardstick.figure()?), yardstick.name))
     });
     let ratio = or_dash(row.ratio().map(|ratio| format!("{} ×", show(ratio))));
     let goals: Vec<String> = row.goals.iter().map(Goal::to_string).collect();
@@ -177,7 +178,7 @@ mod tests {
             Usage { cpu: Duration::from_millis(500), memory: 32 << 20 },
         )]);
         let measured = Measured { figure: 16_000.0, operations: 10_000, latencies: None, usage };
-        let yardstick = Yardstick { name: "pgbench", figures: vec![1_000.0], least: None };
+        let yardstick = Yardstick::new("pgbench", vec![1_000.0], None);
         let goals = [Goal::RatioAtLeast(8.0), Goal::AtLeast(20_000.0)];
         let row = Row::new("hot room", "sends/s", &[measured]).unwrap().beside(yardstick).with_goals(goals);
         Report {

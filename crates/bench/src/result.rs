@@ -47,6 +47,8 @@ pub(crate) struct Yardstick {
     pub(crate) figures: Vec<f64>,
     /// Below this the machine was too busy for the row to count.
     pub(crate) least: Option<f64>,
+    /// Processor seconds for 1,000 operations, where they were counted.
+    pub(crate) cpu: Option<f64>,
 }
 
 /// What is to be reached.
@@ -163,6 +165,16 @@ fn cpu_for_1000(rounds: &[Measured]) -> ByPart<f64> {
 }
 
 impl Yardstick {
+    pub(crate) fn new(name: &'static str, figures: Vec<f64>, least: Option<f64>) -> Self {
+        Self { name, figures, least, cpu: None }
+    }
+
+    /// One that has served in a process of its own.
+    pub(crate) fn served(name: &'static str, rounds: &[Measured], least: Option<f64>) -> Self {
+        let cpu = cpu_for_1000(rounds).into_values().next();
+        Self { name, figures: rounds.iter().map(|round| round.figure).collect(), least, cpu }
+    }
+
     pub(crate) fn figure(&self) -> Option<f64> {
         median(self.figures.iter().copied())
     }
@@ -238,7 +250,7 @@ mod tests {
     }
 
     fn beside(figures: [f64; 3], least: f64) -> Yardstick {
-        Yardstick { name: "pgbench", figures: figures.to_vec(), least: Some(least) }
+        Yardstick::new("pgbench", figures.to_vec(), Some(least))
     }
 
     #[test]

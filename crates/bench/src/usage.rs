@@ -54,6 +54,16 @@ impl Window {
         sleep_until(self.to).await;
         since(stack, &before)
     }
+
+    /// The same of a single process, which has this name.
+    pub(crate) async fn watch_process(&self, name: &str, id: u32) -> ByPart<Usage> {
+        sleep_until(self.from).await;
+        let before = of_process(id, false, &all_processes());
+        sleep_until(self.to).await;
+        let mut usage = of_process(id, false, &all_processes());
+        usage.cpu = usage.cpu.saturating_sub(before.cpu);
+        ByPart::from([(name.to_owned(), usage)])
+    }
 }
 
 /// What each part has used since then, and holds now.

@@ -1,15 +1,17 @@
 //! *Fan-out*: one room with very many subscribers, deliveries a second.
 
+use std::net::SocketAddr;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 use super::{Bench, Scenario};
 use crate::api::{Api, Circle};
 use crate::load::CONTENT;
-use crate::load::fan_out::Ready;
+use crate::load::fan_out::{Ready, Tally};
 use crate::report::Findings;
 use crate::result::{Goal, Measured, Row, Yardstick};
-use crate::usage::Window;
+use crate::usage::{ByPart, Usage, Window};
 use crate::wire::{CountingSocket, Door, Socket};
 use crate::yardsticks::{broadcast, child};
 
@@ -52,34 +54,42 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let circle = bench.api.circle(MEMBERS).await?;
     let mut findings = Findings::default();
     for shape in SHAPES {
-        let (mut rounds, mut figures) = (Vec::new(), Vec::new());
+        let (mut rounds, mut bare) = (Vec::new(), Vec::new());
         for round in 0..bench.scale.rounds {
             bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
-            figures.push(of_bare_server(bench, shape).await?.figure);
+            bare.push(of_bare_server(bench, shape).await?);
             bench.step(Scenario::FanOut, round, shape.name);
-            rounds.push(measure(bench, of_parlance(bench, &circle, shape).await?).await?);
+            rounds.push(of_parlance(bench, &circle, shape).await?);
         }
         let name = format!("{} to {}: {}", Scenario::FanOut.name(), bench.scale.subscribers, shape.name);
-        let yardstick = Yardstick { name: "bare broadcast server", figures, least: Some(shape.least) };
+        let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
         let row = Row::new(name, UNIT, &rounds)?.beside(yardstick);
         findings.rows.push(row.with_goals(shape.goals.iter().copied()));
     }
     Ok(findings)
 }
 
-async fn measure(bench: &Bench<'_>, ready: Ready) -> anyhow::Result<Measured> {
+async fn of_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Measured> {
+    let ready = in_parlance(bench, circle, shape).await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.duration);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    let tally = tally?;
-    Ok(Measured {
-        figure: tally.deliveries as f64 / window.length().as_secs_f64(),
-        operations: tally.deliveries,
-        latencies: Some(tally.latencies),
-        usage,
-    })
+    Ok(measured(window, tally?, usage))
 }
 
-async fn of_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Ready> {
+async fn of_bare_server(bench: &Bench<'_>, shape: Shape) -> anyhow::Result<Measured> {
+    let server = child::Yardstick::start(broadcast::COMMAND, "").await?;
+    let ready = at_bare_server(server.address, bench.scale.subscribers, shape).await?;
+    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
+    Ok(measured(window, tally?, usage))
+}
+
+fn measured(window: Window, tally: Tally, usage: ByPart<Usage>) -> Measured {
+    let figure = tally.deliveries as f64 / window.length().as_secs_f64();
+    Measured { figure, operations: tally.deliveries, latencies: Some(tally.latencies), usage }
+}
+
+async fn in_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Ready> {
     let Circle { room, members } = circle;
     let message =
         json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"}).to_string();
@@ -101,15 +111,14 @@ async fn subscriber(api: &Api, room: i64, number: usize, token: &str) -> anyhow:
     socket.into_counting()
 }
 
-async fn of_bare_server(bench: &Bench<'_>, shape: Shape) -> anyhow::Result<Measured> {
-    let server = child::Yardstick::start(broadcast::COMMAND, "").await?;
-    let door = |path| Door { address: server.address, path };
-    let listening = stream::iter(0..bench.scale.subscribers)
+async fn at_bare_server(address: SocketAddr, subscribers: usize, shape: Shape) -> anyhow::Result<Ready> {
+    let door = |path| Door { address, path };
+    let listening = stream::iter(0..subscribers)
         .map(|_| async { door(broadcast::LISTEN).open(None, None).await?.into_counting() });
     let subscribers = listening.buffered(AT_ONCE).try_collect().await?;
     let mut senders: Vec<(Socket, String)> = Vec::new();
     for _ in 0..shape.senders {
         senders.push((door(broadcast::SEND).open(None, None).await?, CONTENT.to_owned()));
     }
-    measure(bench, Ready { subscribers, senders, in_flight: shape.in_flight, answers: 0 }).await
+    Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 0 })
 }

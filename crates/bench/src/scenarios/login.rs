@@ -107,9 +107,8 @@ fn p99(percentiles: Option<Percentiles>) -> f64 {
 
 impl Rounds {
     fn into_findings(self) -> anyhow::Result<Findings> {
-        let bound =
-            Yardstick { name: "bcrypt on all cores", figures: self.checks, least: Some(LEAST_CHECKS) };
-        let without = Yardstick { name: "without log-ins", figures: self.quiet, least: None };
+        let bound = Yardstick::new("bcrypt on all cores", self.checks, Some(LEAST_CHECKS));
+        let without = Yardstick::new("without log-ins", self.quiet, None);
         let name = Scenario::Login.name();
         let log_ins = Row::new(name, "log-ins/s", &self.log_ins)?.beside(bound);
         let flooded =

@@ -4,12 +4,11 @@ use serde_json::json;
 
 use super::{Bench, Scenario};
 use crate::api::{Circle, Person};
-use crate::load::requests::Requests;
+use crate::load::requests::{Requests, Tally};
 use crate::load::sends::fill_room;
 use crate::report::Findings;
 use crate::result::{Goal, Measured, Row, Yardstick, show};
-use crate::stats::median;
-use crate::usage::Window;
+use crate::usage::{ByPart, Usage, Window};
 use crate::wire::{HttpConnection, http};
 use crate::yardsticks::pgbench::{self, Script};
 use crate::yardsticks::{child, routes};
@@ -67,14 +66,14 @@ async fn prepare(bench: &Bench<'_>) -> anyhow::Result<(Circle, Vec<Read>)> {
 
 async fn beside_a_bare_route(bench: &Bench<'_>, read: &Read) -> anyhow::Result<Row> {
     let body = body_of(bench, &read.path, &read.people[0]).await?;
-    let (mut rounds, mut figures) = (Vec::new(), Vec::new());
+    let (mut rounds, mut bare) = (Vec::new(), Vec::new());
     for round in 0..bench.scale.rounds {
         bench.step(Scenario::Reads, round, &format!("bare route, {}", read.name));
-        figures.push(of_bare_route(bench, &read.path, &body).await?);
+        bare.push(of_bare_route(bench, &read.path, &body).await?);
         bench.step(Scenario::Reads, round, read.name);
         rounds.push(of_gateway(bench, &read.path, &read.people).await?);
     }
-    let yardstick = Yardstick { name: "bare route, same bytes", figures, least: None };
+    let yardstick = Yardstick::served("bare route, same bytes", &bare, None);
     let name = format!("{}: {}", Scenario::Reads.name(), read.name);
     Ok(Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals(read.goals.iter().copied()))
 }
@@ -94,11 +93,10 @@ async fn history(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Row> {
         bench.step(Scenario::Reads, round, "history");
         rounds.push(of_gateway(bench, &path, &circle.members).await?);
     }
-    let yardstick =
-        Yardstick { name: "pgbench: the same rows by index", figures, least: Some(LEAST_SELECTS) };
+    let yardstick = Yardstick::new("pgbench: the same rows by index", figures, Some(LEAST_SELECTS));
     let name = format!("{}: history, 50 of {MESSAGES}", Scenario::Reads.name());
     let row = Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals([Goal::RatioAtLeast(0.4)]);
-    let bare = median(bare).unwrap_or_default();
+    let bare = Yardstick::served("bare route", &bare, None).figure().unwrap_or_default();
     Ok(row.with_note(format!("a bare route gives the same bytes {} times a second", show(bare))))
 }
 
@@ -109,27 +107,25 @@ async fn body_of(bench: &Bench<'_>, path: &str, person: &Person) -> anyhow::Resu
 }
 
 async fn of_gateway(bench: &Bench<'_>, path: &str, people: &[Person]) -> anyhow::Result<Measured> {
-    let requests = Requests {
-        servers: bench.api.gateways().to_vec(),
-        requests: people.iter().map(|person| http::get(path, &person.token)).collect(),
-        connections: CONNECTIONS,
-    };
-    let ready = requests.prepare().await?;
+    let requests = people.iter().map(|person| http::get(path, &person.token)).collect();
+    let servers = bench.api.gateways().to_vec();
+    let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.point);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    let tally = tally?;
-    let (figure, operations) = (tally.rate(), tally.answered);
-    Ok(Measured { figure, operations, latencies: Some(tally.latencies), usage })
+    Ok(measured(tally?, usage))
 }
 
-async fn of_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Result<f64> {
+async fn of_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Result<Measured> {
     let bodies = json!({ path: body }).to_string();
     let server = child::Yardstick::start(routes::COMMAND, &bodies).await?;
-    let requests = Requests {
-        servers: vec![server.address],
-        requests: vec![http::get(path, "nobody looks at this")],
-        connections: CONNECTIONS,
-    };
-    let ready = requests.prepare().await?;
-    Ok(ready.run(Window::after(bench.scale.warm_up, bench.scale.point)).await?.rate())
+    let (servers, requests) = (vec![server.address], vec![http::get(path, "nobody looks at this")]);
+    let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
+    let window = Window::after(bench.scale.warm_up, bench.scale.point);
+    let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare route", server.id));
+    Ok(measured(tally?, usage))
+}
+
+fn measured(tally: Tally, usage: ByPart<Usage>) -> Measured {
+    let (figure, operations) = (tally.rate(), tally.answered);
+    Measured { figure, operations, latencies: Some(tally.latencies), usage }
 }

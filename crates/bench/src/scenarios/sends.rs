@@ -21,11 +21,8 @@ pub(super) async fn hot_room(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let script = Script::numbered_messages();
     let (rounds, figures) =
         in_turn(bench, Scenario::HotRoom, &circle.members, &[circle.room], &script).await?;
-    let yardstick = Yardstick {
-        name: "pgbench: begin, number, insert, commit",
-        figures,
-        least: Some(LEAST_NUMBERED_MESSAGES),
-    };
+    let name = "pgbench: begin, number, insert, commit";
+    let yardstick = Yardstick::new(name, figures, Some(LEAST_NUMBERED_MESSAGES));
     let row = Row::new(Scenario::HotRoom.name(), UNIT, &rounds)?.beside(yardstick);
     Ok(Findings::of(row.with_goals([Goal::RatioAtLeast(8.0), Goal::AtLeast(15_000.0)])))
 }
@@ -36,8 +33,7 @@ pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let rooms = bench.api.rooms(&circle.members, count).await?;
     let script = Script::single_rows(count);
     let (rounds, figures) = in_turn(bench, Scenario::ManyRooms, &circle.members, &rooms, &script).await?;
-    let yardstick =
-        Yardstick { name: "pgbench: single-row inserts", figures, least: Some(LEAST_SINGLE_ROWS) };
+    let yardstick = Yardstick::new("pgbench: single-row inserts", figures, Some(LEAST_SINGLE_ROWS));
     let row = Row::new(format!("{} ({count})", Scenario::ManyRooms.name()), UNIT, &rounds)?.beside(yardstick);
     let mut findings = Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)]));
     for some in [1, 10, 100, 1_000].into_iter().filter(|some| *some <= count) {

@@ -19,6 +19,8 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Yardstick {
     pub(crate) address: SocketAddr,
+    /// Of its process.
+    pub(crate) id: u32,
     _input: ChildStdin,
     _process: Child,
 }
@@ -44,7 +46,9 @@ impl Yardstick {
             Ok(answer.trim().parse()?)
         };
         let address = timeout(START_DEADLINE, starting).await.context("a yardstick does not serve")?;
-        Ok(Self { address: address.context("a yardstick")?, _input: input, _process: process })
+        let address = address.context("a yardstick")?;
+        let id = process.id().context("a yardstick has ended")?;
+        Ok(Self { address, id, _input: input, _process: process })
     }
 }
 
