@@ -135,6 +135,15 @@ impl Row {
         format!("{figure} {}{ratio}", self.unit)
     }
 
+    /// The yardstick and the ratio, in words.
+    pub(crate) fn compared(&self) -> String {
+        let yardstick = self.yardstick.as_ref().and_then(Yardstick::figure);
+        match (yardstick, self.ratio()) {
+            (Some(figure), Some(ratio)) => format!("{} {}: {} ×", show(figure), self.unit, show(ratio)),
+            _ => "nothing".to_owned(),
+        }
+    }
+
     pub(crate) fn verdict(&self) -> Verdict {
         let is_too_slow = |yardstick: &Yardstick| match (yardstick.figure(), yardstick.least) {
             (Some(figure), Some(least)) => figure < least,
@@ -268,6 +277,13 @@ mod tests {
         // The machine was twice as quick in the last two rounds; the medians alone would say 2.
         let row = row().beside(beside([10.0, 100.0, 200.0], 0.0));
         assert_eq!(row.ratio(), Some(3.0));
+    }
+
+    #[test]
+    fn a_person_who_waits_is_told_figure_and_ratio() {
+        let row = row().beside(beside([100.0; 3], 0.0));
+        assert_eq!(row.summary(), "200 sends/s, 2 × the yardstick");
+        assert_eq!(row.compared(), "100 sends/s: 2 ×");
     }
 
     #[test]

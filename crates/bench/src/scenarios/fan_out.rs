@@ -9,6 +9,7 @@ use super::{Bench, Scenario};
 use crate::api::{Api, Circle};
 use crate::load::CONTENT;
 use crate::load::fan_out::{Ready, Tally};
+use crate::load::sends::fill_room;
 use crate::report::Findings;
 use crate::result::{Goal, Measured, Row, Yardstick};
 use crate::usage::{ByPart, Usage, Window};
@@ -52,18 +53,25 @@ const SHAPES: [Shape; 2] = [
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let circle = bench.api.circle(MEMBERS).await?;
+    let event = event_of(bench, &circle).await?;
     let mut findings = Findings::default();
     for shape in SHAPES {
-        let (mut rounds, mut bare) = (Vec::new(), Vec::new());
+        let (mut rounds, mut bare, mut bare_with_events) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..bench.scale.rounds {
             bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
-            bare.push(of_bare_server(bench, shape).await?);
+            bare.push(of_bare_server(bench, shape, CONTENT).await?);
+            bench.step(Scenario::FanOut, round, &format!("bare server with whole events, {}", shape.name));
+            bare_with_events.push(of_bare_server(bench, shape, &event).await?);
             bench.step(Scenario::FanOut, round, shape.name);
             rounds.push(of_parlance(bench, &circle, shape).await?);
         }
         let name = format!("{} to {}: {}", Scenario::FanOut.name(), bench.scale.subscribers, shape.name);
         let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
-        let row = Row::new(name, UNIT, &rounds)?.beside(yardstick);
+        let row = Row::new(name, UNIT, &rounds)?;
+        let with_events = row.clone().beside(Yardstick::served("", &bare_with_events, None));
+        let note =
+            format!("beside the bare server with events as long as Parlance's, {}", with_events.compared());
+        let row = row.beside(yardstick).with_note(note);
         findings.rows.push(row.with_goals(shape.goals.iter().copied()));
     }
     Ok(findings)
@@ -76,9 +84,10 @@ async fn of_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow
     Ok(measured(window, tally?, usage))
 }
 
-async fn of_bare_server(bench: &Bench<'_>, shape: Shape) -> anyhow::Result<Measured> {
+/// Whatever the text says, the bare server passes it on.
+async fn of_bare_server(bench: &Bench<'_>, shape: Shape, text: &str) -> anyhow::Result<Measured> {
     let server = child::Yardstick::start(broadcast::COMMAND, "").await?;
-    let ready = at_bare_server(server.address, bench.scale.subscribers, shape).await?;
+    let ready = at_bare_server(server.address, bench.scale.subscribers, shape, text).await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.duration);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
     Ok(measured(window, tally?, usage))
@@ -87,6 +96,14 @@ async fn of_bare_server(bench: &Bench<'_>, shape: Shape) -> anyhow::Result<Measu
 fn measured(window: Window, tally: Tally, usage: ByPart<Usage>) -> Measured {
     let figure = tally.deliveries as f64 / window.length().as_secs_f64();
     Measured { figure, operations: tally.deliveries, latencies: Some(tally.latencies), usage }
+}
+
+/// What a subscriber gets of a message.
+async fn event_of(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<String> {
+    let mut socket = bench.api.door(0).open(None, Some(&circle.members[0].token)).await?;
+    socket.subscribe(&[circle.room]).await?;
+    fill_room(&bench.api, circle, 1).await?;
+    Ok(String::from_utf8(socket.next().await?.to_vec())?)
 }
 
 async fn in_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Ready> {
@@ -111,14 +128,19 @@ async fn subscriber(api: &Api, room: i64, number: usize, token: &str) -> anyhow:
     socket.into_counting()
 }
 
-async fn at_bare_server(address: SocketAddr, subscribers: usize, shape: Shape) -> anyhow::Result<Ready> {
+async fn at_bare_server(
+    address: SocketAddr,
+    subscribers: usize,
+    shape: Shape,
+    text: &str,
+) -> anyhow::Result<Ready> {
     let door = |path| Door { address, path };
     let listening = stream::iter(0..subscribers)
         .map(|_| async { door(broadcast::LISTEN).open(None, None).await?.into_counting() });
     let subscribers = listening.buffered(AT_ONCE).try_collect().await?;
     let mut senders: Vec<(Socket, String)> = Vec::new();
     for _ in 0..shape.senders {
-        senders.push((door(broadcast::SEND).open(None, None).await?, CONTENT.to_owned()));
+        senders.push((door(broadcast::SEND).open(None, None).await?, text.to_owned()));
     }
     Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 0 })
 }
