@@ -1,5 +1,6 @@
 //! Accepting connections and speaking HTTP/1.1 on them until the process drains.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -60,7 +61,12 @@ impl Server {
     fn take_in_waiting(&self, listener: TcpListener) -> anyhow::Result<()> {
         let listener = listener.into_std()?;
         for _ in 0..MAX_WAITING {
-            let Ok((stream, peer)) = listener.accept() else { break };
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // That one is gone; others may wait behind it.
+                Err(_) => continue,
+            };
             stream.set_nonblocking(true)?;
             let stream = TcpStream::from_std(stream)?;
             self.lifecycle.spawn(self.clone().serve_connection(stream, peer.ip()));

@@ -26,8 +26,10 @@ use crate::app::App;
 use crate::limits::TokenBucket;
 use crate::objects::ClientMessageId;
 
-/// Frames of one connection that are under way or wait for that; beyond it none is read.
+/// Frames of one connection that are under way; beyond it none is read.
 const MAX_UNDER_WAY: usize = 64;
+/// Frames that were read and wait for their turn: enough to see that the client has left, and few, since each may be long.
+const MAX_WAITING: usize = 8;
 /// At most one sign of typing is passed on in this time.
 const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -178,7 +180,9 @@ impl Connection {
 
     /// Frames are read while there is room for what they ask, so that a client that asks too much waits in its own queue.
     fn may_read(&self, now: Instant) -> bool {
-        self.under_way.len() + self.waiting.len() < MAX_UNDER_WAY && !self.deadlines.has_to_leave(now)
+        self.under_way.len() < MAX_UNDER_WAY
+            && self.waiting.len() < MAX_WAITING
+            && !self.deadlines.has_to_leave(now)
     }
 
     /// Leaving waits until everything was answered, except for who waits to be subscribed: elsewhere it is his turn sooner.
