@@ -22,7 +22,6 @@ mod ws;
 use anyhow::Context as _;
 use parlance_core::Clock;
 use parlance_runtime::Lifecycle;
-use tokio::net::TcpListener;
 
 use crate::app::App;
 pub use crate::config::{AllowedOrigins, Config};
@@ -36,8 +35,7 @@ pub const NAME: &str = "gateway";
 /// until then it answers, with 503 where it has to.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let listen = config.listen;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
+    let listener = server::listen(listen).with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
     let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
     let canary = Canary::new(&app)?;

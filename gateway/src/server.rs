@@ -1,7 +1,7 @@
 //! Accepting connections and speaking HTTP/1.1 on them until the process drains.
 
-use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parlance_runtime::Lifecycle;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -28,8 +28,17 @@ const MAX_HEAD: usize = 64 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// How long a connection made before the process drains may take to bring its first request.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
-/// The most connections that are taken in when the door is closed; the system holds fewer.
-const MAX_WAITING: usize = 4_096;
+/// How many connections may wait to be accepted, for when everybody comes at once; the system may hold fewer (`somaxconn`).
+const MAX_WAITING: u32 = 4_096;
+
+/// Listens on an address.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A gateway that is started again does not wait for the connections of the one before to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MAX_WAITING)
+}
 
 /// What connections are served with. Cheap to clone.
 #[derive(Clone)]
