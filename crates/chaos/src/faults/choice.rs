@@ -19,14 +19,23 @@ pub(crate) enum Extent {
 }
 
 /// Those on whose behalf a way is taken.
-const WAYS: [Way; 5] =
-    [Way::ClientsToGateway, Way::GatewayToService, Way::MessagingToRooms, Way::ToPostgres, Way::ToRedis];
+const WAYS: [Way; 7] = [
+    Way::ClientsToGateway,
+    Way::GatewayToMessaging,
+    Way::GatewayToOther,
+    Way::ContactsToRooms,
+    Way::MessagingToRooms,
+    Way::ToPostgres,
+    Way::ToRedis,
+];
 
 /// A kind of way between two processes.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     ClientsToGateway,
-    GatewayToService,
+    GatewayToMessaging,
+    GatewayToOther,
+    ContactsToRooms,
     MessagingToRooms,
     ToPostgres,
     ToRedis,
@@ -90,9 +99,11 @@ impl Way {
     fn choose(self, rng: &mut StdRng, homes_agree: bool) -> Route {
         let (caller, callee) = match self {
             Self::ClientsToGateway => (CLIENTS, "gateway"),
-            Self::GatewayToService => ("gateway", service(rng)),
+            Self::GatewayToMessaging => ("gateway", "messaging"),
+            Self::GatewayToOther => ("gateway", one_of(rng, ["auth", "contacts", "rooms"])),
+            Self::ContactsToRooms => ("contacts", "rooms"),
             Self::MessagingToRooms => ("messaging", "rooms"),
-            Self::ToPostgres => (service(rng), "postgres"),
+            Self::ToPostgres => (one_of(rng, ["auth", "contacts", "rooms", "messaging"]), "postgres"),
             Self::ToRedis => ("messaging", "redis"),
         };
         Route::between(
@@ -103,6 +114,6 @@ impl Way {
     }
 }
 
-fn service(rng: &mut StdRng) -> &'static str {
-    ["auth", "contacts", "rooms", "messaging"][rng.random_range(0..4)]
+fn one_of<const N: usize>(rng: &mut StdRng, parts: [&'static str; N]) -> &'static str {
+    parts[rng.random_range(0..N)]
 }
