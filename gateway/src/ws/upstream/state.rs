@@ -1,7 +1,7 @@
 //! What was asked of which replica and is not answered yet. Changed under one lock, which is never held across an await; nothing here
 //! waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(super) type Flow = (u64, RoomId);
 struct OpenFlow {
     link: Option<LinkKey>,
     unanswered: usize,
+    /// Whether one of them could not be asked yet: those behind it wait, too.
+    is_held: bool,
 }
 
 /// An attached replica.
@@ -72,7 +74,8 @@ impl State {
             return Err(reply);
         }
         let expires_at = Instant::now() + PATIENCE;
-        let link = self.route(&message, flow);
+        let is_held = flow.and_then(|flow| self.flows.get(&flow)).is_some_and(|flow| flow.is_held);
+        let link = if is_held { None } else { self.route(&message, flow) };
         if let Some(flow) = flow {
             self.flows.entry(flow).or_default().unanswered += 1;
         }
@@ -93,7 +96,7 @@ impl State {
         renewals
     }
 
-    /// Answers what nobody waits for any longer; answers for the hub come back.
+    /// Answers what nobody waits for any longer, and asks what could not be asked before; answers for the hub come back.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Renewal> {
         let mut renewals = Vec::new();
         while let Some(first) = self.requests.first_entry().filter(|first| first.get().expires_at <= now) {
@@ -101,6 +104,7 @@ impl State {
             self.leave_flow(request.flow);
             renewals.extend(request.reply.refuse(ErrorCode::Unavailable));
         }
+        self.route_waiting();
         renewals
     }
 
@@ -178,7 +182,8 @@ impl State {
 
     fn note_link(&mut self, flow: Option<Flow>, link: Option<LinkKey>) {
         if let Some(open_flow) = flow.and_then(|flow| self.flows.get_mut(&flow)) {
-            open_flow.link = link;
+            open_flow.is_held = link.is_none();
+            open_flow.link = link.or(open_flow.link);
         }
     }
 
@@ -198,9 +203,13 @@ impl State {
             let waiting = self.requests.iter().filter(|(_, request)| request.link.is_none());
             waiting.map(|(&number, _)| number).collect()
         };
+        let mut held = HashSet::new();
         for number in waiting {
             let Some(request) = self.requests.get(&number) else { continue };
-            let (flow, link) = (request.flow, self.route(&request.message, request.flow));
+            let flow = request.flow;
+            let is_held = flow.is_some_and(|flow| held.contains(&flow));
+            let link = if is_held { None } else { self.route(&request.message, flow) };
+            held.extend(flow.filter(|_| link.is_none()));
             self.note_link(flow, link);
             if let Some(request) = self.requests.get_mut(&number) {
                 request.link = link;
@@ -235,5 +244,32 @@ mod tests {
         state.expire(Instant::now() + PATIENCE);
         assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(Err(ErrorCode::Unavailable))));
         assert!(ask(&mut state, MAX_PENDING).is_some());
+    }
+
+    #[test]
+    fn sends_of_a_connection_to_a_room_do_not_overtake_one_that_could_not_be_asked_yet() {
+        let mut state = State::default();
+        let (queue, mut asked) = mpsc::channel(1);
+        let key = LinkKey { address: ([127, 0, 0, 1], 1).into(), epoch: 1 };
+        state.add_link(key, queue);
+        let send = |state: &mut State, request_id| {
+            let (sender, receiver) = oneshot::channel();
+            let message = Message::Typing(Typing { request_id, ..Typing::default() });
+            let opened = state.open(request_id, message, Some((1, RoomId::new(1))), Reply::Shown(sender));
+            assert!(opened.is_ok());
+            receiver
+        };
+        let mut next = || match asked.try_recv() {
+            Ok(Message::Typing(typing)) => Some(typing.request_id),
+            _ => None,
+        };
+        let _first = send(&mut state, 1);
+        let _second = send(&mut state, 2);
+        assert_eq!(next(), Some(1));
+        let _third = send(&mut state, 3);
+        for number in [2, 3] {
+            state.expire(Instant::now());
+            assert_eq!(next(), Some(number));
+        }
     }
 }
