@@ -43,9 +43,12 @@ fn live_after(views: &[&View], fault: &FaultRecord) -> Option<Duration> {
     for view in views {
         let first = first_live(view, fault);
         busy_rooms.extend(first.map(|_| view.room));
+        if was_told_of(view, fault) {
+            busy_rooms.insert(view.room);
+        }
         first_by_view.insert((view.user, view.room), first);
     }
-    // In a room where nobody heard anything, perhaps nobody said anything.
+    // In any other room perhaps nobody said anything.
     let concerned = first_by_view.into_iter().filter(|((_, room), _)| busy_rooms.contains(room));
     let last: Option<Vec<i64>> = concerned.map(|(_, first)| first).collect();
     let last = last?.into_iter().max()?;
@@ -59,5 +62,15 @@ fn first_live(view: &View, fault: &FaultRecord) -> Option<i64> {
             Some(event.delivered_at).filter(|at| window.contains(at))
         }
         _ => None,
+    })
+}
+
+/// Whether the subscriber got, however late, what was committed early enough after the fault to be live by the limit.
+fn was_told_of(view: &View, fault: &FaultRecord) -> bool {
+    let limit = i64::try_from(LIMIT.as_micros()).unwrap_or(i64::MAX);
+    let window = fault.ended_at..=fault.observed_until.saturating_sub(limit);
+    view.entries.iter().any(|entry| match entry {
+        Entry::Event(event) => event.committed_at().is_some_and(|at| window.contains(&at)),
+        Entry::Resync { .. } => false,
     })
 }

@@ -290,6 +290,22 @@ fn a_fault_without_a_timely_recovery_is_found() {
     breaks(&[], |history| delay(history, 3 * SECOND));
 }
 
+#[test]
+fn a_room_where_nobody_is_live_again_is_found_and_one_where_nobody_speaks_is_not() {
+    breaks(&[Rule::LateRecovery], |history| {
+        for entry in history.views.iter_mut().flat_map(|view| &mut view.entries[2..]) {
+            let Entry::Event(event) = entry else { unreachable!() };
+            event.delivered_at += 60 * SECOND;
+        }
+        // Another room is live at once.
+        let mut other = view(3);
+        other.room = ROOM + 1;
+        history.stored.insert(other.room, history.stored[&ROOM].clone());
+        history.views.push(other);
+    });
+    breaks(&[], |history| history.views.push(View { user: 2, room: ROOM + 1, entries: Vec::new() }));
+}
+
 fn last_usage(history: &mut History) -> &mut Usage {
     &mut history.footprints[0].samples.last_mut().unwrap().usage
 }
