@@ -98,7 +98,7 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
             let bench = Bench::start(passwords, cli.replicas.into(), scale, &display).await;
             let bench = bench.context("cannot start Parlance")?;
             outcome.run(&scenarios, &bench).await;
-            keep_logs(&bench.stack, &cli.output)?;
+            bench.stack.keep_logs(&cli.output.join("logs"))?;
         }
     }
     drop(display);
@@ -163,16 +163,4 @@ fn publish(output: &Path, report: &Report) -> anyhow::Result<()> {
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The logs of all processes outlive the stack.
-fn keep_logs(stack: &Stack, output: &Path) -> anyhow::Result<()> {
-    let folder = output.join("logs");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for process in stack.processes() {
-        if let Some(name) = process.log().file_name() {
-            fs::copy(process.log(), folder.join(name)).context("cannot keep a log")?;
-        }
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! Shows a person how far a run is: a spinner on a terminal, a line for each step elsewhere.
 
-use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+use parlance_devstack::spinner;
 
 /// The display of one run.
 #[derive(Debug)]
@@ -14,12 +14,7 @@ pub(crate) struct Display {
 
 impl Display {
     pub(crate) fn new() -> Self {
-        let spinner = io::stderr().is_terminal().then(|| {
-            let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            spinner
-        });
-        Self { begin: Instant::now(), spinner }
+        Self { begin: Instant::now(), spinner: spinner() }
     }
 
     /// Begins a step.

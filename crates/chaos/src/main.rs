@@ -26,7 +26,6 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
-use parlance_devstack::Stack;
 
 use crate::plan::{Plan, Scale};
 use crate::progress::Display;
@@ -81,7 +80,7 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     display.step(&format!("starting Parlance; seed {}", plan.seed));
     let arena = run::start(plan.homes_agree).await?;
     let outcome = run::run(arena.api()?, &arena, &plan, &display).await;
-    keep_logs(&arena.stack, &cli.output)?;
+    arena.stack.keep_logs(&cli.output.join("logs"))?;
     let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
 
     let verdict = judge::judge(&history);
@@ -97,17 +96,5 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
 fn publish(path: &Path, report: &str) -> anyhow::Result<()> {
     fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{report}");
-    Ok(())
-}
-
-/// The logs of all processes outlive the stack.
-fn keep_logs(stack: &Stack, output: &Path) -> anyhow::Result<()> {
-    let folder = output.join("logs");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for process in stack.processes() {
-        if let Some(name) = process.log().file_name() {
-            fs::copy(process.log(), folder.join(name)).context("cannot keep a log")?;
-        }
-    }
     Ok(())
 }

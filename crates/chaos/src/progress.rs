@@ -1,10 +1,10 @@
 //! Shows a person how far a run is: a spinner on a terminal, a line for each step elsewhere.
 
-use std::io::{self, IsTerminal};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
+use parlance_devstack::spinner;
 use tokio::time::sleep;
 
 use crate::clients::Progress;
@@ -20,12 +20,7 @@ pub(crate) struct Display {
 
 impl Display {
     pub(crate) fn new() -> Self {
-        let spinner = io::stderr().is_terminal().then(|| {
-            let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            spinner
-        });
-        Self { begin: Instant::now(), spinner }
+        Self { begin: Instant::now(), spinner: spinner() }
     }
 
     /// Tells in lines, as if nobody watched; the output of a test is shown when it fails.

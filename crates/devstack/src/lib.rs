@@ -21,5 +21,6 @@ mod user;
 pub use port::free_port;
 pub use postgres::{Durability, Postgres};
 pub use process::Process;
+pub use progress::spinner;
 pub use redis::Redis;
 pub use stack::{Arrow, Stack, StackBuilder};

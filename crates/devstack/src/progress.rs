@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// A spinner that turns on the terminal; nothing when nobody watches.
+pub fn spinner() -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
+    })
+}
+
 /// The steps of one command. It vanishes from the terminal when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -15,12 +24,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        let spinner = io::stderr().is_terminal().then(|| {
-            let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            spinner
-        });
-        Self { spinner, last: Mutex::new(None) }
+        Self { spinner: spinner(), last: Mutex::new(None) }
     }
 
     /// Begins a step, which ends the one before.

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::judge::{Rule, Verdict};
 use crate::progress::Display;
-use crate::{keep_logs, run};
+use crate::run;
 
 /// What is judged in every scenario.
 const OF_MESSAGES: [Rule; 6] =
@@ -54,13 +54,13 @@ pub(crate) async fn measure(
         Scenario::SlowReaders => {
             let stack = slow_readers::start().await?;
             let measured = slow_readers::measure(&stack, seed, display).await;
-            keep_logs(&stack, output)?;
+            stack.keep_logs(&output.join("logs"))?;
             measured
         }
         Scenario::RedisAway => {
             let arena = run::start(false).await?;
             let measured = redis_away::measure(&arena, seed, display).await;
-            keep_logs(&arena.stack, output)?;
+            arena.stack.keep_logs(&output.join("logs"))?;
             measured
         }
     }

@@ -6,9 +6,12 @@ mod parts;
 mod start;
 mod wiring;
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use anyhow::Context;
 
 use crate::folder::TemporaryFolder;
 use crate::postgres::{Durability, Postgres};
@@ -132,6 +135,17 @@ impl Stack {
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         let parts = self.parts.iter().flat_map(|(_, replicas)| replicas).map(|replica| &replica.process);
         parts.chain([self.redis.process(), self.postgres.process()])
+    }
+
+    /// Copies the logs of all processes into a folder, where they outlive the stack.
+    pub fn keep_logs(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for process in self.processes() {
+            if let Some(name) = process.log().file_name() {
+                fs::copy(process.log(), folder.join(name)).context("cannot keep a log")?;
+            }
+        }
+        Ok(())
     }
 
     /// A line for every process: its name and where it can be reached. Passwords are in them.
