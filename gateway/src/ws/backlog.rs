@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
-use axum::extract::ws::Utf8Bytes;
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
 use tokio::time::Instant;
 
+use super::frames::Frames;
 use super::outbound::Outbound;
 use crate::limits::LimitsConfig;
 
-/// What a frame takes in a queue besides its text: a queue has up to twice the space that it uses.
-pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Utf8Bytes>();
-/// What a shared frame takes besides its text.
-const SHARED_BYTES: usize = 2 * size_of::<SharedText>();
+/// What frames take in a queue besides their bytes: a queue has up to twice the space that it uses.
+pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Frames>();
+/// What shared frames take besides their bytes.
+const SHARED_BYTES: usize = 2 * size_of::<SharedWire>();
 
 /// The bounds of the queues towards clients, and what is in all of them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,13 +42,13 @@ pub(super) struct Charge {
     bytes: usize,
 }
 
-/// The text of an event, which many queues share.
+/// Events, which many queues share.
 #[derive(Clone, Debug)]
-pub(super) struct SharedFrame(Utf8Bytes);
+pub(super) struct SharedFrames(Frames);
 
-/// A text with what it costs.
-struct SharedText {
-    text: Box<str>,
+/// Bytes with what they cost.
+struct SharedWire {
+    wire: Bytes,
     _charge: Charge,
 }
 
@@ -82,14 +82,19 @@ impl Backlog {
         Charge { backlog: self.clone(), bytes: 0 }
     }
 
-    /// Makes a frame one that is counted once, for as long as anybody holds it.
-    pub(super) fn share(&self, frame: &Utf8Bytes) -> SharedFrame {
+    /// Makes frames ones that are counted once, for as long as anybody holds them.
+    pub(super) fn share(&self, frames: Frames) -> SharedFrames {
         let mut charge = self.charge();
-        charge.add(frame.len() + SHARED_BYTES);
-        let text = SharedText { text: frame.as_str().into(), _charge: charge };
-        #[expect(clippy::expect_used, reason = "it was text before")]
-        let shared = Utf8Bytes::try_from(Bytes::from_owner(text)).expect("the frame is UTF-8");
-        SharedFrame(shared)
+        charge.add(frames.len() + SHARED_BYTES);
+        let wire = SharedWire { wire: frames.into_wire(), _charge: charge };
+        SharedFrames(Frames::of_wire(Bytes::from_owner(wire)))
+    }
+
+    /// All of them in one piece.
+    pub(super) fn join<'a>(&self, frames: impl Iterator<Item = &'a SharedFrames> + Clone) -> SharedFrames {
+        let mut wire = Vec::with_capacity(frames.clone().map(SharedFrames::len).sum());
+        frames.for_each(|frames| wire.extend_from_slice(frames.0.wire()));
+        self.share(Frames::of_wire(wire.into()))
     }
 
     /// Notes that a client did not read and was cut for it.
@@ -137,19 +142,19 @@ impl Drop for Charge {
     }
 }
 
-impl SharedFrame {
+impl SharedFrames {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn text(&self) -> &Utf8Bytes {
+    pub(super) fn frames(&self) -> &Frames {
         &self.0
     }
 }
 
-impl AsRef<[u8]> for SharedText {
+impl AsRef<[u8]> for SharedWire {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.wire
     }
 }
 
@@ -170,31 +175,36 @@ mod tests {
 
     use super::*;
 
+    /// A frame of so many bytes, header included.
+    fn frame_of(bytes: usize) -> Frames {
+        Frames::of_wire("x".repeat(bytes).into())
+    }
+
     /// Connections with an answer of so many bytes each.
     fn connections(backlog: &Backlog, bytes: &[usize]) -> Vec<Outbound> {
         let queues = bytes.iter().zip(0..).map(|(&bytes, id)| {
             let outbound = Outbound::new(id, backlog);
-            outbound.push("x".repeat(bytes).into());
+            outbound.push(frame_of(bytes));
             outbound
         });
         queues.collect()
     }
 
     fn cut(connections: &[Outbound]) -> Vec<bool> {
-        connections.iter().map(|outbound| outbound.cut().is_cancelled()).collect()
+        connections.iter().map(|outbound| outbound.is_cut()).collect()
     }
 
     #[tokio::test]
     async fn a_frame_that_many_share_counts_once_and_until_the_last_has_let_it_go() {
         let backlog = Backlog::of(1 << 20, 1 << 20);
         let queues = [Outbound::new(1, &backlog), Outbound::new(2, &backlog)];
-        let frame = backlog.share(&"x".repeat(1_000).into());
+        let frame = backlog.share(frame_of(1_000));
         queues.iter().for_each(|outbound| outbound.push_shared(&frame));
         drop(frame);
         assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES);
 
         let [first, second] = queues;
-        let taken = first.take().await;
+        let taken = first.wake().await;
         assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES, "it is not written yet");
         drop(taken);
         first.note_written();
@@ -208,7 +218,7 @@ mod tests {
         let backlog = Backlog::of(1 << 20, 1 << 20);
         let queues = connections(&backlog, &[100, 200]);
         assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
-        let _taken = queues[0].take().await;
+        let _taken = queues[0].wake().await;
         assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
         drop(queues);
         assert_eq!(backlog.bytes(), 0);
@@ -221,7 +231,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let queues = connections(&backlog, &[20_000, 11_000, 9_000, 30_000, 100]);
         for stalled in [0, 1, 2, 4] {
-            queues[stalled].take().await;
+            queues[stalled].wake().await;
         }
         backlog.relieve(queues.iter(), begin);
         assert_eq!(cut(&queues), [false; 5], "nobody is slow yet");
@@ -233,8 +243,8 @@ mod tests {
     async fn nobody_is_cut_who_takes_what_is_written_or_is_not_far_behind() {
         let backlog = Backlog::of(32_000, 40_000);
         let queues = connections(&backlog, &[32_000 / 16, 25_000, 25_000]);
-        queues[0].take().await;
-        queues[1].take().await;
+        queues[0].wake().await;
+        queues[1].wake().await;
         queues[1].note_written();
         backlog.relieve(queues.iter(), Instant::now());
         assert_eq!(cut(&queues), [false; 3]);
@@ -244,7 +254,7 @@ mod tests {
     async fn within_the_bound_nobody_is_cut() {
         let backlog = Backlog::of(32_000, 100_000);
         let queues = connections(&backlog, &[30_000, 30_000]);
-        queues[0].take().await;
+        queues[0].wake().await;
         backlog.relieve(queues.iter(), Instant::now());
         assert_eq!(cut(&queues), [false, false]);
     }

@@ -15,8 +15,9 @@ use rand::Rng;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::frames::Frames;
 use super::hub::Hub;
-use super::outbound::Outbound;
+use super::outbound::{Outbound, Wake};
 use super::upstream::Upstream;
 use crate::access::Session;
 use crate::app::App;
@@ -96,9 +97,9 @@ impl Canary {
         let begin = Instant::now();
         let sent = self.upstream.send(RoomId::CANARY, &self.sender, self.content.clone(), None).await?;
         loop {
-            let (frames, closing) = outbound.take().await;
+            let Wake::Queued(frames, closing) = outbound.wake().await else { continue };
             // The canaries of other gateways come here, too.
-            if frames.iter().any(|frame| message_id(frame) == Some(sent.message.id)) {
+            if frames.iter().flat_map(Frames::texts).any(|text| message_id(text) == Some(sent.message.id)) {
                 return Ok(begin.elapsed());
             }
             if closing.is_some() {
@@ -109,8 +110,8 @@ impl Canary {
 }
 
 /// Which message a frame tells of, if it does.
-fn message_id(frame: &str) -> Option<i64> {
-    let frame: Value = serde_json::from_str(frame).ok()?;
+fn message_id(text: &str) -> Option<i64> {
+    let frame: Value = serde_json::from_str(text).ok()?;
     frame["message"]["id"].as_i64()
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Utf8Bytes, WebSocket};
+use axum::body::Bytes;
 use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use rand::Rng;
-use tracing::Instrument;
+use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::frames::Frames;
 use super::outbound::CloseCode;
 use super::protocol::{Addition, ClientFrame, Refusal, Request, refusal, success};
 use super::socket::{Incoming, Socket};
@@ -28,13 +29,12 @@ pub(super) enum Entrance {
     Anonymous(SocketPlace),
 }
 
-/// Serves a socket to its end.
-pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
+/// Serves a socket to its end. These bytes were read behind the handshake.
+pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Bytes, entrance: Entrance) {
     let id: u64 = rand::rng().random();
-    let span = tracing::info_span!("socket", connection.id = format!("{id:016x}"));
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
-    let socket = Socket { socket, outbound: app.hub.outbound(id) };
+    let socket = Socket::new(stream, read_ahead, app.hub.outbound(id));
     let life = async move {
         let introduced = match entrance {
             Entrance::Authenticated(session, place) => {
@@ -48,7 +48,7 @@ pub(super) async fn serve(app: App, socket: WebSocket, entrance: Entrance) {
             drop(place);
         }
     };
-    context.scope(life).instrument(span).await;
+    context.scope(life).await;
 }
 
 /// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.
@@ -105,7 +105,7 @@ async fn admit(app: &App, token: &str) -> Result<(Arc<Session>, ConnectionPlace)
 }
 
 /// The answer to whoever has said who it is.
-pub(super) fn welcome(reference: Option<&str>, session: &Session) -> Utf8Bytes {
+pub(super) fn welcome(reference: Option<&str>, session: &Session) -> Frames {
     let addition = Addition { user_id: Some(session.user_id.get()), ..Addition::default() };
     success(reference, "Authenticated successfully", addition)
 }

@@ -8,6 +8,7 @@ pub(crate) mod backlog;
 pub(crate) mod canary;
 mod connection;
 mod entrance;
+mod frames;
 pub(crate) mod hub;
 mod outbound;
 mod protocol;

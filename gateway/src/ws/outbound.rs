@@ -1,14 +1,15 @@
 //! The queue of one connection towards its client, bounded in bytes.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::backlog::{Backlog, Charge, ENTRY_BYTES, SharedFrame};
+use super::backlog::{Backlog, Charge, ENTRY_BYTES, SharedFrames};
+use super::frames::Frames;
 
 /// Why the server closes a connection, as its close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +39,13 @@ pub(crate) struct Outbound {
     pub(crate) id: u64,
     backlog: Backlog,
     queue: Mutex<Queue>,
-    filled: Notify,
     /// Told when what was taken is written. Only one task ever waits for it.
     emptied: Notify,
-    /// Cancelled when the connection is to be closed at once, whatever is queued.
-    cut: CancellationToken,
 }
 
 #[derive(Debug)]
 struct Queue {
-    frames: VecDeque<Utf8Bytes>,
+    frames: VecDeque<Frames>,
     /// What the frames take, shared or not.
     bytes: usize,
     /// What they take of the backlog: shared frames are counted there already.
@@ -55,6 +53,21 @@ struct Queue {
     writing: Option<Writing>,
     /// Set once, with the code to close with; nothing is queued after it.
     closing: Option<CloseCode>,
+    /// The connection is to be closed at once: what was queued is gone.
+    is_cut: bool,
+    /// The process drains, and the connection has not been told.
+    is_to_leave: bool,
+    /// Of the one task that serves the connection.
+    waker: Option<Waker>,
+}
+
+/// What the task of a connection is woken up for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Wake {
+    /// Everything queued, and the close behind it if there is one.
+    Queued(VecDeque<Frames>, Option<CloseCode>),
+    /// The process drains. Told once.
+    Draining,
 }
 
 /// Frames that were taken and are not written yet.
@@ -70,46 +83,63 @@ impl Queue {
     fn waiting_bytes(&self) -> usize {
         self.bytes + self.writing.as_ref().map_or(0, |writing| writing.bytes)
     }
+
+    fn wake_later(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+}
+
+/// Wakes the task of the connection, unless it is awake.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    let waker = queue.waker.take();
+    drop(queue);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 impl Outbound {
     pub(crate) fn new(id: u64, backlog: &Backlog) -> Self {
-        let frames = VecDeque::new();
-        let queue = Queue { frames, bytes: 0, charge: backlog.charge(), writing: None, closing: None };
-        Self {
-            id,
-            backlog: backlog.clone(),
-            queue: Mutex::new(queue),
-            filled: Notify::new(),
-            emptied: Notify::new(),
-            cut: CancellationToken::new(),
-        }
+        let queue = Queue {
+            frames: VecDeque::new(),
+            bytes: 0,
+            charge: backlog.charge(),
+            writing: None,
+            closing: None,
+            is_cut: false,
+            is_to_leave: false,
+            waker: None,
+        };
+        Self { id, backlog: backlog.clone(), queue: Mutex::new(queue), emptied: Notify::new() }
     }
 
     /// Queues a frame. One that does not fit cuts the connection: the client has not read for too long.
-    pub(crate) fn push(&self, frame: Utf8Bytes) {
+    pub(crate) fn push(&self, frame: Frames) {
         let own_bytes = frame.len();
         self.enqueue(frame, own_bytes);
     }
 
-    /// The same for a frame that other queues share.
-    pub(super) fn push_shared(&self, frame: &SharedFrame) {
-        self.enqueue(frame.text().clone(), 0);
+    /// The same for frames that other queues share.
+    pub(super) fn push_shared(&self, frames: &SharedFrames) {
+        self.enqueue(frames.frames().clone(), 0);
     }
 
     /// Queues a frame that may as well be lost: it is left out as soon as the queue is half full.
-    pub(super) fn push_unless_busy(&self, frame: &SharedFrame) {
+    pub(super) fn push_unless_busy(&self, frame: &SharedFrames) {
         if self.lock().waiting_bytes() <= self.backlog.max_bytes_each() / 2 {
             self.push_shared(frame);
         }
     }
 
-    fn enqueue(&self, frame: Utf8Bytes, own_bytes: usize) {
+    fn enqueue(&self, frames: Frames, own_bytes: usize) {
         let mut queue = self.lock();
         if queue.closing.is_some() {
             return;
         }
-        let bytes = frame.len() + ENTRY_BYTES;
+        let bytes = frames.len() + ENTRY_BYTES;
         if queue.waiting_bytes() + bytes > self.backlog.max_bytes_each() {
             drop(queue);
             self.cut_off();
@@ -117,9 +147,8 @@ impl Outbound {
         }
         queue.bytes += bytes;
         queue.charge.add(own_bytes + ENTRY_BYTES);
-        queue.frames.push_back(frame);
-        drop(queue);
-        self.filled.notify_one();
+        queue.frames.push_back(frames);
+        wake(queue);
     }
 
     /// Closes the connection at once, as too slow.
@@ -129,12 +158,17 @@ impl Outbound {
         queue.frames = VecDeque::new();
         queue.bytes = 0;
         queue.charge = self.backlog.charge();
-        if !self.cut.is_cancelled() {
+        if !std::mem::replace(&mut queue.is_cut, true) {
             self.backlog.note_slow_client();
         }
-        self.cut.cancel();
-        drop(queue);
-        self.filled.notify_one();
+        wake(queue);
+    }
+
+    /// Tells the connection that the process drains.
+    pub(super) fn drain(&self) {
+        let mut queue = self.lock();
+        queue.is_to_leave = true;
+        wake(queue);
     }
 
     /// What waits for a client that has not taken since then what was written to it; nothing for any other.
@@ -162,24 +196,34 @@ impl Outbound {
 
     /// Closes the connection behind everything queued so far.
     pub(crate) fn close(&self, code: CloseCode) {
-        self.lock().closing.get_or_insert(code);
-        self.filled.notify_one();
+        let mut queue = self.lock();
+        queue.closing.get_or_insert(code);
+        wake(queue);
     }
 
-    /// Everything queued, and the close behind it if there is one. Waits until there is something. The frames count as waiting
-    /// until they are [written](Self::note_written) or the next ones are taken.
-    pub(crate) async fn take(&self) -> (VecDeque<Utf8Bytes>, Option<CloseCode>) {
-        loop {
-            {
-                let mut queue = self.lock();
-                if !queue.frames.is_empty() || queue.closing.is_some() {
-                    let (bytes, charge) = (std::mem::take(&mut queue.bytes), queue.charge.take());
-                    queue.writing = Some(Writing { bytes, since: Instant::now(), _charge: charge });
-                    return (std::mem::take(&mut queue.frames), queue.closing);
-                }
-            }
-            self.filled.notified().await;
+    /// Waits until there is something to do. The frames count as waiting until they are [written](Self::note_written) or the next
+    /// ones are taken.
+    pub(crate) async fn wake(&self) -> Wake {
+        poll_fn(|cx| self.poll_wake(cx)).await
+    }
+
+    fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
+        let mut queue = self.lock();
+        if !queue.frames.is_empty() || queue.closing.is_some() {
+            let (bytes, charge) = (std::mem::take(&mut queue.bytes), queue.charge.take());
+            queue.writing = Some(Writing { bytes, since: Instant::now(), _charge: charge });
+            return Poll::Ready(Wake::Queued(std::mem::take(&mut queue.frames), queue.closing));
         }
+        if std::mem::take(&mut queue.is_to_leave) {
+            return Poll::Ready(Wake::Draining);
+        }
+        queue.wake_later(cx);
+        Poll::Pending
+    }
+
+    /// Everything queued, whatever else there is.
+    pub(crate) fn take(&self) -> VecDeque<Frames> {
+        std::mem::take(&mut self.lock().frames)
     }
 
     /// Says that what was taken is written.
@@ -188,9 +232,19 @@ impl Outbound {
         self.emptied.notify_one();
     }
 
-    /// Cancelled when the connection is to be closed at once.
-    pub(crate) fn cut(&self) -> &CancellationToken {
-        &self.cut
+    /// Whether the connection is to be closed at once.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lock().is_cut
+    }
+
+    /// Ready when the connection is to be closed at once.
+    pub(super) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if queue.is_cut {
+            return Poll::Ready(());
+        }
+        queue.wake_later(cx);
+        Poll::Pending
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -207,48 +261,63 @@ mod tests {
         Outbound::new(1, &Backlog::of(frames * (10 + ENTRY_BYTES), 1 << 20))
     }
 
-    fn frame() -> Utf8Bytes {
-        "1234567890".into()
+    /// Ten bytes, two of which are the header.
+    fn frame() -> Frames {
+        Frames::of_text("12345678")
     }
 
-    fn frames(count: usize) -> VecDeque<Utf8Bytes> {
-        (0..count).map(|_| frame()).collect()
+    fn frames(count: usize, closing: Option<CloseCode>) -> Wake {
+        Wake::Queued((0..count).map(|_| frame()).collect(), closing)
+    }
+
+    fn too_slow() -> Wake {
+        frames(0, Some(CloseCode::TOO_SLOW))
     }
 
     #[tokio::test]
     async fn what_does_not_fit_cuts_the_connection() {
         let outbound = queue_of(1);
         outbound.push(frame());
-        assert!(!outbound.cut().is_cancelled());
-        outbound.push("x".into());
-        assert!(outbound.cut().is_cancelled());
-        assert_eq!(outbound.take().await, (VecDeque::new(), Some(CloseCode::TOO_SLOW)));
+        assert!(!outbound.is_cut());
+        outbound.push(Frames::of_text(""));
+        assert!(outbound.is_cut());
+        assert_eq!(outbound.wake().await, too_slow());
     }
 
     #[tokio::test]
     async fn what_is_being_written_counts_until_it_is() {
         let outbound = queue_of(2);
         outbound.push(frame());
-        assert_eq!(outbound.take().await, (frames(1), None));
+        assert_eq!(outbound.wake().await, frames(1, None));
         outbound.push(frame());
         outbound.note_written();
         outbound.push(frame());
-        assert_eq!(outbound.take().await, (frames(2), None));
+        assert_eq!(outbound.wake().await, frames(2, None));
         outbound.push(frame());
-        assert_eq!(outbound.take().await.1, Some(CloseCode::TOO_SLOW));
+        assert_eq!(outbound.wake().await, too_slow());
     }
 
     #[tokio::test]
     async fn who_waits_for_frames_hears_of_the_cut() {
         let outbound = queue_of(1);
-        let ((), taken) = tokio::join!(
+        let ((), woken) = tokio::join!(
             async {
                 tokio::task::yield_now().await;
                 outbound.cut_off();
             },
-            tokio::time::timeout(std::time::Duration::from_secs(5), outbound.take()),
+            tokio::time::timeout(std::time::Duration::from_secs(5), outbound.wake()),
         );
-        assert_eq!(taken.unwrap().1, Some(CloseCode::TOO_SLOW));
+        assert_eq!(woken, Ok(too_slow()));
+    }
+
+    #[tokio::test]
+    async fn draining_is_told_once_and_behind_what_was_queued() {
+        let outbound = queue_of(2);
+        outbound.drain();
+        outbound.push(frame());
+        assert_eq!([outbound.wake().await, outbound.wake().await], [frames(1, None), Wake::Draining]);
+        outbound.push(frame());
+        assert_eq!(outbound.wake().await, frames(1, None));
     }
 
     #[tokio::test]
@@ -256,7 +325,7 @@ mod tests {
         let outbound = queue_of(3);
         outbound.push(frame());
         let writing = async {
-            let taken = outbound.take().await.0.len();
+            let taken = outbound.wake().await;
             tokio::task::yield_now().await;
             assert!(!outbound.is_mostly_empty());
             outbound.note_written();
@@ -264,7 +333,7 @@ mod tests {
         };
         let has_space = tokio::time::timeout(std::time::Duration::from_secs(5), outbound.has_space());
         let (taken, has_space) = tokio::join!(writing, has_space);
-        assert_eq!((taken, has_space), (1, Ok(())));
+        assert_eq!((taken, has_space), (frames(1, None), Ok(())));
     }
 
     #[tokio::test]
@@ -273,19 +342,19 @@ mod tests {
         outbound.push(frame());
         outbound.close(CloseCode::RESTART);
         outbound.push(frame());
-        assert_eq!(outbound.take().await, (frames(1), Some(CloseCode::RESTART)));
+        assert_eq!(outbound.wake().await, frames(1, Some(CloseCode::RESTART)));
     }
 
     #[tokio::test]
     async fn signs_of_typing_are_left_out_first() {
         let outbound = queue_of(3);
-        let typing = outbound.backlog.share(&frame());
+        let typing = outbound.backlog.share(frame());
         outbound.push_unless_busy(&typing);
         outbound.push(frame());
         outbound.push_unless_busy(&typing);
-        assert_eq!(outbound.take().await.0.len(), 2);
+        assert_eq!(outbound.wake().await, frames(2, None));
         outbound.push_unless_busy(&typing);
         outbound.push(frame());
-        assert_eq!(outbound.take().await.0, frames(1), "nor while much is being written");
+        assert_eq!(outbound.wake().await, frames(1, None), "nor while much is being written");
     }
 }

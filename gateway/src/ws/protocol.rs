@@ -1,11 +1,11 @@
 //! The frames: text frames with one JSON object each. What clients send is read by hand, so that every mistake gets its own
 //! sentence; what the server sends is written by serde.
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::frames::Frames;
 use crate::objects::{ClientMessageId, Message, User};
 
 /// The longest `ref`, in characters.
@@ -238,27 +238,25 @@ pub(crate) struct Addition {
 }
 
 impl ServerFrame<'_> {
-    /// The frame as JSON text, which connections share.
-    pub(crate) fn encode(&self) -> Utf8Bytes {
+    /// The frame as JSON text.
+    pub(crate) fn encode(&self) -> Frames {
         match serde_json::to_string(self) {
-            Ok(text) => text.into(),
+            Ok(text) => Frames::of_text(&text),
             Err(error) => {
                 tracing::error!(error = %error, "a frame could not be encoded");
-                Utf8Bytes::from_static(
-                    r#"{"type":"error","error":"Internal server error","code":"internal_error"}"#,
-                )
+                Frames::of_text(r#"{"type":"error","error":"Internal server error","code":"internal_error"}"#)
             }
         }
     }
 }
 
 /// A success with its sentence.
-pub(crate) fn success(reference: Option<&str>, message: &str, addition: Addition) -> Utf8Bytes {
+pub(crate) fn success(reference: Option<&str>, message: &str, addition: Addition) -> Frames {
     ServerFrame::Success { message, reference, addition }.encode()
 }
 
 /// The answer to a refused frame or request.
-pub(crate) fn refusal(refusal: &Refusal) -> Utf8Bytes {
+pub(crate) fn refusal(refusal: &Refusal) -> Frames {
     let retry_after = (refusal.code == ErrorCode::RateLimited).then_some(1);
     let code = match refusal.code {
         // What REST tells apart is one code here.

@@ -7,10 +7,10 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::UserId;
 
-use super::backlog::SharedFrame;
+use super::backlog::{Backlog, SharedFrames};
+use super::frames::Frames;
 use super::outbound::Outbound;
 use super::upstream::LinkKey;
 
@@ -18,10 +18,13 @@ use super::upstream::LinkKey;
 const MAX_HELD: usize = 4 << 20;
 /// What may collect for a subscriber while it is told what it missed, in bytes; more than that is read from the store.
 const MAX_BUFFERED: usize = 256 << 10;
+/// What is passed on in one piece, in bytes: a client that is cut gets the rest of the piece it was being sent.
+const MAX_PIECE: usize = 64 << 10;
 
 /// A room with at least one subscriber.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
+    backlog: Backlog,
     /// The stream over which its events come.
     pub(super) home: Option<LinkKey>,
     /// The last `seq` passed on; unknown until the first subscription was answered.
@@ -29,7 +32,7 @@ pub(super) struct Room {
     /// The highest `seq` that is known to exist.
     known_head: i64,
     /// Events behind a hole, encoded.
-    held: BTreeMap<i64, SharedFrame>,
+    held: BTreeMap<i64, SharedFrames>,
     held_bytes: usize,
     is_filling: bool,
     /// Whether the users' memberships have to be asked for again, because nobody could tell.
@@ -64,7 +67,7 @@ struct Buffer {
     /// Whatever is passed on above this is here; what is below has to be read from the store. Unknown as long as the room's cursor
     /// is.
     from: Option<i64>,
-    events: Vec<(i64, SharedFrame)>,
+    events: Vec<(i64, SharedFrames)>,
     bytes: usize,
     /// There was more than fits, and nothing is kept.
     has_overflowed: bool,
@@ -75,7 +78,7 @@ impl Buffer {
         Self { from, ..Self::default() }
     }
 
-    fn push(&mut self, seq: i64, frame: &SharedFrame) {
+    fn push(&mut self, seq: i64, frame: &SharedFrames) {
         self.bytes += frame.len();
         if self.bytes > MAX_BUFFERED {
             self.has_overflowed = true;
@@ -87,6 +90,21 @@ impl Buffer {
 }
 
 impl Room {
+    /// A room without subscribers.
+    pub(super) fn new(backlog: &Backlog) -> Self {
+        Self {
+            backlog: backlog.clone(),
+            home: None,
+            cursor: None,
+            known_head: 0,
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            is_filling: false,
+            is_unconfirmed: false,
+            subscribers: HashMap::new(),
+        }
+    }
+
     /// Takes a subscriber in, who gets nothing yet. One who is in already stays as it is.
     pub(super) fn join(&mut self, outbound: &Arc<Outbound>, user_id: UserId) {
         let buffer = Buffer::beginning_at(self.cursor);
@@ -131,13 +149,7 @@ impl Room {
 
     /// Notes that the user was a member at this version and that the room had come this far, and answers. False, and no answer,
     /// when the subscription ended meanwhile or an end heard of is newer than that.
-    pub(super) fn admit(
-        &mut self,
-        connection_id: u64,
-        head: i64,
-        room_version: i64,
-        answer: Utf8Bytes,
-    ) -> bool {
+    pub(super) fn admit(&mut self, connection_id: u64, head: i64, room_version: i64, answer: Frames) -> bool {
         self.start_at(head);
         let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return false };
         subscriber.room_version = subscriber.room_version.max(room_version);
@@ -149,7 +161,7 @@ impl Room {
     }
 
     /// Tells one subscriber something that it missed; false when it is none any more.
-    pub(super) fn tell(&self, connection_id: u64, frame: &SharedFrame) -> bool {
+    pub(super) fn tell(&self, connection_id: u64, frame: &SharedFrames) -> bool {
         let subscriber = self.subscribers.get(&connection_id);
         subscriber.map(|subscriber| subscriber.outbound.push_shared(frame)).is_some()
     }
@@ -185,18 +197,30 @@ impl Room {
         None
     }
 
-    /// Takes an event in: passes it on if it is the next one, drops it if it was passed on, else holds it back.
-    pub(super) fn offer(&mut self, seq: i64, frame: SharedFrame) {
-        self.known_head = self.known_head.max(seq);
-        if self.cursor.is_some_and(|cursor| seq <= cursor) {
-            return;
+    /// Takes events in: passes on those that come next, drops those that were passed on, and holds the others back.
+    pub(super) fn offer(&mut self, events: impl IntoIterator<Item = (i64, SharedFrames)>) {
+        let mut run = Vec::new();
+        for (seq, frame) in events {
+            self.known_head = self.known_head.max(seq);
+            match self.cursor {
+                Some(cursor) if seq <= cursor => {}
+                Some(cursor) if seq == cursor + 1 => {
+                    self.cursor = Some(seq);
+                    run.push((seq, frame));
+                }
+                _ => self.hold(seq, frame),
+            }
         }
+        self.release_held(&mut run);
+        self.pass_on(&run);
+    }
+
+    fn hold(&mut self, seq: i64, frame: SharedFrames) {
         if self.held_bytes + frame.len() <= MAX_HELD {
             self.held_bytes += frame.len();
             let replaced = self.held.insert(seq, frame);
             self.held_bytes -= replaced.map_or(0, |frame| frame.len());
         }
-        self.pass_on_held();
     }
 
     /// Learns how far the room has come.
@@ -223,20 +247,22 @@ impl Room {
     }
 
     /// Passes on what was read from the store, complete up to this number, and what was held back behind it.
-    pub(super) fn fill(&mut self, events: Vec<(i64, SharedFrame)>, complete_up_to: i64) {
+    pub(super) fn fill(&mut self, events: Vec<(i64, SharedFrames)>, complete_up_to: i64) {
+        let mut run = Vec::new();
         for (seq, frame) in events {
             if self.cursor.is_none_or(|cursor| seq > cursor) {
-                self.pass_on(seq, &frame);
                 self.cursor = Some(seq);
+                run.push((seq, frame));
             }
         }
         // Numbers whose change was overtaken do not exist any more.
         self.cursor = self.cursor.max(Some(complete_up_to));
-        self.pass_on_held();
+        self.release_held(&mut run);
+        self.pass_on(&run);
     }
 
     /// Shows that somebody is typing, to all but the connection it comes from.
-    pub(super) fn show_typing(&self, frame: &SharedFrame, origin: u64) {
+    pub(super) fn show_typing(&self, frame: &SharedFrames, origin: u64) {
         for (connection_id, subscriber) in &self.subscribers {
             if *connection_id != origin && matches!(subscriber.phase, Phase::Live { .. }) {
                 subscriber.outbound.push_unless_busy(frame);
@@ -245,7 +271,7 @@ impl Room {
     }
 
     /// Ends the subscriptions of a user, or of everybody, unless they were confirmed at this version or a later one.
-    pub(super) fn end(&mut self, user_id: Option<UserId>, room_version: i64, notice: &Utf8Bytes) {
+    pub(super) fn end(&mut self, user_id: Option<UserId>, room_version: i64, notice: &Frames) {
         self.subscribers.retain(|_, subscriber| {
             let is_concerned = user_id.is_none_or(|user_id| subscriber.user_id == user_id);
             if !is_concerned || room_version <= subscriber.room_version {
@@ -262,7 +288,7 @@ impl Room {
     }
 
     /// Ends the subscriptions of a user who is found to be no member.
-    pub(super) fn expel(&mut self, user_id: UserId, notice: &Utf8Bytes) {
+    pub(super) fn expel(&mut self, user_id: UserId, notice: &Frames) {
         self.subscribers.retain(|_, subscriber| {
             let stays = subscriber.user_id != user_id || !subscriber.is_admitted;
             if !stays {
@@ -284,10 +310,13 @@ impl Room {
                 buffer.from = Some(head);
             }
         }
-        self.pass_on_held();
+        let mut run = Vec::new();
+        self.release_held(&mut run);
+        self.pass_on(&run);
     }
 
-    fn pass_on_held(&mut self) {
+    /// Adds to a run what was held back and follows it.
+    fn release_held(&mut self, run: &mut Vec<(i64, SharedFrames)>) {
         let Some(mut cursor) = self.cursor else { return };
         while let Some(entry) = self.held.first_entry() {
             let seq = *entry.key();
@@ -297,20 +326,44 @@ impl Room {
             let frame = entry.remove();
             self.held_bytes -= frame.len();
             if seq == cursor + 1 {
-                self.pass_on(seq, &frame);
+                run.push((seq, frame));
                 cursor = seq;
             }
         }
         self.cursor = Some(cursor);
     }
 
-    fn pass_on(&mut self, seq: i64, frame: &SharedFrame) {
+    /// Passes on events that follow one another, to those who are live in a few large pieces.
+    fn pass_on(&mut self, run: &[(i64, SharedFrames)]) {
+        let Some(&(first_seq, _)) = run.first() else { return };
+        let pieces = in_pieces(run, &self.backlog);
         for subscriber in self.subscribers.values_mut() {
             match &mut subscriber.phase {
-                Phase::Live { floor } if seq > *floor => subscriber.outbound.push_shared(frame),
-                Phase::Live { .. } => {}
-                Phase::Buffering(buffer) => buffer.push(seq, frame),
+                Phase::Live { floor } if first_seq > *floor => {
+                    pieces.iter().for_each(|piece| subscriber.outbound.push_shared(piece));
+                }
+                Phase::Live { floor } => {
+                    let above = run.iter().filter(|(seq, _)| seq > floor);
+                    above.for_each(|(_, frame)| subscriber.outbound.push_shared(frame));
+                }
+                Phase::Buffering(buffer) => run.iter().for_each(|(seq, frame)| buffer.push(*seq, frame)),
             }
         }
     }
+}
+
+/// The frames of a run, joined as long as the pieces do not become too long.
+fn in_pieces(run: &[(i64, SharedFrames)], backlog: &Backlog) -> Vec<SharedFrames> {
+    let mut bytes = 0;
+    let chunks = run.chunk_by(|(_, frame), (_, next)| {
+        bytes += frame.len();
+        let fits = bytes + next.len() <= MAX_PIECE;
+        bytes = if fits { bytes } else { 0 };
+        fits
+    });
+    let pieces = chunks.map(|chunk| match chunk {
+        [(_, only)] => only.clone(),
+        _ => backlog.join(chunk.iter().map(|(_, frame)| frame)),
+    });
+    pieces.collect()
 }

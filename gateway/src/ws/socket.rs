@@ -1,26 +1,49 @@
 //! The socket itself: frames in, frames out, and the end.
+//!
+//! [`tungstenite`] reads, and has the last word on control frames. What the gateway has to say is encoded already and shared with
+//! other sockets; it goes from there to the connection, as much as waits with one system call, and without being copied before.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt;
 use parlance_core::ErrorCode;
+use tokio::net::TcpStream;
+use tungstenite::protocol::frame::coding::CloseCode as Code;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message, Utf8Bytes};
 
+use super::frames::Frames;
 use super::outbound::{CloseCode, Outbound};
 use super::protocol::{ClientFrame, Refusal};
 
 /// The largest frame of a client that is handled.
 const MAX_FRAME: usize = 64 << 10;
+/// The largest message that is read at all, so that the close for a frame over 64 KiB arrives.
+const MAX_MESSAGE: usize = 2 << 20;
+/// What is read at once. Every connection has a buffer of this size.
+const READ_BUFFER: usize = 1 << 10;
+/// The most that is held back, besides what is queued, from a client that does not read: the answers to its pings.
+const MAX_CONTROL_FRAMES: usize = 4 << 10;
+/// Pieces that are written with one system call.
+const MAX_GATHERED: usize = 64;
 /// How long one write may take, and how long a closing handshake.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The socket and the queue towards it.
 pub(super) struct Socket {
-    pub(super) socket: WebSocket,
+    stream: TcpStream,
+    /// Reads; writes control frames, and only while nothing of the gateway's own is half written.
+    protocol: WebSocketContext,
+    /// What was taken from the queue and is not written yet; of the first one, the rest.
+    unwritten: VecDeque<Bytes>,
+    /// Whether a part of the first one is written.
+    is_midway: bool,
     pub(super) outbound: Arc<Outbound>,
 }
 
@@ -34,6 +57,18 @@ pub(super) enum Incoming {
 }
 
 impl Socket {
+    /// A socket over a connection on which the handshake is done, and these bytes were read behind it.
+    pub(super) fn new(stream: TcpStream, read_ahead: Bytes, outbound: Arc<Outbound>) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(MAX_CONTROL_FRAMES)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        let protocol = WebSocketContext::from_partially_read(read_ahead.into(), Role::Server, Some(config));
+        Self { stream, protocol, unwritten: VecDeque::new(), is_midway: false, outbound }
+    }
+
     /// The next frame of the client that means something.
     pub(super) async fn read_frame(&mut self) -> Incoming {
         loop {
@@ -46,63 +81,155 @@ impl Socket {
 
     /// What comes next from the client. Safe to cancel.
     pub(super) async fn read(&mut self) -> Incoming {
-        match self.socket.recv().await {
-            Some(Ok(Message::Text(text))) if text.len() > MAX_FRAME => Incoming::TooBig,
-            Some(Ok(Message::Binary(bytes))) if bytes.len() > MAX_FRAME => Incoming::TooBig,
-            Some(Ok(Message::Text(text))) => Incoming::Frame(ClientFrame::parse(&text)),
-            Some(Ok(Message::Binary(_))) => {
+        // A client that never stops sending lets others have their turn.
+        tokio::task::coop::consume_budget().await;
+        match poll_fn(|cx| self.poll_read(cx)).await {
+            Ok(Message::Text(text)) if text.len() > MAX_FRAME => Incoming::TooBig,
+            Ok(Message::Binary(bytes)) if bytes.len() > MAX_FRAME => Incoming::TooBig,
+            Ok(Message::Text(text)) => Incoming::Frame(ClientFrame::parse(&text)),
+            Ok(Message::Binary(_)) => {
                 let sentence = "A frame must be text".to_owned();
                 Incoming::Frame(Err(Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence }))
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Nothing,
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Incoming::End,
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Nothing,
+            Ok(Message::Close(_)) | Err(_) => Incoming::End,
         }
     }
 
-    /// Writes frames with one flush; whether that worked. A client that does not read is cut meanwhile.
-    pub(super) async fn write(&mut self, frames: VecDeque<Utf8Bytes>) -> bool {
-        let cut = self.outbound.cut().clone();
-        let socket = &mut self.socket;
-        let write = async {
-            for frame in frames {
-                socket.feed(Message::Text(frame)).await?;
-            }
-            socket.flush().await
-        };
-        match cut.run_until_cancelled(tokio::time::timeout(WRITE_LIMIT, write)).await {
-            Some(Ok(written)) => {
+    /// Writes frames; whether that worked. A client that does not read is cut meanwhile.
+    pub(super) async fn write(&mut self, frames: VecDeque<Frames>) -> bool {
+        self.unwritten.extend(frames.into_iter().map(Frames::into_wire));
+        let outbound = self.outbound.clone();
+        let write = poll_fn(|cx| match self.poll_write(cx) {
+            // The client is asked for only when it has not taken everything at once.
+            Poll::Pending => outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
+            written => written,
+        });
+        match tokio::time::timeout(WRITE_LIMIT, write).await {
+            Ok(written) => {
                 self.outbound.note_written();
                 written.is_ok()
             }
-            Some(Err(_)) => {
+            Err(_) => {
                 self.outbound.cut_off();
                 false
             }
-            None => false,
         }
     }
 
     /// Asks whether the client is still there; whether that could be written.
     pub(super) async fn ping(&mut self) -> bool {
-        let ping = self.socket.send(Message::Ping(Bytes::new()));
-        matches!(tokio::time::timeout(WRITE_LIMIT, ping).await, Ok(Ok(())))
+        self.say(Message::Ping(Bytes::new())).is_ok()
+            && matches!(tokio::time::timeout(WRITE_LIMIT, self.flush()).await, Ok(Ok(())))
     }
 
     /// Writes what is queued and closes with this code.
     pub(super) async fn close(mut self, code: CloseCode) {
         self.outbound.close(code);
-        let (frames, _) = self.outbound.take().await;
+        let frames = self.outbound.take();
+        // What was cut is lost to the client, but not in the middle of a frame.
+        self.unwritten.truncate(if self.is_midway { 1 } else { 0 });
+        self.unwritten.extend(frames.into_iter().map(Frames::into_wire));
         let farewell = async {
-            for frame in frames {
-                self.socket.feed(Message::Text(frame)).await?;
-            }
+            poll_fn(|cx| self.poll_write(cx)).await.map_err(Error::Io)?;
             let reason = Utf8Bytes::from_static("");
-            self.socket.send(Message::Close(Some(CloseFrame { code: code.0, reason }))).await?;
+            self.say(Message::Close(Some(CloseFrame { code: Code::from(code.0), reason })))?;
+            self.flush().await?;
             // The client's own close frame ends the connection in good order.
-            while let Some(Ok(_)) = self.socket.recv().await {}
-            Ok::<(), axum::Error>(())
+            loop {
+                poll_fn(|cx| self.poll_read(cx)).await?;
+            }
         };
         // A client that does not take its leave in time is left.
-        let _ = tokio::time::timeout(CLOSE_LIMIT, farewell).await;
+        let _: Result<Result<(), Error>, _> = tokio::time::timeout(CLOSE_LIMIT, farewell).await;
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        loop {
+            match self.protocol.read(&mut NonBlocking(&self.stream)) {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_read_ready(cx))?;
+                }
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Writes everything that is to be written, behind the control frames.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_midway && !self.unwritten.is_empty() {
+            ready!(self.poll_flush(cx)).map_err(io::Error::other)?;
+        }
+        while !self.unwritten.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_GATHERED];
+            let pieces = self.unwritten.iter().zip(&mut slices);
+            let count = pieces.map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
+            match self.stream.try_write_vectored(&slices[..count]) {
+                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                Ok(written) => self.note_written(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn note_written(&mut self, mut bytes: usize) {
+        while let Some(first) = self.unwritten.front_mut() {
+            if bytes < first.len() {
+                self.is_midway |= bytes > 0;
+                let _ = first.split_to(bytes);
+                return;
+            }
+            bytes -= first.len();
+            self.unwritten.pop_front();
+            self.is_midway = false;
+        }
+        // An idle connection has no memory to spare.
+        self.unwritten = VecDeque::new();
+    }
+
+    /// Has a control frame written with the next flush.
+    fn say(&mut self, message: Message) -> Result<(), Error> {
+        match self.protocol.write(&mut NonBlocking(&self.stream), message) {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            match self.protocol.flush(&mut NonBlocking(&self.stream)) {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_write_ready(cx))?;
+                }
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+/// A connection as the protocol wants it: what cannot be done at once is refused with `WouldBlock`.
+struct NonBlocking<'a>(&'a TcpStream);
+
+impl Read for NonBlocking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for NonBlocking<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -1,12 +1,16 @@
 //! The way from an HTTP request to a socket.
 
 use axum::Extension;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{State, WebSocketUpgrade};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use parlance_core::ErrorCode;
+use tokio::net::TcpStream;
+use tungstenite::handshake::server::create_response_with_body;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,16 +19,7 @@ use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
 use crate::extract::bearer_token;
-use crate::limits::ClientAddress;
-
-/// The largest message that is read at all, so that the close for a frame over 64 KiB arrives.
-const MAX_MESSAGE: usize = 2 << 20;
-/// Buffers of the socket itself, allocated for every connection.
-const READ_BUFFER: usize = 4 << 10;
-const WRITE_BUFFER: usize = 8 << 10;
-/// The most that the socket itself holds back from a client that does not read, such as the answers to its pings; it has to have
-/// space for the longest frame besides the buffer.
-const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + (128 << 10);
+use crate::limits::{ClientAddress, SocketPlace};
 
 /// The route of the socket.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -49,14 +44,14 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 async fn upgrade(
     State(app): State<App>,
     Extension(address): Extension<ClientAddress>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, ApiError> {
-    if !is_allowed(&headers, &app.config.cors_allowed_origins) {
+    let headers = request.headers();
+    if !is_allowed(headers, &app.config.cors_allowed_origins) {
         return Err(ErrorCode::OriginNotAllowed.into());
     }
     let place = app.limits.open_socket(address)?;
-    let entrance = match bearer_token(&headers)? {
+    let entrance = match bearer_token(headers)? {
         Some(token) => {
             let session = app.access.authenticate(token).await?;
             let place = app.limits.connect(session.user_id)?;
@@ -64,21 +59,27 @@ async fn upgrade(
         }
         None => Entrance::Anonymous(app.limits.await_introduction(address)?),
     };
-    let upgrade = upgrade.map_err(|_| ErrorCode::UpgradeRequired)?;
+    let response =
+        create_response_with_body(&request, Body::empty).map_err(|_| ErrorCode::UpgradeRequired)?;
+    let upgrade = request.extensions_mut().remove().ok_or(ErrorCode::UpgradeRequired)?;
+    app.lifecycle.clone().spawn(serve(app, upgrade, entrance, place));
+    Ok(response)
+}
 
-    let upgrade = upgrade
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER);
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let lifecycle = app.lifecycle.clone();
-        lifecycle.spawn(async move {
-            entrance::serve(app, socket, entrance).await;
-            drop(place);
-        });
-    }))
+/// Waits until the answer is sent, and serves the connection as a socket to its end.
+async fn serve(app: App, upgrade: OnUpgrade, entrance: Entrance, _place: SocketPlace) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(error = %error, "a connection was lost before it was a socket");
+            return;
+        }
+    };
+    // Without the layers of HTTP around it.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => entrance::serve(app, parts.io.into_inner(), parts.read_buf, entrance).await,
+        Err(_) => tracing::error!("a socket is no connection that the server has accepted"),
+    }
 }
 
 /// Pages of the gateway's own origin and of the configured ones may connect, and whatever is no page.

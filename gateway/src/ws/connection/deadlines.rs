@@ -51,12 +51,8 @@ impl Deadlines {
         self.leaves_at = Some(at);
     }
 
-    pub(super) fn knows_when_to_leave(&self) -> bool {
-        self.leaves_at.is_some()
-    }
-
-    pub(super) fn has_to_leave(&self, now: Instant) -> bool {
-        self.leaves_at.is_some_and(|at| at <= now)
+    pub(super) fn has_to_leave(&self) -> bool {
+        self.leaves_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// The next time something is due; leaving only if there is nothing left to do.
@@ -70,7 +66,7 @@ impl Deadlines {
 
     /// What is due now. A ping is taken for sent.
     pub(super) fn meet(&mut self, now: Instant, may_leave: bool) -> Due {
-        if may_leave && self.has_to_leave(now) {
+        if may_leave && self.has_to_leave() {
             return Due::Leave;
         }
         if self.expires_at <= now {

@@ -6,19 +6,19 @@ mod rest;
 mod under_way;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, MessageContent, RoomId};
 use rand::Rng;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::deadlines::{Deadlines, Due};
 use self::requests::{Current, Outcome};
 use self::under_way::UnderWay;
-use super::outbound::CloseCode;
+use super::frames::Frames;
+use super::outbound::{CloseCode, Outbound, Wake};
 use super::protocol::{ClientFrame, Refusal, Request, refusal};
 use super::socket::{Incoming, Socket};
 use crate::access::Session;
@@ -37,6 +37,7 @@ const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Connection {
     app: App,
     socket: Socket,
+    outbound: Arc<Outbound>,
     session: Arc<Session>,
     subscribed: HashSet<RoomId>,
     /// When rooms whose subscription has ended were last looked for among them.
@@ -51,23 +52,26 @@ pub(super) struct Connection {
     current: Option<Current>,
     last_typing: HashMap<RoomId, Instant>,
     deadlines: Deadlines,
+    /// Goes off at the next deadline or before it, when it is set anew: most deadlines move on before they are met.
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// What a connection wakes up for.
 enum Event {
-    Queued(VecDeque<Utf8Bytes>, Option<CloseCode>),
-    Answered(Option<Utf8Bytes>),
+    Woken(Wake),
+    Answered(Option<Frames>),
     Finished(Outcome),
     Incoming(Incoming),
     Deadline,
-    Draining,
 }
 
 impl Connection {
     pub(super) fn new(app: App, socket: Socket, session: Arc<Session>) -> Self {
         let deadlines = Deadlines::new(expiry(&app, &session));
+        let alarm = Box::pin(sleep_until(deadlines.next(true)));
         Self {
             app,
+            outbound: socket.outbound.clone(),
             socket,
             session,
             subscribed: HashSet::new(),
@@ -78,17 +82,18 @@ impl Connection {
             current: None,
             last_typing: HashMap::new(),
             deadlines,
+            alarm,
         }
     }
 
     /// Serves the connection to its end.
     pub(super) async fn run(mut self) {
-        let id = self.socket.outbound.id;
-        self.app.hub.connect(&self.socket.outbound, self.session.user_id);
+        let id = self.outbound.id;
+        self.app.hub.connect(&self.outbound, self.session.user_id);
         if self.app.access.is_inactive(self.session.user_id) {
             // Locked out between the look at the token and now: too early for the hub to close this socket.
-            self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::InactiveUser)));
-            self.socket.outbound.close(CloseCode::UNAUTHENTICATED);
+            self.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::InactiveUser)));
+            self.outbound.close(CloseCode::UNAUTHENTICATED);
         }
         let code = self.live().await;
         // A subscription that is being made ends with its future.
@@ -107,9 +112,9 @@ impl Connection {
     async fn live(&mut self) -> Option<CloseCode> {
         loop {
             match self.next_event().await {
-                Event::Queued(frames, closing) => {
+                Event::Woken(Wake::Queued(frames, closing)) => {
                     if !self.write(frames).await {
-                        return self.socket.outbound.cut().is_cancelled().then_some(CloseCode::TOO_SLOW);
+                        return self.outbound.is_cut().then_some(CloseCode::TOO_SLOW);
                     }
                     if closing.is_some() {
                         return closing;
@@ -117,7 +122,7 @@ impl Connection {
                 }
                 Event::Answered(answer) => {
                     self.under_way.pop_front();
-                    answer.into_iter().for_each(|frame| self.socket.outbound.push(frame));
+                    answer.into_iter().for_each(|frame| self.outbound.push(frame));
                 }
                 Event::Finished(outcome) => {
                     self.current = None;
@@ -132,7 +137,7 @@ impl Connection {
                         return Some(code);
                     }
                 }
-                Event::Draining => self.deadlines.leave_at(Instant::now() + self.time_to_stay()),
+                Event::Woken(Wake::Draining) => self.deadlines.leave_at(Instant::now() + self.time_to_stay()),
             }
             if let Some(code) = self.go_on() {
                 return Some(code);
@@ -141,7 +146,7 @@ impl Connection {
     }
 
     /// Writes frames; whether that worked. What is being handled goes on meanwhile: others wait for the turn that it may have.
-    async fn write(&mut self, frames: VecDeque<Utf8Bytes>) -> bool {
+    async fn write(&mut self, frames: VecDeque<Frames>) -> bool {
         let mut written = pin!(self.socket.write(frames));
         if let Some(current) = &mut self.current {
             tokio::select! {
@@ -153,19 +158,15 @@ impl Connection {
     }
 
     async fn next_event(&mut self) -> Event {
-        let now = Instant::now();
-        let may_read = self.may_read(now);
+        let may_read = self.may_read();
         if !may_read {
-            self.deadlines.hear(now);
+            self.deadlines.hear(Instant::now());
         }
-        let deadline = self.deadlines.next(self.may_leave());
-        let is_staying = !self.deadlines.knows_when_to_leave();
-        let outbound = self.socket.outbound.clone();
-        let draining = self.app.lifecycle.draining();
+        self.set_alarm();
         let (first, current) = (self.under_way.front_mut(), self.current.as_mut());
         let (has_first, has_current) = (first.is_some(), current.is_some());
         tokio::select! {
-            (frames, closing) = outbound.take() => Event::Queued(frames, closing),
+            wake = self.outbound.wake() => Event::Woken(wake),
             answer = async { match first { Some(first) => first.answer().await, None => None } }, if has_first => {
                 Event::Answered(answer)
             }
@@ -173,16 +174,22 @@ impl Connection {
                 Event::Finished(outcome)
             }
             incoming = self.socket.read(), if may_read => Event::Incoming(incoming),
-            () = tokio::time::sleep_until(deadline) => Event::Deadline,
-            () = draining.cancelled(), if is_staying => Event::Draining,
+            () = self.alarm.as_mut() => Event::Deadline,
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        let next = self.deadlines.next(self.may_leave());
+        if self.alarm.is_elapsed() || next < self.alarm.deadline() {
+            self.alarm.as_mut().reset(next);
         }
     }
 
     /// Frames are read while there is room for what they ask, so that a client that asks too much waits in its own queue.
-    fn may_read(&self, now: Instant) -> bool {
+    fn may_read(&self) -> bool {
         self.under_way.len() < MAX_UNDER_WAY
             && self.waiting.len() < MAX_WAITING
-            && !self.deadlines.has_to_leave(now)
+            && !self.deadlines.has_to_leave()
     }
 
     /// Leaving waits until everything was answered, except for who waits to be subscribed: elsewhere it is his turn sooner.
@@ -255,7 +262,7 @@ impl Connection {
     fn refuse_too_big(&self) -> CloseCode {
         let sentence = "A frame must not be larger than 64 KiB".to_owned();
         let refused = Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence };
-        self.socket.outbound.push(refusal(&refused));
+        self.outbound.push(refusal(&refused));
         CloseCode::TOO_BIG
     }
 
@@ -271,7 +278,7 @@ impl Connection {
             &self.session,
             content,
             client_msg_id.as_ref(),
-            Some(self.socket.outbound.id),
+            Some(self.outbound.id),
         );
         self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id });
     }
@@ -283,7 +290,7 @@ impl Connection {
             return;
         }
         self.last_typing.insert(room_id, now);
-        let pending = self.app.upstream.show_typing(room_id, &self.session, self.socket.outbound.id);
+        let pending = self.app.upstream.show_typing(room_id, &self.session, self.outbound.id);
         self.under_way.push_back(UnderWay::Typing { pending, reference });
     }
 

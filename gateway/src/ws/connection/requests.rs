@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use futures_util::future::MaybeDone;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
@@ -12,6 +11,7 @@ use parlance_runtime::error::code_of_status;
 use tokio::time::Instant;
 
 use super::super::entrance::welcome;
+use super::super::frames::Frames;
 use super::super::outbound::CloseCode;
 use super::super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success};
 use super::super::socket::Incoming;
@@ -29,7 +29,7 @@ pub(super) struct Current {
 
 /// What came of a request that was handled alone.
 pub(super) enum Outcome {
-    Answered(Utf8Bytes),
+    Answered(Frames),
     Subscribed(RoomId),
     NotSubscribed(RoomId, Refusal),
     Authenticated(Option<String>, Result<Arc<Session>, ErrorCode>),
@@ -66,7 +66,7 @@ impl Connection {
         let ClientFrame { reference, request } = frame;
         match request {
             Request::Ping => {
-                self.socket.outbound.push(ServerFrame::Pong { reference: reference.as_deref() }.encode());
+                self.outbound.push(ServerFrame::Pong { reference: reference.as_deref() }.encode());
             }
             Request::Unsubscribe { room_id } => self.unsubscribe(reference.as_deref(), room_id),
             Request::Subscribe { room_id, after_seq } => self.subscribe(reference, room_id, after_seq),
@@ -82,17 +82,16 @@ impl Connection {
         self.subscribed.remove(&room_id);
         let addition = Addition { room_id: Some(room_id.get()), ..Addition::default() };
         let answer = success(reference, &format!("Unsubscribed from room {room_id}"), addition);
-        self.app.hub.unsubscribe(&self.socket.outbound, room_id, answer);
+        self.app.hub.unsubscribe(&self.outbound, room_id, answer);
     }
 
     fn subscribe(&mut self, reference: Option<String>, room_id: RoomId, after_seq: Option<i64>) {
         if let Err(code) = self.allow_room(room_id) {
-            self.socket.outbound.push(refusal(&Refusal::of_code(reference, code)));
+            self.outbound.push(refusal(&Refusal::of_code(reference, code)));
             return;
         }
         self.subscribed.insert(room_id);
-        let (hub, outbound, user_id) =
-            (self.app.hub.clone(), self.socket.outbound.clone(), self.session.user_id);
+        let (hub, outbound, user_id) = (self.app.hub.clone(), self.outbound.clone(), self.session.user_id);
         self.current = Some(Current::subscription(async move {
             match hub.subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref()).await {
                 Ok(()) => Outcome::Subscribed(room_id),
@@ -111,7 +110,7 @@ impl Connection {
             self.subscribed_checked_at.is_some_and(|at| at.elapsed() < SUBSCRIBED_CHECK_INTERVAL);
         if !self.app.limits.has_room_left(self.subscribed.len()) && !is_checked {
             self.subscribed_checked_at = Some(Instant::now());
-            self.app.hub.retain_subscribed(self.socket.outbound.id, &mut self.subscribed);
+            self.app.hub.retain_subscribed(self.outbound.id, &mut self.subscribed);
         }
         self.app.limits.allow_room(self.subscribed.len())
     }
@@ -169,7 +168,7 @@ impl Connection {
             let outcome = self.app.access.authenticate(&token).await;
             return self.finish(Outcome::Authenticated(reference, outcome));
         }
-        self.socket.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::TokenExpired)));
+        self.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::TokenExpired)));
         Some(CloseCode::UNAUTHENTICATED)
     }
 
@@ -177,7 +176,7 @@ impl Connection {
     pub(super) fn finish(&mut self, outcome: Outcome) -> Option<CloseCode> {
         let refused = match outcome {
             Outcome::Answered(answer) => {
-                self.socket.outbound.push(answer);
+                self.outbound.push(answer);
                 return None;
             }
             Outcome::Subscribed(room_id) => {
@@ -189,12 +188,12 @@ impl Connection {
                 if refused.code != ErrorCode::Unavailable {
                     self.subscribed.remove(&room_id);
                 }
-                self.socket.outbound.push(refusal(&refused));
+                self.outbound.push(refusal(&refused));
                 return None;
             }
             Outcome::Authenticated(reference, Ok(session)) if session.user_id == self.session.user_id => {
                 self.deadlines.renew(expiry(&self.app, &session));
-                self.socket.outbound.push(welcome(reference.as_deref(), &session));
+                self.outbound.push(welcome(reference.as_deref(), &session));
                 self.session = session;
                 return None;
             }
@@ -204,7 +203,7 @@ impl Connection {
             }
             Outcome::Authenticated(reference, Err(code)) => Refusal::of_code(reference, code),
         };
-        self.socket.outbound.push(refusal(&refused));
+        self.outbound.push(refusal(&refused));
         (refused.code != ErrorCode::Unavailable).then_some(CloseCode::UNAUTHENTICATED)
     }
 }
@@ -215,7 +214,7 @@ fn changed(
     room_id: Option<i64>,
     message_id: MessageId,
     change_seq: i64,
-) -> Utf8Bytes {
+) -> Frames {
     let message_id = Some(message_id.get());
     success(
         reference,

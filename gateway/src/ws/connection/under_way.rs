@@ -1,9 +1,9 @@
 //! Requests that were passed on, whose answers come in the order of their frames.
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::RoomId;
 use parlance_proto::messaging::Sent;
 
+use super::super::frames::Frames;
 use super::super::protocol::{Refusal, ServerFrame, refusal};
 use super::super::upstream::Pending;
 use crate::objects::ClientMessageId;
@@ -20,12 +20,12 @@ pub(super) enum UnderWay {
         pending: Pending<()>,
         reference: Option<String>,
     },
-    Answered(Utf8Bytes),
+    Answered(Frames),
 }
 
 impl UnderWay {
     /// Waits for the answer, and makes it a frame if there is something to say. Safe to cancel.
-    pub(super) async fn answer(&mut self) -> Option<Utf8Bytes> {
+    pub(super) async fn answer(&mut self) -> Option<Frames> {
         match self {
             Self::Answered(frame) => Some(frame.clone()),
             Self::Typing { pending, reference } => {
@@ -46,7 +46,7 @@ fn ack(
     room_id: RoomId,
     reference: Option<&str>,
     client_msg_id: Option<&ClientMessageId>,
-) -> Option<Utf8Bytes> {
+) -> Option<Frames> {
     if reference.is_none() && client_msg_id.is_none() {
         return None;
     }

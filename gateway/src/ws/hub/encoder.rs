@@ -9,7 +9,7 @@ use parlance_proto::messaging::Event;
 use parlance_proto::messaging::event::Kind;
 use tokio::time::Instant;
 
-use super::super::backlog::{Backlog, SharedFrame};
+use super::super::backlog::{Backlog, SharedFrames};
 use super::super::protocol::ServerFrame;
 use super::lock;
 use crate::objects::{Message, User};
@@ -33,7 +33,7 @@ pub(super) struct Encoder {
 pub(super) struct Encoded {
     pub(super) room_id: RoomId,
     pub(super) seq: i64,
-    pub(super) frame: SharedFrame,
+    pub(super) frame: SharedFrames,
     /// The connection that is not told, for signs of typing.
     pub(super) typing_origin: Option<u64>,
 }
@@ -73,7 +73,7 @@ impl Encoder {
             }
             _ => return None,
         };
-        let frame = self.backlog.share(&frame);
+        let frame = self.backlog.share(frame);
         Some(Encoded { room_id: RoomId::new(event.room_id), seq: event.seq, frame, typing_origin })
     }
 

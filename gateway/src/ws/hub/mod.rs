@@ -12,7 +12,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{Answer, AttachResponse, EndReason, MembershipEnd};
@@ -23,7 +22,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use self::encoder::Encoder;
 use self::pages::Pages;
-use super::backlog::Backlog;
+use super::backlog::{Backlog, SharedFrames};
+use super::frames::Frames;
 use super::outbound::{CloseCode, Outbound};
 use super::protocol::{Refusal, ServerFrame, refusal};
 use super::room::Room;
@@ -91,6 +91,7 @@ impl Hub {
         lifecycle.spawn_companion("room homes", hub.clone().move_home_forever());
         lifecycle.spawn_companion("relief", hub.clone().relieve_forever());
         lifecycle.spawn_companion("lock-out", hub.clone().lock_out_forever(access.inactive_users()));
+        lifecycle.spawn_background("draining sockets", hub.clone().drain_when_told());
         hub
     }
 
@@ -102,6 +103,9 @@ impl Hub {
     /// Knows of an authenticated connection, until it is [gone](Self::disconnect).
     pub(super) fn connect(&self, outbound: &Arc<Outbound>, user_id: UserId) {
         lock(&self.shared.connections).insert(outbound.id, (user_id, outbound.clone()));
+        if self.shared.lifecycle.draining().is_cancelled() {
+            outbound.drain();
+        }
     }
 
     /// Forgets a connection and its subscriptions.
@@ -124,13 +128,22 @@ impl Hub {
         let events = self.shared.encoder.encode(response.events).await;
         let mut rooms = lock(&self.shared.rooms);
         let mut touched = HashSet::new();
+        let mut runs: HashMap<RoomId, Vec<(i64, SharedFrames)>> = HashMap::new();
         for event in events {
-            let Some(room) = rooms.get_mut(&event.room_id) else { continue };
             match event.typing_origin {
-                Some(origin) => room.show_typing(&event.frame, origin),
-                None => room.offer(event.seq, event.frame),
+                None => runs.entry(event.room_id).or_default().push((event.seq, event.frame)),
+                Some(origin) => {
+                    if let Some(room) = rooms.get(&event.room_id) {
+                        room.show_typing(&event.frame, origin);
+                    }
+                }
             }
-            touched.insert(event.room_id);
+        }
+        for (room_id, run) in runs {
+            if let Some(room) = rooms.get_mut(&room_id) {
+                room.offer(run);
+                touched.insert(room_id);
+            }
         }
         for head in response.heads {
             let room_id = RoomId::new(head.room_id);
@@ -258,6 +271,13 @@ impl Hub {
         }
     }
 
+    /// Tells all connections when the process drains.
+    async fn drain_when_told(self) -> anyhow::Result<()> {
+        self.shared.lifecycle.draining().cancelled().await;
+        lock(&self.shared.connections).values().for_each(|(_, outbound)| outbound.drain());
+        Ok(())
+    }
+
     /// Closes the sockets of users as they are locked out.
     async fn lock_out_forever(
         self,
@@ -281,7 +301,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unsubscribed(room_id: RoomId, reason: EndReason) -> Utf8Bytes {
+fn unsubscribed(room_id: RoomId, reason: EndReason) -> Frames {
     let reason = match reason {
         EndReason::Left => "left",
         EndReason::Removed | EndReason::Unspecified => "removed",

@@ -8,7 +8,7 @@ use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 
-use super::super::backlog::SharedFrame;
+use super::super::backlog::SharedFrames;
 use super::encoder::Encoder;
 
 /// What is kept of the changes read for one client, in bytes: they wait until it has read those before.
@@ -25,7 +25,7 @@ pub(super) struct Pages {
 
 /// Events from the store, in `seq` order.
 pub(super) struct Page {
-    pub(super) events: Vec<(i64, SharedFrame)>,
+    pub(super) events: Vec<(i64, SharedFrames)>,
     /// Up to here nothing is missing.
     pub(super) complete_up_to: i64,
 }
@@ -89,11 +89,12 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::super::super::backlog::Backlog;
+    use super::super::super::frames::Frames;
     use super::*;
 
     fn page_of(lengths: &[usize]) -> Page {
         let backlog = Backlog::of(1, 1);
-        let frame = |length: usize| backlog.share(&"x".repeat(length).into());
+        let frame = |length: usize| backlog.share(Frames::of_wire("x".repeat(length).into()));
         let events = (1..).zip(lengths.iter().map(|&length| frame(length))).collect();
         Page { events, complete_up_to: 100 }
     }

@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::Subscribed;
 use tokio::sync::SemaphorePermit;
 
+use super::super::frames::Frames;
 use super::super::outbound::{CloseCode, Outbound};
 use super::super::protocol::{Addition, success};
+use super::super::room::Room;
 use super::pages::Page;
 use super::{Hub, lock};
 
@@ -58,7 +59,7 @@ impl Hub {
     }
 
     /// Ends a subscription, if there is one; nothing of the room is queued behind the answer.
-    pub(crate) fn unsubscribe(&self, outbound: &Outbound, room_id: RoomId, answer: Utf8Bytes) {
+    pub(crate) fn unsubscribe(&self, outbound: &Outbound, room_id: RoomId, answer: Frames) {
         let mut rooms = lock(&self.shared.rooms);
         self.take_out(&mut rooms, room_id, outbound.id);
         outbound.push(answer);
@@ -77,7 +78,7 @@ impl Hub {
     /// Takes a connection into a room, buffering; whether it was live already.
     fn join(&self, outbound: &Arc<Outbound>, user_id: UserId, room_id: RoomId) -> bool {
         let mut rooms = lock(&self.shared.rooms);
-        let room = rooms.entry(room_id).or_default();
+        let room = rooms.entry(room_id).or_insert_with(|| Room::new(&self.shared.backlog));
         if room.home.is_none() {
             room.home = self.shared.upstream.home(room_id);
         }
@@ -112,7 +113,7 @@ impl Hub {
         Ok(())
     }
 
-    fn admit(&self, outbound: &Outbound, room_id: RoomId, start: &Subscribed, answer: Utf8Bytes) -> bool {
+    fn admit(&self, outbound: &Outbound, room_id: RoomId, start: &Subscribed, answer: Frames) -> bool {
         let mut rooms = lock(&self.shared.rooms);
         let is_admitted = rooms
             .get_mut(&room_id)
@@ -157,7 +158,7 @@ impl Hub {
     }
 }
 
-fn subscribed(room_id: RoomId, head_seq: i64, resync: bool, reference: Option<&str>) -> Utf8Bytes {
+fn subscribed(room_id: RoomId, head_seq: i64, resync: bool, reference: Option<&str>) -> Frames {
     let addition =
         Addition { room_id: Some(room_id.get()), head_seq: Some(head_seq), resync, ..Addition::default() };
     success(reference, &format!("Subscribed to room {room_id}"), addition)
