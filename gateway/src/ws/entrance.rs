@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use rand::Rng;
@@ -30,25 +29,26 @@ pub(super) enum Entrance {
 }
 
 /// Serves a socket to its end. These bytes were read behind the handshake.
-pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Bytes, entrance: Entrance) {
+pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entrance: Entrance) {
     let id: u64 = rand::rng().random();
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
     let socket = Socket::new(stream, read_ahead, app.hub.outbound(id));
-    let life = async move {
-        let introduced = match entrance {
-            Entrance::Authenticated(session, place) => {
-                socket.outbound.push(welcome(None, &session));
-                Some((socket, session, place))
-            }
-            Entrance::Anonymous(place) => introduce(&app, socket, place).await,
-        };
-        if let Some((socket, session, place)) = introduced {
-            Connection::new(app, socket, session).run().await;
-            drop(place);
+    context.scope(live(app, socket, entrance)).await;
+}
+
+async fn live(app: App, socket: Socket, entrance: Entrance) {
+    let introduced = match entrance {
+        Entrance::Authenticated(session, place) => {
+            socket.outbound.push(welcome(None, &session));
+            Some((socket, session, place))
         }
+        // In a box of its own, which takes no memory any more when it is over. Likewise below, and in a connection.
+        Entrance::Anonymous(place) => Box::pin(introduce(&app, socket, place)).await,
     };
-    context.scope(life).await;
+    if let Some((socket, session, _place)) = introduced {
+        Box::new(Connection::new(app, socket, session)).run().await;
+    }
 }
 
 /// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.

@@ -39,7 +39,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Socket {
     stream: TcpStream,
     /// Reads; writes control frames, and only while nothing of the gateway's own is half written.
-    protocol: WebSocketContext,
+    protocol: Box<WebSocketContext>,
     /// What was taken from the queue and is not written yet; of the first one, the rest.
     unwritten: VecDeque<Bytes>,
     /// Whether a part of the first one is written.
@@ -58,15 +58,15 @@ pub(super) enum Incoming {
 
 impl Socket {
     /// A socket over a connection on which the handshake is done, and these bytes were read behind it.
-    pub(super) fn new(stream: TcpStream, read_ahead: Bytes, outbound: Arc<Outbound>) -> Self {
+    pub(super) fn new(stream: TcpStream, read_ahead: Vec<u8>, outbound: Arc<Outbound>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_write_buffer_size(MAX_CONTROL_FRAMES)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let protocol = WebSocketContext::from_partially_read(read_ahead.into(), Role::Server, Some(config));
-        Self { stream, protocol, unwritten: VecDeque::new(), is_midway: false, outbound }
+        let protocol = WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
+        Self { stream, protocol: Box::new(protocol), unwritten: VecDeque::new(), is_midway: false, outbound }
     }
 
     /// The next frame of the client that means something.

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Uri};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parlance_core::ErrorCode;
 use tokio::net::TcpStream;
@@ -75,11 +75,16 @@ async fn serve(app: App, upgrade: OnUpgrade, entrance: Entrance, _place: SocketP
             return;
         }
     };
-    // Without the layers of HTTP around it.
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => entrance::serve(app, parts.io.into_inner(), parts.read_buf, entrance).await,
-        Err(_) => tracing::error!("a socket is no connection that the server has accepted"),
+    match without_http(upgraded) {
+        Some((stream, read_ahead)) => Box::pin(entrance::serve(app, stream, read_ahead, entrance)).await,
+        None => tracing::error!("a socket is no connection that the server has accepted"),
     }
+}
+
+/// The bare connection, and what was read behind the request, in no larger a buffer than it needs.
+fn without_http(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
 }
 
 /// Pages of the gateway's own origin and of the configured ones may connect, and whatever is no page.

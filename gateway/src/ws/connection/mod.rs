@@ -87,7 +87,7 @@ impl Connection {
     }
 
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let id = self.outbound.id;
         self.app.hub.connect(&self.outbound, self.session.user_id);
         if self.app.access.is_inactive(self.session.user_id) {
@@ -102,9 +102,9 @@ impl Connection {
         match code {
             Some(code) => {
                 tracing::debug!(close.code = code.0, "closing a socket");
-                self.socket.close(code).await;
+                Box::pin(self.socket.close(code)).await;
             }
-            None => self.carry_out_rest().await,
+            None => Box::pin(self.carry_out_rest()).await,
         }
     }
 
@@ -133,7 +133,7 @@ impl Connection {
                 Event::Incoming(Incoming::End) => return None,
                 Event::Incoming(incoming) => self.hear(incoming),
                 Event::Deadline => {
-                    if let Some(code) = self.meet_deadline().await {
+                    if let Some(code) = Box::pin(self.meet_deadline()).await {
                         return Some(code);
                     }
                 }
