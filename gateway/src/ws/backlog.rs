@@ -232,6 +232,7 @@ mod tests {
         let queues = connections(&backlog, &[20_000, 11_000, 9_000, 30_000, 100]);
         for stalled in [0, 1, 2, 4] {
             queues[stalled].wake().await;
+            queues[stalled].note_stalled();
         }
         backlog.relieve(queues.iter(), begin);
         assert_eq!(cut(&queues), [false; 5], "nobody is slow yet");
@@ -243,8 +244,10 @@ mod tests {
     async fn nobody_is_cut_who_takes_what_is_written_or_is_not_far_behind() {
         let backlog = Backlog::of(32_000, 40_000);
         let queues = connections(&backlog, &[32_000 / 16, 25_000, 25_000]);
-        queues[0].wake().await;
-        queues[1].wake().await;
+        for waiting in [0, 1] {
+            queues[waiting].wake().await;
+            queues[waiting].note_stalled();
+        }
         queues[1].note_written();
         backlog.relieve(queues.iter(), Instant::now());
         assert_eq!(cut(&queues), [false; 3]);
@@ -255,6 +258,7 @@ mod tests {
         let backlog = Backlog::of(32_000, 100_000);
         let queues = connections(&backlog, &[30_000, 30_000]);
         queues[0].wake().await;
+        queues[0].note_stalled();
         backlog.relieve(queues.iter(), Instant::now());
         assert_eq!(cut(&queues), [false, false]);
     }

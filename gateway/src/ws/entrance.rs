@@ -34,20 +34,16 @@ pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entr
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
     let socket = Socket::new(stream, read_ahead, app.hub.outbound(id));
-    context.scope(live(app, socket, entrance)).await;
-}
-
-async fn live(app: App, socket: Socket, entrance: Entrance) {
     let introduced = match entrance {
         Entrance::Authenticated(session, place) => {
             socket.outbound.push(welcome(None, &session));
             Some((socket, session, place))
         }
         // In a box of its own, which takes no memory any more when it is over. Likewise below, and in a connection.
-        Entrance::Anonymous(place) => Box::pin(introduce(&app, socket, place)).await,
+        Entrance::Anonymous(place) => Box::pin(context.clone().scope(introduce(&app, socket, place))).await,
     };
     if let Some((socket, session, _place)) = introduced {
-        Box::new(Connection::new(app, socket, session)).run().await;
+        Box::new(Connection::new(app, context, socket, session)).run().await;
     }
 }
 

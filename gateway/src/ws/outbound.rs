@@ -74,7 +74,8 @@ pub(crate) enum Wake {
 #[derive(Debug)]
 struct Writing {
     bytes: usize,
-    since: Instant,
+    /// Since when the client has taken nothing of it, or not everything.
+    stalled_since: Option<Instant>,
     _charge: Charge,
 }
 
@@ -174,7 +175,8 @@ impl Outbound {
     /// What waits for a client that has not taken since then what was written to it; nothing for any other.
     pub(super) fn stalled_bytes(&self, since: Instant) -> usize {
         let queue = self.lock();
-        let is_stalled = queue.writing.as_ref().is_some_and(|writing| writing.since <= since);
+        let stalled_since = queue.writing.as_ref().and_then(|writing| writing.stalled_since);
+        let is_stalled = stalled_since.is_some_and(|stalled_since| stalled_since <= since);
         if is_stalled { queue.waiting_bytes() } else { 0 }
     }
 
@@ -211,7 +213,7 @@ impl Outbound {
         let mut queue = self.lock();
         if !queue.frames.is_empty() || queue.closing.is_some() {
             let (bytes, charge) = (std::mem::take(&mut queue.bytes), queue.charge.take());
-            queue.writing = Some(Writing { bytes, since: Instant::now(), _charge: charge });
+            queue.writing = Some(Writing { bytes, stalled_since: None, _charge: charge });
             return Poll::Ready(Wake::Queued(std::mem::take(&mut queue.frames), queue.closing));
         }
         if std::mem::take(&mut queue.is_to_leave) {
@@ -224,6 +226,13 @@ impl Outbound {
     /// Everything queued, whatever else there is.
     pub(crate) fn take(&self) -> VecDeque<Frames> {
         std::mem::take(&mut self.lock().frames)
+    }
+
+    /// Says that the client did not take at once what was taken for it.
+    pub(super) fn note_stalled(&self) {
+        if let Some(writing) = &mut self.lock().writing {
+            writing.stalled_since = Some(Instant::now());
+        }
     }
 
     /// Says that what was taken is written.

@@ -40,10 +40,12 @@ pub(super) struct Socket {
     stream: TcpStream,
     /// Reads; writes control frames, and only while nothing of the gateway's own is half written.
     protocol: Box<WebSocketContext>,
-    /// What was taken from the queue and is not written yet; of the first one, the rest.
-    unwritten: VecDeque<Bytes>,
-    /// Whether a part of the first one is written.
-    is_midway: bool,
+    /// Whether more may have been read than was made use of.
+    has_read_ahead: bool,
+    /// What was taken from the queue and is not written yet.
+    unwritten: VecDeque<Frames>,
+    /// How many bytes of the first one are written.
+    written_of_first: usize,
     pub(super) outbound: Arc<Outbound>,
 }
 
@@ -66,7 +68,14 @@ impl Socket {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let protocol = WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
-        Self { stream, protocol: Box::new(protocol), unwritten: VecDeque::new(), is_midway: false, outbound }
+        Self {
+            stream,
+            protocol: Box::new(protocol),
+            has_read_ahead: true,
+            unwritten: VecDeque::new(),
+            written_of_first: 0,
+            outbound,
+        }
     }
 
     /// The next frame of the client that means something.
@@ -98,18 +107,24 @@ impl Socket {
 
     /// Writes frames; whether that worked. A client that does not read is cut meanwhile.
     pub(super) async fn write(&mut self, frames: VecDeque<Frames>) -> bool {
-        self.unwritten.extend(frames.into_iter().map(Frames::into_wire));
-        let outbound = self.outbound.clone();
+        self.enqueue(frames);
+        let is_written = match poll_fn(|cx| Poll::Ready(self.poll_write(cx))).await {
+            Poll::Ready(written) => written.is_ok(),
+            Poll::Pending => Box::pin(self.write_on()).await,
+        };
+        self.outbound.note_written();
+        is_written
+    }
+
+    /// The same for a client that has not taken everything at once.
+    async fn write_on(&mut self) -> bool {
+        self.outbound.note_stalled();
         let write = poll_fn(|cx| match self.poll_write(cx) {
-            // The client is asked for only when it has not taken everything at once.
-            Poll::Pending => outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
+            Poll::Pending => self.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
             written => written,
         });
         match tokio::time::timeout(WRITE_LIMIT, write).await {
-            Ok(written) => {
-                self.outbound.note_written();
-                written.is_ok()
-            }
+            Ok(written) => written.is_ok(),
             Err(_) => {
                 self.outbound.cut_off();
                 false
@@ -128,8 +143,8 @@ impl Socket {
         self.outbound.close(code);
         let frames = self.outbound.take();
         // What was cut is lost to the client, but not in the middle of a frame.
-        self.unwritten.truncate(if self.is_midway { 1 } else { 0 });
-        self.unwritten.extend(frames.into_iter().map(Frames::into_wire));
+        self.unwritten.truncate(usize::from(self.written_of_first > 0));
+        self.enqueue(frames);
         let farewell = async {
             poll_fn(|cx| self.poll_write(cx)).await.map_err(Error::Io)?;
             let reason = Utf8Bytes::from_static("");
@@ -146,49 +161,66 @@ impl Socket {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         loop {
-            match self.protocol.read(&mut NonBlocking(&self.stream)) {
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.stream.poll_read_ready(cx))?;
-                }
-                outcome => return Poll::Ready(outcome),
+            if !self.has_read_ahead {
+                ready!(self.stream.poll_read_ready(cx))?;
             }
+            match self.protocol.read(&mut NonBlocking(&self.stream)) {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.has_read_ahead = false,
+                outcome => {
+                    self.has_read_ahead = true;
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, frames: VecDeque<Frames>) {
+        if self.unwritten.is_empty() {
+            self.unwritten = frames;
+        } else {
+            self.unwritten.extend(frames);
         }
     }
 
     /// Writes everything that is to be written, behind the control frames.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_midway && !self.unwritten.is_empty() {
+        if self.written_of_first == 0 && !self.unwritten.is_empty() {
             ready!(self.poll_flush(cx)).map_err(io::Error::other)?;
         }
         while !self.unwritten.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_GATHERED];
-            let pieces = self.unwritten.iter().zip(&mut slices);
-            let count = pieces.map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
-            match self.stream.try_write_vectored(&slices[..count]) {
+            match self.try_write() {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                Ok(written) => self.note_written(written),
+                Ok(bytes) => self.note_written(bytes),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     ready!(self.stream.poll_write_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        // An idle connection has no memory to spare.
+        self.unwritten = VecDeque::new();
         Poll::Ready(Ok(()))
     }
 
-    fn note_written(&mut self, mut bytes: usize) {
-        while let Some(first) = self.unwritten.front_mut() {
-            if bytes < first.len() {
-                self.is_midway |= bytes > 0;
-                let _ = first.split_to(bytes);
-                return;
-            }
-            bytes -= first.len();
-            self.unwritten.pop_front();
-            self.is_midway = false;
+    /// Writes as much as goes at once; how many bytes that were.
+    fn try_write(&self) -> io::Result<usize> {
+        let mut pieces = self.unwritten.iter().map(Frames::wire);
+        let rest_of_first = pieces.next().map_or(&[][..], |first| &first[self.written_of_first..]);
+        if self.unwritten.len() == 1 {
+            return self.stream.try_write(rest_of_first);
         }
-        // An idle connection has no memory to spare.
-        self.unwritten = VecDeque::new();
+        let mut slices = [IoSlice::new(rest_of_first); MAX_GATHERED];
+        let others = slices[1..].iter_mut().zip(pieces);
+        let count = 1 + others.map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        self.stream.try_write_vectored(&slices[..count])
+    }
+
+    fn note_written(&mut self, bytes: usize) {
+        self.written_of_first += bytes;
+        while let Some(first) = self.unwritten.front().filter(|first| first.len() <= self.written_of_first) {
+            self.written_of_first -= first.len();
+            self.unwritten.pop_front();
+        }
     }
 
     /// Has a control frame written with the next flush.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, MessageContent, RoomId};
+use parlance_runtime::context::RequestContext;
 use rand::Rng;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -36,6 +37,8 @@ const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 /// An authenticated connection.
 pub(super) struct Connection {
     app: App,
+    /// What calls to services are made in.
+    context: RequestContext,
     socket: Socket,
     outbound: Arc<Outbound>,
     session: Arc<Session>,
@@ -66,11 +69,12 @@ enum Event {
 }
 
 impl Connection {
-    pub(super) fn new(app: App, socket: Socket, session: Arc<Session>) -> Self {
+    pub(super) fn new(app: App, context: RequestContext, socket: Socket, session: Arc<Session>) -> Self {
         let deadlines = Deadlines::new(expiry(&app, &session));
         let alarm = Box::pin(sleep_until(deadlines.next(true)));
         Self {
             app,
+            context,
             outbound: socket.outbound.clone(),
             socket,
             session,
@@ -133,7 +137,7 @@ impl Connection {
                 Event::Incoming(Incoming::End) => return None,
                 Event::Incoming(incoming) => self.hear(incoming),
                 Event::Deadline => {
-                    if let Some(code) = Box::pin(self.meet_deadline()).await {
+                    if let Some(code) = Box::pin(self.context.clone().scope(self.meet_deadline())).await {
                         return Some(code);
                     }
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::MaybeDone;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
+use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::code_of_status;
 use tokio::time::Instant;
 
@@ -36,11 +37,15 @@ pub(super) enum Outcome {
 }
 
 impl Current {
-    fn subscription(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        Self { outcome: MaybeDone::Future(Box::pin(outcome)), is_subscription: true }
+    fn subscription(
+        context: &RequestContext,
+        outcome: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Self {
+        Self { is_subscription: true, ..Self::other(context, outcome) }
     }
 
-    fn other(outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
+    fn other(context: &RequestContext, outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        let outcome = context.clone().scope(outcome);
         Self { outcome: MaybeDone::Future(Box::pin(outcome)), is_subscription: false }
     }
 
@@ -92,7 +97,7 @@ impl Connection {
         }
         self.subscribed.insert(room_id);
         let (hub, outbound, user_id) = (self.app.hub.clone(), self.outbound.clone(), self.session.user_id);
-        self.current = Some(Current::subscription(async move {
+        self.current = Some(Current::subscription(&self.context, async move {
             match hub.subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref()).await {
                 Ok(()) => Outcome::Subscribed(room_id),
                 Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
@@ -120,7 +125,7 @@ impl Connection {
         let acting_user_id = self.session.user_id.get();
         let content = content.into_string();
         let request = EditMessageRequest { acting_user_id, message_id: message_id.get(), content };
-        self.current = Some(Current::other(async move {
+        self.current = Some(Current::other(&self.context, async move {
             let answer = match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
                 Ok(edited) => {
                     let room_id = edited.message.map(|message| message.room_id);
@@ -136,7 +141,7 @@ impl Connection {
         let mut messaging = self.app.messaging.clone();
         let acting_user_id = self.session.user_id.get();
         let request = DeleteMessageRequest { acting_user_id, message_id: message_id.get() };
-        self.current = Some(Current::other(async move {
+        self.current = Some(Current::other(&self.context, async move {
             let answer = match messaging.delete_message(request).await.map(tonic::Response::into_inner) {
                 Ok(deleted) => {
                     let room_id = Some(deleted.room_id);
@@ -150,7 +155,7 @@ impl Connection {
 
     fn authenticate(&mut self, reference: Option<String>, token: String) {
         let access = self.app.access.clone();
-        self.current = Some(Current::other(async move {
+        self.current = Some(Current::other(&self.context, async move {
             let outcome = access.authenticate(&token).await;
             Outcome::Authenticated(reference, outcome)
         }));
