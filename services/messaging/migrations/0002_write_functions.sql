@@ -1,17 +1,23 @@
--- Stores a batch of messages in one call. The arrays are parallel, one element a message, in the order of arrival; the answer has
--- one row a message. Every statement inside sees a fresh snapshot, so what is read after the heads are locked is final.
+-- Stores a batch of messages in one call. The arrays of messages are parallel, grouped by room, and in the order of arrival inside
+-- a room; the same key stands only once in them. The answer has one row a message, in the same order. Every statement inside
+-- sees a fresh snapshot, so what is read after the heads are locked is final.
 --
--- outcome: 'stored'; 'duplicate' (the key was seen before: the row is the first message); 'room_deleted'.
+-- The row of a new message has no content: it is the one given. The row of one whose key was seen before is the first message,
+-- with its content. The row of one whose room was deleted has no id.
+--
+-- The plans are made once for each connection, whatever the tables hold at that time, and must be right for all times: so every
+-- table is looked into by index, once for each message or room.
 CREATE FUNCTION messaging.write_batch(
+    -- The rooms, each once, ascending.
     p_room_ids     BIGINT[],
+    -- For each message the place of its room among them, from 1.
+    p_rooms        INT[],
     p_sender_ids   BIGINT[],
     p_sender_names TEXT[],
     p_keys         TEXT[],
     p_contents     TEXT[]
 )
 RETURNS TABLE (
-    item       BIGINT,
-    outcome    TEXT,
     id         BIGINT,
     seq        BIGINT,
     content    TEXT,
@@ -19,77 +25,79 @@ RETURNS TABLE (
     updated_at TIMESTAMPTZ,
     edited_at  TIMESTAMPTZ
 )
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
 #variable_conflict use_column
 DECLARE
-    v_now TIMESTAMPTZ;
+    v_now       TIMESTAMPTZ;
+    -- Parallel to the rooms.
+    v_last_seqs BIGINT[];
+    v_last_ats  TIMESTAMPTZ[];
+    v_deleted   BOOLEAN[];
 BEGIN
-    -- Always in the order of the room ids, so that no two batches wait for each other.
-    INSERT INTO messaging.room_heads (room_id)
-    SELECT DISTINCT wanted.room_id
-    FROM unnest(p_room_ids) AS wanted (room_id)
-    WHERE NOT EXISTS (SELECT FROM messaging.room_heads AS head WHERE head.room_id = wanted.room_id)
-    ORDER BY wanted.room_id
-    ON CONFLICT DO NOTHING;
+    LOOP
+        -- Always in the order of the room ids, so that no two batches wait for each other.
+        SELECT array_agg(head.last_seq), array_agg(head.last_at), array_agg(head.deleted)
+        INTO v_last_seqs, v_last_ats, v_deleted
+        FROM (
+            SELECT last_seq, last_at, deleted
+            FROM messaging.room_heads
+            WHERE room_id = ANY (p_room_ids)
+            ORDER BY room_id
+            FOR UPDATE
+        ) AS head;
 
-    PERFORM FROM messaging.room_heads AS head
-    WHERE head.room_id = ANY (p_room_ids)
-    ORDER BY head.room_id
-    FOR UPDATE;
+        EXIT WHEN cardinality(v_last_seqs) = cardinality(p_room_ids);
+
+        INSERT INTO messaging.room_heads (room_id)
+        SELECT wanted.room_id
+        FROM unnest(p_room_ids) AS wanted (room_id)
+        ORDER BY wanted.room_id
+        ON CONFLICT DO NOTHING;
+    END LOOP;
 
     v_now := clock_timestamp();
 
     RETURN QUERY
-    WITH items AS MATERIALIZED (
+    WITH checked AS (
         SELECT
-            sent.item,
-            sent.room_id,
-            sent.sender_id,
-            sent.sender_name,
-            sent.key,
-            sent.content,
-            -- Where the same key stands more than once in the batch, the first one counts.
-            first_value(sent.item) OVER (
-                PARTITION BY sent.room_id, sent.sender_id, sent.key ORDER BY sent.item
-            ) AS first_item,
-            known.id AS known_id
-        FROM unnest(p_room_ids, p_sender_ids, p_sender_names, p_keys, p_contents)
-            WITH ORDINALITY AS sent (room_id, sender_id, sender_name, key, content, item)
+            sent.*,
+            p_room_ids[sent.room] AS room_id,
+            known.id IS NULL AND NOT v_deleted[sent.room] AS is_new,
+            known.id AS known_id,
+            known.seq AS known_seq,
+            known.content AS known_content,
+            known.created_at AS known_created_at,
+            known.updated_at AS known_updated_at,
+            known.edited_at AS known_edited_at
+        FROM unnest(p_rooms, p_sender_ids, p_sender_names, p_keys, p_contents)
+            WITH ORDINALITY AS sent (room, sender_id, sender_name, key, content, item)
         LEFT JOIN messaging.messages AS known
-            ON known.room_id = sent.room_id
+            ON known.room_id = p_room_ids[sent.room]
             AND known.sender_id = sent.sender_id
             AND known.client_msg_id = sent.key
     ),
+    placed AS (
+        SELECT
+            checked.*,
+            count(*) FILTER (WHERE is_new) OVER (PARTITION BY room ORDER BY item) AS place
+        FROM checked
+        OFFSET 0
+    ),
+    -- Ids are taken here, in the order of the numbers.
     numbered AS MATERIALIZED (
         SELECT
-            items.*,
-            head.last_seq + row_number() OVER in_room AS new_seq,
+            placed.*,
+            CASE WHEN is_new THEN nextval('messaging.messages_id_seq') END AS new_id,
+            v_last_seqs[room] + place AS new_seq,
             -- A microsecond apart, so that times grow with the numbers.
-            greatest(v_now, head.last_at + INTERVAL '1 microsecond')
-                + (row_number() OVER in_room - 1) * INTERVAL '1 microsecond' AS new_at
-        FROM items
-        JOIN messaging.room_heads AS head USING (room_id)
-        WHERE items.known_id IS NULL
-            AND items.first_item = items.item
-            AND NOT head.deleted
-        WINDOW in_room AS (PARTITION BY items.room_id ORDER BY items.item)
-    ),
-    inserted AS (
-        INSERT INTO messaging.messages AS message (
-            room_id,
-            seq,
-            change_seq,
-            sender_id,
-            sender_name,
-            client_msg_id,
-            content,
-            created_at,
-            updated_at
-        )
-        SELECT room_id, new_seq, new_seq, sender_id, sender_name, key, content, new_at, new_at
-        FROM numbered
-        ORDER BY room_id, new_seq
-        RETURNING message.id, message.room_id, message.seq
+            greatest(v_now, v_last_ats[room]) + place * INTERVAL '1 microsecond' AS new_at
+        FROM placed
     ),
     moved AS (
         UPDATE messaging.room_heads AS head
@@ -97,6 +105,7 @@ BEGIN
         FROM (
             SELECT room_id, max(new_seq) AS seq, max(new_at) AS at
             FROM numbered
+            WHERE is_new
             GROUP BY room_id
         ) AS newest
         WHERE head.room_id = newest.room_id
@@ -107,26 +116,34 @@ BEGIN
         SELECT array_agg(moved.room_id), array_agg(moved.last_seq)
         FROM moved
         HAVING count(*) > 0
+    ),
+    stored AS (
+        INSERT INTO messaging.messages (
+            id,
+            room_id,
+            seq,
+            change_seq,
+            sender_id,
+            sender_name,
+            client_msg_id,
+            content,
+            created_at,
+            updated_at
+        )
+        OVERRIDING SYSTEM VALUE
+        SELECT new_id, room_id, new_seq, new_seq, sender_id, sender_name, key, content, new_at, new_at
+        FROM numbered
+        WHERE is_new
     )
     SELECT
-        items.item,
-        CASE
-            WHEN items.known_id IS NOT NULL THEN 'duplicate'
-            WHEN inserted.id IS NULL THEN 'room_deleted'
-            WHEN items.first_item <> items.item THEN 'duplicate'
-            ELSE 'stored'
-        END,
-        coalesce(known.id, inserted.id),
-        coalesce(known.seq, numbered.new_seq),
-        coalesce(known.content, numbered.content),
-        coalesce(known.created_at, numbered.new_at),
-        coalesce(known.updated_at, numbered.new_at),
-        known.edited_at
-    FROM items
-    LEFT JOIN messaging.messages AS known ON known.id = items.known_id
-    LEFT JOIN numbered ON numbered.item = items.first_item
-    LEFT JOIN inserted ON inserted.room_id = numbered.room_id AND inserted.seq = numbered.new_seq
-    ORDER BY items.item;
+        coalesce(known_id, new_id),
+        CASE WHEN is_new THEN new_seq ELSE known_seq END,
+        known_content,
+        CASE WHEN is_new THEN new_at ELSE known_created_at END,
+        CASE WHEN is_new THEN new_at ELSE known_updated_at END,
+        known_edited_at
+    FROM numbered
+    ORDER BY item;
 END
 $$;
 

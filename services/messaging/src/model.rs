@@ -62,6 +62,24 @@ pub(crate) struct Draft {
     pub(crate) content: String,
 }
 
+/// What the store made of a draft.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// It is a new message, which has the draft's content.
+    Stored { id: MessageId, seq: i64, created_at: Timestamp },
+    /// Its key was seen before; this is the first message.
+    Known {
+        id: MessageId,
+        seq: i64,
+        content: String,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+        edited_at: Option<Timestamp>,
+    },
+    /// The room was deleted.
+    RoomDeleted,
+}
+
 /// What came of a draft.
 #[derive(Clone, Debug)]
 pub(crate) enum Written {
@@ -71,6 +89,40 @@ pub(crate) enum Written {
     Duplicate(Message),
     /// The room was deleted.
     RoomDeleted,
+}
+
+impl Draft {
+    /// Turns into the message that the store made of it.
+    pub(crate) fn written(self, outcome: Outcome) -> Written {
+        let Self { room_id, sender_id, sender_name, content: sent, .. } = self;
+        match outcome {
+            Outcome::Stored { id, seq, created_at } => Written::Stored(Message {
+                id,
+                room_id,
+                seq,
+                sender_id,
+                sender_name,
+                content: sent,
+                created_at,
+                updated_at: created_at,
+                edited_at: None,
+            }),
+            Outcome::Known { id, seq, content, created_at, updated_at, edited_at } => {
+                Written::Duplicate(Message {
+                    id,
+                    room_id,
+                    seq,
+                    sender_id,
+                    sender_name,
+                    content,
+                    created_at,
+                    updated_at,
+                    edited_at,
+                })
+            }
+            Outcome::RoomDeleted => Written::RoomDeleted,
+        }
+    }
 }
 
 /// Why a membership ended.

@@ -20,7 +20,7 @@ use crate::bus::Bus;
 use crate::gateways::{Delivery, Gateways, LinkId};
 use crate::grpc::encode;
 use crate::memberships::{Memberships, Question};
-use crate::model::{Draft, Event, Written};
+use crate::model::{Draft, Event, Outcome, Written};
 use crate::store::messages;
 
 const LANES: usize = 4;
@@ -166,14 +166,14 @@ impl Lane {
             if piece.is_empty() {
                 continue;
             }
-            let drafts: Vec<Draft> = piece.iter().map(|job| job.draft.clone()).collect();
+            let drafts: Vec<&Draft> = piece.iter().map(|job| &job.draft).collect();
             let started = Instant::now();
             let write = tokio::time::timeout(PATIENCE, messages::write_batch(&self.pool, &drafts));
             match write.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-                Ok(written) => {
+                Ok(outcomes) => {
                     self.metrics.commit_duration.record(started.elapsed().as_secs_f64(), &[]);
                     self.metrics.batch_size.record(piece.len() as u64, &[]);
-                    self.tell(&piece, written);
+                    self.tell(piece, outcomes);
                 }
                 Err(error) => {
                     let code = postgres::code_of_error(&error);
@@ -196,9 +196,10 @@ impl Lane {
     }
 
     /// Answers the senders and passes the new messages on, here first, then over Redis.
-    fn tell(&self, batch: &[Job], written: Vec<Written>) {
+    fn tell(&self, batch: Vec<Job>, outcomes: Vec<Outcome>) {
         let mut delivery = Delivery::default();
-        for (job, written) in batch.iter().zip(written) {
+        for (job, outcome) in batch.into_iter().zip(outcomes) {
+            let written = job.draft.written(outcome);
             delivery.answers.push((job.link, encode::sent(job.request_id, &written)));
             if let Written::Stored(message) = written {
                 delivery.events.push(Event::created(message));

@@ -1,30 +1,34 @@
 //! `messaging.messages`: the messages themselves.
 
+use std::collections::HashMap;
+
 use parlance_core::{MessageId, RoomId, Timestamp, UserId};
 use sqlx::{PgConnection, PgPool};
 
-use crate::model::{Draft, Event, EventKind, Message, Written};
+use crate::model::{Draft, Event, EventKind, Message, Outcome};
 
-/// Stores a batch in one call; one answer for each draft, in their order.
-pub(crate) async fn write_batch(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result<Vec<Written>> {
-    let room_ids: Vec<i64> = drafts.iter().map(|draft| draft.room_id.get()).collect();
-    let sender_ids: Vec<i64> = drafts.iter().map(|draft| draft.sender_id.get()).collect();
-    let sender_names: Vec<&str> = drafts.iter().map(|draft| draft.sender_name.as_str()).collect();
-    let keys: Vec<&str> = drafts.iter().map(|draft| draft.key.as_str()).collect();
-    let contents: Vec<&str> = drafts.iter().map(|draft| draft.content.as_str()).collect();
-    let rows = sqlx::query!(
+/// Stores a batch in one call; what came of each draft, in their order.
+pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Result<Vec<Outcome>> {
+    let arranged = Arrangement::of(drafts);
+    let chosen = || arranged.chosen.iter().map(|&draft| drafts[draft]);
+    let sender_ids: Vec<i64> = chosen().map(|draft| draft.sender_id.get()).collect();
+    let sender_names: Vec<&str> = chosen().map(|draft| draft.sender_name.as_str()).collect();
+    let keys: Vec<&str> = chosen().map(|draft| draft.key.as_str()).collect();
+    let contents: Vec<&str> = chosen().map(|draft| draft.content.as_str()).collect();
+    let rows = sqlx::query_as!(
+        Row,
         r#"
         SELECT
-            outcome AS "outcome!",
             id,
             seq,
             content,
             created_at,
             updated_at,
             edited_at
-        FROM messaging.write_batch($1, $2, $3, $4, $5)
+        FROM messaging.write_batch($1, $2, $3, $4, $5, $6)
         "#,
-        &room_ids,
+        &arranged.room_ids,
+        &arranged.rooms,
         &sender_ids,
         &sender_names as &[&str],
         &keys as &[&str],
@@ -33,26 +37,83 @@ pub(crate) async fn write_batch(pool: &PgPool, drafts: &[Draft]) -> sqlx::Result
     .fetch_all(pool)
     .await?;
 
-    let written = rows.into_iter().zip(drafts).map(|(row, draft)| {
-        let (Some(id), Some(seq), Some(content), Some(created_at), Some(updated_at)) =
-            (row.id, row.seq, row.content, row.created_at, row.updated_at)
-        else {
-            return Written::RoomDeleted;
-        };
-        let message = Message {
-            id: MessageId::new(id),
-            room_id: draft.room_id,
-            seq,
-            sender_id: draft.sender_id,
-            sender_name: draft.sender_name.clone(),
-            content,
-            created_at,
-            updated_at,
-            edited_at: row.edited_at,
-        };
-        if row.outcome == "stored" { Written::Stored(message) } else { Written::Duplicate(message) }
+    let outcomes = arranged.places.iter().enumerate().map(|(draft, &place)| {
+        let row = rows.get(place).ok_or(sqlx::Error::RowNotFound)?;
+        let is_first = arranged.chosen[place] == draft;
+        Ok(row.outcome(is_first, &drafts[arranged.chosen[place]].content))
     });
-    Ok(written.collect())
+    outcomes.collect()
+}
+
+/// A row of the answer.
+struct Row {
+    id: Option<i64>,
+    seq: Option<i64>,
+    content: Option<String>,
+    created_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+    edited_at: Option<Timestamp>,
+}
+
+impl Row {
+    /// What it says of a draft: of the one that was handed over, or of a later one with the same key.
+    fn outcome(&self, is_first: bool, handed_over: &str) -> Outcome {
+        let (Some(id), Some(seq), Some(created_at), Some(updated_at)) =
+            (self.id, self.seq, self.created_at, self.updated_at)
+        else {
+            return Outcome::RoomDeleted;
+        };
+        let id = MessageId::new(id);
+        if is_first && self.content.is_none() {
+            return Outcome::Stored { id, seq, created_at };
+        }
+        let content = self.content.as_deref().unwrap_or(handed_over).to_owned();
+        Outcome::Known { id, seq, content, created_at, updated_at, edited_at: self.edited_at }
+    }
+}
+
+/// A batch in the order in which the store takes it: by room, inside a room in the order of arrival, each key once.
+struct Arrangement {
+    /// Each room once, ascending.
+    room_ids: Vec<i64>,
+    /// The drafts that are handed over.
+    chosen: Vec<usize>,
+    /// For each of those the place of its room, from 1.
+    rooms: Vec<i32>,
+    /// For each draft of the batch the place of the first one with its key among the chosen.
+    places: Vec<usize>,
+}
+
+impl Arrangement {
+    fn of(drafts: &[&Draft]) -> Self {
+        let mut by_room: Vec<usize> = (0..drafts.len()).collect();
+        by_room.sort_by_key(|&draft| drafts[draft].room_id);
+        let mut arranged = Self {
+            room_ids: Vec::new(),
+            chosen: Vec::with_capacity(drafts.len()),
+            rooms: Vec::with_capacity(drafts.len()),
+            places: vec![0; drafts.len()],
+        };
+        let mut first_places = HashMap::with_capacity(drafts.len());
+        for place in by_room {
+            let draft = drafts[place];
+            let key = (draft.room_id, draft.sender_id, draft.key.as_str());
+            let first_place = *first_places.entry(key).or_insert_with(|| arranged.choose(place, draft));
+            arranged.places[place] = first_place;
+        }
+        arranged
+    }
+
+    /// Hands a draft over; its place among those that are.
+    fn choose(&mut self, place: usize, draft: &Draft) -> usize {
+        let room_id = draft.room_id.get();
+        if self.room_ids.last() != Some(&room_id) {
+            self.room_ids.push(room_id);
+        }
+        self.rooms.push(self.room_ids.len() as i32);
+        self.chosen.push(place);
+        self.chosen.len() - 1
+    }
 }
 
 /// Where a message is and whose it is.
