@@ -87,7 +87,7 @@ struct Key {
 #[derive(Clone)]
 struct Verified {
     session: Arc<Session>,
-    kid: String,
+    kid: Arc<str>,
 }
 
 struct Refetch {
@@ -165,12 +165,12 @@ impl Access {
         let kid = kid_of(token)?;
         let key = self.key(&kid).await?;
         let session = Arc::new(self.decode(token, &key)?);
-        self.0.verified.insert(digest, Verified { session: session.clone(), kid });
+        self.0.verified.insert(digest, Verified { session: session.clone(), kid: kid.into() });
         Ok(session)
     }
 
     fn is_in_force(&self, verified: &Verified) -> bool {
-        verified.session.expires_at > self.0.clock.now() && self.known_key(&verified.kid).is_some()
+        verified.session.expires_at > self.0.clock.now() && self.knows_key(&verified.kid)
     }
 
     fn decode(&self, token: &str, key: &Key) -> Result<Session, ErrorCode> {
@@ -189,6 +189,10 @@ impl Access {
         }
         self.refetch_keys().await?;
         self.known_key(kid).ok_or(ErrorCode::InvalidToken)
+    }
+
+    fn knows_key(&self, kid: &str) -> bool {
+        self.0.keys.borrow().as_ref().is_some_and(|keys| keys.contains_key(kid))
     }
 
     fn known_key(&self, kid: &str) -> Option<Key> {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
@@ -62,25 +61,19 @@ impl BufferedBody {
     }
 }
 
-/// Middleware that replaces the body by a [`BufferedBody`].
-pub(crate) async fn buffer(request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let body = if body.is_end_stream() {
-        Ok(BufferedBody::Whole(Bytes::new()))
-    } else {
-        let in_time = tokio::time::timeout(READ_TIME, BufferedBody::read(body)).await;
-        in_time.unwrap_or(Err(ErrorCode::RequestTimeout))
-    };
-    match body {
-        Ok(body) => {
-            parts.extensions.insert(body);
-            next.run(Request::from_parts(parts, Body::empty())).await
-        }
-        Err(code) => {
-            // What follows on this connection cannot be told from the rest of the body.
-            let mut response = ApiError::from(code).into_response();
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            response
-        }
+/// Replaces the body by a [`BufferedBody`]; the answer instead when it cannot be read.
+pub(crate) async fn buffer(mut request: Request) -> Result<Request, Response> {
+    if request.body().is_end_stream() {
+        return Ok(request);
     }
+    let body = std::mem::take(request.body_mut());
+    let in_time = tokio::time::timeout(READ_TIME, BufferedBody::read(body)).await;
+    let body = in_time.unwrap_or(Err(ErrorCode::RequestTimeout)).map_err(|code| {
+        // What follows on this connection cannot be told from the rest of the body.
+        let mut response = ApiError::from(code).into_response();
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    })?;
+    request.extensions_mut().insert(body);
+    Ok(request)
 }

@@ -1,14 +1,13 @@
 //! Cross-origin requests ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)): which web pages may read the answers.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
+use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::app::App;
 
@@ -20,22 +19,34 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, ret
 /// For how many seconds a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Middleware that answers the preflight requests of browsers and lets pages of the allowed origins read every answer, errors
-/// included.
-pub(crate) async fn allow_origins(State(app): State<App>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(ORIGIN).cloned();
-    let is_preflight = request.method() == Method::OPTIONS
-        && origin.is_some()
-        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+/// What a browser wants to know about a request.
+pub(crate) struct Origin {
+    origin: Option<HeaderValue>,
+    is_preflight: bool,
+}
 
-    let mut response =
-        if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
-    let headers = response.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin.filter(|origin| is_allowed(&app, origin)) {
-        grant(headers, origin, is_preflight);
+impl Origin {
+    pub(crate) fn of(request: &Request) -> Self {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let is_preflight = request.method() == Method::OPTIONS
+            && origin.is_some()
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        Self { origin, is_preflight }
     }
-    response
+
+    /// Whether the browser only asks whether it may ask.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.is_preflight
+    }
+
+    /// Lets pages of the allowed origins read the answer, whatever it is.
+    pub(crate) fn allow(self, app: &App, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.origin.filter(|origin| is_allowed(app, origin)) {
+            grant(headers, origin, self.is_preflight);
+        }
+    }
 }
 
 fn is_allowed(app: &App, origin: &HeaderValue) -> bool {

@@ -3,66 +3,79 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use opentelemetry::metrics::Histogram;
 use opentelemetry::{KeyValue, global};
 use parlance_runtime::context::RequestContext;
-use parlance_runtime::telemetry::continue_trace;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::Level;
 use uuid::Uuid;
-
-use crate::app::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Middleware around everything: gives the request its id and its span, returns the id, measures and logs.
-pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let request_id = request_id(request.headers());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = tracing::info_span!(
-        "request",
-        request.id = &*request_id,
-        trace.id = tracing::field::Empty,
-        http.request.method = %method,
-        url.path = request.uri().path(),
-    );
-    continue_trace(&span, request.headers());
-
-    let context = RequestContext { request_id: request_id.clone(), deadline: None };
-    let handling = async {
-        let response = context.scope(next.run(request)).await;
-        let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis() as u64);
-        tracing::info!(http.response.status_code = status, duration_ms, "answered a request");
-        response
-    };
-    let mut response = handling.instrument(span).await;
-
-    app.durations.record(&method, route.as_ref(), response.status(), started.elapsed());
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    response
+/// A request that is being answered, as it is measured and logged.
+pub(crate) struct Observation {
+    started: Instant,
+    context: RequestContext,
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
 }
 
-/// Middleware right around the handlers: from here on the time for the answer runs, and no call to a service takes longer than
-/// leaves time to answer.
-pub(crate) async fn limit_time(State(app): State<App>, request: Request, next: Next) -> Response {
-    within(app.config.upstream_deadline, next.run(request)).await
+impl Observation {
+    /// Begins with the request, which gets its id.
+    pub(crate) fn begin(request: &Request) -> Self {
+        let headers = request.headers();
+        Self {
+            started: Instant::now(),
+            context: RequestContext::with_headers(request_id(headers), headers),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+        }
+    }
+
+    /// What handling the request stands in.
+    pub(crate) fn context(&self) -> RequestContext {
+        self.context.clone()
+    }
+
+    /// Ends with the answer, which gets the id. Only a failure of ours is worth a line of the log by default.
+    pub(crate) fn end(self, durations: &RequestDurations, response: &mut Response) {
+        let Self { started, context, method, uri, route } = self;
+        let (status, duration) = (response.status(), started.elapsed());
+        durations.record(&method, route.as_ref(), status, duration);
+        if let Ok(value) = HeaderValue::from_str(&context.request_id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        if status.is_server_error() || tracing::enabled!(Level::DEBUG) {
+            context.in_scope(|| log_answer(&method, uri.path(), status, duration));
+        }
+    }
+}
+
+fn log_answer(method: &Method, path: &str, status: StatusCode, duration: Duration) {
+    let (status, duration_ms) = (status.as_u16(), duration.as_millis() as u64);
+    if status >= 500 {
+        tracing::warn!(http.request.method = %method, url.path = path, http.response.status_code = status, duration_ms, "a request failed");
+    } else {
+        tracing::debug!(http.request.method = %method, url.path = path, http.response.status_code = status, duration_ms, "answered a request");
+    }
 }
 
 /// Runs a future in which every single call to a service may take as long as `limit`, and all together twice as long.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> F::Output {
-    let deadline = Some(Instant::now() + 2 * limit);
     match RequestContext::current() {
-        Some(context) => RequestContext { deadline, ..context }.scope(future).await,
+        Some(context) => limited(context, limit).scope(future).await,
         None => future.await,
     }
+}
+
+/// The context in which the time for the answer runs from now on: no call to a service takes longer than leaves time to answer.
+pub(crate) fn limited(context: RequestContext, limit: Duration) -> RequestContext {
+    RequestContext { deadline: Some(Instant::now() + 2 * limit), ..context }
 }
 
 /// The id that the client gave, if it is a sane one, else a new one.
@@ -70,8 +83,15 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     match given.filter(|id| is_sane(id)) {
         Some(id) => id.into(),
-        None => Uuid::new_v4().to_string().into(),
+        None => new_id(),
     }
+}
+
+/// A random UUID, without a call of the system for each.
+fn new_id() -> Arc<str> {
+    let mut text = Uuid::encode_buffer();
+    let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    Arc::from(&*id.hyphenated().encode_lower(&mut text))
 }
 
 fn is_sane(id: &str) -> bool {

@@ -1,17 +1,26 @@
 //! All routes, and what surrounds them.
 
-use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::StatusCode;
 use parlance_core::ErrorCode;
-use tower_http::catch_panic::CatchPanicLayer;
+use parlance_runtime::context::RequestContext;
+use tower::{Layer, Service};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::cors::Origin;
 use crate::error::ApiError;
-use crate::{body, cors, observe, openapi, rest, ws};
+use crate::observe::{self, Observation};
+use crate::{body, openapi, rest, ws};
 
 /// The routes with their description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -25,23 +34,81 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(ws::routes())
 }
 
-/// The public API. The layers, from the inside out: the time limit, reading the body, catching panics, CORS, and the id and trace
-/// that everything else stands in. All of them also surround the answers 404 and 405.
+/// The public API, with what surrounds every answer, 404 and 405 too.
 pub(crate) fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .fallback(async || ApiError::from(ErrorCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
-        .layer(from_fn_with_state(app.clone(), observe::limit_time))
-        .layer(from_fn(body::buffer))
-        .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn_with_state(app.clone(), cors::allow_origins))
-        .layer(from_fn_with_state(app.clone(), observe::observe))
+        .layer(Surroundings { app: app.clone() })
         .with_state(app)
 }
 
+/// Puts [`answer`] around a route. One layer of our own: each of axum's boxes a future and copies the request.
+#[derive(Clone)]
+struct Surroundings {
+    app: App,
+}
+
+impl Layer<Route> for Surroundings {
+    type Service = Surrounded;
+
+    fn layer(&self, route: Route) -> Surrounded {
+        Surrounded { app: self.app.clone(), route }
+    }
+}
+
+#[derive(Clone)]
+struct Surrounded {
+    app: App,
+    route: Route,
+}
+
+impl Service<Request> for Surrounded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // As axum's own routes are.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { app, route } = self.clone();
+        Box::pin(async move { Ok(answer(&app, route, request).await) })
+    }
+}
+
+/// From the outside in: the id and the trace that everything else stands in, CORS, reading the body, the time limit, and catching
+/// panics.
+async fn answer(app: &App, route: Route, request: Request) -> Response {
+    let (observation, origin) = (Observation::begin(&request), Origin::of(&request));
+    let mut response = if origin.is_preflight() {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        match body::buffer(request).await {
+            Ok(request) => handle(app, route, request, observation.context()).await,
+            Err(response) => response,
+        }
+    };
+    origin.allow(app, &mut response);
+    observation.end(&app.durations, &mut response);
+    response
+}
+
+async fn handle(app: &App, mut route: Route, request: Request, context: RequestContext) -> Response {
+    let context = observe::limited(context, app.config.upstream_deadline);
+    let handling = AssertUnwindSafe(async move {
+        let Ok(response) = route.call(request).await;
+        response
+    });
+    let handled = async move { handling.catch_unwind().await.unwrap_or_else(|_| answer_panic()) };
+    context.scope(handled).await
+}
+
 /// The panic itself was written to the log when it happened.
-fn answer_panic(_: Box<dyn Any + Send>) -> Response {
+fn answer_panic() -> Response {
     tracing::error!("a handler panicked");
     ApiError::from(ErrorCode::Internal).into_response()
 }

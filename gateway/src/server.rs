@@ -1,8 +1,10 @@
 //! Accepting connections and speaking HTTP/1.1 on them until the process drains.
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,12 +13,12 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use parlance_runtime::Lifecycle;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 use crate::limits::TrustedProxies;
 
@@ -86,33 +88,25 @@ impl Server {
     /// Serves one connection to its end. When the process drains, the request that has begun is the last one; a connection that
     /// has not brought any yet may still bring one.
     async fn serve_connection(self, stream: TcpStream, peer: IpAddr) {
-        let Self { router, proxies, lifecycle } = self;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was lost at once");
             return;
         }
-        let has_asked = CancellationToken::new();
-        let (asks, draining) = (has_asked.clone(), lifecycle.draining().clone());
-        let service = router
-            .map_request(move |mut request: Request<Incoming>| {
-                asks.cancel();
-                let client = proxies.client_of(peer, request.headers());
-                request.extensions_mut().insert(client);
-                request
-            })
-            .map_response(move |response| if draining.is_cancelled() { as_last(response) } else { response });
+        let lifecycle = self.lifecycle.clone();
+        let client = Arc::new(Client { server: self, peer, has_asked: CancellationToken::new() });
+        let asking = client.clone();
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(stream), service_fn(move |request| asking.clone().answer(request)))
             .with_upgrades();
         let mut connection = pin!(connection);
 
         let last_call = async {
             lifecycle.draining().cancelled().await;
             // Whoever brings nothing in time is told by the end of the connection.
-            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, has_asked.cancelled()).await;
+            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, client.has_asked.cancelled()).await;
         };
         let result = tokio::select! {
             biased;
@@ -125,6 +119,23 @@ impl Server {
         if let Err(error) = result {
             tracing::debug!(error = %error, "a connection ended with an error");
         }
+    }
+}
+
+/// The other end of a connection.
+struct Client {
+    server: Server,
+    peer: IpAddr,
+    has_asked: CancellationToken,
+}
+
+impl Client {
+    async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+        self.has_asked.cancel();
+        let client = self.server.proxies.client_of(self.peer, request.headers());
+        request.extensions_mut().insert(client);
+        let response = self.server.router.clone().call(request).await?;
+        Ok(if self.server.lifecycle.draining().is_cancelled() { as_last(response) } else { response })
     }
 }
 

@@ -9,5 +9,6 @@ mod lifecycle;
 pub mod postgres;
 pub mod redis;
 pub mod telemetry;
+pub mod trace;
 
 pub use lifecycle::Lifecycle;

@@ -1,24 +1,24 @@
-//! Logs, trace ids and metrics.
+//! Logs and metrics.
 
+use std::fmt;
 use std::io::IsTerminal;
 
 use anyhow::Context as _;
-use opentelemetry::propagation::{Extractor, Injector};
-use opentelemetry::trace::{TraceContextExt, TracerProvider as _};
-use opentelemetry::{Context, global};
+use opentelemetry::global;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::TextEncoder;
 use prometheus::process_collector::ProcessCollector;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogFormat, ProcessConfig};
+use crate::context::RequestContext;
 
 /// The metrics of the process, as `/metrics` shows them.
 #[derive(Clone, Debug)]
@@ -33,23 +33,12 @@ impl Metrics {
     }
 }
 
-/// Sets up logs, trace context and metrics for the whole process, once, inside its asynchronous runtime.
+/// Sets up logs and metrics for the whole process, once, inside its asynchronous runtime.
 pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Metrics> {
     let filter =
         EnvFilter::try_new(&config.log_filter).context("LOG_FILTER is not a list of filter directives")?;
-    let lines = match config.log_format {
-        LogFormat::Text => tracing_subscriber::fmt::layer()
-            .with_ansi(std::io::stdout().is_terminal())
-            .with_target(false)
-            .boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
-    };
-
-    // Without an exporter nothing is recorded, but every request has its trace id, and passes it on.
-    let tracers = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).build();
-    let traces = tracing_opentelemetry::layer().with_tracer(tracers.tracer("parlance"));
-    global::set_text_map_propagator(TraceContextPropagator::new());
-    tracing_subscriber::registry().with(traces).with(lines).with(filter).try_init()?;
+    let lines = lines_as(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
 
     let registry = prometheus::Registry::new();
     let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
@@ -59,6 +48,23 @@ pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Met
     );
     observe_process(&registry)?;
     Ok(Metrics { registry })
+}
+
+fn lines_as<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_ansi(ansi).with_writer(writer);
+    match format {
+        LogFormat::Text => layer
+            .with_target(false)
+            .map_event_format(|line| WithRequest { line: line.with_ansi(ansi), format })
+            .boxed(),
+        LogFormat::Json => {
+            layer.json().flatten_event(true).map_event_format(|line| WithRequest { line, format }).boxed()
+        }
+    }
 }
 
 /// Shows memory, processor time, file descriptors and threads of the process, and its tasks: what grows when something leaks.
@@ -73,42 +79,95 @@ fn observe_process(registry: &prometheus::Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the span the child of the one that the headers name (W3C Trace Context), and writes the trace id into its field
-/// `trace.id`.
-pub fn continue_trace(span: &Span, headers: &http::HeaderMap) {
-    let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
-    // A span that is filtered out cannot have a parent.
-    let _ = span.set_parent(parent);
-    let trace_id = span.context().span().span_context().trace_id();
-    span.record("trace.id", tracing::field::display(trace_id));
+/// A line of the log, with the ids of the request that is being handled at its end. They come from the request's context, not from
+/// a span: nearly all requests write no line, and a span costs more than answering some of them.
+struct WithRequest<F> {
+    line: F,
+    format: LogFormat,
 }
 
-/// Writes the trace context of the current span into the headers of a request to another process.
-pub fn propagate_trace(headers: &mut http::HeaderMap) {
-    let context: Context = Span::current().context();
-    global::get_text_map_propagator(|propagator| {
-        propagator.inject_context(&context, &mut HeadersMut(headers))
-    });
-}
-
-struct Headers<'a>(&'a http::HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok())
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(http::HeaderName::as_str).collect()
-    }
-}
-
-struct HeadersMut<'a>(&'a mut http::HeaderMap);
-
-impl Injector for HeadersMut<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(key), http::HeaderValue::try_from(value)) {
-            self.0.insert(name, value);
+impl<S, N, F> FormatEvent<S, N> for WithRequest<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(RequestContext { request_id, trace, .. }) = RequestContext::current() else {
+            return self.line.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.line.format_event(context, Writer::new(&mut line), event)?;
+        match self.format {
+            LogFormat::Text => {
+                writeln!(writer, "{} request.id={request_id} trace.id={trace}", line.trim_end())
+            }
+            LogFormat::Json => {
+                let object = line.trim_end().strip_suffix('}').unwrap_or_default();
+                let request_id = serde_json::Value::from(&*request_id);
+                writeln!(writer, r#"{object},"request.id":{request_id},"trace.id":"{trace}"}}"#)
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::trace::Trace;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written to the log inside and outside of a request, and the request's trace.
+    async fn lines(format: LogFormat) -> (Vec<String>, Trace) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::registry().with(lines_as(format, move || writer.clone(), false));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let context = RequestContext::new("an-id");
+        let trace = context.trace.clone();
+        context.scope(async { tracing::warn!(room.id = 7, "inside") }).await;
+        tracing::warn!("outside");
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (text.lines().map(str::to_owned).collect(), trace)
+    }
+
+    #[tokio::test]
+    async fn a_line_of_a_request_ends_with_its_ids() {
+        let (lines, trace) = lines(LogFormat::Text).await;
+        let end = format!(" WARN inside room.id=7 request.id=an-id trace.id={trace}");
+        assert!(lines[0].ends_with(&end), "{lines:?}");
+        assert!(lines[1].ends_with(" WARN outside"), "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn an_object_of_a_request_has_its_ids() {
+        let (lines, trace) = lines(LogFormat::Json).await;
+        let objects: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&objects[0]["message"], &objects[0]["room.id"]), (&"inside".into(), &7.into()));
+        assert_eq!(objects[0]["request.id"], "an-id");
+        assert_eq!(objects[0]["trace.id"], trace.to_string());
+        assert_eq!((&objects[1]["message"], objects[1].get("request.id")), (&"outside".into(), None));
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Entrance {
 pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entrance: Entrance) {
     let id: u64 = rand::rng().random();
     // What is asked of other services for this connection carries its id as the id of the request.
-    let context = RequestContext { request_id: format!("ws-{id:016x}").into(), deadline: None };
+    let context = RequestContext::new(format!("ws-{id:016x}"));
     let socket = Socket::new(stream, read_ahead, app.hub.outbound(id));
     let introduced = match entrance {
         Entrance::Authenticated(session, place) => {

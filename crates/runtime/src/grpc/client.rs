@@ -33,7 +33,6 @@ use crate::Lifecycle;
 use crate::config::addresses;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
-use crate::telemetry::propagate_trace;
 
 /// How often names are resolved anew.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -169,12 +168,11 @@ impl Client {
         if let (Ok(timeout), false) = (timeout, headers.contains_key("grpc-timeout")) {
             headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
         }
-        if let Some(context) = RequestContext::current()
-            && let Ok(request_id) = HeaderValue::try_from(&*context.request_id)
-        {
+        let Some(context) = RequestContext::current() else { return };
+        if let Ok(request_id) = HeaderValue::try_from(&*context.request_id) {
             headers.insert(HeaderName::from_static(REQUEST_ID_KEY), request_id);
         }
-        propagate_trace(headers);
+        context.trace.propagate(headers);
     }
 }
 
@@ -189,7 +187,7 @@ impl Service<http::Request<Body>> for Client {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let client = self.clone();
-        let method = request.uri().path().to_owned();
+        let method = request.uri().clone();
         Box::pin(async move {
             let started = Instant::now();
             let result = Self::call(&client, request).await;
@@ -199,7 +197,7 @@ impl Service<http::Request<Body>> for Client {
                 }
                 Err(status) => status.code() as i32,
             };
-            client.shared.durations.record(&method, code, started.elapsed());
+            client.shared.durations.record(method.path(), code, started.elapsed());
             result
         })
     }

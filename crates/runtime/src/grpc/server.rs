@@ -1,4 +1,4 @@
-//! The gRPC server of a service: credential, deadline, trace and metrics around every call; health and reflection beside it.
+//! The gRPC server of a service: credential, context and metrics around every call; health and reflection beside it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +16,6 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tower::{Layer, Service};
-use tracing::Instrument;
 
 use super::metrics::CallDurations;
 use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
@@ -24,7 +23,6 @@ use crate::Lifecycle;
 use crate::config::GrpcServerConfig;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
-use crate::telemetry::continue_trace;
 
 /// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of messages.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -124,33 +122,26 @@ where
         }
 
         let context = context_of(request.headers());
-        let method = request.uri().path().to_owned();
-        let span = tracing::info_span!(
-            "rpc",
-            rpc.method = method,
-            request.id = &*context.request_id,
-            trace.id = tracing::field::Empty
-        );
-        continue_trace(&span, request.headers());
-
+        let path = request.uri().clone();
         let durations = self.layer.durations.clone();
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let call = async move {
             let started = Instant::now();
             let response = inner.call(request).await?;
-            durations.record(&method, grpc_code(response.headers()), started.elapsed());
+            durations.record(path.path(), grpc_code(response.headers()), started.elapsed());
             Ok(response)
         };
-        Box::pin(context.scope(call).instrument(span))
+        Box::pin(context.scope(call))
     }
 }
 
 fn context_of(headers: &http::HeaderMap) -> RequestContext {
-    let request_id = headers.get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or("-").into();
+    let request_id = headers.get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or("-");
     let timeout =
         headers.get("grpc-timeout").and_then(|timeout| timeout.to_str().ok()).and_then(parse_timeout);
-    RequestContext { request_id, deadline: timeout.map(|timeout| Instant::now() + timeout) }
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    RequestContext { deadline, ..RequestContext::with_headers(request_id, headers) }
 }
 
 /// Parses a `grpc-timeout`: up to eight digits and a unit
