@@ -1,20 +1,24 @@
 //! The JSON objects of the API. Each is the same, member for member, wherever it appears.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use parlance_core::{Timestamp, UserId, Violation};
 use parlance_proto::{auth, contacts, messaging, rooms};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
 /// The users that an answer names, by id.
-pub(crate) type UsersById = HashMap<UserId, Arc<User>>;
+pub(crate) type UsersById = HashMap<UserId, Arc<User>, ById>;
+/// Makes hashers for ids, which are numbers in a row that nobody can choose: no need to mix them well.
+pub(crate) type ById = BuildHasherDefault<IdHasher>;
 
 /// A person with an account.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, ToSchema)]
 pub struct User {
     /// The user's id.
     #[schema(value_type = i64, minimum = 1)]
@@ -29,30 +33,93 @@ pub struct User {
     /// When the account last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// All of it as it stands in every answer: users are read far more often than they change.
+    #[schema(ignore)]
+    encoded: Box<RawValue>,
+}
+
+/// The members of a user, to be encoded.
+#[derive(Serialize)]
+struct UserMembers<'a> {
+    id: UserId,
+    username: &'a str,
+    is_active: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl User {
+    /// The user with these members.
+    pub fn new(
+        id: UserId,
+        username: String,
+        is_active: bool,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+    ) -> Self {
+        let members = UserMembers { id, username: &username, is_active, created_at, updated_at };
+        #[expect(clippy::expect_used, reason = "numbers, text and truth values always have an encoding")]
+        let encoded = to_raw_value(&members).expect("a user can be encoded");
+        Self { id, username, is_active, created_at, updated_at, encoded }
+    }
+}
+
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.encoded.serialize(serializer)
+    }
+}
+
+impl PartialEq for User {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded.get() == other.encoded.get()
+    }
 }
 
 impl From<auth::User> for User {
     fn from(user: auth::User) -> Self {
-        Self {
-            id: UserId::new(user.id),
-            username: user.username,
-            is_active: user.is_active,
-            created_at: Timestamp::from_micros(user.created_at_us),
-            updated_at: Timestamp::from_micros(user.updated_at_us),
+        let [created_at, updated_at] = [user.created_at_us, user.updated_at_us].map(Timestamp::from_micros);
+        Self::new(UserId::new(user.id), user.username, user.is_active, created_at, updated_at)
+    }
+}
+
+/// Spreads ids over a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
         }
+    }
+
+    fn write_i64(&mut self, id: i64) {
+        self.write_u64(id.cast_unsigned());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: an odd number near 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 /// A wish to become contacts.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Invitation {
+pub struct Invitation<'a> {
     /// The invitation's id.
     #[schema(minimum = 1)]
     pub id: i64,
     /// Who invited.
-    pub from_user: User,
+    #[schema(value_type = User)]
+    pub from_user: &'a User,
     /// Who was invited.
-    pub to_user: User,
+    #[schema(value_type = User)]
+    pub to_user: &'a User,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -61,9 +128,9 @@ pub struct Invitation {
     pub updated_at: Timestamp,
 }
 
-impl Invitation {
+impl<'a> Invitation<'a> {
     /// The invitation with its users, which must be among those given.
-    pub(crate) fn join(invitation: &contacts::Invitation, users: &UsersById) -> Result<Self, ApiError> {
+    pub(crate) fn join(invitation: &contacts::Invitation, users: &'a UsersById) -> Result<Self, ApiError> {
         Ok(Self {
             id: invitation.id,
             from_user: user_of(users, invitation.from_user_id)?,
@@ -76,12 +143,13 @@ impl Invitation {
 
 /// Two users who agreed to talk, seen from one of them.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Contact {
+pub struct Contact<'a> {
     /// The contact's id, the same for both.
     #[schema(minimum = 1)]
     pub id: i64,
     /// The other one.
-    pub other_user: User,
+    #[schema(value_type = User)]
+    pub other_user: &'a User,
     /// When they became contacts.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -90,9 +158,9 @@ pub struct Contact {
     pub updated_at: Timestamp,
 }
 
-impl Contact {
+impl<'a> Contact<'a> {
     /// The contact with its user, who must be among those given.
-    pub(crate) fn join(contact: &contacts::Contact, users: &UsersById) -> Result<Self, ApiError> {
+    pub(crate) fn join(contact: &contacts::Contact, users: &'a UsersById) -> Result<Self, ApiError> {
         Ok(Self {
             id: contact.id,
             other_user: user_of(users, contact.other_user_id)?,
@@ -104,9 +172,10 @@ impl Contact {
 
 /// A user in a room.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Member {
+pub struct Member<'a> {
     /// Who.
-    pub user: User,
+    #[schema(value_type = User)]
+    pub user: &'a User,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: Timestamp,
@@ -114,20 +183,21 @@ pub struct Member {
 
 /// A place to talk.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Room {
+pub struct Room<'a> {
     /// The room's id.
     #[schema(minimum = 1)]
     pub id: i64,
     /// The name; null in a system room.
-    #[schema(required)]
-    pub name: Option<String>,
+    #[schema(required, value_type = Option<String>)]
+    pub name: Option<&'a str>,
     /// The owner; null in a system room.
-    #[schema(required)]
-    pub owner: Option<User>,
+    #[schema(required, value_type = Option<User>)]
+    pub owner: Option<&'a User>,
     /// Whether it is the unchangeable room of two contacts.
     pub is_system: bool,
     /// The members in the order in which they joined.
-    pub members: Vec<Member>,
+    #[schema(value_type = Vec<Member>)]
+    pub members: Vec<Member<'a>>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -136,16 +206,16 @@ pub struct Room {
     pub updated_at: Timestamp,
 }
 
-impl Room {
+impl<'a> Room<'a> {
     /// The room with its users, who must be among those given.
-    pub(crate) fn join(room: rooms::Room, users: &UsersById) -> Result<Self, ApiError> {
+    pub(crate) fn join(room: &'a rooms::Room, users: &'a UsersById) -> Result<Self, ApiError> {
         let member = |member: &rooms::Member| {
             let joined_at = Timestamp::from_micros(member.joined_at_us);
             Ok::<_, ApiError>(Member { user: user_of(users, member.user_id)?, joined_at })
         };
         Ok(Self {
             id: room.id,
-            name: room.name,
+            name: room.name.as_deref(),
             owner: room.owner_id.map(|id| user_of(users, id)).transpose()?,
             is_system: room.is_system,
             members: room.members.iter().map(member).collect::<Result<_, _>>()?,
@@ -157,7 +227,7 @@ impl Room {
 
 /// A message as it is now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Message {
+pub struct Message<'a> {
     /// The message's id; grows with `seq` inside a room.
     #[schema(minimum = 1)]
     pub id: i64,
@@ -165,9 +235,11 @@ pub struct Message {
     #[schema(minimum = 1)]
     pub room_id: i64,
     /// Who sent it.
-    pub sender: User,
+    #[schema(value_type = User)]
+    pub sender: &'a User,
     /// What was sent, unchanged.
-    pub content: String,
+    #[schema(value_type = String)]
+    pub content: &'a str,
     /// When it was last edited; null when never.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     pub edited_at: Option<Timestamp>,
@@ -182,13 +254,13 @@ pub struct Message {
     pub seq: i64,
 }
 
-impl From<(&messaging::Message, &User)> for Message {
-    fn from((message, sender): (&messaging::Message, &User)) -> Self {
+impl<'a> From<(&'a messaging::Message, &'a User)> for Message<'a> {
+    fn from((message, sender): (&'a messaging::Message, &'a User)) -> Self {
         Self {
             id: message.id,
             room_id: message.room_id,
-            sender: sender.clone(),
-            content: message.content.clone(),
+            sender,
+            content: &message.content,
             edited_at: message.edited_at_us.map(Timestamp::from_micros),
             created_at: Timestamp::from_micros(message.created_at_us),
             updated_at: Timestamp::from_micros(message.updated_at_us),
@@ -225,8 +297,39 @@ impl ClientMessageId {
 }
 
 /// A user whom auth has been asked for. Users are never deleted, so one that is unknown is a mistake.
-pub(crate) fn user_of(users: &UsersById, id: i64) -> Result<User, ApiError> {
+pub(crate) fn user_of(users: &UsersById, id: i64) -> Result<&User, ApiError> {
     let user = users.get(&UserId::new(id));
-    user.map(|user| User::clone(user))
-        .ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
+    user.map(|user| &**user).ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_user_has_all_members_wherever_it_stands() {
+        let [early, late] = [0, 1_000_000].map(Timestamp::from_micros);
+        let user = User::new(UserId::new(7), "Änn\"".to_owned(), true, early, late);
+        let expected = json!({
+            "id": 7, "username": "Änn\"", "is_active": true,
+            "created_at": "1970-01-01T00:00:00.000000Z", "updated_at": "1970-01-01T00:00:01.000000Z",
+        });
+        let member = Member { user: &user, joined_at: early };
+        assert_eq!(serde_json::to_value(&user).unwrap(), expected);
+        assert_eq!(serde_json::to_value(&member).unwrap()["user"], expected);
+    }
+
+    #[test]
+    fn ids_in_a_row_are_spread() {
+        let hashes = |shift| (1..=128_i64).map(move |id| ById::default().hash_one(UserId::new(id)) >> shift);
+        let distinct =
+            |hashes: &mut dyn Iterator<Item = u64>| hashes.collect::<std::collections::HashSet<_>>().len();
+        // A table looks at the lowest bits, and tells neighbours apart by the highest seven.
+        assert_eq!(distinct(&mut hashes(0).map(|hash| hash % 128)), 128);
+        assert!(distinct(&mut hashes(57)) > 64);
+    }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::error::ApiError;
-use crate::objects::{User, UsersById};
+use crate::objects::{ById, User, UsersById};
 
 /// How many users are remembered.
 const MAX_REMEMBERED: u64 = 100_000;
@@ -33,7 +33,7 @@ const MAX_ASKED: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     auth: AuthServiceClient<Client>,
-    remembered: Cache<UserId, Remembered>,
+    remembered: Cache<UserId, Remembered, ById>,
     /// Whoever is remembered otherwise than this says is asked for again.
     inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
     /// When auth last could not be reached.
@@ -49,21 +49,28 @@ struct Remembered {
 impl Users {
     /// Begins to forget users whose activity changes.
     pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
-        let remembered = Cache::new(MAX_REMEMBERED);
+        let remembered = Self::cache();
         let users =
             Self { auth, remembered, inactive_users: access.inactive_users(), last_failure: Arc::default() };
         lifecycle.spawn_companion("users", users.clone().forget_changed(access.inactive_users()));
         users
     }
 
+    fn cache() -> Cache<UserId, Remembered, ById> {
+        Cache::builder().max_capacity(MAX_REMEMBERED).build_with_hasher(ById::default())
+    }
+
     /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown here and auth cannot be asked.
     pub(crate) async fn by_ids(&self, ids: impl IntoIterator<Item = UserId>) -> Result<UsersById, ApiError> {
-        let mut found = UsersById::new();
-        let (mut stale, mut missing) = (Vec::new(), Vec::new());
+        let mut found = UsersById::default();
+        let (mut stale, mut missing) = (Vec::new(), HashSet::new());
         let inactive = self.inactive_users.borrow().clone();
-        for id in ids.into_iter().collect::<HashSet<_>>() {
+        for id in ids {
+            if found.contains_key(&id) {
+                continue;
+            }
             match self.remembered.get(&id) {
-                None => missing.push(id),
+                None => drop(missing.insert(id)),
                 Some(remembered) => {
                     if remembered.since.elapsed() > FRESH_FOR
                         || remembered.user.is_active == inactive.contains(&id)
@@ -76,8 +83,8 @@ impl Users {
         }
 
         if !missing.is_empty() {
-            missing.append(&mut stale);
-            found.extend(self.ask(&missing).await?);
+            stale.extend(missing);
+            found.extend(self.ask(&stale).await?);
         } else if !stale.is_empty() && !self.has_failed_just_now() {
             match tokio::time::timeout(REFRESH_LIMIT, self.ask(&stale)).await {
                 Ok(Ok(users)) => found.extend(users),
@@ -120,7 +127,7 @@ impl Users {
     }
 
     async fn ask(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
-        let mut found = UsersById::new();
+        let mut found = UsersById::default();
         for ids in ids.chunks(MAX_ASKED) {
             let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
             let answer = self.auth.clone().get_users(request).await?;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::present;
+use super::{Encoded, present};
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
@@ -61,7 +61,7 @@ async fn register(
     State(app): State<App>,
     Extension(address): Extension<ClientAddress>,
     JsonInput(mut input): JsonInput,
-) -> Result<(StatusCode, Json<User>), ApiError> {
+) -> Result<(StatusCode, Encoded), ApiError> {
     let username = input.parsed("username", Username::parse);
     let password = input.parsed("password", Password::parse);
     let (Ok(username), Ok(password)) = (username, password) else { return Err(input.refusal()) };
@@ -71,7 +71,7 @@ async fn register(
         RegisterRequest { username: username.as_str().to_owned(), password: password.expose().to_owned() };
     let answer = within(app.config.password_deadline, app.passwords.clone().register(request)).await?;
     let user = present(answer.into_inner().user)?;
-    Ok((StatusCode::CREATED, Json(user.into())))
+    Ok((StatusCode::CREATED, Encoded::of(&User::from(user))?))
 }
 
 /// Checks name and password and issues a token.
@@ -108,7 +108,7 @@ async fn log_in(
     get, path = "/v1/auth/me", tag = "auth", security(("bearer" = [])),
     responses((status = 200, description = "The account", body = User)),
 )]
-async fn me(State(app): State<App>, Caller(session): Caller) -> Result<Json<User>, ApiError> {
+async fn me(State(app): State<App>, Caller(session): Caller) -> Result<Encoded, ApiError> {
     let user = app.users.by_id(session.user_id).await?;
-    Ok(Json(User::clone(&user)))
+    Encoded::of(&*user)
 }

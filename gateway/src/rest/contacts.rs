@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::present;
+use super::{Encoded, present};
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
@@ -42,13 +42,16 @@ struct Invitee {
 
 /// Everything the caller has.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Contacts {
+pub(crate) struct Contacts<'a> {
     /// Invitations that the caller made and nobody has answered.
-    sent_invitations: Vec<Invitation>,
+    #[schema(value_type = Vec<Invitation>)]
+    sent_invitations: Vec<Invitation<'a>>,
     /// Invitations that the caller has not answered.
-    received_invitations: Vec<Invitation>,
+    #[schema(value_type = Vec<Invitation>)]
+    received_invitations: Vec<Invitation<'a>>,
     /// The caller's contacts.
-    contacts: Vec<Contact>,
+    #[schema(value_type = Vec<Contact>)]
+    contacts: Vec<Contact<'a>>,
 }
 
 /// Whether somebody is a contact.
@@ -74,7 +77,7 @@ async fn invite(
     State(app): State<App>,
     Caller(session): Caller,
     JsonInput(mut input): JsonInput,
-) -> Result<Json<Invitation>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let Ok(username) = input.text("username") else { return Err(input.refusal()) };
     let invited = app.users.find_one(&username).await?.filter(|user| user.is_active);
     let invited = invited.ok_or(ErrorCode::UserNotFound)?;
@@ -82,7 +85,7 @@ async fn invite(
 
     let request = InviteRequest { acting_user_id: session.user_id.get(), invited_user_id: invited.id.get() };
     let answer = app.contacts.clone().invite(request).await?.into_inner();
-    Ok(Json(Invitation::join(&present(answer.invitation)?, &users)?))
+    Encoded::of(&Invitation::join(&present(answer.invitation)?, &users)?)
 }
 
 /// Accepts an invitation: the two become contacts and share a system room.
@@ -98,13 +101,13 @@ async fn accept(
     State(app): State<App>,
     Caller(session): Caller,
     mut input: Input,
-) -> Result<Json<Contact>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let Ok(invitation_id) = input.path_id("invitation_id") else { return Err(input.refusal()) };
     let request = AcceptInvitationRequest { acting_user_id: session.user_id.get(), invitation_id };
     let answer = app.contacts.clone().accept_invitation(request).await?.into_inner();
     let contact = present(answer.contact)?;
     let users = app.users.by_ids([UserId::new(contact.other_user_id)]).await?;
-    Ok(Json(Contact::join(&contact, &users)?))
+    Encoded::of(&Contact::join(&contact, &users)?)
 }
 
 /// Rejects an invitation.
@@ -132,13 +135,13 @@ async fn reject(
     get, path = "/v1/contacts", tag = "contacts", security(("bearer" = [])),
     responses((status = 200, description = "All of them", body = Contacts)),
 )]
-async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Json<Contacts>, ApiError> {
+async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Encoded, ApiError> {
     let request = ListContactsRequest { acting_user_id: session.user_id.get() };
     let lists = app.contacts.clone().list_contacts(request).await?.into_inner();
     let users = app.users.by_ids(user_ids(&lists)).await?;
 
     let invitation = |invitation| Invitation::join(invitation, &users);
-    Ok(Json(Contacts {
+    Encoded::of(&Contacts {
         sent_invitations: lists.sent.iter().map(invitation).collect::<Result<_, _>>()?,
         received_invitations: lists.received.iter().map(invitation).collect::<Result<_, _>>()?,
         contacts: lists
@@ -146,7 +149,7 @@ async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Json<Co
             .iter()
             .map(|contact| Contact::join(contact, &users))
             .collect::<Result<_, _>>()?,
-    }))
+    })
 }
 
 fn user_ids(lists: &ListContactsResponse) -> impl Iterator<Item = UserId> {

@@ -1,6 +1,5 @@
 //! Reading, sending, editing and deleting messages.
 
-use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use parlance_core::UserId;
@@ -11,12 +10,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::present;
+use super::{Encoded, present};
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
 use crate::input::{Input, Invalid};
-use crate::objects::{ClientMessageId, Message, user_of};
+use crate::objects::{ClientMessageId, Message, UsersById, user_of};
 
 /// How many messages a page has unless the client says so.
 const DEFAULT_LIMIT: i64 = 50;
@@ -55,9 +54,10 @@ struct NewContent {
 
 /// A page of messages.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct History {
+pub(crate) struct History<'a> {
     /// Oldest first.
-    messages: Vec<Message>,
+    #[schema(value_type = Vec<Message>)]
+    messages: Vec<Message<'a>>,
     /// Whether there are more in the direction of reading.
     has_more: bool,
 }
@@ -81,7 +81,7 @@ async fn history(
     State(app): State<App>,
     Caller(session): Caller,
     mut input: Input,
-) -> Result<Json<History>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let room_id = input.room_id();
     let limit = input.query_integer("limit", 1..=MAX_LIMIT).map(|limit| limit.unwrap_or(DEFAULT_LIMIT));
     let from = page_from(&mut input);
@@ -96,10 +96,13 @@ async fn history(
     let page = app.messaging.clone().read_history(request).await?.into_inner();
     let senders =
         app.users.by_ids(page.messages.iter().map(|message| UserId::new(message.sender_id))).await?;
-    let with_sender =
-        |message: &messaging::Message| Ok(Message::from((message, &user_of(&senders, message.sender_id)?)));
-    let messages = page.messages.iter().map(with_sender).collect::<Result<_, ApiError>>()?;
-    Ok(Json(History { messages, has_more: page.has_more }))
+    let with_sender = |message| with_sender(message, &senders);
+    let messages = page.messages.iter().map(with_sender).collect::<Result<_, _>>()?;
+    Encoded::of(&History { messages, has_more: page.has_more })
+}
+
+fn with_sender<'a>(message: &'a messaging::Message, senders: &'a UsersById) -> Result<Message<'a>, ApiError> {
+    Ok(Message::from((message, user_of(senders, message.sender_id)?)))
 }
 
 fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
@@ -130,7 +133,7 @@ async fn send(
     State(app): State<App>,
     Caller(session): Caller,
     JsonInput(mut input): JsonInput,
-) -> Result<(StatusCode, Json<Message>), ApiError> {
+) -> Result<(StatusCode, Encoded), ApiError> {
     let (room_id, content) = (input.room_id(), input.content());
     let client_msg_id = input.optional("client_msg_id", ClientMessageId::parse);
     let (Ok(room_id), Ok(content), Ok(client_msg_id)) = (room_id, content, client_msg_id) else {
@@ -141,7 +144,7 @@ async fn send(
     let sender = app.users.by_id(session.user_id).await?;
     let sent = app.upstream.send(room_id, &session, content, client_msg_id.as_ref()).await?;
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(Message::from((&sent.message, &*sender)))))
+    Ok((status, Encoded::of(&Message::from((&sent.message, &*sender)))?))
 }
 
 /// Changes the content of one's own message.
@@ -159,7 +162,7 @@ async fn edit(
     State(app): State<App>,
     Caller(session): Caller,
     JsonInput(mut input): JsonInput,
-) -> Result<Json<Message>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let (message_id, content) = (input.message_id(), input.content());
     let (Ok(message_id), Ok(content)) = (message_id, content) else { return Err(input.refusal()) };
 
@@ -171,7 +174,7 @@ async fn edit(
         content: content.into_string(),
     };
     let answer = app.messaging.clone().edit_message(request).await?.into_inner();
-    Ok(Json(Message::from((&present(answer.message)?, &*sender))))
+    Encoded::of(&Message::from((&present(answer.message)?, &*sender)))
 }
 
 /// Deletes a message, as its sender or as the owner of the room.

@@ -7,7 +7,32 @@ pub(crate) mod health;
 pub(crate) mod messages;
 pub(crate) mod rooms;
 
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use parlance_core::ErrorCode;
+use serde::Serialize;
+
 use crate::error::ApiError;
+
+/// An answer as JSON, encoded from what it borrows: users are shared by all answers that name them.
+struct Encoded(Vec<u8>);
+
+impl Encoded {
+    fn of(answer: &impl Serialize) -> Result<Self, ApiError> {
+        let encoded = serde_json::to_vec(answer).map_err(|error| {
+            tracing::error!(error = %error, "an answer could not be encoded");
+            ErrorCode::Internal
+        })?;
+        Ok(Self(encoded))
+    }
+}
+
+impl IntoResponse for Encoded {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.0).into_response()
+    }
+}
 
 /// A message that a service must always fill in.
 fn present<T>(part: Option<T>) -> Result<T, ApiError> {

@@ -2,7 +2,6 @@
 
 mod members;
 
-use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use parlance_core::{RoomName, UserId};
@@ -16,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::members::{Candidates, Skipped};
-use super::present;
+use super::{Encoded, present};
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
@@ -61,16 +60,18 @@ struct NewMembers {
 
 /// The caller's rooms.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Rooms {
+pub(crate) struct Rooms<'a> {
     /// System rooms included.
-    rooms: Vec<Room>,
+    #[schema(value_type = Vec<Room>)]
+    rooms: Vec<Room<'a>>,
 }
 
 /// A room, and who was not added to it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RoomWithSkipped {
+pub(crate) struct RoomWithSkipped<'a> {
     #[serde(flatten)]
-    room: Room,
+    #[schema(value_type = Room)]
+    room: Room<'a>,
     /// Who was not added, in the order of the request.
     skipped: Vec<Skipped>,
 }
@@ -85,7 +86,7 @@ async fn create(
     State(app): State<App>,
     Caller(session): Caller,
     JsonInput(mut input): JsonInput,
-) -> Result<(StatusCode, Json<RoomWithSkipped>), ApiError> {
+) -> Result<(StatusCode, Encoded), ApiError> {
     let name = input.parsed("name", RoomName::parse);
     let usernames = input.texts("member_usernames", 0);
     let (Ok(name), Ok(usernames)) = (name, usernames) else { return Err(input.refusal()) };
@@ -97,9 +98,10 @@ async fn create(
         member_ids: candidates.user_ids(),
     };
     let answer = app.rooms.clone().create_room(request).await?.into_inner();
-    let room = join(&app, present(answer.room)?).await?;
-    let skipped = candidates.skipped(&answer.skipped);
-    Ok((StatusCode::CREATED, Json(RoomWithSkipped { room, skipped })))
+    let (room, skipped) = (present(answer.room)?, candidates.skipped(&answer.skipped));
+    let users = app.users.by_ids(user_ids(&room)).await?;
+    let room = Room::join(&room, &users)?;
+    Ok((StatusCode::CREATED, Encoded::of(&RoomWithSkipped { room, skipped })?))
 }
 
 /// The rooms in which the caller is a member.
@@ -107,12 +109,12 @@ async fn create(
     get, path = "/v1/rooms", tag = "rooms", security(("bearer" = [])),
     responses((status = 200, description = "All of them", body = Rooms)),
 )]
-async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Json<Rooms>, ApiError> {
+async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Encoded, ApiError> {
     let request = ListRoomsRequest { acting_user_id: session.user_id.get() };
     let found = app.rooms.clone().list_rooms(request).await?.into_inner().rooms;
     let users = app.users.by_ids(found.iter().flat_map(user_ids)).await?;
-    let rooms = found.into_iter().map(|room| Room::join(room, &users)).collect::<Result<_, _>>()?;
-    Ok(Json(Rooms { rooms }))
+    let rooms = found.iter().map(|room| Room::join(room, &users)).collect::<Result<_, _>>()?;
+    Encoded::of(&Rooms { rooms })
 }
 
 /// One room.
@@ -129,11 +131,13 @@ async fn show(
     State(app): State<App>,
     Caller(session): Caller,
     mut input: Input,
-) -> Result<Json<Room>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
     let request = GetRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
     let answer = app.rooms.clone().get_room(request).await?.into_inner();
-    Ok(Json(join(&app, present(answer.room)?).await?))
+    let room = present(answer.room)?;
+    let users = app.users.by_ids(user_ids(&room)).await?;
+    Encoded::of(&Room::join(&room, &users)?)
 }
 
 /// Adds contacts of the owner.
@@ -151,7 +155,7 @@ async fn add_members(
     State(app): State<App>,
     Caller(session): Caller,
     JsonInput(mut input): JsonInput,
-) -> Result<Json<RoomWithSkipped>, ApiError> {
+) -> Result<Encoded, ApiError> {
     let (room_id, usernames) = (input.room_id(), input.texts("usernames", 1));
     let (Ok(room_id), Ok(usernames)) = (room_id, usernames) else { return Err(input.refusal()) };
 
@@ -163,8 +167,9 @@ async fn add_members(
         member_ids: candidates.user_ids(),
     };
     let answer = app.rooms.clone().add_members(request).await?.into_inner();
-    let room = join(&app, present(answer.room)?).await?;
-    Ok(Json(RoomWithSkipped { room, skipped: candidates.skipped(&answer.skipped) }))
+    let (room, skipped) = (present(answer.room)?, candidates.skipped(&answer.skipped));
+    let users = app.users.by_ids(user_ids(&room)).await?;
+    Encoded::of(&RoomWithSkipped { room: Room::join(&room, &users)?, skipped })
 }
 
 /// Removes a member, as the owner.
@@ -236,11 +241,6 @@ async fn delete(
     let request = DeleteRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
     app.rooms.clone().delete_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn join(app: &App, room: rooms::Room) -> Result<Room, ApiError> {
-    let users = app.users.by_ids(user_ids(&room)).await?;
-    Room::join(room, &users)
 }
 
 fn user_ids(room: &rooms::Room) -> impl Iterator<Item = UserId> {

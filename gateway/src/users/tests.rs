@@ -7,7 +7,7 @@ use super::*;
 
 fn user(id: i64) -> User {
     let at = Timestamp::from_micros(0);
-    User { id: UserId::new(id), username: "ann".to_owned(), is_active: true, created_at: at, updated_at: at }
+    User::new(UserId::new(id), "ann".to_owned(), true, at, at)
 }
 
 /// A look-up that remembers nobody and whose auth service is at this address.
@@ -24,7 +24,7 @@ async fn users(auth: &str) -> Users {
     client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
     let auth = AuthServiceClient::new(client);
     let inactive_users = watch::Sender::<Arc<HashSet<UserId>>>::default().subscribe();
-    Users { auth, remembered: Cache::new(MAX_REMEMBERED), inactive_users, last_failure: Arc::default() }
+    Users { auth, remembered: Users::cache(), inactive_users, last_failure: Arc::default() }
 }
 
 fn remember_of_old(users: &Users, user: User) {

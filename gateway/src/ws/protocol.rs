@@ -195,10 +195,10 @@ pub(crate) enum ServerFrame<'a> {
         seq: i64,
     },
     Message {
-        message: Message,
+        message: Message<'a>,
     },
     MessageEdited {
-        message: Message,
+        message: Message<'a>,
         seq: i64,
     },
     MessageDeleted {

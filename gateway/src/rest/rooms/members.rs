@@ -103,7 +103,7 @@ mod tests {
     fn user(id: i64) -> Arc<User> {
         let at = Timestamp::from_micros(0);
         let username = "somebody".to_owned();
-        Arc::new(User { id: UserId::new(id), username, is_active: true, created_at: at, updated_at: at })
+        Arc::new(User::new(UserId::new(id), username, true, at, at))
     }
 
     #[test]

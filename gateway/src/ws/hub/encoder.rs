@@ -124,5 +124,5 @@ fn person_of(event: &Event) -> Option<(UserId, &str)> {
 /// What is known of a user whom auth was not asked for. The times are unknown.
 fn stand_in(id: UserId, username: &str) -> User {
     let unknown = Timestamp::from_micros(0);
-    User { id, username: username.to_owned(), is_active: true, created_at: unknown, updated_at: unknown }
+    User::new(id, username.to_owned(), true, unknown, unknown)
 }
