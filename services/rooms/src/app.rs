@@ -9,11 +9,13 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::rosters::Rosters;
 
 /// The dependencies of the use cases. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) pool: PgPool,
+    pub(crate) rosters: Rosters,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) membership_log_retention: Duration,
@@ -25,6 +27,7 @@ impl App {
     pub(crate) fn new(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         Ok(Self {
             pool: postgres::pool(crate::SERVICE, &config.postgres)?,
+            rosters: Rosters::new(),
             clock,
             lifecycle: lifecycle.clone(),
             membership_log_retention: config.membership_log_retention,

@@ -166,7 +166,7 @@ impl From<Room> for proto::Room {
             name,
             owner_id,
             is_system,
-            members: convert_all(room.members),
+            members: room.members.iter().copied().map(proto::Member::from).collect(),
             created_at_us: room.created_at.as_micros(),
             updated_at_us: room.updated_at.as_micros(),
         }

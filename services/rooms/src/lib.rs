@@ -9,6 +9,7 @@ mod error;
 mod grpc;
 mod model;
 mod ops;
+mod rosters;
 mod store;
 
 use parlance_core::Clock;

@@ -1,5 +1,7 @@
 //! Rooms, memberships and their changes, as the use cases see them.
 
+use std::sync::Arc;
+
 use parlance_core::{RoomId, Timestamp, UserId};
 
 /// A room with its members.
@@ -8,7 +10,7 @@ pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) kind: Kind,
     /// The owner first, then in the order in which they joined.
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Arc<[Member]>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
 }
@@ -19,6 +21,23 @@ impl Room {
     }
 }
 
+/// A room without its members.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomHead {
+    pub(crate) id: RoomId,
+    pub(crate) kind: Kind,
+    pub(crate) version: RoomVersion,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+impl RoomHead {
+    pub(crate) fn with_members(self, members: Arc<[Member]>) -> Room {
+        let Self { id, kind, created_at, updated_at, version: _ } = self;
+        Room { id, kind, members, created_at, updated_at }
+    }
+}
+
 /// What only one kind of room has.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
@@ -26,6 +45,16 @@ pub(crate) enum Kind {
     System,
     /// A room that a user has made.
     User { name: String, owner_id: UserId },
+}
+
+impl Kind {
+    /// The kind of a room with this name and this owner, which system rooms have not.
+    pub(crate) fn of(name: Option<String>, owner_id: Option<UserId>) -> Self {
+        match (name, owner_id) {
+            (Some(name), Some(owner_id)) => Self::User { name, owner_id },
+            _ => Self::System,
+        }
+    }
 }
 
 /// A user in a room.
@@ -45,7 +74,7 @@ pub(crate) enum Authority {
 }
 
 /// Counts the changes of a room's members; 0 when there is no room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomVersion(pub(crate) i64);
 
 /// Two different users, in the one order in which they are stored.

@@ -2,9 +2,8 @@
 
 use parlance_core::{RoomId, RoomName, Timestamp, UserId};
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 
-use crate::model::{Authority, Kind, Member, Pair, Room, RoomVersion};
+use crate::model::{Authority, Kind, Member, Pair, Room, RoomHead, RoomVersion};
 
 /// Adds a user room, without members.
 pub(crate) async fn insert(
@@ -65,17 +64,27 @@ pub(crate) async fn lock(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Op
 
 /// The room with its members.
 pub(crate) async fn find(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Room>> {
-    let row = sqlx::query_as!(
+    Ok(find_all(conn, &[id]).await?.pop().map(|(room, _)| room))
+}
+
+/// Those of the rooms that exist, oldest first, with their members and versions, from one snapshot.
+pub(crate) async fn find_all(
+    conn: &mut PgConnection,
+    ids: &[RoomId],
+) -> sqlx::Result<Vec<(Room, RoomVersion)>> {
+    let ids: Vec<i64> = ids.iter().copied().map(RoomId::get).collect();
+    let rows = sqlx::query_as!(
         Row,
         r#"
         SELECT
             room.id,
             room.name,
             room.owner_id,
+            room.membership_version,
             room.created_at,
             room.updated_at,
             member.user_ids AS "user_ids!: Vec<UserId>",
-            member.joined_at AS "joined_at!: Vec<OffsetDateTime>"
+            member.joined_at AS "joined_at!: Vec<Timestamp>"
         FROM rooms.rooms AS room
         CROSS JOIN LATERAL (
             SELECT
@@ -84,37 +93,29 @@ pub(crate) async fn find(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Op
             FROM rooms.members
             WHERE room_id = room.id
         ) AS member
-        WHERE room.id = $1
+        WHERE room.id = ANY($1)
+        ORDER BY room.id
         "#,
-        id.get(),
+        &ids,
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(row.map(Room::from))
+    Ok(rows.into_iter().map(<(Room, RoomVersion)>::from).collect())
 }
 
-/// All rooms of a user with all their members, oldest first, from one snapshot.
-pub(crate) async fn list_of_member(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Room>> {
-    let rows = sqlx::query_as!(
-        Row,
+/// All rooms of a user without their members, oldest first.
+pub(crate) async fn heads_of_member(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<RoomHead>> {
+    let rows = sqlx::query!(
         r#"
         SELECT
             room.id,
             room.name,
             room.owner_id,
+            room.membership_version,
             room.created_at,
-            room.updated_at,
-            member.user_ids AS "user_ids!: Vec<UserId>",
-            member.joined_at AS "joined_at!: Vec<OffsetDateTime>"
+            room.updated_at
         FROM rooms.members AS mine
         JOIN rooms.rooms AS room ON room.id = mine.room_id
-        CROSS JOIN LATERAL (
-            SELECT
-                ARRAY_AGG(user_id ORDER BY user_id = room.owner_id DESC, joined_at, user_id) AS user_ids,
-                ARRAY_AGG(joined_at ORDER BY user_id = room.owner_id DESC, joined_at, user_id) AS joined_at
-            FROM rooms.members
-            WHERE room_id = room.id
-        ) AS member
         WHERE mine.user_id = $1
         ORDER BY room.id
         "#,
@@ -122,7 +123,14 @@ pub(crate) async fn list_of_member(conn: &mut PgConnection, user: UserId) -> sql
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Room::from).collect())
+    let heads = rows.into_iter().map(|row| RoomHead {
+        id: row.id,
+        kind: Kind::of(row.name, row.owner_id),
+        version: RoomVersion(row.membership_version),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    });
+    Ok(heads.collect())
 }
 
 /// Gives the number of a change of the room's members.
@@ -155,32 +163,28 @@ pub(crate) async fn delete(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<
     Ok(RoomVersion(version))
 }
 
-/// A room as the statements above select it; the two lists run in parallel.
+/// A room as the statement above selects it; the two lists run in parallel.
 struct Row {
     id: RoomId,
     name: Option<String>,
     owner_id: Option<UserId>,
+    membership_version: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
     user_ids: Vec<UserId>,
-    joined_at: Vec<OffsetDateTime>,
+    joined_at: Vec<Timestamp>,
 }
 
-impl From<Row> for Room {
+impl From<Row> for (Room, RoomVersion) {
     fn from(row: Row) -> Self {
-        let kind = match (row.name, row.owner_id) {
-            (Some(name), Some(owner_id)) => Kind::User { name, owner_id },
-            _ => Kind::System,
-        };
         let members = row.user_ids.into_iter().zip(row.joined_at);
-        Self {
+        let room = Room {
             id: row.id,
-            kind,
-            members: members
-                .map(|(user_id, joined_at)| Member { user_id, joined_at: joined_at.into() })
-                .collect(),
+            kind: Kind::of(row.name, row.owner_id),
+            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
             created_at: row.created_at,
             updated_at: row.updated_at,
-        }
+        };
+        (room, RoomVersion(row.membership_version))
     }
 }

@@ -97,6 +97,32 @@ async fn a_list_has_all_rooms_of_the_user_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_list_knows_of_every_change_that_was_answered_whichever_replica_made_it() {
+    let (app, others) = (TestApp::start().await, [FRIEND, SECOND_FRIEND]);
+    let other_replica = app.replica().await;
+    for other in others {
+        app.make_contacts(OWNER, other).await;
+    }
+    let room_id = app.create_room(OWNER, &[FRIEND]).await.room.unwrap().id;
+    let listed = async || {
+        let rooms = app.list_rooms(FRIEND).await;
+        rooms.iter().find(|room| room.id == room_id).map(member_ids)
+    };
+
+    assert_eq!(listed().await.unwrap(), [OWNER, FRIEND]);
+    other_replica.add_members(OWNER, room_id, &[SECOND_FRIEND]).await.unwrap();
+    assert_eq!(listed().await.unwrap(), [OWNER, FRIEND, SECOND_FRIEND]);
+    other_replica.leave_room(SECOND_FRIEND, room_id).await.unwrap();
+    assert_eq!(listed().await.unwrap(), [OWNER, FRIEND]);
+    other_replica.remove_member(OWNER, room_id, Some(FRIEND)).await.unwrap();
+    assert_eq!(listed().await, None);
+    other_replica.add_members(OWNER, room_id, &[FRIEND]).await.unwrap();
+    assert_eq!(listed().await.unwrap(), [OWNER, FRIEND]);
+    other_replica.delete_room(OWNER, room_id).await.unwrap();
+    assert_eq!(listed().await, None);
+}
+
+#[tokio::test]
 async fn a_room_is_shown_to_members_only() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;

@@ -1,0 +1,50 @@
+//! The members of rooms as they were last read, so that nobody's list of rooms reads them all again.
+//!
+//! What is remembered is used only beside the version of the room that was just read from the store: a change of the members, by
+//! whatever replica, changes the version in the same transaction, and so is seen by every list that is asked for after it.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use parlance_core::RoomId;
+
+use crate::model::{Member, Room, RoomHead, RoomVersion};
+
+/// How many members of rooms are remembered, all rooms together; each takes 16 bytes.
+const MAX_MEMBERS: u64 = 2_000_000;
+/// What a room costs besides its members, in members.
+const COST_OF_ROOM: u32 = 10;
+
+/// Remembers members. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Rosters {
+    remembered: Cache<RoomId, Roster>,
+}
+
+#[derive(Clone, Debug)]
+struct Roster {
+    version: RoomVersion,
+    members: Arc<[Member]>,
+}
+
+impl Rosters {
+    pub(crate) fn new() -> Self {
+        let cost = |_: &RoomId, roster: &Roster| {
+            u32::try_from(roster.members.len()).unwrap_or(u32::MAX).saturating_add(COST_OF_ROOM)
+        };
+        Self { remembered: Cache::builder().max_capacity(MAX_MEMBERS).weigher(cost).build() }
+    }
+
+    /// The room with its members, if those of this version are known.
+    pub(crate) fn complete(&self, head: RoomHead) -> Result<Room, RoomId> {
+        match self.remembered.get(&head.id).filter(|roster| roster.version == head.version) {
+            Some(roster) => Ok(head.with_members(roster.members)),
+            None => Err(head.id),
+        }
+    }
+
+    /// Keeps the members that a room had at this version.
+    pub(crate) fn remember(&self, room: &Room, version: RoomVersion) {
+        self.remembered.insert(room.id, Roster { version, members: room.members.clone() });
+    }
+}
