@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -239,8 +238,10 @@ impl Spec {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
 
-        let mut command = Command::new(&setpriv);
-        command.arg("--pdeathsig").arg(signal_name(self.death_signal));
+        // In a session of its own, as under a service manager. Ctrl-C at the terminal is for the parent alone, which ends its
+        // children in order; and a kernel that shares the cores out to sessions sees as many as there are parts.
+        let mut command = Command::new(programs::setsid()?);
+        command.arg(&setpriv).arg("--pdeathsig").arg(signal_name(self.death_signal));
         if let Some(user) = &self.user {
             command.args(user.setpriv_arguments(&setpriv, &self.folder));
         }
@@ -250,8 +251,6 @@ impl Spec {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.folder);
-        // Ctrl-C at the terminal is for the parent alone, which ends its children in order.
-        command.process_group(0);
         command.stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stdout(log.try_clone()?).stderr(log);
         Ok(command)

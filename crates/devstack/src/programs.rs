@@ -84,6 +84,11 @@ pub(crate) fn setpriv() -> anyhow::Result<PathBuf> {
     find("setpriv").ok_or_else(|| missing("setpriv", "util-linux"))
 }
 
+/// The program `setsid`.
+pub(crate) fn setsid() -> anyhow::Result<PathBuf> {
+    find("setsid").ok_or_else(|| missing("setsid", "util-linux"))
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)

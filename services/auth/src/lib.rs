@@ -7,10 +7,12 @@ pub mod commands;
 pub mod config;
 mod error;
 mod grpc;
+mod hashing;
 mod keys;
 mod model;
 mod ops;
 mod passwords;
+mod priority;
 mod store;
 mod tokens;
 

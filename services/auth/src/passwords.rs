@@ -1,19 +1,22 @@
-//! Hashing passwords with bcrypt, on threads of its own and on a bounded number of them: one hash takes a good part of a second
-//! of a core.
+//! Hashing passwords with bcrypt, on a bounded number of threads that do nothing else and let everything else go first: one hash
+//! takes a good part of a second of a core.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use parlance_core::Password;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::PasswordConfig;
 use crate::error::Error;
+use crate::hashing::HashThreads;
 
 /// Hashes and compares passwords, a few at a time. Some more may wait; the rest is told to come back later.
 pub(crate) struct Passwords {
     cost: u32,
+    threads: HashThreads,
     /// Stands in for the hash of a user who does not exist, so that looking for one takes as long.
     dummy_hash: String,
     /// One permit for each hash that may be computed at the same time.
@@ -26,20 +29,18 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     /// Computes one hash, to have a dummy and to learn how long it takes.
-    pub(crate) async fn start(config: &PasswordConfig) -> Result<Self, Error> {
-        let cost = config.bcrypt_cost;
+    pub(crate) async fn start(config: &PasswordConfig) -> anyhow::Result<Self> {
+        let (cost, count) = (config.bcrypt_cost, config.hash_threads as usize);
+        let threads = HashThreads::new(count).context("cannot make threads to hash on")?;
         let started = Instant::now();
-        let dummy_hash = tokio::task::spawn_blocking(move || bcrypt::hash("", cost))
-            .await
-            .map_err(Error::HashTask)?
-            .map_err(Error::Hash)?;
+        let dummy_hash = threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
         let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
-        let (threads, queue) = (config.hash_threads as usize, config.hash_queue as usize);
         Ok(Self {
             cost,
-            dummy_hash,
-            running: Arc::new(Semaphore::new(threads)),
-            admitted: Arc::new(Semaphore::new(threads + queue)),
+            threads,
+            dummy_hash: dummy_hash.map_err(Error::Hash)?,
+            running: Arc::new(Semaphore::new(count)),
+            admitted: Arc::new(Semaphore::new(count + config.hash_queue as usize)),
             retry_after: (started.elapsed() * rounds).max(Duration::from_secs(1)),
         })
     }
@@ -70,7 +71,7 @@ impl Passwords {
         job: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
     ) -> Result<T, Error> {
         let turn = self.wait_for_turn().await?;
-        let task = tokio::task::spawn_blocking(move || {
+        let task = self.threads.run(move || {
             let result = job();
             // The turn ends with the work, even if the caller has gone away meanwhile.
             drop(turn);
