@@ -54,7 +54,8 @@ pub(crate) fn drawn(curves: &Curves) -> impl Iterator<Item = (&'static str, &'st
 }
 
 fn plots(curves: &Curves) -> impl Iterator<Item = Plot> {
-    let all = [latency(&curves.latency), rooms(&curves.rooms), memory(&curves.memory)];
+    let all =
+        [latency(&curves.latency), rooms(&curves.rooms), fan_out(&curves.fan_out), memory(&curves.memory)];
     // A line needs two points.
     all.into_iter().filter(|plot| plot.lines.iter().any(|(_, points)| points.len() > 1))
 }
@@ -85,6 +86,18 @@ fn rooms(curve: &[(usize, f64)]) -> Plot {
         upwards: "durable sends a second",
         axes: Axes::Across,
         lines: vec![("sends", curve.iter().map(|(rooms, rate)| (*rooms as f64, *rate)).collect())],
+    }
+}
+
+fn fan_out(curve: &[(usize, [f64; 2])]) -> Plot {
+    let line = |shape: usize| curve.iter().map(|(count, rates)| (*count as f64, rates[shape])).collect();
+    Plot {
+        file: "fan-out.svg",
+        title: "Deliveries over subscribers of one room",
+        across: "subscribers",
+        upwards: "deliveries a second",
+        axes: Axes::Both,
+        lines: vec![("1 message in flight", line(0)), ("160 messages in flight", line(1))],
     }
 }
 

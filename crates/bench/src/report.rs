@@ -30,6 +30,8 @@ pub(crate) struct Curves {
     pub(crate) latency: Vec<(u32, Percentiles)>,
     /// Durable sends a second, by rooms.
     pub(crate) rooms: Vec<(usize, f64)>,
+    /// Deliveries a second in both shapes of *fan-out*, by subscribers.
+    pub(crate) fan_out: Vec<(usize, [f64; 2])>,
     /// MiB in all gateways, by connections.
     pub(crate) memory: Vec<(usize, f64)>,
 }
@@ -63,6 +65,7 @@ impl Findings {
         self.rows.extend(others.rows);
         self.curves.latency.extend(others.curves.latency);
         self.curves.rooms.extend(others.curves.rooms);
+        self.curves.fan_out.extend(others.curves.fan_out);
         self.curves.memory.extend(others.curves.memory);
     }
 }

@@ -1,12 +1,14 @@
 //! *Fan-out*: one room with very many subscribers, deliveries a second.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
 use super::{Bench, Scenario};
 use crate::api::{Api, Circle};
+use crate::files;
 use crate::load::CONTENT;
 use crate::load::fan_out::{Ready, Tally};
 use crate::load::sends::fill_room;
@@ -21,6 +23,8 @@ const MEMBERS: usize = 50;
 /// Sockets that are opened at once.
 const AT_ONCE: usize = 32;
 const UNIT: &str = "deliveries/s";
+/// The subscribers of the curve.
+const CROWDS: [usize; 4] = [10, 100, 1_000, 3_000];
 
 /// How much is said at once.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ const SHAPES: [Shape; 2] = [
 ];
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    let subscribers = bench.scale.subscribers;
+    files::ensure_allowed(CROWDS.into_iter().fold(subscribers, usize::max))?;
     let circle = bench.api.circle(MEMBERS).await?;
     let event = event_of(bench, &circle).await?;
     let mut findings = Findings::default();
@@ -63,9 +69,9 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
             bench.step(Scenario::FanOut, round, &format!("bare server with whole events, {}", shape.name));
             bare_with_events.push(of_bare_server(bench, shape, &event).await?);
             bench.step(Scenario::FanOut, round, shape.name);
-            rounds.push(of_parlance(bench, &circle, shape).await?);
+            rounds.push(of_parlance(bench, &circle, shape, subscribers, bench.scale.duration).await?);
         }
-        let name = format!("{} to {}: {}", Scenario::FanOut.name(), bench.scale.subscribers, shape.name);
+        let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name);
         let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
         let row = Row::new(name, UNIT, &rounds)?;
         let with_events = row.clone().beside(Yardstick::served("", &bare_with_events, None));
@@ -74,12 +80,33 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         let row = row.beside(yardstick).with_note(note);
         findings.rows.push(row.with_goals(shape.goals.iter().copied()));
     }
+    findings.curves.fan_out = curve(bench, &circle).await?;
     Ok(findings)
 }
 
-async fn of_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Measured> {
-    let ready = in_parlance(bench, circle, shape).await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+/// Each shape over growing numbers of subscribers.
+async fn curve(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Vec<(usize, [f64; 2])>> {
+    let mut points = Vec::new();
+    for subscribers in CROWDS {
+        let mut point = [0.0; 2];
+        for (shape, figure) in SHAPES.into_iter().zip(&mut point) {
+            bench.display.step(&format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name));
+            *figure = of_parlance(bench, circle, shape, subscribers, bench.scale.point).await?.figure;
+        }
+        points.push((subscribers, point));
+    }
+    Ok(points)
+}
+
+async fn of_parlance(
+    bench: &Bench<'_>,
+    circle: &Circle,
+    shape: Shape,
+    subscribers: usize,
+    duration: Duration,
+) -> anyhow::Result<Measured> {
+    let ready = in_parlance(bench, circle, shape, subscribers).await?;
+    let window = Window::after(bench.scale.warm_up, duration);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
     Ok(measured(window, tally?, usage))
 }
@@ -106,11 +133,16 @@ async fn event_of(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<String> 
     Ok(String::from_utf8(socket.next().await?.to_vec())?)
 }
 
-async fn in_parlance(bench: &Bench<'_>, circle: &Circle, shape: Shape) -> anyhow::Result<Ready> {
+async fn in_parlance(
+    bench: &Bench<'_>,
+    circle: &Circle,
+    shape: Shape,
+    subscribers: usize,
+) -> anyhow::Result<Ready> {
     let Circle { room, members } = circle;
     let message =
         json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"}).to_string();
-    let subscribing = stream::iter(0..bench.scale.subscribers)
+    let subscribing = stream::iter(0..subscribers)
         .map(|number| subscriber(&bench.api, *room, number, &members[number % members.len()].token));
     let subscribers = subscribing.buffered(AT_ONCE).try_collect().await?;
     let mut senders = Vec::new();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Bench, Scenario};
+use super::{Bench, CIRCLE, Scenario};
 use crate::api::Circle;
+use crate::files;
 use crate::load::open_loop::{OpenLoop, Tally};
 use crate::report::Findings;
 use crate::result::{Goal, Measured, Row};
@@ -15,6 +16,7 @@ const UNIT: &str = "deliveries/s";
 const FACTORS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
+    files::ensure_allowed(bench.scale.circles * (CIRCLE + 1))?;
     let circles = bench.crowd().await?;
     let rate = bench.scale.rate;
     let (mut end_to_end, mut from_commit, mut lateness) = (Vec::new(), Vec::new(), Latencies::new()?);
