@@ -40,26 +40,25 @@ DECLARE
     v_last_ats  TIMESTAMPTZ[];
     v_deleted   BOOLEAN[];
 BEGIN
-    LOOP
-        -- Always in the order of the room ids, so that no two batches wait for each other.
-        SELECT array_agg(head.last_seq), array_agg(head.last_at), array_agg(head.deleted)
-        INTO v_last_seqs, v_last_ats, v_deleted
-        FROM (
-            SELECT last_seq, last_at, deleted
-            FROM messaging.room_heads
-            WHERE room_id = ANY (p_room_ids)
-            ORDER BY room_id
-            FOR UPDATE
-        ) AS head;
-
-        EXIT WHEN cardinality(v_last_seqs) = cardinality(p_room_ids);
-
+    -- Heads that are missing are made before any is locked, and both in the order of the room ids, so that no two batches wait for
+    -- each other. No head ever goes away.
+    IF (SELECT count(*) FROM messaging.room_heads WHERE room_id = ANY (p_room_ids)) < cardinality(p_room_ids) THEN
         INSERT INTO messaging.room_heads (room_id)
         SELECT wanted.room_id
         FROM unnest(p_room_ids) AS wanted (room_id)
         ORDER BY wanted.room_id
         ON CONFLICT DO NOTHING;
-    END LOOP;
+    END IF;
+
+    SELECT array_agg(head.last_seq), array_agg(head.last_at), array_agg(head.deleted)
+    INTO v_last_seqs, v_last_ats, v_deleted
+    FROM (
+        SELECT last_seq, last_at, deleted
+        FROM messaging.room_heads
+        WHERE room_id = ANY (p_room_ids)
+        ORDER BY room_id
+        FOR UPDATE
+    ) AS head;
 
     v_now := clock_timestamp();
 
