@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use rustix::process::{getpid, getsid, nice};
+use procfs::process::{Process, Stat};
+use rustix::process::nice;
 
 /// Beside a thread that takes all of a core, a hash still gets a tenth of it.
 const NICENESS: i32 = 10;
@@ -20,9 +21,14 @@ pub(crate) fn lower_this_thread() {
 /// and what a thread is given then counts only within its session. In a control group, such as a container, those of the
 /// group count instead.
 pub(crate) fn lower_own_session() {
-    if getsid(None).is_ok_and(|session| session == getpid())
+    if has_own_session()
         && let Err(error) = fs::write(SESSION, NICENESS.to_string())
     {
         tracing::debug!(%error, "the kernel does not share the cores out to sessions");
     }
+}
+
+/// Read from `/proc`, as the system call has no process to name where the session began outside of the container.
+fn has_own_session() -> bool {
+    Process::myself().and_then(|process| process.stat()).is_ok_and(|Stat { pid, session, .. }| session == pid)
 }
