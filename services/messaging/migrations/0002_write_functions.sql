@@ -3,7 +3,8 @@
 -- sees a fresh snapshot, so what is read after the heads are locked is final.
 --
 -- The row of a new message has no content: it is the one given. The row of one whose key was seen before is the first message,
--- with its content. The row of one whose room was deleted has no id.
+-- with its content. The row of one whose room was deleted has no id. There are no rows when a room has no head: it is to be made
+-- first, in a transaction of its own. Made in this one, while other heads are locked, two batches could wait for each other.
 --
 -- The plans are made once for each connection, whatever the tables hold at that time, and must be right for all times: so every
 -- table is looked into by index, once for each message or room.
@@ -40,16 +41,6 @@ DECLARE
     v_last_ats  TIMESTAMPTZ[];
     v_deleted   BOOLEAN[];
 BEGIN
-    -- Heads that are missing are made before any is locked, and both in the order of the room ids, so that no two batches wait for
-    -- each other. No head ever goes away.
-    IF (SELECT count(*) FROM messaging.room_heads WHERE room_id = ANY (p_room_ids)) < cardinality(p_room_ids) THEN
-        INSERT INTO messaging.room_heads (room_id)
-        SELECT wanted.room_id
-        FROM unnest(p_room_ids) AS wanted (room_id)
-        ORDER BY wanted.room_id
-        ON CONFLICT DO NOTHING;
-    END IF;
-
     SELECT array_agg(head.last_seq), array_agg(head.last_at), array_agg(head.deleted)
     INTO v_last_seqs, v_last_ats, v_deleted
     FROM (
@@ -59,6 +50,9 @@ BEGIN
         ORDER BY room_id
         FOR UPDATE
     ) AS head;
+    IF cardinality(p_room_ids) IS DISTINCT FROM cardinality(v_last_seqs) THEN
+        RETURN;
+    END IF;
 
     v_now := clock_timestamp();
 

@@ -24,7 +24,7 @@ use crate::memberships::{Memberships, Question};
 use crate::model::{Draft, Event, Outcome, Written};
 use crate::store::messages;
 
-const LANES: usize = 4;
+const LANES: usize = 2;
 /// Drafts that may wait in one lane; beyond it the answer is `unavailable` at once.
 const MAX_QUEUED: usize = 8_192;
 /// Drafts in one batch.

@@ -42,8 +42,8 @@ pub(crate) async fn read_history(
     let one_more = i64::from(limit) + 1;
     let mut conn = app.pool.acquire().await?;
     let mut messages = match from {
-        From::Newest => messages::page_before(&mut conn, room_id, i64::MAX, one_more).await?,
-        From::Before(id) => messages::page_before(&mut conn, room_id, id, one_more).await?,
+        From::Newest => messages::page_before(&mut conn, room_id, None, one_more).await?,
+        From::Before(id) => messages::page_before(&mut conn, room_id, Some(id), one_more).await?,
         From::After(id) => messages::page_after(&mut conn, room_id, id, one_more).await?,
     };
     let has_more = messages.len() > limit as usize;

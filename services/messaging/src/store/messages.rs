@@ -5,17 +5,34 @@ use std::collections::HashMap;
 use parlance_core::{MessageId, RoomId, Timestamp, UserId};
 use sqlx::{PgConnection, PgPool};
 
+use super::room_heads;
 use crate::model::{Draft, Event, EventKind, Message, Outcome};
 
 /// Stores a batch in one call; what came of each draft, in their order.
 pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Result<Vec<Outcome>> {
     let arranged = Arrangement::of(drafts);
+    let mut rows = write(pool, drafts, &arranged).await?;
+    if rows.is_empty() {
+        room_heads::ensure(pool, &arranged.room_ids).await?;
+        rows = write(pool, drafts, &arranged).await?;
+    }
+
+    let outcomes = arranged.places.iter().enumerate().map(|(draft, &place)| {
+        let row = rows.get(place).ok_or(sqlx::Error::RowNotFound)?;
+        let is_first = arranged.chosen[place] == draft;
+        Ok(row.outcome(is_first, &drafts[arranged.chosen[place]].content))
+    });
+    outcomes.collect()
+}
+
+/// A row for each draft that is handed over; none, and nothing stored, when a room has no head yet.
+async fn write(pool: &PgPool, drafts: &[&Draft], arranged: &Arrangement) -> sqlx::Result<Vec<Row>> {
     let chosen = || arranged.chosen.iter().map(|&draft| drafts[draft]);
     let sender_ids: Vec<i64> = chosen().map(|draft| draft.sender_id.get()).collect();
     let sender_names: Vec<&str> = chosen().map(|draft| draft.sender_name.as_str()).collect();
     let keys: Vec<&str> = chosen().map(|draft| draft.key.as_str()).collect();
     let contents: Vec<&str> = chosen().map(|draft| draft.content.as_str()).collect();
-    let rows = sqlx::query_as!(
+    sqlx::query_as!(
         Row,
         r#"
         SELECT
@@ -35,14 +52,7 @@ pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Resul
         &contents as &[&str],
     )
     .fetch_all(pool)
-    .await?;
-
-    let outcomes = arranged.places.iter().enumerate().map(|(draft, &place)| {
-        let row = rows.get(place).ok_or(sqlx::Error::RowNotFound)?;
-        let is_first = arranged.chosen[place] == draft;
-        Ok(row.outcome(is_first, &drafts[arranged.chosen[place]].content))
-    });
-    outcomes.collect()
+    .await
 }
 
 /// A row of the answer.
@@ -185,11 +195,11 @@ pub(crate) async fn change(
     }))
 }
 
-/// The newest `limit` messages with an id below `before_id`, newest first.
+/// The newest `limit` messages, or those with an id below `before_id`, newest first.
 pub(crate) async fn page_before(
     conn: &mut PgConnection,
     room_id: RoomId,
-    before_id: i64,
+    before_id: Option<i64>,
     limit: i64,
 ) -> sqlx::Result<Vec<Message>> {
     sqlx::query_as!(
@@ -207,9 +217,9 @@ pub(crate) async fn page_before(
             edited_at
         FROM messaging.messages
         WHERE room_id = $1
-            AND id < $2
+            AND seq < coalesce(messaging.seq_from($1, $2), 9223372036854775807)
             AND deleted_at IS NULL
-        ORDER BY id DESC
+        ORDER BY seq DESC
         LIMIT $3
         "#,
         room_id.get(),
@@ -242,9 +252,10 @@ pub(crate) async fn page_after(
             edited_at
         FROM messaging.messages
         WHERE room_id = $1
+            AND seq >= messaging.seq_from($1, $2)
             AND id > $2
             AND deleted_at IS NULL
-        ORDER BY id
+        ORDER BY seq
         LIMIT $3
         "#,
         room_id.get(),

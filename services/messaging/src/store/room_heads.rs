@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use parlance_core::RoomId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 /// The heads of the rooms. A room without a message is at 0 and not in the answer.
 pub(crate) async fn read(conn: &mut PgConnection, room_ids: &[RoomId]) -> sqlx::Result<HashMap<RoomId, i64>> {
@@ -21,6 +21,23 @@ pub(crate) async fn read(conn: &mut PgConnection, room_ids: &[RoomId]) -> sqlx::
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.room_id, row.last_seq)).collect())
+}
+
+/// Makes the heads that are missing. None ever goes away.
+pub(crate) async fn ensure(pool: &PgPool, room_ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+        INSERT INTO messaging.room_heads (room_id)
+        SELECT wanted.room_id
+        FROM unnest($1::BIGINT[]) AS wanted (room_id)
+        ORDER BY wanted.room_id
+        ON CONFLICT DO NOTHING
+        "#,
+        room_ids,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// Turns the head of a room into a tombstone: nothing can be added any more. Also for rooms that never had a message.
