@@ -14,6 +14,7 @@ use parlance_runtime::grpc::{Client, ClientConfig};
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::histories::Histories;
 use crate::limits::Limits;
 use crate::observe::RequestDurations;
 use crate::users::Users;
@@ -43,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) contacts: ContactsServiceClient<Client>,
     pub(crate) rooms: RoomsServiceClient<Client>,
     pub(crate) messaging: MessagingServiceClient<Client>,
+    /// Pages of messages.
+    pub(crate) histories: Histories,
     /// The streams to messaging, which store messages.
     pub(crate) upstream: Upstream,
     /// Who is subscribed to what.
@@ -83,6 +86,7 @@ impl App {
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
             rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),
+            histories: Histories::start(messaging.clone(), lifecycle),
             messaging,
             upstream,
             hub,

@@ -8,6 +8,7 @@ mod config;
 mod cors;
 mod error;
 mod extract;
+mod histories;
 mod input;
 mod limits;
 pub mod objects;

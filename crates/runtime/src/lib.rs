@@ -1,6 +1,7 @@
 //! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle, stores, gRPC, health.
 
 pub mod admin;
+mod collector;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -11,4 +12,5 @@ pub mod redis;
 pub mod telemetry;
 pub mod trace;
 
+pub use collector::{Bounds, Collector};
 pub use lifecycle::Lifecycle;

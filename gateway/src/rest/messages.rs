@@ -3,8 +3,8 @@
 use axum::extract::State;
 use http::StatusCode;
 use parlance_core::UserId;
-use parlance_proto::messaging::read_history_request::From as PageFrom;
-use parlance_proto::messaging::{self, DeleteMessageRequest, EditMessageRequest, ReadHistoryRequest};
+use parlance_proto::messaging::history_question::From as PageFrom;
+use parlance_proto::messaging::{self, DeleteMessageRequest, EditMessageRequest, HistoryQuestion};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -87,13 +87,13 @@ async fn history(
     let from = page_from(&mut input);
     let (Ok(room_id), Ok(limit), Ok(from)) = (room_id, limit, from) else { return Err(input.refusal()) };
 
-    let request = ReadHistoryRequest {
+    let question = HistoryQuestion {
         acting_user_id: session.user_id.get(),
         room_id: room_id.get(),
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
         from,
     };
-    let page = app.messaging.clone().read_history(request).await?.into_inner();
+    let page = app.histories.page(question).await?;
     let senders =
         app.users.by_ids(page.messages.iter().map(|message| UserId::new(message.sender_id))).await?;
     let with_sender = |message| with_sender(message, &senders);

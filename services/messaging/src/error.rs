@@ -10,6 +10,9 @@ pub(crate) enum Error {
     /// A rule forbids it, or another service could not be asked.
     #[error("refused: {}", .0.name())]
     Refused(ErrorCode),
+    /// A call that breaks the contract, which only a mistake of ours explains.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] sqlx::Error),
@@ -25,6 +28,7 @@ impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(code) => *code,
+            Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Store(error) => postgres::code_of_error(error),
         }
     }

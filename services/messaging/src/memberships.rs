@@ -4,7 +4,6 @@
 //! check for every send, read and subscription costs little.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, RoomId, UserId};
@@ -12,21 +11,17 @@ use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{
     self as proto, CheckMembershipsRequest, MembershipQuestion, Standing, WatchMembershipsRequest,
 };
-use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use parlance_runtime::{Bounds, Collector, Lifecycle};
+use tokio::sync::mpsc;
 use tonic::Status;
 
 use crate::gateways::Gateways;
 use crate::model::{EndReason, MembershipEnd};
 
-/// Requests that may wait to be asked; beyond it they are refused at once.
-const MAX_QUEUED: usize = 10_000;
-/// Questions in one call.
-const MAX_QUESTIONS: usize = 5_000;
-/// Calls under way at once: a slow one shall not hold up everything.
-const MAX_CALLS: usize = 4;
+/// A call weighs as much as the questions in it. There are several calls, as a slow one shall not hold up everything.
+const BOUNDS: Bounds<Vec<Question>> = Bounds { queued: 10_000, calls: 4, weight: 5_000, weigh: Vec::len };
 /// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -60,20 +55,13 @@ pub(crate) type Answer = Result<Membership, ErrorCode>;
 /// Asks the rooms service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Memberships {
-    inquiries: mpsc::Sender<Inquiry>,
-}
-
-#[derive(Debug)]
-struct Inquiry {
-    questions: Vec<Question>,
-    answer: oneshot::Sender<Result<Vec<Answer>, ErrorCode>>,
+    inquiries: Collector<Vec<Question>, Vec<Answer>>,
 }
 
 impl Memberships {
     pub(crate) fn start(rooms: RoomsServiceClient<Client>, lifecycle: &Lifecycle) -> Self {
-        let (sender, inquiries) = mpsc::channel(MAX_QUEUED);
-        lifecycle.spawn_companion("membership checks", ask_forever(rooms, inquiries, lifecycle.clone()));
-        Self { inquiries: sender }
+        let call = move |inquiries| ask(rooms.clone(), inquiries);
+        Self { inquiries: Collector::start("membership checks", BOUNDS, call, lifecycle) }
     }
 
     /// Answers one question as of now.
@@ -84,50 +72,18 @@ impl Memberships {
 
     /// Answers many questions as of now, in their order; `unavailable` when rooms cannot be asked.
     pub(crate) async fn check_all(&self, questions: Vec<Question>) -> Result<Vec<Answer>, ErrorCode> {
-        let (answer, answered) = oneshot::channel();
-        self.inquiries.try_send(Inquiry { questions, answer }).map_err(|_| ErrorCode::Unavailable)?;
-        answered.await.map_err(|_| ErrorCode::Unavailable)?
+        self.inquiries.ask(questions).await
     }
 }
 
-async fn ask_forever(
-    rooms: RoomsServiceClient<Client>,
-    mut inquiries: mpsc::Receiver<Inquiry>,
-    lifecycle: Lifecycle,
-) -> anyhow::Result<()> {
-    let calls = Arc::new(Semaphore::new(MAX_CALLS));
-    let mut left_over = None;
-    loop {
-        let permit = calls.clone().acquire_owned().await?;
-        let Some(first) = (match left_over.take() {
-            Some(inquiry) => Some(inquiry),
-            None => inquiries.recv().await,
-        }) else {
-            return Ok(());
-        };
-        let mut batch = vec![first];
-        let mut size = batch[0].questions.len();
-        while let Ok(inquiry) = inquiries.try_recv() {
-            size += inquiry.questions.len();
-            if size > MAX_QUESTIONS {
-                left_over = Some(inquiry);
-                break;
-            }
-            batch.push(inquiry);
-        }
-        let rooms = rooms.clone();
-        lifecycle.spawn(async move {
-            ask(rooms, batch).await;
-            drop(permit);
-        });
-    }
-}
-
-/// Asks the questions of a batch in one call, each different one once, and hands out the answers.
-async fn ask(mut rooms: RoomsServiceClient<Client>, batch: Vec<Inquiry>) {
+/// Asks all questions in one call, each different one once.
+async fn ask(
+    mut rooms: RoomsServiceClient<Client>,
+    inquiries: Vec<Vec<Question>>,
+) -> Result<Vec<Vec<Answer>>, ErrorCode> {
     let mut places: HashMap<Question, usize> = HashMap::new();
     let mut questions = Vec::new();
-    for &question in batch.iter().flat_map(|inquiry| &inquiry.questions) {
+    for &question in inquiries.iter().flatten() {
         places.entry(question).or_insert_with(|| {
             questions.push(MembershipQuestion {
                 room_id: question.room_id.get(),
@@ -136,20 +92,13 @@ async fn ask(mut rooms: RoomsServiceClient<Client>, batch: Vec<Inquiry>) {
             questions.len() - 1
         });
     }
-    let outcome = rooms.check_memberships(CheckMembershipsRequest { questions }).await;
-    let answers =
-        outcome.map(|response| response.into_inner().answers).map_err(|status| code_of_status(&status));
-    for inquiry in batch {
-        let answer = answers.as_ref().map_err(|&code| code).map(|answers| {
-            let of_question = |question| {
-                let answer = answers.get(places[question]).map_or(Err(ErrorCode::Internal), decode);
-                admit_canary(question, answer)
-            };
-            inquiry.questions.iter().map(of_question).collect()
-        });
-        // Who asked may have stopped waiting.
-        let _ = inquiry.answer.send(answer);
-    }
+    let response = rooms.check_memberships(CheckMembershipsRequest { questions }).await;
+    let answers = response.map_err(|status| code_of_status(&status))?.into_inner().answers;
+    let of_question = |question: &Question| {
+        let answer = answers.get(places[question]).map_or(Err(ErrorCode::Internal), decode);
+        admit_canary(question, answer)
+    };
+    Ok(inquiries.iter().map(|questions| questions.iter().map(of_question).collect()).collect())
 }
 
 fn decode(answer: &proto::MembershipAnswer) -> Answer {

@@ -125,6 +125,45 @@ impl Draft {
     }
 }
 
+/// Asks for a page of a room's messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageQuestion {
+    pub(crate) acting: UserId,
+    pub(crate) room_id: RoomId,
+    /// The most messages in it.
+    pub(crate) limit: u32,
+    pub(crate) from: PageFrom,
+}
+
+/// Where a page lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PageFrom {
+    /// At the end.
+    Newest,
+    /// Right before this id, which need not exist.
+    Before(i64),
+    /// Right after this id, which need not exist.
+    After(i64),
+}
+
+impl PageFrom {
+    pub(crate) fn before(self) -> Option<i64> {
+        if let Self::Before(id) = self { Some(id) } else { None }
+    }
+
+    pub(crate) fn after(self) -> Option<i64> {
+        if let Self::After(id) = self { Some(id) } else { None }
+    }
+}
+
+/// Messages in ascending order.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) messages: Vec<Message>,
+    /// Whether there are more in the direction of reading.
+    pub(crate) has_more: bool,
+}
+
 /// Why a membership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndReason {

@@ -4,8 +4,9 @@ use parlance_core::{ErrorCode, MessageId, RoomId, Timestamp, UserId};
 use parlance_proto::messaging as proto;
 use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::event::Kind;
+use parlance_proto::messaging::history_answer::Outcome as HistoryOutcome;
 
-use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, TypingUser, Written};
+use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, Page, TypingUser, Written};
 
 pub(crate) fn message(message: &Message) -> proto::Message {
     proto::Message { content: message.content.clone(), ..without_content(message) }
@@ -66,6 +67,17 @@ fn decode_message(message: proto::Message) -> Message {
         updated_at: Timestamp::from_micros(message.updated_at_us),
         edited_at: message.edited_at_us.map(Timestamp::from_micros),
     }
+}
+
+pub(crate) fn history(answer: &Result<Page, ErrorCode>) -> proto::HistoryAnswer {
+    let outcome = match answer {
+        Ok(page) => HistoryOutcome::Page(proto::HistoryPage {
+            messages: page.messages.iter().map(message).collect(),
+            has_more: page.has_more,
+        }),
+        Err(code) => HistoryOutcome::Error(code.name().to_owned()),
+    };
+    proto::HistoryAnswer { outcome: Some(outcome) }
 }
 
 pub(crate) fn membership_end(end: &MembershipEnd) -> proto::MembershipEnd {

@@ -2,11 +2,12 @@
 
 use futures_util::stream::BoxStream;
 use parlance_core::{MessageContent, MessageId, RoomId, UserId};
+use parlance_proto::messaging::history_question::From as HistoryFrom;
 use parlance_proto::messaging::messaging_service_server::{MessagingService, MessagingServiceServer};
-use parlance_proto::messaging::read_history_request::From as HistoryFrom;
 use parlance_proto::messaging::{
     AttachRequest, AttachResponse, DeleteMessageRequest, DeleteMessageResponse, EditMessageRequest,
-    EditMessageResponse, ReadChangesRequest, ReadChangesResponse, ReadHistoryRequest, ReadHistoryResponse,
+    EditMessageResponse, HistoryQuestion, ReadChangesRequest, ReadChangesResponse, ReadHistoryRequest,
+    ReadHistoryResponse,
 };
 use parlance_runtime::error::{status, status_of_code};
 use parlance_runtime::{Lifecycle, grpc};
@@ -17,6 +18,7 @@ use super::{attach, encode};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
+use crate::model::{PageFrom, PageQuestion};
 use crate::ops;
 
 /// Messages between gateway and replica carry batches: this is far above what a batch can be.
@@ -74,17 +76,9 @@ impl MessagingService for Service {
         &self,
         request: Request<ReadHistoryRequest>,
     ) -> Result<Response<ReadHistoryResponse>, Status> {
-        let request = request.into_inner();
-        let from = match request.from {
-            None => ops::From::Newest,
-            Some(HistoryFrom::BeforeId(id)) => ops::From::Before(id),
-            Some(HistoryFrom::AfterId(id)) => ops::From::After(id),
-        };
-        let (acting, room) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
-        let page =
-            ops::read_history(&self.app, acting, room, from, request.limit).await.map_err(encode_error)?;
-        let messages = page.messages.iter().map(encode::message).collect();
-        Ok(Response::new(ReadHistoryResponse { messages, has_more: page.has_more }))
+        let questions = request.into_inner().questions.into_iter().map(decode_question).collect();
+        let answers = ops::read_history(&self.app, questions).await.map_err(encode_error)?;
+        Ok(Response::new(ReadHistoryResponse { answers: answers.iter().map(encode::history).collect() }))
     }
 
     async fn read_changes(
@@ -99,6 +93,16 @@ impl MessagingService for Service {
         let events = changes.events.iter().map(encode::event).collect();
         Ok(Response::new(ReadChangesResponse { events, complete_up_to_seq: changes.complete_up_to }))
     }
+}
+
+fn decode_question(question: HistoryQuestion) -> PageQuestion {
+    let from = match question.from {
+        None => PageFrom::Newest,
+        Some(HistoryFrom::BeforeId(id)) => PageFrom::Before(id),
+        Some(HistoryFrom::AfterId(id)) => PageFrom::After(id),
+    };
+    let (acting, room_id) = (UserId::new(question.acting_user_id), RoomId::new(question.room_id));
+    PageQuestion { acting, room_id, limit: question.limit, from }
 }
 
 fn encode_error(error: Error) -> Status {

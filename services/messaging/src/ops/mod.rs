@@ -8,6 +8,6 @@ mod subscribe;
 
 pub(crate) use change_message::{delete_message, edit_message};
 pub(crate) use read_changes::read_changes;
-pub(crate) use read_history::{From, read_history};
+pub(crate) use read_history::read_history;
 pub(crate) use show_typing::show_typing;
 pub(crate) use subscribe::{release, subscribe};

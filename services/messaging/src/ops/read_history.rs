@@ -1,55 +1,57 @@
-//! Reading pages of a room's history.
+//! Reading pages of rooms' histories.
 
-use parlance_core::{RoomId, UserId};
+use parlance_core::ErrorCode;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::Message;
+use crate::memberships::Question;
+use crate::model::{Message, Page, PageFrom, PageQuestion};
 use crate::store::messages;
 
 /// The most messages in a page.
 const MAX_LIMIT: u32 = 100;
+/// The most messages in all pages of a call, so that none holds up others for long.
+const MAX_MESSAGES: u32 = 10_000;
+const MAX_QUESTIONS: usize = 1_000;
 
-/// Where a page lies.
-#[derive(Clone, Copy)]
-pub(crate) enum From {
-    /// At the end.
-    Newest,
-    /// Right before this id, which need not exist.
-    Before(i64),
-    /// Right after this id, which need not exist.
-    After(i64),
-}
-
-/// Messages in ascending order.
-pub(crate) struct Page {
-    pub(crate) messages: Vec<Message>,
-    /// Whether there are more in the direction of reading.
-    pub(crate) has_more: bool,
-}
-
-/// Reads a page for a member of the room.
+/// Reads pages for members of the rooms, with one check of all memberships and one statement; what came of each question, in
+/// their order.
 pub(crate) async fn read_history(
     app: &App,
-    acting: UserId,
-    room_id: RoomId,
-    from: From,
-    limit: u32,
-) -> Result<Page, Error> {
-    app.memberships.check(room_id, acting).await?;
-    let limit = limit.clamp(1, MAX_LIMIT);
-    // One more than asked for shows whether there are more.
-    let one_more = i64::from(limit) + 1;
-    let mut conn = app.pool.acquire().await?;
-    let mut messages = match from {
-        From::Newest => messages::page_before(&mut conn, room_id, None, one_more).await?,
-        From::Before(id) => messages::page_before(&mut conn, room_id, Some(id), one_more).await?,
-        From::After(id) => messages::page_after(&mut conn, room_id, id, one_more).await?,
-    };
-    let has_more = messages.len() > limit as usize;
-    messages.truncate(limit as usize);
-    if !matches!(from, From::After(_)) {
-        messages.reverse();
+    mut questions: Vec<PageQuestion>,
+) -> Result<Vec<Result<Page, ErrorCode>>, Error> {
+    for question in &mut questions {
+        question.limit = question.limit.clamp(1, MAX_LIMIT);
     }
-    Ok(Page { messages, has_more })
+    let size: u32 = questions.iter().map(|question| question.limit).sum();
+    if questions.len() > MAX_QUESTIONS || size > MAX_MESSAGES {
+        return Err(Error::Malformed("too many pages in one call"));
+    }
+
+    let membership =
+        |question: &PageQuestion| Question { room_id: question.room_id, user_id: question.acting };
+    let standings = app.memberships.check_all(questions.iter().map(membership).collect()).await?;
+    let admitted: Vec<PageQuestion> = questions
+        .iter()
+        .zip(&standings)
+        .filter(|(_, standing)| standing.is_ok())
+        .map(|(question, _)| *question)
+        .collect();
+    let pages = if admitted.is_empty() { Vec::new() } else { messages::pages(&app.pool, &admitted).await? };
+
+    let mut pages = pages.into_iter().zip(admitted).map(|(messages, question)| cut(messages, question));
+    let answer =
+        |standing: Result<_, ErrorCode>| standing.and_then(|_| pages.next().ok_or(ErrorCode::Internal));
+    Ok(standings.into_iter().map(answer).collect())
+}
+
+/// Takes off the one message more than was asked for, which is the last in the direction of reading.
+fn cut(mut messages: Vec<Message>, question: PageQuestion) -> Page {
+    let has_more = messages.len() > question.limit as usize;
+    match question.from {
+        _ if !has_more => {}
+        PageFrom::After(_) => drop(messages.pop()),
+        PageFrom::Newest | PageFrom::Before(_) => drop(messages.remove(0)),
+    }
+    Page { messages, has_more }
 }

@@ -6,7 +6,7 @@ use parlance_core::{MessageId, RoomId, Timestamp, UserId};
 use sqlx::{PgConnection, PgPool};
 
 use super::room_heads;
-use crate::model::{Draft, Event, EventKind, Message, Outcome};
+use crate::model::{Draft, Event, EventKind, Message, Outcome, PageQuestion};
 
 /// Stores a batch in one call; what came of each draft, in their order.
 pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Result<Vec<Outcome>> {
@@ -195,75 +195,81 @@ pub(crate) async fn change(
     }))
 }
 
-/// The newest `limit` messages, or those with an id below `before_id`, newest first.
-pub(crate) async fn page_before(
-    conn: &mut PgConnection,
-    room_id: RoomId,
-    before_id: Option<i64>,
-    limit: i64,
-) -> sqlx::Result<Vec<Message>> {
-    sqlx::query_as!(
-        Message,
+/// The messages of several pages, each in ascending order and in the place of its question: at most as many as asked for and one more,
+/// which shows whether there are more in the direction of reading.
+pub(crate) async fn pages(pool: &PgPool, questions: &[PageQuestion]) -> sqlx::Result<Vec<Vec<Message>>> {
+    let room_ids: Vec<i64> = questions.iter().map(|question| question.room_id.get()).collect();
+    let before_ids: Vec<Option<i64>> = questions.iter().map(|question| question.from.before()).collect();
+    let after_ids: Vec<Option<i64>> = questions.iter().map(|question| question.from.after()).collect();
+    let limits: Vec<i64> = questions.iter().map(|question| i64::from(question.limit) + 1).collect();
+    let rows = sqlx::query!(
         r#"
         SELECT
-            id,
-            room_id,
-            seq,
-            sender_id,
-            sender_name,
-            content,
-            created_at,
-            updated_at,
-            edited_at
-        FROM messaging.messages
-        WHERE room_id = $1
-            AND seq < coalesce(messaging.seq_from($1, $2), 9223372036854775807)
-            AND deleted_at IS NULL
-        ORDER BY seq DESC
-        LIMIT $3
+            question.place AS "place!",
+            message.id AS "id!",
+            message.room_id AS "room_id!",
+            message.seq AS "seq!",
+            message.sender_id AS "sender_id!",
+            message.sender_name AS "sender_name!",
+            message.content AS "content!",
+            message.created_at AS "created_at!",
+            message.updated_at AS "updated_at!",
+            message.edited_at
+        FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[])
+            WITH ORDINALITY AS question (room_id, before_id, after_id, size, place)
+        CROSS JOIN LATERAL (
+            (
+                SELECT *
+                FROM messaging.messages
+                WHERE question.after_id IS NULL
+                    AND room_id = question.room_id
+                    AND seq < coalesce(messaging.seq_from(question.room_id, question.before_id), 9223372036854775807)
+                    AND deleted_at IS NULL
+                ORDER BY seq DESC
+                LIMIT question.size
+            )
+            UNION ALL
+            (
+                SELECT *
+                FROM messaging.messages
+                WHERE question.after_id IS NOT NULL
+                    AND room_id = question.room_id
+                    AND seq >= messaging.seq_from(question.room_id, question.after_id)
+                    AND id > question.after_id
+                    AND deleted_at IS NULL
+                ORDER BY seq
+                LIMIT question.size
+            )
+        ) AS message
         "#,
-        room_id.get(),
-        before_id,
-        limit,
+        &room_ids,
+        &before_ids as &[Option<i64>],
+        &after_ids as &[Option<i64>],
+        &limits,
     )
-    .fetch_all(conn)
-    .await
-}
+    .fetch_all(pool)
+    .await?;
 
-/// The oldest `limit` messages with an id above `after_id`, oldest first.
-pub(crate) async fn page_after(
-    conn: &mut PgConnection,
-    room_id: RoomId,
-    after_id: i64,
-    limit: i64,
-) -> sqlx::Result<Vec<Message>> {
-    sqlx::query_as!(
-        Message,
-        r#"
-        SELECT
-            id,
-            room_id,
-            seq,
-            sender_id,
-            sender_name,
-            content,
-            created_at,
-            updated_at,
-            edited_at
-        FROM messaging.messages
-        WHERE room_id = $1
-            AND seq >= messaging.seq_from($1, $2)
-            AND id > $2
-            AND deleted_at IS NULL
-        ORDER BY seq
-        LIMIT $3
-        "#,
-        room_id.get(),
-        after_id,
-        limit,
-    )
-    .fetch_all(conn)
-    .await
+    let mut pages: Vec<Vec<Message>> = questions.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        // Places count from 1.
+        let page = usize::try_from(row.place - 1).ok().and_then(|place| pages.get_mut(place));
+        page.ok_or(sqlx::Error::RowNotFound)?.push(Message {
+            id: MessageId::new(row.id),
+            room_id: RoomId::new(row.room_id),
+            seq: row.seq,
+            sender_id: UserId::new(row.sender_id),
+            sender_name: row.sender_name,
+            content: row.content,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            edited_at: row.edited_at,
+        });
+    }
+    for page in &mut pages {
+        page.sort_unstable_by_key(|message| message.seq);
+    }
+    Ok(pages)
 }
 
 /// What changed in a room above `after_seq` and up to `up_to_seq`, in order, at most `limit` events: messages created in that

@@ -11,8 +11,9 @@ use parlance_core::{Clock, ErrorCode};
 use parlance_devstack::free_port;
 use parlance_devstack::testing::{fresh_database, redis_url};
 use parlance_messaging::Config;
+use parlance_proto::messaging::history_answer::Outcome;
+use parlance_proto::messaging::history_question::From;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
-use parlance_proto::messaging::read_history_request::From;
 use parlance_proto::messaging::*;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{
@@ -147,9 +148,22 @@ impl TestApp {
         room_id: i64,
         limit: u32,
         from: Option<From>,
-    ) -> Result<ReadHistoryResponse, ErrorCode> {
-        let request = ReadHistoryRequest { acting_user_id: user, room_id, limit, from };
-        answer(self.client().read_history(request)).await
+    ) -> Result<HistoryPage, ErrorCode> {
+        let question = HistoryQuestion { acting_user_id: user, room_id, limit, from };
+        self.histories(vec![question]).await?.remove(0)
+    }
+
+    /// What comes of each question.
+    pub(crate) async fn histories(
+        &self,
+        questions: Vec<HistoryQuestion>,
+    ) -> Result<Vec<Result<HistoryPage, ErrorCode>>, ErrorCode> {
+        let response = answer(self.client().read_history(ReadHistoryRequest { questions })).await?;
+        let decode = |answer: HistoryAnswer| match answer.outcome.unwrap() {
+            Outcome::Page(page) => Ok(page),
+            Outcome::Error(name) => Err(ErrorCode::from_name(&name).unwrap()),
+        };
+        Ok(response.answers.into_iter().map(decode).collect())
     }
 
     /// All messages of a room, oldest first, read page by page.

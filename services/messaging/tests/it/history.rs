@@ -1,12 +1,12 @@
 //! Pages of a room's history.
 
 use parlance_core::ErrorCode;
-use parlance_proto::messaging::ReadHistoryResponse;
-use parlance_proto::messaging::read_history_request::From;
+use parlance_proto::messaging::history_question::From;
+use parlance_proto::messaging::{HistoryPage, HistoryQuestion};
 
 use crate::app::{FRIEND, OWNER, STRANGER, TestApp};
 
-fn contents(page: &ReadHistoryResponse) -> Vec<&str> {
+fn contents(page: &HistoryPage) -> Vec<&str> {
     page.messages.iter().map(|message| &*message.content).collect()
 }
 
@@ -87,4 +87,71 @@ async fn members_read_everything_and_others_nothing() {
     assert_eq!(app.history(FRIEND, room_id, 10, None).await, Err(ErrorCode::NotAMember));
     app.rooms.delete(room_id).await;
     assert_eq!(app.history(OWNER, room_id, 10, None).await, Err(ErrorCode::RoomNotFound));
+}
+
+#[tokio::test]
+async fn pages_of_several_rooms_come_in_one_call() {
+    let app = TestApp::start().await;
+    let (room_id, shared) = (app.rooms.room().await, app.rooms.room_of_two().await);
+    let mut link = app.attach().await;
+    for content in ["1", "2", "3"] {
+        link.store(room_id, content).await;
+        link.store(shared, &format!("shared {content}")).await;
+    }
+    let question =
+        |acting_user_id, room_id, from| HistoryQuestion { acting_user_id, room_id, limit: 2, from };
+
+    let answers = app.histories(vec![
+        question(FRIEND, shared, None),
+        question(FRIEND, room_id, None),
+        question(OWNER, room_id, None),
+        question(OWNER, room_id, None),
+        question(OWNER, i64::MAX, None),
+        question(OWNER, shared, Some(From::AfterId(0))),
+    ]);
+    let answers = answers.await.unwrap();
+    let seen: Vec<_> =
+        answers.iter().map(|answer| answer.as_ref().map(contents).map_err(|code| *code)).collect();
+    let expected = [
+        Ok(vec!["shared 2", "shared 3"]),
+        Err(ErrorCode::NotAMember),
+        Ok(vec!["2", "3"]),
+        Ok(vec!["2", "3"]),
+        Err(ErrorCode::RoomNotFound),
+        Ok(vec!["shared 1", "shared 2"]),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn every_id_is_a_place_to_read_from() {
+    let app = TestApp::start().await;
+    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
+    let mut link = app.attach().await;
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let id = link.store(room_id, &number.to_string()).await.id;
+        ids.push(id);
+        // Changes take numbers, and other rooms take ids.
+        if number % 3 == 0 {
+            app.edit(OWNER, id, "y").await.unwrap();
+        }
+        if number % 4 == 1 {
+            link.store(elsewhere, &number.to_string()).await;
+        }
+    }
+    let question = |from| HistoryQuestion { acting_user_id: OWNER, room_id, limit: 100, from: Some(from) };
+    let places: Vec<i64> = (ids[0] - 2..=ids[11] + 2).collect();
+    let before =
+        app.histories(places.iter().map(|&id| question(From::BeforeId(id))).collect()).await.unwrap();
+    let after = app.histories(places.iter().map(|&id| question(From::AfterId(id))).collect()).await.unwrap();
+
+    let ids_of = |page: &Result<HistoryPage, ErrorCode>| -> Vec<i64> {
+        page.as_ref().unwrap().messages.iter().map(|message| message.id).collect()
+    };
+    for (place, (before, after)) in places.into_iter().zip(before.iter().zip(&after)) {
+        let (below, above): (Vec<i64>, Vec<i64>) =
+            ids.iter().filter(|&&id| id != place).partition(|&&id| id < place);
+        assert_eq!((ids_of(before), ids_of(after)), (below, above), "{place}");
+    }
 }

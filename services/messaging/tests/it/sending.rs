@@ -222,6 +222,8 @@ async fn a_batch_costs_one_question_to_rooms_and_one_statement() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
     let mut link = app.attach_to(room_id).await;
+    // The first one makes the room's head.
+    link.send(room_id, OWNER, "g:first", "first").await.unwrap();
     let count = || (count_statements("rooms.members"), count_statements("messaging.write_batch"));
 
     let before = count();

@@ -5,7 +5,7 @@ use parlance_devstack::testing::fresh_database;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{AttachRequest, ReadHistoryRequest};
 
-use crate::app::{OWNER, Rooms, TestApp, answer};
+use crate::app::{Rooms, TestApp, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_replicas_start_at_once_on_an_empty_database() {
@@ -25,7 +25,7 @@ async fn calls_without_the_internal_credential_are_refused() {
     let app = TestApp::start().await;
     let replica = app.balanced_client().replicas().borrow()[0].clone();
     let mut client = MessagingServiceClient::new(replica.channel());
-    let request = ReadHistoryRequest { acting_user_id: OWNER, room_id: 1, limit: 1, from: None };
+    let request = ReadHistoryRequest::default();
     assert_eq!(answer(client.read_history(request)).await, Err(ErrorCode::Unauthenticated));
     let attached = client.attach(tokio_stream::empty::<AttachRequest>());
     assert_eq!(answer(attached).await.map(drop), Err(ErrorCode::Unauthenticated));

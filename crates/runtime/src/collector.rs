@@ -1,0 +1,252 @@
+//! Asks together what comes up together.
+//!
+//! While few questions come, each is asked at once. While as many calls are under way as may be, questions collect, and the next
+//! call asks all of them: what a call costs is shared by more, the more there is to ask. Nothing waits for a timer.
+
+use std::sync::Arc;
+
+use parlance_core::ErrorCode;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::Lifecycle;
+
+/// What a collector may hold and ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<Q> {
+    /// Questions that may wait; beyond it the answer is `unavailable` at once.
+    pub queued: usize,
+    /// Calls under way at once.
+    pub calls: usize,
+    /// The weight of all questions in one call, unless there is only one.
+    pub weight: usize,
+    /// The weight of a question.
+    pub weigh: fn(&Q) -> usize,
+}
+
+/// The way to the questions that wait. Cheap to clone.
+#[derive(Debug)]
+pub struct Collector<Q, A> {
+    waiting: mpsc::Sender<Waiting<Q, A>>,
+}
+
+/// A question and whom to tell the answer.
+#[derive(Debug)]
+struct Waiting<Q, A> {
+    question: Q,
+    answer: oneshot::Sender<Result<A, ErrorCode>>,
+}
+
+impl<Q, A> Clone for Collector<Q, A> {
+    fn clone(&self) -> Self {
+        Self { waiting: self.waiting.clone() }
+    }
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Collector<Q, A> {
+    /// Starts to collect. A call gets questions and gives an answer to each, in their order, before a deadline of its own.
+    pub fn start<F, Fut>(name: &'static str, bounds: Bounds<Q>, call: F, lifecycle: &Lifecycle) -> Self
+    where
+        F: Fn(Vec<Q>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
+    {
+        let (sender, waiting) = mpsc::channel(bounds.queued);
+        lifecycle.spawn_companion(name, ask_forever(waiting, bounds, call, lifecycle.clone()));
+        Self { waiting: sender }
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, question: Q) -> Result<A, ErrorCode> {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.try_send(Waiting { question, answer }).map_err(|_| ErrorCode::Unavailable)?;
+        answered.await.map_err(|_| ErrorCode::Unavailable)?
+    }
+}
+
+async fn ask_forever<Q, A, F, Fut>(
+    mut waiting: mpsc::Receiver<Waiting<Q, A>>,
+    bounds: Bounds<Q>,
+    call: F,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<()>
+where
+    Q: Send + 'static,
+    A: Send + 'static,
+    F: Fn(Vec<Q>) -> Fut,
+    Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
+{
+    let calls = Arc::new(Semaphore::new(bounds.calls));
+    let mut left_over = None;
+    loop {
+        let permit = calls.clone().acquire_owned().await?;
+        let Some(first) = (match left_over.take() {
+            Some(first) => Some(first),
+            None => waiting.recv().await,
+        }) else {
+            return Ok(());
+        };
+        let mut weight = (bounds.weigh)(&first.question);
+        let mut batch = vec![first];
+        while let Ok(next) = waiting.try_recv() {
+            weight += (bounds.weigh)(&next.question);
+            if weight > bounds.weight {
+                left_over = Some(next);
+                break;
+            }
+            batch.push(next);
+        }
+        // Who no longer waits is not asked for.
+        batch.retain(|waiting| !waiting.answer.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
+        let (questions, answers): (Vec<Q>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.question, waiting.answer)).unzip();
+        let asked = call(questions);
+        lifecycle.spawn(async move {
+            hand_out(asked.await, answers);
+            drop(permit);
+        });
+    }
+}
+
+fn hand_out<A>(outcome: Result<Vec<A>, ErrorCode>, waiting: Vec<oneshot::Sender<Result<A, ErrorCode>>>) {
+    let outcome =
+        outcome.and_then(
+            |answers| {
+                if answers.len() == waiting.len() { Ok(answers) } else { Err(ErrorCode::Internal) }
+            },
+        );
+    // Who asked may have stopped waiting, here and below.
+    match outcome {
+        Ok(answers) => {
+            for (waiting, answer) in waiting.into_iter().zip(answers) {
+                let _ = waiting.send(Ok(answer));
+            }
+        }
+        Err(code) => {
+            for waiting in waiting {
+                let _ = waiting.send(Err(code));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const BOUNDS: Bounds<usize> = Bounds { queued: 8, calls: 1, weight: 5, weigh: |&question| question };
+
+    /// A collector whose calls wait to be let go, and what they asked.
+    struct Fixture {
+        collector: Collector<usize, usize>,
+        calls: Arc<Mutex<Vec<Vec<usize>>>>,
+        go: Arc<Notify>,
+    }
+
+    fn fixture() -> Fixture {
+        let (calls, go) = (Arc::new(Mutex::default()), Arc::new(Notify::new()));
+        let (seen, gate): (Arc<Mutex<Vec<Vec<usize>>>>, Arc<Notify>) = (calls.clone(), go.clone());
+        let call = move |questions: Vec<usize>| {
+            seen.lock().unwrap().push(questions.clone());
+            let gate = gate.clone();
+            async move {
+                gate.notified().await;
+                match questions[..] {
+                    [0, ..] => Err(ErrorCode::RoomNotFound),
+                    _ => Ok(questions.into_iter().map(|question| question * 10).collect()),
+                }
+            }
+        };
+        let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
+        Fixture { collector: Collector::start("test", BOUNDS, call, &lifecycle), calls, go }
+    }
+
+    impl Fixture {
+        fn ask(&self, question: usize) -> tokio::task::JoinHandle<Result<usize, ErrorCode>> {
+            let collector = self.collector.clone();
+            tokio::spawn(async move { collector.ask(question).await })
+        }
+
+        async fn until_asked(&self, calls: usize) {
+            while self.calls.lock().unwrap().len() < calls {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_up_during_a_call_is_asked_together_up_to_the_weight() {
+        let fixture = fixture();
+        let first = fixture.ask(1);
+        fixture.until_asked(1).await;
+        let others = [fixture.ask(2), fixture.ask(3), fixture.ask(4)];
+        tokio::task::yield_now().await;
+        for calls in 2..=3 {
+            fixture.go.notify_one();
+            fixture.until_asked(calls).await;
+        }
+        fixture.go.notify_one();
+        assert_eq!(first.await.unwrap(), Ok(10));
+        for (other, answer) in others.into_iter().zip([20, 30, 40]) {
+            assert_eq!(other.await.unwrap(), Ok(answer));
+        }
+        assert_eq!(*fixture.calls.lock().unwrap(), [vec![1], vec![2, 3], vec![4]]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_to_all_who_were_asked_for() {
+        let fixture = fixture();
+        let first = fixture.ask(1);
+        fixture.until_asked(1).await;
+        let others = [fixture.ask(0), fixture.ask(2)];
+        tokio::task::yield_now().await;
+        fixture.go.notify_one();
+        fixture.until_asked(2).await;
+        fixture.go.notify_one();
+        assert_eq!(first.await.unwrap(), Ok(10));
+        for other in others {
+            assert_eq!(other.await.unwrap(), Err(ErrorCode::RoomNotFound));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_stopped_waiting_is_not_asked_for() {
+        let fixture = fixture();
+        let first = fixture.ask(1);
+        fixture.until_asked(1).await;
+        let gone = fixture.ask(2);
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+        let last = fixture.ask(3);
+        tokio::task::yield_now().await;
+        fixture.go.notify_one();
+        fixture.until_asked(2).await;
+        fixture.go.notify_one();
+        assert_eq!((first.await.unwrap(), last.await.unwrap()), (Ok(10), Ok(30)));
+        assert_eq!(*fixture.calls.lock().unwrap(), [vec![1], vec![3]]);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_the_answer_is_unavailable_at_once() {
+        let fixture = fixture();
+        let first = fixture.ask(1);
+        fixture.until_asked(1).await;
+        let waiting: Vec<_> = (0..BOUNDS.queued).map(|_| fixture.ask(1)).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(fixture.collector.ask(1).await, Err(ErrorCode::Unavailable));
+        for asked in std::iter::once(first).chain(waiting) {
+            while !asked.is_finished() {
+                fixture.go.notify_one();
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(asked.await.unwrap(), Ok(10));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Pages of history. Those that are asked for at about the same time come with one call to messaging, which checks and reads them together.
+
+use parlance_core::ErrorCode;
+use parlance_proto::messaging::history_answer::Outcome;
+use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
+use parlance_proto::messaging::{HistoryAnswer, HistoryPage, HistoryQuestion, ReadHistoryRequest};
+use parlance_runtime::error::code_of_status;
+use parlance_runtime::grpc::Client;
+use parlance_runtime::{Bounds, Collector, Lifecycle};
+
+/// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and 26 MB if all were as long as may be.
+const BOUNDS: Bounds<HistoryQuestion> =
+    Bounds { queued: 4_096, calls: 4, weight: 1_600, weigh: |question| question.limit as usize };
+
+/// Reads pages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Histories {
+    collector: Collector<HistoryQuestion, Result<HistoryPage, ErrorCode>>,
+}
+
+impl Histories {
+    pub(crate) fn start(messaging: MessagingServiceClient<Client>, lifecycle: &Lifecycle) -> Self {
+        let call = move |questions| read(messaging.clone(), questions);
+        Self { collector: Collector::start("histories", BOUNDS, call, lifecycle) }
+    }
+
+    /// A page for a member of the room.
+    pub(crate) async fn page(&self, question: HistoryQuestion) -> Result<HistoryPage, ErrorCode> {
+        self.collector.ask(question).await?
+    }
+}
+
+async fn read(
+    mut messaging: MessagingServiceClient<Client>,
+    questions: Vec<HistoryQuestion>,
+) -> Result<Vec<Result<HistoryPage, ErrorCode>>, ErrorCode> {
+    let response = messaging.read_history(ReadHistoryRequest { questions }).await;
+    let answers = response.map_err(|status| code_of_status(&status))?.into_inner().answers;
+    Ok(answers.into_iter().map(decode).collect())
+}
+
+fn decode(answer: HistoryAnswer) -> Result<HistoryPage, ErrorCode> {
+    match answer.outcome {
+        Some(Outcome::Page(page)) => Ok(page),
+        Some(Outcome::Error(name)) => Err(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal)),
+        None => Err(ErrorCode::Internal),
+    }
+}
