@@ -39,23 +39,26 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let circles = circles_of(bench, &people).await?;
     let mut rounds = Rounds::default();
     for round in 0..bench.scale.rounds {
-        // Few things happen in a second.
-        let duration = 2 * bench.scale.duration;
         bench.step(Scenario::Login, round, "bcrypt");
-        rounds.checks.push(bcrypt::run(COST, duration).await?);
+        rounds.checks.push(bcrypt::run(COST, window_of(bench).length()).await?);
         bench.step(Scenario::Login, round, "log-ins");
         let flood = flood(bench, &people.members).prepare().await?;
-        let window = Window::after(bench.scale.warm_up, duration);
+        let window = window_of(bench);
         let (tally, usage) = tokio::join!(flood.run(window), window.watch(&bench.stack));
         rounds.log_ins.push(of_log_ins(tally?, usage));
         bench.step(Scenario::Login, round, "messages without log-ins");
         let ready = deliveries(bench, &circles).prepare().await?;
-        let tally = ready.run(Window::after(bench.scale.warm_up, bench.scale.duration)).await?;
+        let tally = ready.run(window_of(bench)).await?;
         rounds.quiet.push(p99(tally.end_to_end.percentiles()));
         bench.step(Scenario::Login, round, "messages during a flood of log-ins");
         rounds.flooded.push(during_flood(bench, &people.members, &circles).await?);
     }
     rounds.into_findings()
+}
+
+/// Twice as long as others: few things happen in a second.
+fn window_of(bench: &Bench<'_>) -> Window {
+    Window::after(bench.scale.warm_up, 2 * bench.scale.duration)
 }
 
 /// As many rooms as the crowd has, all of the same few people.
@@ -83,7 +86,7 @@ fn deliveries<'a>(bench: &'a Bench<'_>, circles: &'a [Circle]) -> OpenLoop<'a> {
 async fn during_flood(bench: &Bench<'_>, people: &[Person], circles: &[Circle]) -> anyhow::Result<Measured> {
     let ready = deliveries(bench, circles).prepare().await?;
     let flood = flood(bench, people).prepare().await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let window = window_of(bench);
     let (tally, flood, usage) =
         tokio::join!(ready.run(window), flood.run(window), window.watch(&bench.stack));
     flood?;

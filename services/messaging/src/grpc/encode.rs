@@ -9,21 +9,25 @@ use parlance_proto::messaging::history_answer::Outcome as HistoryOutcome;
 use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, Page, TypingUser, Written};
 
 pub(crate) fn message(message: &Message) -> proto::Message {
-    proto::Message { content: message.content.clone(), ..without_content(message) }
+    into_message(message.clone())
 }
 
-fn without_content(message: &Message) -> proto::Message {
+fn into_message(message: Message) -> proto::Message {
     proto::Message {
         id: message.id.get(),
         room_id: message.room_id.get(),
         seq: message.seq,
         sender_id: message.sender_id.get(),
-        sender_name: message.sender_name.clone(),
-        content: String::new(),
+        sender_name: message.sender_name,
+        content: message.content,
         created_at_us: message.created_at.as_micros(),
         updated_at_us: message.updated_at.as_micros(),
         edited_at_us: message.edited_at.map(Timestamp::as_micros),
     }
+}
+
+fn without_content(message: &Message) -> proto::Message {
+    into_message(Message { content: String::new(), sender_name: message.sender_name.clone(), ..*message })
 }
 
 pub(crate) fn event(event: &Event) -> proto::Event {
@@ -69,11 +73,11 @@ fn decode_message(message: proto::Message) -> Message {
     }
 }
 
-pub(crate) fn history(answer: &Result<Page, ErrorCode>) -> proto::HistoryAnswer {
+pub(crate) fn history(answer: Result<Page, ErrorCode>) -> proto::HistoryAnswer {
     let outcome = match answer {
-        Ok(page) => HistoryOutcome::Page(proto::HistoryPage {
-            messages: page.messages.iter().map(message).collect(),
-            has_more: page.has_more,
+        Ok(Page { messages, has_more }) => HistoryOutcome::Page(proto::HistoryPage {
+            messages: messages.into_iter().map(into_message).collect(),
+            has_more,
         }),
         Err(code) => HistoryOutcome::Error(code.name().to_owned()),
     };

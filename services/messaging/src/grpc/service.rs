@@ -78,7 +78,7 @@ impl MessagingService for Service {
     ) -> Result<Response<ReadHistoryResponse>, Status> {
         let questions = request.into_inner().questions.into_iter().map(decode_question).collect();
         let answers = ops::read_history(&self.app, questions).await.map_err(encode_error)?;
-        Ok(Response::new(ReadHistoryResponse { answers: answers.iter().map(encode::history).collect() }))
+        Ok(Response::new(ReadHistoryResponse { answers: answers.into_iter().map(encode::history).collect() }))
     }
 
     async fn read_changes(
