@@ -136,117 +136,115 @@ mod tests {
     use std::sync::Mutex;
     use std::time::Duration;
 
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
     use tokio::sync::Notify;
 
     use super::*;
 
     const BOUNDS: Bounds<usize> = Bounds { queued: 8, calls: 1, weight: 5, weigh: |&question| question };
 
-    /// A collector whose calls wait to be let go, and what they asked.
+    /// A collector whose calls wait to be let go, and what they ask. One that asks for 0 fails.
     struct Fixture {
         collector: Collector<usize, usize>,
-        calls: Arc<Mutex<Vec<Vec<usize>>>>,
-        go: Arc<Notify>,
+        calls: Arc<Calls>,
     }
 
-    fn fixture() -> Fixture {
-        let (calls, go) = (Arc::new(Mutex::default()), Arc::new(Notify::new()));
-        let (seen, gate): (Arc<Mutex<Vec<Vec<usize>>>>, Arc<Notify>) = (calls.clone(), go.clone());
-        let call = move |questions: Vec<usize>| {
-            seen.lock().unwrap().push(questions.clone());
-            let gate = gate.clone();
-            async move {
-                gate.notified().await;
-                match questions[..] {
-                    [0, ..] => Err(ErrorCode::RoomNotFound),
-                    _ => Ok(questions.into_iter().map(|question| question * 10).collect()),
-                }
+    #[derive(Default)]
+    struct Calls {
+        asked: Mutex<Vec<Vec<usize>>>,
+        go: Notify,
+    }
+
+    impl Calls {
+        async fn answer(self: Arc<Self>, questions: Vec<usize>) -> Result<Vec<usize>, ErrorCode> {
+            self.asked.lock().unwrap().push(questions.clone());
+            self.go.notified().await;
+            if questions.contains(&0) {
+                return Err(ErrorCode::RoomNotFound);
             }
-        };
-        let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
-        Fixture { collector: Collector::start("test", BOUNDS, call, &lifecycle), calls, go }
+            Ok(questions.into_iter().map(|question| question * 10).collect())
+        }
     }
 
     impl Fixture {
-        fn ask(&self, question: usize) -> tokio::task::JoinHandle<Result<usize, ErrorCode>> {
+        /// One call is under way.
+        async fn busy() -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
+            let calls = Arc::<Calls>::default();
+            let answering = calls.clone();
+            let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
+            let call = move |questions| answering.clone().answer(questions);
+            let fixture = Self { collector: Collector::start("test", BOUNDS, call, &lifecycle), calls };
+            let first = fixture.ask(1);
+            fixture.until_asked(1).await;
+            (fixture, first)
+        }
+
+        /// The question waits when this returns.
+        fn ask(&self, question: usize) -> BoxFuture<'static, Result<usize, ErrorCode>> {
             let collector = self.collector.clone();
-            tokio::spawn(async move { collector.ask(question).await })
+            let mut asked = async move { collector.ask(question).await }.boxed();
+            assert!((&mut asked).now_or_never().is_none());
+            asked
         }
 
         async fn until_asked(&self, calls: usize) {
-            while self.calls.lock().unwrap().len() < calls {
+            while self.calls.asked.lock().unwrap().len() < calls {
                 tokio::task::yield_now().await;
             }
+        }
+
+        fn asked(&self) -> Vec<Vec<usize>> {
+            self.calls.asked.lock().unwrap().clone()
         }
     }
 
     #[tokio::test]
     async fn what_comes_up_during_a_call_is_asked_together_up_to_the_weight() {
-        let fixture = fixture();
-        let first = fixture.ask(1);
-        fixture.until_asked(1).await;
-        let others = [fixture.ask(2), fixture.ask(3), fixture.ask(4)];
-        tokio::task::yield_now().await;
-        for calls in 2..=3 {
-            fixture.go.notify_one();
-            fixture.until_asked(calls).await;
-        }
-        fixture.go.notify_one();
-        assert_eq!(first.await.unwrap(), Ok(10));
+        let (fixture, first) = Fixture::busy().await;
+        let others = [2, 3, 4].map(|question| fixture.ask(question));
+        fixture.calls.go.notify_one();
+        assert_eq!(first.await, Ok(10));
+        fixture.until_asked(2).await;
+        fixture.calls.go.notify_one();
+        fixture.until_asked(3).await;
+        fixture.calls.go.notify_one();
         for (other, answer) in others.into_iter().zip([20, 30, 40]) {
-            assert_eq!(other.await.unwrap(), Ok(answer));
+            assert_eq!(other.await, Ok(answer));
         }
-        assert_eq!(*fixture.calls.lock().unwrap(), [vec![1], vec![2, 3], vec![4]]);
+        assert_eq!(fixture.asked(), [vec![1], vec![2, 3], vec![4]]);
     }
 
     #[tokio::test]
     async fn a_failure_is_told_to_all_who_were_asked_for() {
-        let fixture = fixture();
-        let first = fixture.ask(1);
-        fixture.until_asked(1).await;
-        let others = [fixture.ask(0), fixture.ask(2)];
-        tokio::task::yield_now().await;
-        fixture.go.notify_one();
+        let (fixture, first) = Fixture::busy().await;
+        let others = [0, 2].map(|question| fixture.ask(question));
+        fixture.calls.go.notify_one();
+        assert_eq!(first.await, Ok(10));
         fixture.until_asked(2).await;
-        fixture.go.notify_one();
-        assert_eq!(first.await.unwrap(), Ok(10));
+        fixture.calls.go.notify_one();
         for other in others {
-            assert_eq!(other.await.unwrap(), Err(ErrorCode::RoomNotFound));
+            assert_eq!(other.await, Err(ErrorCode::RoomNotFound));
         }
     }
 
     #[tokio::test]
     async fn who_has_stopped_waiting_is_not_asked_for() {
-        let fixture = fixture();
-        let first = fixture.ask(1);
-        fixture.until_asked(1).await;
-        let gone = fixture.ask(2);
-        tokio::task::yield_now().await;
-        gone.abort();
-        assert!(gone.await.unwrap_err().is_cancelled());
+        let (fixture, first) = Fixture::busy().await;
+        drop(fixture.ask(2));
         let last = fixture.ask(3);
-        tokio::task::yield_now().await;
-        fixture.go.notify_one();
+        fixture.calls.go.notify_one();
+        assert_eq!(first.await, Ok(10));
         fixture.until_asked(2).await;
-        fixture.go.notify_one();
-        assert_eq!((first.await.unwrap(), last.await.unwrap()), (Ok(10), Ok(30)));
-        assert_eq!(*fixture.calls.lock().unwrap(), [vec![1], vec![3]]);
+        fixture.calls.go.notify_one();
+        assert_eq!(last.await, Ok(30));
+        assert_eq!(fixture.asked(), [vec![1], vec![3]]);
     }
 
     #[tokio::test]
     async fn beyond_the_bound_the_answer_is_unavailable_at_once() {
-        let fixture = fixture();
-        let first = fixture.ask(1);
-        fixture.until_asked(1).await;
-        let waiting: Vec<_> = (0..BOUNDS.queued).map(|_| fixture.ask(1)).collect();
-        tokio::task::yield_now().await;
-        assert_eq!(fixture.collector.ask(1).await, Err(ErrorCode::Unavailable));
-        for asked in std::iter::once(first).chain(waiting) {
-            while !asked.is_finished() {
-                fixture.go.notify_one();
-                tokio::task::yield_now().await;
-            }
-            assert_eq!(asked.await.unwrap(), Ok(10));
-        }
+        let (fixture, _first) = Fixture::busy().await;
+        let _waiting: Vec<_> = (0..BOUNDS.queued).map(|_| fixture.ask(1)).collect();
+        assert_eq!(fixture.collector.ask(1).now_or_never(), Some(Err(ErrorCode::Unavailable)));
     }
 }
