@@ -1,0 +1,79 @@
+"""Whether the network policies allow the arrows of docs/architecture.md, and nothing else."""
+
+PARTS = ("gateway", "auth", "contacts", "rooms", "messaging")
+WITH_SCHEMAS = ("auth", "contacts", "rooms", "messaging", "migrate")
+GRPC, ADMIN, HTTP, POSTGRES, REDIS, DNS = 9000, 9090, 8000, 5432, 6379, 53
+
+CALLS = {
+    ("gateway", "auth"),
+    ("gateway", "contacts"),
+    ("gateway", "rooms"),
+    ("gateway", "messaging"),
+    ("contacts", "rooms"),
+    ("messaging", "rooms"),
+}
+# What a peer outside of the namespace is called here.
+ELSEWHERE = "elsewhere"
+
+
+def expected(names):
+    """Who may go out to whom, and who may come in from whom, with the ports; for the workloads of these names."""
+    inside = {(caller, callee, GRPC) for caller, callee in CALLS}
+    outgoing = {(part, ELSEWHERE, DNS) for part in (*PARTS, "migrate")}
+    incoming = {(ELSEWHERE, part, ADMIN) for part in PARTS}
+    if "postgres" in names:
+        inside |= {(part, "postgres", POSTGRES) for part in WITH_SCHEMAS} | {("messaging", "redis", REDIS)}
+    else:
+        outgoing |= {(part, ELSEWHERE, POSTGRES) for part in WITH_SCHEMAS} | {("messaging", ELSEWHERE, REDIS)}
+        incoming |= {(ELSEWHERE, "gateway", HTTP)}
+    return inside | outgoing, inside | incoming
+
+
+def policies_are_the_arrows(manifests):
+    policies = manifests.all("NetworkPolicy")
+    everything = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    if not any(policy["spec"] == everything for policy in policies):
+        yield "there is no NetworkPolicy that denies everything by default"
+
+    allowed = {"Egress": set(), "Ingress": set()}
+    for policy in policies:
+        name, spec = policy["metadata"]["name"], policy["spec"]
+        own = manifests.selected(spec["podSelector"])
+        if not own:
+            yield f"NetworkPolicy {name} is for no pod"
+        for direction, peers_key in (("Egress", "to"), ("Ingress", "from")):
+            rules = spec.get(direction.lower(), [])
+            if rules and direction not in spec["policyTypes"]:
+                yield f"NetworkPolicy {name} has rules for {direction} that do not count"
+            for rule in rules:
+                peers, ports = rule.get(peers_key), rule.get("ports")
+                if not peers or not ports:
+                    yield f"NetworkPolicy {name} lets everybody or every port through"
+                    continue
+                others = [other for peer in peers for other in others_of(manifests, peer)]
+                if not others:
+                    yield f"NetworkPolicy {name} has a peer that is no pod"
+                for port in (port["port"] for port in ports):
+                    targets = others if direction == "Egress" else own
+                    if any(target is not None and target.port(port) != port for target in targets):
+                        yield f"NetworkPolicy {name} names the port {port}, which is no container's"
+                    allowed[direction] |= {arrow(direction, pod, other, port) for pod in own for other in others}
+
+    names = {pod.name for pod in manifests.pods}
+    for direction, arrows in zip(("Egress", "Ingress"), expected(names)):
+        for source, target, port in allowed[direction] - arrows:
+            yield f"{direction} from {source} to {target}:{port} is allowed, and no arrow"
+        for source, target, port in arrows - allowed[direction]:
+            yield f"{direction} from {source} to {target}:{port} is an arrow, and not allowed"
+
+
+def others_of(manifests, peer):
+    """The pods that a peer of a rule stands for; None is somebody outside of the namespace."""
+    if "namespaceSelector" in peer or "ipBlock" in peer:
+        return [None]
+    return manifests.selected(peer["podSelector"])
+
+
+def arrow(direction, pod, other, port):
+    other_name = ELSEWHERE if other is None else other.name
+    return (pod.name, other_name, port) if direction == "Egress" else (other_name, pod.name, port)
