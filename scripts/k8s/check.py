@@ -16,7 +16,9 @@ def main(paths):
     if found or missed:
         return 1
     objects = sum(len(overlay.objects) for overlay in overlays.values())
-    print(f"k8s: {objects} objects are valid and agree with each other and with the code; {len(MUTATIONS)} mistakes would be found")
+    print(
+        f"k8s: {objects} objects are valid and agree with each other and with the code; {len(MUTATIONS)} mistakes would be found"
+    )
     return 0
 
 

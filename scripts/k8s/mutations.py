@@ -103,6 +103,11 @@ MUTATIONS = [
         lambda o: o.settings("gateway").pop("MESSAGING_ADDRESSES"),
     ),
     Mutation(
+        "an image that no overlay gives a tag",
+        "has no tag",
+        lambda o: put(o.container("rooms"), "image", "parlance/rooms"),
+    ),
+    Mutation(
         "a variable that no program reads",
         "does not read MAX_SOCKETS",
         lambda o: o.settings("gateway").update(MAX_SOCKETS="5"),

@@ -101,6 +101,13 @@ def secret_is_there(manifests, name, secret, key=None):
         yield f"{name} refers to {key or 'something'} in the Secret {secret}, which is neither made nor described in {DOCS}"
 
 
+def images_have_tags(manifests):
+    for pod in manifests.pods:
+        for container in pod.containers:
+            if ":" not in container["image"].rpartition("/")[2]:
+                yield f"{described(pod.workload)}: {container['image']} has no tag"
+
+
 def variables_are_settings(manifests):
     for pod, container, program in programs(manifests):
         name = f"{described(pod.workload)}, {program}"
@@ -265,6 +272,7 @@ RULES = [
     services_lead_to_ports,
     ingresses_lead_to_services,
     references_of_pods_exist,
+    images_have_tags,
     variables_are_settings,
     programs_listen_on_their_ports,
     addresses_are_headless_services,
