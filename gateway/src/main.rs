@@ -29,7 +29,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let Command::Serve(config) = Cli::parse().command;
     let metrics = telemetry::init(NAME, &config.process)?;
     let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
-    admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
-    parlance_gateway::start(*config, Clock::system(), &lifecycle).await?;
-    ending.wait().await
+    let set_up = async {
+        admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+        parlance_gateway::start(*config, Clock::system(), &lifecycle).await
+    };
+    ending.run(set_up).await
 }

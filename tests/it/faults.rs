@@ -417,7 +417,24 @@ async fn postgres_stops_and_comes_back() {
         }
         let ack = send_until_acked(&mut anna.socket().await, room, "After").await;
         while bens.next().await["message"]["id"] != ack["message_id"] {}
+        eventually(RECOVERY, "register", async || register(&anna, "newcomer").await.status == 201).await;
         person(stack).await.get("/v1/auth/me").await.ok(200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_its_database_ends_when_told() {
+    on_stack(1, 1, async |stack| {
+        stack.postgres().process().kill().await.unwrap();
+        for service in ["auth", "contacts", "rooms", "messaging"] {
+            let process = stack.process(service, 0);
+            process.kill().await.unwrap();
+            process.start_again().await.unwrap();
+            eventually(RECOVERY, service, async || stack.is_alive(service, 0).await).await;
+            process.terminate().unwrap();
+            assert!(process.wait(RECOVERY).await.unwrap().success(), "{service}");
+        }
     })
     .await;
 }

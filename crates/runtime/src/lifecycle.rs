@@ -1,6 +1,7 @@
 //! The life of a process: its tasks, its signals, its end.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,13 +118,26 @@ impl Lifecycle {
 }
 
 impl Ending {
-    /// Waits for a signal or for the death of a background task, then drains. The exit code tells which it was.
-    pub async fn wait(mut self) -> anyhow::Result<ExitCode> {
+    /// Sets the process up, then waits for a signal or for the death of a background task, and drains. The exit code tells which it
+    /// was. A signal that comes while the process is being set up ends it at once: it has begun nothing yet.
+    pub async fn run(mut self, set_up: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut told_to_end = pin!(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        tokio::select! {
+            result = set_up => result?,
+            () = told_to_end.as_mut() => {
+                tracing::info!("stopped before it was set up");
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
         let exit_code = tokio::select! {
-            _ = terminate.recv() => ExitCode::SUCCESS,
-            _ = interrupt.recv() => ExitCode::SUCCESS,
+            () = told_to_end => ExitCode::SUCCESS,
             _ = self.deaths.recv() => ExitCode::FAILURE,
         };
 

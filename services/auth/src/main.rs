@@ -65,9 +65,11 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn serve(config: Config, clock: Clock) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(parlance_auth::SERVICE, &config.process)?;
     let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
-    admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
-    parlance_auth::start(config, clock, &lifecycle).await?;
-    ending.wait().await
+    let set_up = async {
+        admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+        parlance_auth::start(config, clock, &lifecycle).await
+    };
+    ending.run(set_up).await
 }
 
 async fn set_active(user: &UserArgs, clock: &Clock, is_active: bool) -> anyhow::Result<()> {

@@ -38,9 +38,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Serve(config) => {
             let metrics = telemetry::init(NAME, &config.process)?;
             let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
-            admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
-            parlance_messaging::start(*config, &lifecycle).await?;
-            ending.wait().await
+            let set_up = async {
+                admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
+                parlance_messaging::start(*config, &lifecycle).await
+            };
+            ending.run(set_up).await
         }
         Command::Migrate { postgres, status: true } => {
             print!("{}", postgres::migration_status(NAME, &postgres, &MIGRATIONS).await?);

@@ -58,7 +58,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(SERVICE, &process)?;
     let (lifecycle, ending) = Lifecycle::new(process.drain_time);
-    admin::start(process.admin_listen, metrics, &lifecycle).await?;
-    parlance_rooms::start(config, Clock::system(), &lifecycle).await?;
-    ending.wait().await
+    let set_up = async {
+        admin::start(process.admin_listen, metrics, &lifecycle).await?;
+        parlance_rooms::start(config, Clock::system(), &lifecycle).await
+    };
+    ending.run(set_up).await
 }
