@@ -41,7 +41,8 @@ pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<Pg
 }
 
 /// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A database that is not there
-/// yet is waited for.
+/// yet is waited for. One that the next version of the service has migrated already is left as it is: migrations are safe for the
+/// version before, which may be started again in the middle of an upgrade, or after one was taken back.
 pub async fn migrate(
     service: &'static str,
     config: &PostgresConfig,
@@ -49,7 +50,13 @@ pub async fn migrate(
 ) -> anyhow::Result<()> {
     let options = connect_options(service, config)?;
     let mut connection = connect_patiently(&options).await?;
-    let migrator = without_existing_schemas(migrator, &mut connection).await?;
+    let unknown = unknown_versions(&mut connection, migrator).await?;
+    if !unknown.is_empty() {
+        tracing::warn!(versions = ?unknown, "the database was migrated by another version of this service");
+    }
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let mut migrator = without_existing_schemas(migrator, &mut connection).await?;
+    migrator.set_ignore_missing(unknown.iter().all(|&version| version > newest));
     migrator.run(&mut connection).await.map_err(explain)?;
     connection.close().await?;
     Ok(())
@@ -139,6 +146,13 @@ async fn without_existing_schemas(
     })
 }
 
+/// The migrations that were applied and that this program does not have.
+async fn unknown_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
+    let mut versions = applied_versions(connection, migrator).await?;
+    versions.retain(|&version| !migrator.version_exists(version));
+    Ok(versions)
+}
+
 async fn applied_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
     let table = migrator.table_name.as_ref();
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
@@ -156,11 +170,9 @@ async fn applied_versions(connection: &mut PgConnection, migrator: &Migrator) ->
 
 fn explain(error: MigrateError) -> anyhow::Error {
     let advice = match &error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            "the database was made by a newer version of this service: run that version, or start from an empty database \
-             (`make reset` in development)"
-        }
-        MigrateError::VersionMismatch(_) | MigrateError::VersionTooOld(..) => {
+        MigrateError::VersionMissing(_)
+        | MigrateError::VersionMismatch(_)
+        | MigrateError::VersionTooOld(..) => {
             "the database was made from other migrations than this service has: restore the migrations it was made from, or \
              start from an empty database (`make reset` in development)"
         }

@@ -2,8 +2,10 @@
 
 use parlance_core::ErrorCode;
 use parlance_devstack::testing::fresh_database;
+use parlance_messaging::{MIGRATIONS, NAME};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{AttachRequest, ReadHistoryRequest};
+use parlance_runtime::postgres;
 
 use crate::app::{Rooms, TestApp, answer};
 
@@ -18,6 +20,23 @@ async fn three_replicas_start_at_once_on_an_empty_database() {
     first.attach().await.store(room_id, "g:1").await;
     second.attach().await.store(room_id, "g:2").await;
     assert_eq!(third.whole_history(room_id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_database_of_the_next_version_is_taken_as_it_is_and_one_of_another_line_is_not() {
+    let app = TestApp::start().await;
+    let note = async |version: i64| {
+        let statement =
+            "INSERT INTO messaging._sqlx_migrations (version, description, success, checksum, execution_time)
+                         VALUES ($1, 'of another version', TRUE, '', 0)";
+        sqlx::query(statement).bind(version).execute(&mut app.database().await).await.unwrap();
+    };
+    let migrate = async || postgres::migrate(NAME, &app.config.postgres, &MIGRATIONS).await;
+    note(1_000).await;
+    migrate().await.unwrap();
+    note(0).await;
+    let refusal = format!("{:#}", migrate().await.unwrap_err());
+    assert!(refusal.contains("from other migrations"), "{refusal}");
 }
 
 #[tokio::test]
