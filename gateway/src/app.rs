@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::observe::RequestDurations;
 use crate::users::Users;
 use crate::ws::backlog::Backlog;
-use crate::ws::hub::Hub;
+use crate::ws::hub::{Delays, Hub};
 use crate::ws::upstream::Upstream;
 
 /// The largest answer of a service, in bytes: a user's rooms with all their members come in one.
@@ -77,7 +77,15 @@ impl App {
         let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);
         let users = Users::start(auth, &access, lifecycle);
         let backlog = Backlog::new(&config.limits);
-        let hub = Hub::start(upstream.clone(), messaging.clone(), users.clone(), &access, backlog, lifecycle);
+        let hub = Hub::start(
+            upstream.clone(),
+            messaging.clone(),
+            users.clone(),
+            &access,
+            backlog,
+            Delays::new(clock.clone()),
+            lifecycle,
+        );
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),

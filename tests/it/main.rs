@@ -11,6 +11,7 @@ mod counts;
 mod faults;
 mod limits;
 mod messages;
+mod metrics;
 mod races;
 mod rolling;
 mod rooms;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use opentelemetry::{KeyValue, global};
 use parlance_core::ErrorCode;
 use secrecy::ExposeSecret;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -30,14 +31,39 @@ pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<Pg
         ("plan_cache_mode", PLAN_CACHE_MODE),
     ];
     let options = connect_options(service, config)?.options(settings);
-    Ok(PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(config.database_max_connections)
         .acquire_timeout(Duration::from_secs(1))
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE_TIME || connection.ping().await.is_ok()) })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options);
+    observe(&pool);
+    Ok(pool)
+}
+
+/// Shows how many connections the pool has, by what OpenTelemetry's semantic conventions call their state, and how many it may have.
+fn observe(pool: &PgPool) {
+    let meter = global::meter("parlance");
+    let (counted, limited) = (pool.clone(), pool.clone());
+    meter
+        .i64_observable_up_down_counter("db.client.connection.count")
+        .with_description("Connections to Postgres.")
+        .with_callback(move |count| {
+            let idle = i64::try_from(counted.num_idle()).unwrap_or(i64::MAX);
+            count.observe(idle, &[KeyValue::new("db.client.connection.state", "idle")]);
+            let used = i64::from(counted.size()).saturating_sub(idle);
+            count.observe(used, &[KeyValue::new("db.client.connection.state", "used")]);
+        })
+        .build();
+    meter
+        .i64_observable_up_down_counter("db.client.connection.max")
+        .with_description("Connections to Postgres that there may be.")
+        .with_callback(move |max| {
+            max.observe(i64::from(limited.options().get_max_connections()), &[]);
+        })
+        .build();
 }
 
 /// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A database that is not there

@@ -30,6 +30,9 @@ use self::places::Places;
 /// The networks whose log-ins are remembered. When there are more, the one that logs in least often starts afresh.
 const MAX_NETWORKS: u64 = 100_000;
 
+/// What the metric of refusals tells apart.
+const LIMITS: [&str; 6] = ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
+
 /// A socket that is open, while it is held.
 pub(crate) type SocketPlace = Place<Network>;
 /// A connection of a user, while it is held.
@@ -58,6 +61,9 @@ impl Limits {
             .u64_counter("parlance.gateway.rate_limited")
             .with_description("Sockets, connections, subscriptions, frames and log-ins beyond a limit.")
             .build();
+        for limit in LIMITS {
+            refused.add(0, &[KeyValue::new("limit", limit)]);
+        }
         Self {
             sockets: Places::new(config.max_sockets_per_address),
             unauthenticated_sockets: Places::new(config.max_unauthenticated_sockets_per_address),

@@ -58,6 +58,7 @@ impl Backlog {
             .u64_counter("parlance.gateway.slow_clients_closed")
             .with_description("Connections closed because the client did not read fast enough.")
             .build();
+        slow_clients_closed.add(0, &[]);
         let shared = Shared {
             max_bytes_each: config.max_queued_bytes,
             max_bytes: config.max_queued_bytes_total,

@@ -134,6 +134,11 @@ impl Metrics {
             .with_unit("s")
             .with_callback(move |gauge| gauge.observe(age(&observed), &[]))
             .build();
+        let failures = meter
+            .u64_counter("parlance.gateway.canary.failures")
+            .with_description("Canaries that did not come back in time.")
+            .build();
+        failures.add(0, &[]);
         Self {
             duration: meter
                 .f64_histogram("parlance.gateway.canary.duration")
@@ -141,10 +146,7 @@ impl Metrics {
                 .with_unit("s")
                 .with_boundaries(vec![0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
                 .build(),
-            failures: meter
-                .u64_counter("parlance.gateway.canary.failures")
-                .with_description("Canaries that did not come back in time.")
-                .build(),
+            failures,
             last_return,
         }
     }

@@ -128,6 +128,11 @@ impl Room {
         self.subscribers.contains_key(&connection_id)
     }
 
+    /// How many connections are subscribed, or about to be.
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
     }

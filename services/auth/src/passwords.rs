@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use opentelemetry::{KeyValue, global};
 use parlance_core::Password;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -35,12 +36,16 @@ impl Passwords {
         let started = Instant::now();
         let dummy_hash = threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
         let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
+        let admitted_count = count + config.hash_queue as usize;
+        let running = Arc::new(Semaphore::new(count));
+        let admitted = Arc::new(Semaphore::new(admitted_count));
+        observe((running.clone(), count), (admitted.clone(), admitted_count));
         Ok(Self {
             cost,
             threads,
             dummy_hash: dummy_hash.map_err(Error::Hash)?,
-            running: Arc::new(Semaphore::new(count)),
-            admitted: Arc::new(Semaphore::new(count + config.hash_queue as usize)),
+            running,
+            admitted,
             retry_after: (started.elapsed() * rounds).max(Duration::from_secs(1)),
         })
     }
@@ -86,4 +91,19 @@ impl Passwords {
         let running = self.running.clone().acquire_owned().await.map_err(|_| queue_full())?;
         Ok((running, admitted))
     }
+}
+
+/// Shows how many hashes are computed and how many wait, from the permits of each kind and how many there are.
+fn observe(running: (Arc<Semaphore>, usize), admitted: (Arc<Semaphore>, usize)) {
+    let taken =
+        |(permits, count): &(Arc<Semaphore>, usize)| count.saturating_sub(permits.available_permits());
+    global::meter("parlance")
+        .u64_observable_gauge("parlance.auth.hashes")
+        .with_description("Hashes of passwords that are computed, or wait for that.")
+        .with_callback(move |gauge| {
+            let (running, admitted) = (taken(&running), taken(&admitted));
+            gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
+            gauge.observe(admitted.saturating_sub(running) as u64, &[KeyValue::new("state", "waiting")]);
+        })
+        .build();
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use fred::clients::{Client, SubscriberClient};
@@ -13,6 +13,8 @@ use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Message;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use opentelemetry::global;
+use opentelemetry::metrics::{Counter, Histogram};
 use parlance_core::RoomId;
 use parlance_proto::messaging::PublishedEvents;
 use parlance_runtime::Lifecycle;
@@ -40,7 +42,35 @@ pub struct Bus {
     publications: mpsc::Sender<(RoomId, Bytes)>,
     wishes: mpsc::Sender<Wish>,
     /// What this replica's publications begin with, to be known when they come back.
-    origin: u64,
+    origin: Origin,
+}
+
+/// A process, and the clock of its publications. A publication begins with the id and with the time on this clock, so that one that comes
+/// back shows how long Redis takes.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    id: u64,
+    started: Instant,
+}
+
+impl Origin {
+    /// The length of what [`head`](Self::head) makes, in bytes.
+    const HEAD: usize = 16;
+
+    fn new() -> Self {
+        Self { id: rand::rng().random(), started: Instant::now() }
+    }
+
+    /// What a publication begins with: the id, and the microseconds since the start.
+    fn head(&self) -> u128 {
+        (u128::from(self.id) << 64) | (self.started.elapsed().as_micros() & u128::from(u64::MAX))
+    }
+
+    /// How long ago a publication with this head was made, if this process has made it.
+    fn age(&self, head: u128) -> Option<Duration> {
+        let (id, micros) = ((head >> 64) as u64, head as u64);
+        (id == self.id).then(|| self.started.elapsed().saturating_sub(Duration::from_micros(micros)))
+    }
 }
 
 /// Asks to look anew whether this replica has to hear of a room. What was true when the wish was made does not count: wishes of
@@ -61,12 +91,11 @@ impl Bus {
     ) -> Self {
         let (publication_sender, publications) = mpsc::channel(MAX_QUEUED);
         let (wish_sender, wishes) = mpsc::channel(MAX_QUEUED);
-        let bus =
-            Self { publications: publication_sender, wishes: wish_sender, origin: rand::rng().random() };
+        let bus = Self { publications: publication_sender, wishes: wish_sender, origin: Origin::new() };
         lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
         lifecycle.spawn_companion(
             "redis listener",
-            listen_forever(subscriber.clone(), bus.origin, gateways.clone()),
+            Listener::new(subscriber.clone(), bus.origin, gateways.clone()).run(),
         );
         lifecycle
             .spawn_companion("redis subscriptions", Subscriptions::new(subscriber, gateways).run(wishes));
@@ -76,8 +105,8 @@ impl Bus {
     /// Tells the other replicas what happened in one room.
     pub(crate) fn publish(&self, room_id: RoomId, events: &[Event]) {
         let message = PublishedEvents { events: events.iter().map(encode::event).collect() };
-        let mut payload = BytesMut::with_capacity(8 + message.encoded_len());
-        payload.put_u64(self.origin);
+        let mut payload = BytesMut::with_capacity(Origin::HEAD + message.encoded_len());
+        payload.put_u128(self.origin.head());
         if message.encode(&mut payload).is_ok()
             && self.publications.try_send((room_id, payload.freeze())).is_err()
         {
@@ -135,33 +164,53 @@ async fn publish_forever(
     }
 }
 
-async fn listen_forever(subscriber: SubscriberClient, origin: u64, gateways: Gateways) -> anyhow::Result<()> {
-    let mut messages = subscriber.message_rx();
-    loop {
-        match messages.recv().await {
-            Ok(message) => hear(&message, origin, &gateways),
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "publications were missed, the tail will find what they told");
-            }
-            Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
-        }
-    }
+/// Hears what is published.
+struct Listener {
+    subscriber: SubscriberClient,
+    origin: Origin,
+    gateways: Gateways,
+    lag: Histogram<f64>,
 }
 
-/// Passes a publication on unless it is this replica's own.
-fn hear(message: &Message, origin: u64, gateways: &Gateways) {
-    let Some(mut payload) = message.value.as_bytes() else { return };
-    let Some((head, rest)) = payload.split_first_chunk::<8>() else { return };
-    if u64::from_be_bytes(*head) == origin {
-        return;
+impl Listener {
+    fn new(subscriber: SubscriberClient, origin: Origin, gateways: Gateways) -> Self {
+        let lag = global::meter("parlance")
+            .f64_histogram("parlance.messaging.redis.lag")
+            .with_description("Time from publishing to hearing it back, of this replica's own publications.")
+            .with_unit("s")
+            .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
+            .build();
+        Self { subscriber, origin, gateways, lag }
     }
-    payload = rest;
-    match PublishedEvents::decode(payload) {
-        Ok(published) => {
-            let events = published.events.into_iter().filter_map(encode::decode_event).collect();
-            gateways.deliver(Delivery { events, answers: Vec::new() });
+
+    async fn run(self) -> anyhow::Result<()> {
+        let mut messages = self.subscriber.message_rx();
+        loop {
+            match messages.recv().await {
+                Ok(message) => self.hear(&message),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "publications were missed, the tail will find what they told");
+                }
+                Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
+            }
         }
-        Err(error) => tracing::warn!(error = %error, "a publication could not be read"),
+    }
+
+    /// Passes a publication on unless it is this replica's own.
+    fn hear(&self, message: &Message) {
+        let Some(payload) = message.value.as_bytes() else { return };
+        let Some((head, events)) = payload.split_first_chunk::<{ Origin::HEAD }>() else { return };
+        if let Some(age) = self.origin.age(u128::from_be_bytes(*head)) {
+            self.lag.record(age.as_secs_f64(), &[]);
+            return;
+        }
+        match PublishedEvents::decode(events) {
+            Ok(published) => {
+                let events = published.events.into_iter().filter_map(encode::decode_event).collect();
+                self.gateways.deliver(Delivery { events, answers: Vec::new() });
+            }
+            Err(error) => tracing::warn!(error = %error, "a publication could not be read"),
+        }
     }
 }
 
@@ -174,6 +223,7 @@ struct Subscriptions {
     commands: FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>,
     /// Counts connections: an answer from before the last reconnect says nothing.
     epoch: u64,
+    connections: Counter<u64>,
 }
 
 #[derive(Default)]
@@ -194,7 +244,12 @@ struct Finished {
 
 impl Subscriptions {
     fn new(subscriber: SubscriberClient, gateways: Gateways) -> Self {
-        Self { subscriber, gateways, rooms: HashMap::new(), commands: FuturesUnordered::new(), epoch: 0 }
+        let connections = global::meter("parlance")
+            .u64_counter("parlance.messaging.redis.connections")
+            .with_description("How often this replica has connected to Redis; once, if it was never lost.")
+            .build();
+        let (rooms, commands) = (HashMap::new(), FuturesUnordered::new());
+        Self { subscriber, gateways, rooms, commands, epoch: 0, connections }
     }
 
     async fn run(mut self, mut wishes: mpsc::Receiver<Wish>) -> anyhow::Result<()> {
@@ -237,6 +292,7 @@ impl Subscriptions {
     /// After a lost connection Redis knows of no subscription.
     fn start_over(&mut self) {
         self.epoch += 1;
+        self.connections.add(1, &[]);
         for subscription in self.rooms.values_mut() {
             subscription.is_confirmed = false;
         }

@@ -154,9 +154,10 @@ impl Gateways {
         registry.send(batches);
     }
 
-    /// Tells those who listen of heads above what was passed on to them, so that they fetch what they miss.
-    pub(crate) fn deliver_heads(&self, heads: impl IntoIterator<Item = (RoomId, i64)>) {
+    /// Tells those who listen of heads above what was passed on to them, so that they fetch what they miss; how many there were.
+    pub(crate) fn deliver_heads(&self, heads: impl IntoIterator<Item = (RoomId, i64)>) -> usize {
         let mut batches: HashMap<LinkId, AttachResponse> = HashMap::new();
+        let mut told = 0;
         let mut registry = self.lock();
         for (room_id, head_seq) in heads {
             let Some(audience) = registry.rooms.get_mut(&room_id) else { continue };
@@ -164,12 +165,14 @@ impl Gateways {
                 continue;
             }
             audience.passed_on = head_seq;
+            told += 1;
             for id in &audience.links {
                 let head = RoomHead { room_id: room_id.get(), head_seq };
                 batches.entry(*id).or_default().heads.push(head);
             }
         }
         registry.send(batches);
+        told
     }
 
     /// Cuts every stream: all gateways attach again and have their memberships checked anew.

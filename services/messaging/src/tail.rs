@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use opentelemetry::global;
+use opentelemetry::metrics::Counter;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
 use sqlx::PgPool;
@@ -21,40 +23,57 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Starts the tail, and the task that forgets what is old.
 pub(crate) fn start(pool: PgPool, gateways: Gateways, every: Duration, lifecycle: &Lifecycle) {
-    lifecycle.spawn_companion("tail", follow(pool.clone(), gateways, every));
+    let heads = global::meter("parlance")
+        .u64_counter("parlance.messaging.tail.heads")
+        .with_description("Rooms that had come further than this replica's gateways were told by events.")
+        .build();
+    lifecycle.spawn_companion("tail", Tail { pool: pool.clone(), gateways, heads }.follow(every));
     lifecycle.spawn_companion("forget what is old", forget_forever(pool));
 }
 
-async fn follow(pool: PgPool, gateways: Gateways, every: Duration) -> anyhow::Result<()> {
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut cursor: Option<i64> = None;
-    let mut last_look = Instant::now();
-    loop {
-        ticks.tick().await;
-        let known_cursor = cursor.filter(|_| last_look.elapsed() < TRUSTED_GAP);
-        match tokio::time::timeout(LOOK_LIMIT, look(&pool, &gateways, known_cursor)).await {
-            Ok(Ok(next_cursor)) => {
-                cursor = Some(next_cursor);
-                last_look = Instant::now();
-            }
-            Ok(Err(error)) => tracing::warn!(error = chain(&error), "the tail could not read the store"),
-            Err(_) => tracing::warn!("the tail could not read the store in time"),
-        }
-    }
+struct Tail {
+    pool: PgPool,
+    gateways: Gateways,
+    /// Those that only a look has told.
+    heads: Counter<u64>,
 }
 
-/// Looks once, from the cursor or, without one, at the heads of all rooms somebody listens to; the next cursor.
-async fn look(pool: &PgPool, gateways: &Gateways, cursor: Option<i64>) -> sqlx::Result<i64> {
-    let mut conn = pool.acquire().await?;
-    let Some(cursor) = cursor else {
-        let next_cursor = batches::present_cursor(&mut conn).await?;
-        gateways.deliver_heads(room_heads::read(&mut conn, &gateways.rooms()).await?);
-        return Ok(next_cursor);
-    };
-    let news = batches::read_from(&mut conn, cursor).await?;
-    gateways.deliver_heads(news.heads);
-    Ok(news.next_cursor)
+impl Tail {
+    async fn follow(self, every: Duration) -> anyhow::Result<()> {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut cursor: Option<i64> = None;
+        let mut last_look = Instant::now();
+        loop {
+            ticks.tick().await;
+            let known_cursor = cursor.filter(|_| last_look.elapsed() < TRUSTED_GAP);
+            match tokio::time::timeout(LOOK_LIMIT, self.look(known_cursor)).await {
+                Ok(Ok(next_cursor)) => {
+                    cursor = Some(next_cursor);
+                    last_look = Instant::now();
+                }
+                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the tail could not read the store"),
+                Err(_) => tracing::warn!("the tail could not read the store in time"),
+            }
+        }
+    }
+
+    /// Looks once, from the cursor or, without one, at the heads of all rooms somebody listens to; the next cursor.
+    async fn look(&self, cursor: Option<i64>) -> sqlx::Result<i64> {
+        let mut conn = self.pool.acquire().await?;
+        let (heads, next_cursor) = match cursor {
+            None => {
+                let next_cursor = batches::present_cursor(&mut conn).await?;
+                (room_heads::read(&mut conn, &self.gateways.rooms()).await?, next_cursor)
+            }
+            Some(cursor) => {
+                let news = batches::read_from(&mut conn, cursor).await?;
+                (news.heads, news.next_cursor)
+            }
+        };
+        self.heads.add(self.gateways.deliver_heads(heads) as u64, &[]);
+        Ok(next_cursor)
+    }
 }
 
 async fn forget_forever(pool: PgPool) -> anyhow::Result<()> {

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use opentelemetry::global;
-use opentelemetry::metrics::Histogram;
+use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::{KeyValue, global};
 use parlance_core::{ErrorCode, RoomId};
 use parlance_proto::messaging::Answer;
 use parlance_runtime::error::chain;
@@ -91,6 +91,7 @@ impl Writer {
 
 #[derive(Clone, Debug)]
 struct Metrics {
+    messages: Counter<u64>,
     batch_size: Histogram<u64>,
     commit_duration: Histogram<f64>,
 }
@@ -99,6 +100,12 @@ impl Metrics {
     fn new() -> Self {
         let meter = global::meter("parlance");
         Self {
+            messages: meter
+                .u64_counter("parlance.messaging.messages")
+                .with_description(
+                    "Messages that were stored, and sends whose key was known or whose room was deleted.",
+                )
+                .build(),
             batch_size: meter
                 .u64_histogram("parlance.messaging.batch.size")
                 .with_description("Messages stored in one call.")
@@ -110,6 +117,12 @@ impl Metrics {
                 .with_unit("s")
                 .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
                 .build(),
+        }
+    }
+
+    fn count(&self, messages: usize, outcome: &'static str) {
+        if messages > 0 {
+            self.messages.add(messages as u64, &[KeyValue::new("outcome", outcome)]);
         }
     }
 }
@@ -221,6 +234,8 @@ impl Lane {
                 delivery.events.push(Event::created(message));
             }
         }
+        self.metrics.count(delivery.events.len(), "stored");
+        self.metrics.count(delivery.answers.len() - delivery.events.len(), "known");
         let publications = group_by_room(&delivery.events);
         self.gateways.deliver(delivery);
         for (room_id, events) in publications {

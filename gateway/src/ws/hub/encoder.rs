@@ -33,6 +33,8 @@ pub(super) struct Encoder {
 pub(super) struct Encoded {
     pub(super) room_id: RoomId,
     pub(super) seq: i64,
+    /// When the message was stored, if it is new.
+    pub(super) created_at: Option<Timestamp>,
     pub(super) frame: SharedFrames,
     /// The connection that is not told, for signs of typing.
     pub(super) typing_origin: Option<u64>,
@@ -55,9 +57,10 @@ impl Encoder {
     /// Nothing for an event of a kind that this version does not know.
     fn encode_one(&self, event: Event, people: &HashMap<UserId, Arc<User>>) -> Option<Encoded> {
         let person = person_of(&event).and_then(|(user_id, _)| people.get(&user_id));
-        let mut typing_origin = None;
+        let (mut created_at, mut typing_origin) = (None, None);
         let frame = match (event.kind?, person) {
             (Kind::Created(message), Some(sender)) => {
+                created_at = Some(Timestamp::from_micros(message.created_at_us));
                 ServerFrame::Message { message: Message::from((&message, &**sender)) }.encode()
             }
             (Kind::Edited(message), Some(sender)) => {
@@ -74,7 +77,13 @@ impl Encoder {
             _ => return None,
         };
         let frame = self.backlog.share(frame);
-        Some(Encoded { room_id: RoomId::new(event.room_id), seq: event.seq, frame, typing_origin })
+        Some(Encoded {
+            room_id: RoomId::new(event.room_id),
+            seq: event.seq,
+            created_at,
+            frame,
+            typing_origin,
+        })
     }
 
     /// The users whom the events name. One who cannot be looked up in time is made of what messaging knows: no event is held

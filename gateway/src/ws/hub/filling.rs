@@ -34,6 +34,7 @@ impl Hub {
             let Ok(_permit) = self.shared.filling.acquire().await else { return };
             match self.shared.pages.read(room_id, after, up_to).await {
                 Ok(page) => {
+                    self.shared.fills.add(1, &[]);
                     if let Some(room) = lock(&self.shared.rooms).get_mut(&room_id) {
                         room.fill(page.events, page.complete_up_to);
                     }

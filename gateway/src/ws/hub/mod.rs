@@ -3,6 +3,7 @@
 //! The JSON of an event is encoded once and shared by all its subscribers. Whatever order the streams deliver in, a room's events
 //! leave in `seq` order, each once and without holes: see [`Room`].
 
+mod delays;
 mod encoder;
 mod filling;
 mod pages;
@@ -12,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::metrics::Counter;
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{Answer, AttachResponse, EndReason, MembershipEnd};
@@ -20,6 +22,7 @@ use parlance_runtime::grpc::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+pub(crate) use self::delays::Delays;
 use self::encoder::Encoder;
 use self::pages::Pages;
 use super::backlog::{Backlog, SharedFrames};
@@ -55,6 +58,8 @@ struct Shared {
     pages: Pages,
     lifecycle: Lifecycle,
     backlog: Backlog,
+    delays: Delays,
+    fills: Counter<u64>,
     /// Held to copy frames into queues, never across an await.
     rooms: Mutex<HashMap<RoomId, Room>>,
     connections: Mutex<HashMap<u64, (UserId, Arc<Outbound>)>>,
@@ -71,6 +76,7 @@ impl Hub {
         users: Users,
         access: &Access,
         backlog: Backlog,
+        delays: Delays,
         lifecycle: &Lifecycle,
     ) -> Self {
         let encoder = Arc::new(Encoder::new(users, backlog.clone()));
@@ -80,6 +86,8 @@ impl Hub {
             pages: Pages { messaging, encoder },
             lifecycle: lifecycle.clone(),
             backlog,
+            delays,
+            fills: fills(),
             rooms: Mutex::default(),
             connections: Mutex::default(),
             filling: Semaphore::new(MAX_FILLING),
@@ -129,7 +137,9 @@ impl Hub {
         let mut rooms = lock(&self.shared.rooms);
         let mut touched = HashSet::new();
         let mut runs: HashMap<RoomId, Vec<(i64, SharedFrames)>> = HashMap::new();
+        let mut created = Vec::new();
         for event in events {
+            created.extend(event.created_at.filter(|_| rooms.contains_key(&event.room_id)));
             match event.typing_origin {
                 None => runs.entry(event.room_id).or_default().push((event.seq, event.frame)),
                 Some(origin) => {
@@ -145,6 +155,7 @@ impl Hub {
                 touched.insert(room_id);
             }
         }
+        self.shared.delays.record(created);
         for head in response.heads {
             let room_id = RoomId::new(head.room_id);
             if let Some(room) = rooms.get_mut(&room_id) {
@@ -203,6 +214,14 @@ impl Hub {
         self.gauge("parlance.gateway.sockets", "Authenticated sockets.", |shared| {
             lock(&shared.connections).len()
         });
+        self.gauge("parlance.gateway.subscriptions", "Subscriptions of sockets to rooms.", |shared| {
+            lock(&shared.rooms).values().map(Room::subscribers).sum()
+        });
+        self.gauge(
+            "parlance.gateway.streams",
+            "Replicas of messaging that this gateway is attached to.",
+            |shared| shared.upstream.attached(),
+        );
         self.gauge("parlance.gateway.rooms", "Rooms with a subscriber.", |shared| lock(&shared.rooms).len());
         self.gauge(
             "parlance.gateway.queued_bytes",
@@ -308,4 +327,13 @@ fn unsubscribed(room_id: RoomId, reason: EndReason) -> Frames {
         EndReason::RoomDeleted => "room_deleted",
     };
     ServerFrame::Unsubscribed { room_id: room_id.get(), reason }.encode()
+}
+
+fn fills() -> Counter<u64> {
+    let fills = opentelemetry::global::meter("parlance")
+        .u64_counter("parlance.gateway.fills")
+        .with_description("Pages read from the store to fill holes in the events of rooms.")
+        .build();
+    fills.add(0, &[]);
+    fills
 }

@@ -168,6 +168,11 @@ impl Upstream {
         self.lock().home(room_id)
     }
 
+    /// How many replicas this gateway is attached to.
+    pub(crate) fn attached(&self) -> usize {
+        self.lock().attached()
+    }
+
     fn next_number(&self) -> u64 {
         self.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -135,6 +135,11 @@ impl State {
         }
     }
 
+    /// How many streams there are.
+    pub(super) fn attached(&self) -> usize {
+        self.links.len()
+    }
+
     /// Notes that the replica is about to stop.
     pub(super) fn mark_leaving(&mut self, key: LinkKey) {
         if let Some(link) = self.links.get_mut(&key.address).filter(|link| link.epoch == key.epoch) {

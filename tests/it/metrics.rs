@@ -1,0 +1,51 @@
+//! What the processes show on `/metrics`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::{eventually, make_room, people, stack};
+
+/// The metrics of the table in the operations guide, as Prometheus names them, without their units.
+fn documented() -> BTreeSet<String> {
+    let guide = include_str!("../../docs/operations.md");
+    let section = guide.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
+    let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    names.map(|name| name.replace('.', "_")).collect()
+}
+
+/// What a process shows, without units and without what the Prometheus client adds of itself.
+fn shown(metrics: &str) -> impl Iterator<Item = String> {
+    let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    families
+        .filter(|name| !name.starts_with("process_") && *name != "target_info")
+        .map(|name| name.trim_end_matches("_total").trim_end_matches("_seconds").to_owned())
+}
+
+#[tokio::test]
+async fn the_guide_tells_of_every_metric_and_of_no_other() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    let room = make_room(&anna, &[&ben]).await;
+    let mut bens = ben.subscribed(room).await;
+    anna.say(room, "Hello").await;
+    bens.next().await;
+
+    let documented = documented();
+    let all_are_shown = async || {
+        let mut seen = BTreeSet::new();
+        for part in ["auth", "contacts", "rooms", "messaging", "gateway"] {
+            for replica in [0, 1] {
+                seen.extend(shown(&stack.metrics(part, replica).await.unwrap()));
+            }
+        }
+        let unknown: Vec<_> = seen.difference(&documented).collect();
+        assert!(unknown.is_empty(), "not in the guide: {unknown:?}");
+        let missing: Vec<_> = documented.difference(&seen).collect();
+        if !missing.is_empty() {
+            eprintln!("not shown yet: {missing:?}");
+        }
+        missing.is_empty()
+    };
+    // Some are recorded after the fact.
+    eventually(Duration::from_secs(10), "everything in the guide is shown", all_are_shown).await;
+}
