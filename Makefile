@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos bench lint format clippy doc sqlx k8s prepare install programs devstack
+.PHONY: help up reset test chaos bench lint format clippy doc sqlx k8s observability dashboards prepare install programs devstack
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,7 +32,7 @@ bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-roo
 	cargo build --release --workspace --bins
 	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
 
-lint: format k8s clippy doc sqlx ## check formatting, lints, documentation, SQL statements and Kubernetes manifests
+lint: format k8s observability clippy doc sqlx ## check formatting, lints, documentation, SQL statements, Kubernetes manifests, alerts and dashboards
 
 format:
 	cargo fmt --all --check
@@ -49,6 +49,13 @@ sqlx: install devstack
 k8s: ## check the Kubernetes manifests
 	@scripts/install k8s
 	@scripts/check-k8s
+
+observability: ## check the configuration of Prometheus, the alerts and the dashboards
+	@scripts/install k8s
+	@scripts/check-observability
+
+dashboards: ## write the dashboards anew after a change of scripts/observability
+	@python3 -B scripts/observability/dashboards.py
 
 prepare: install devstack ## describe the SQL statements anew after a change of statements or migrations
 	$(PROGRAMS)/devstack prepare
