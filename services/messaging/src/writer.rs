@@ -1,8 +1,7 @@
 //! The batch writer: stores what collected while the previous batch was being committed.
 //!
 //! Idle means no waiting, busy means large batches; there are no timers. Rooms are spread over a few lanes, so that one stuck
-//! room does not hold up the others; inside a lane everything keeps its order. A lane has two tasks: while one stores a batch, the
-//! other one has rooms asked whether the senders of what came meanwhile are members.
+//! room does not hold up the others; inside a lane everything keeps its order.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -59,20 +58,14 @@ impl Writer {
         let metrics = Metrics::new();
         let start_lane = |_| {
             let (sender, jobs) = mpsc::channel(MAX_QUEUED);
-            let (admitted_sender, admitted) = mpsc::channel(MAX_BATCH);
-            let entrance = Entrance {
-                memberships: memberships.clone(),
-                gateways: gateways.clone(),
-                admitted: admitted_sender,
-            };
             let lane = Lane {
                 pool: pool.clone(),
+                memberships: memberships.clone(),
                 gateways: gateways.clone(),
                 bus: bus.clone(),
                 metrics: metrics.clone(),
             };
-            lifecycle.spawn_companion("writer entrance", entrance.run(jobs));
-            lifecycle.spawn_companion("writer lane", lane.run(admitted));
+            lifecycle.spawn_companion("writer lane", lane.run(jobs));
             sender
         };
         Self { lanes: (0..LANES).map(start_lane).collect(), gateways: gateways.clone() }
@@ -127,36 +120,48 @@ impl Metrics {
     }
 }
 
-/// The first half of a lane: lets in what members sent, in its order, and refuses the rest.
-struct Entrance {
+/// One lane: a queue and the task that empties it.
+struct Lane {
+    pool: PgPool,
     memberships: Memberships,
     gateways: Gateways,
-    /// What is to be stored. It holds no more than a batch, so that no check is much older than the storing of what it let in.
-    admitted: mpsc::Sender<Job>,
+    bus: Bus,
+    metrics: Metrics,
 }
 
-impl Entrance {
+impl Lane {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) -> anyhow::Result<()> {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let batch = self.admit(std::mem::take(&mut batch)).await;
-            // All at once, so that what was checked together is stored together where there is room.
-            let places = self.admitted.reserve_many(batch.len()).await?;
-            for (place, job) in places.zip(batch) {
-                place.send(job);
-            }
+            self.handle(std::mem::take(&mut batch)).await;
         }
         Ok(())
     }
 
-    async fn admit(&self, batch: Vec<Job>) -> Vec<Job> {
-        let batch = without_expired(&self.gateways, batch);
+    async fn handle(&self, mut batch: Vec<Job>) {
+        let mut refusals = Vec::new();
+        batch.retain(|job| {
+            let is_awaited = job.received_at.elapsed() < PATIENCE;
+            if !is_awaited {
+                refusals.push((job.link, encode::refused(job.request_id, ErrorCode::Unavailable)));
+            }
+            is_awaited
+        });
+        let batch = self.admit(batch, &mut refusals).await;
+        if !refusals.is_empty() {
+            self.gateways.deliver(Delivery { events: Vec::new(), answers: refusals });
+        }
+        self.store(batch).await;
+    }
+
+    /// Keeps what members sent, in its order, and refuses the rest.
+    async fn admit(&self, batch: Vec<Job>, refusals: &mut Vec<(LinkId, Answer)>) -> Vec<Job> {
         if batch.is_empty() {
             return batch;
         }
         let question = |job: &Job| Question { room_id: job.draft.room_id, user_id: job.draft.sender_id };
         let answers = self.memberships.check_all(batch.iter().map(question).collect()).await;
-        let (mut admitted, mut refusals) = (Vec::with_capacity(batch.len()), Vec::new());
+        let mut admitted = Vec::with_capacity(batch.len());
         for (place, job) in batch.into_iter().enumerate() {
             let answer = answers.as_ref().map_err(|&code| code).and_then(|answers| answers[place]);
             match answer {
@@ -164,26 +169,7 @@ impl Entrance {
                 Err(code) => refusals.push((job.link, encode::refused(job.request_id, code))),
             }
         }
-        refuse(&self.gateways, refusals);
         admitted
-    }
-}
-
-/// The second half of a lane: stores what was let in.
-struct Lane {
-    pool: PgPool,
-    gateways: Gateways,
-    bus: Bus,
-    metrics: Metrics,
-}
-
-impl Lane {
-    async fn run(self, mut admitted: mpsc::Receiver<Job>) -> anyhow::Result<()> {
-        let mut batch = Vec::with_capacity(MAX_BATCH);
-        while admitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            self.store(without_expired(&self.gateways, std::mem::take(&mut batch))).await;
-        }
-        Ok(())
     }
 
     /// Stores the batch. When it is refused for its content it is split, so that a poison item fails alone.
@@ -216,9 +202,7 @@ impl Lane {
                         messages = piece.len(),
                         "a batch could not be stored"
                     );
-                    let refused =
-                        |job: &Job| (job.link, encode::refused(job.request_id, ErrorCode::Unavailable));
-                    refuse(&self.gateways, piece.iter().map(refused).collect());
+                    self.refuse(&piece, ErrorCode::Unavailable);
                 }
             }
         }
@@ -242,25 +226,10 @@ impl Lane {
             self.bus.publish(room_id, &events);
         }
     }
-}
 
-/// Refuses those whose senders no longer wait, and keeps the others.
-fn without_expired(gateways: &Gateways, mut batch: Vec<Job>) -> Vec<Job> {
-    let mut refusals = Vec::new();
-    batch.retain(|job| {
-        let is_awaited = job.received_at.elapsed() < PATIENCE;
-        if !is_awaited {
-            refusals.push((job.link, encode::refused(job.request_id, ErrorCode::Unavailable)));
-        }
-        is_awaited
-    });
-    refuse(gateways, refusals);
-    batch
-}
-
-fn refuse(gateways: &Gateways, refusals: Vec<(LinkId, Answer)>) {
-    if !refusals.is_empty() {
-        gateways.deliver(Delivery { events: Vec::new(), answers: refusals });
+    fn refuse(&self, batch: &[Job], code: ErrorCode) {
+        let answers = batch.iter().map(|job| (job.link, encode::refused(job.request_id, code))).collect();
+        self.gateways.deliver(Delivery { events: Vec::new(), answers });
     }
 }
 
