@@ -44,7 +44,7 @@ pub(crate) const STRANGER: i64 = 3;
 pub(crate) struct TestApp {
     pub(crate) rooms: Rooms,
     pub(crate) lifecycle: Lifecycle,
-    config: Config,
+    pub(crate) config: Config,
     client: Client,
 }
 
@@ -225,7 +225,8 @@ impl Rooms {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(5));
         parlance_rooms::start(config.clone(), Clock::system(), &lifecycle).await.unwrap();
         let client = RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
-        let ended: BoxFuture<'static, ()> = Box::pin(async { _ = ending.wait().await.unwrap() });
+        let ended: BoxFuture<'static, ()> =
+            Box::pin(async { _ = ending.run(async { Ok(()) }).await.unwrap() });
         Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
     }
 
