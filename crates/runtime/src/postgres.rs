@@ -17,19 +17,12 @@ const STATEMENT_TIMEOUT: &str = "1500ms";
 /// What is asked for all the time is in memory or on a disk without a head to move. At the default of 4 a planner that expects a few
 /// dozen rows reads a small table whole instead of looking them up.
 const RANDOM_PAGE_COST: &str = "1.1";
-/// Statements are planned once for each connection. Otherwise Postgres plans one with arrays anew each time, as a plan for the few
-/// elements at hand looks cheaper than one for any number, and planning takes longer than looking up what was asked for.
-const PLAN_CACHE_MODE: &str = "force_generic_plan";
 /// A connection that was idle for longer is tried out before it is used: Postgres may have restarted meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A pool that connects when it is first used.
 pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
-    let settings = [
-        ("statement_timeout", STATEMENT_TIMEOUT),
-        ("random_page_cost", RANDOM_PAGE_COST),
-        ("plan_cache_mode", PLAN_CACHE_MODE),
-    ];
+    let settings = [("statement_timeout", STATEMENT_TIMEOUT), ("random_page_cost", RANDOM_PAGE_COST)];
     let options = connect_options(service, config)?.options(settings);
     let pool = PgPoolOptions::new()
         .max_connections(config.database_max_connections)

@@ -78,8 +78,8 @@ impl Script {
             "\\set room {room}
              SELECT id, room_id, seq, sender_id, sender_name, content, created_at, updated_at, edited_at
              FROM messaging.messages
-             WHERE room_id = :room AND id < 9223372036854775807 AND deleted_at IS NULL
-             ORDER BY id DESC LIMIT 50;"
+             WHERE room_id = :room AND seq < 9223372036854775807 AND deleted_at IS NULL
+             ORDER BY seq DESC LIMIT 50;"
         );
         Self { name: "page-of-history", text, database: PARLANCE }
     }
