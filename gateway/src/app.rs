@@ -94,7 +94,7 @@ impl App {
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
             rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),
-            histories: Histories::start(messaging.clone(), lifecycle),
+            histories: Histories::start(messaging.clone(), config.upstream_deadline, lifecycle),
             messaging,
             upstream,
             hub,

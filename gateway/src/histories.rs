@@ -1,5 +1,7 @@
 //! Pages of history. Those that are asked for at about the same time come with one call to messaging, which checks and reads them together.
 
+use std::time::Duration;
+
 use parlance_core::ErrorCode;
 use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
@@ -9,8 +11,10 @@ use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
 
 /// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and 26 MB if all were as long as may be.
-const BOUNDS: Bounds<HistoryQuestion> =
-    Bounds { queued: 4_096, calls: 4, weight: 1_600, weigh: |question| question.limit as usize };
+fn bounds(deadline: Duration) -> Bounds<HistoryQuestion> {
+    let weigh = |question: &HistoryQuestion| question.limit as usize;
+    Bounds { queued: 4_096, patience: deadline, calls: 4, weight: 1_600, weigh }
+}
 
 /// Reads pages. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,9 +23,14 @@ pub(crate) struct Histories {
 }
 
 impl Histories {
-    pub(crate) fn start(messaging: MessagingServiceClient<Client>, lifecycle: &Lifecycle) -> Self {
+    /// An answer takes no longer than the deadline.
+    pub(crate) fn start(
+        messaging: MessagingServiceClient<Client>,
+        deadline: Duration,
+        lifecycle: &Lifecycle,
+    ) -> Self {
         let call = move |questions| read(messaging.clone(), questions);
-        Self { collector: Collector::start("histories", BOUNDS, call, lifecycle) }
+        Self { collector: Collector::start("histories", bounds(deadline), call, lifecycle) }
     }
 
     /// A page for a member of the room.
@@ -35,7 +44,11 @@ async fn read(
     questions: Vec<HistoryQuestion>,
 ) -> Result<Vec<Result<HistoryPage, ErrorCode>>, ErrorCode> {
     let response = messaging.read_history(ReadHistoryRequest { questions }).await;
-    let answers = response.map_err(|status| code_of_status(&status))?.into_inner().answers;
+    let refused = |status: tonic::Status| {
+        tracing::warn!(grpc.code = ?status.code(), error = status.message(), "pages of history could not be read");
+        code_of_status(&status)
+    };
+    let answers = response.map_err(refused)?.into_inner().answers;
     Ok(answers.into_iter().map(decode).collect())
 }
 

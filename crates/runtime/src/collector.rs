@@ -4,6 +4,7 @@
 //! call asks all of them: what a call costs is shared by more, the more there is to ask. Nothing waits for a timer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlance_core::ErrorCode;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,6 +16,8 @@ use crate::Lifecycle;
 pub struct Bounds<Q> {
     /// Questions that may wait; beyond it the answer is `unavailable` at once.
     pub queued: usize,
+    /// How long an answer may take, the time in the queue included; beyond it the answer is `unavailable`.
+    pub patience: Duration,
     /// Calls under way at once.
     pub calls: usize,
     /// The weight of all questions in one call, unless there is only one.
@@ -27,6 +30,7 @@ pub struct Bounds<Q> {
 #[derive(Debug)]
 pub struct Collector<Q, A> {
     waiting: mpsc::Sender<Waiting<Q, A>>,
+    patience: Duration,
 }
 
 /// A question and whom to tell the answer.
@@ -38,7 +42,7 @@ struct Waiting<Q, A> {
 
 impl<Q, A> Clone for Collector<Q, A> {
     fn clone(&self) -> Self {
-        Self { waiting: self.waiting.clone() }
+        Self { waiting: self.waiting.clone(), patience: self.patience }
     }
 }
 
@@ -49,16 +53,18 @@ impl<Q: Send + 'static, A: Send + 'static> Collector<Q, A> {
         F: Fn(Vec<Q>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
     {
+        let patience = bounds.patience;
         let (sender, waiting) = mpsc::channel(bounds.queued);
         lifecycle.spawn_companion(name, ask_forever(waiting, bounds, call, lifecycle.clone()));
-        Self { waiting: sender }
+        Self { waiting: sender, patience }
     }
 
     /// Asks, and waits for the answer.
     pub async fn ask(&self, question: Q) -> Result<A, ErrorCode> {
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send(Waiting { question, answer }).map_err(|_| ErrorCode::Unavailable)?;
-        answered.await.map_err(|_| ErrorCode::Unavailable)?
+        let answered = tokio::time::timeout(self.patience, answered).await;
+        answered.map_err(|_| ErrorCode::Unavailable)?.map_err(|_| ErrorCode::Unavailable)?
     }
 }
 
@@ -110,12 +116,8 @@ where
 }
 
 fn hand_out<A>(outcome: Result<Vec<A>, ErrorCode>, waiting: Vec<oneshot::Sender<Result<A, ErrorCode>>>) {
-    let outcome =
-        outcome.and_then(
-            |answers| {
-                if answers.len() == waiting.len() { Ok(answers) } else { Err(ErrorCode::Internal) }
-            },
-        );
+    let is_complete = |answers: &Vec<A>| answers.len() == waiting.len();
+    let outcome = outcome.and_then(|answers| Some(answers).filter(is_complete).ok_or(ErrorCode::Internal));
     // Who asked may have stopped waiting, here and below.
     match outcome {
         Ok(answers) => {
@@ -134,7 +136,6 @@ fn hand_out<A>(outcome: Result<Vec<A>, ErrorCode>, waiting: Vec<oneshot::Sender<
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::time::Duration;
 
     use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
@@ -142,7 +143,13 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds<usize> = Bounds { queued: 8, calls: 1, weight: 5, weigh: |&question| question };
+    const BOUNDS: Bounds<usize> = Bounds {
+        queued: 8,
+        patience: Duration::from_secs(20),
+        calls: 1,
+        weight: 5,
+        weigh: |&question| question,
+    };
 
     /// A collector whose calls wait to be let go, and what they ask. One that asks for 0 fails.
     struct Fixture {
@@ -170,11 +177,15 @@ mod tests {
     impl Fixture {
         /// One call is under way.
         async fn busy() -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
+            Self::busy_within(BOUNDS).await
+        }
+
+        async fn busy_within(bounds: Bounds<usize>) -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
             let calls = Arc::<Calls>::default();
             let answering = calls.clone();
             let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
             let call = move |questions| answering.clone().answer(questions);
-            let fixture = Self { collector: Collector::start("test", BOUNDS, call, &lifecycle), calls };
+            let fixture = Self { collector: Collector::start("test", bounds, call, &lifecycle), calls };
             let first = fixture.ask(1);
             fixture.until_asked(1).await;
             (fixture, first)
@@ -246,5 +257,13 @@ mod tests {
         let (fixture, _first) = Fixture::busy().await;
         let _waiting: Vec<_> = (0..BOUNDS.queued).map(|_| fixture.ask(1)).collect();
         assert_eq!(fixture.collector.ask(1).now_or_never(), Some(Err(ErrorCode::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_takes_no_longer_than_promised_even_in_the_queue() {
+        let (fixture, first) =
+            Fixture::busy_within(Bounds { patience: Duration::from_millis(50), ..BOUNDS }).await;
+        let second = fixture.ask(2);
+        assert_eq!(tokio::join!(first, second), (Err(ErrorCode::Unavailable), Err(ErrorCode::Unavailable)));
     }
 }

@@ -21,7 +21,8 @@ use crate::gateways::Gateways;
 use crate::model::{EndReason, MembershipEnd};
 
 /// A call weighs as much as the questions in it. There are several calls, as a slow one shall not hold up everything.
-const BOUNDS: Bounds<Vec<Question>> = Bounds { queued: 10_000, calls: 4, weight: 5_000, weigh: Vec::len };
+const BOUNDS: Bounds<Vec<Question>> =
+    Bounds { queued: 10_000, patience: Duration::from_secs(2), calls: 4, weight: 5_000, weigh: Vec::len };
 /// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);

@@ -28,6 +28,8 @@ const LANES: usize = 2;
 const MAX_QUEUED: usize = 8_192;
 /// Drafts in one batch.
 const MAX_BATCH: usize = 400;
+// The row of a batch in `batches` has 16 bytes for each room and must fit a page of 8 KiB, as it is stored in one piece.
+const _: () = assert!(MAX_BATCH * 16 < 8_000);
 /// Who asked longer ago than this no longer waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
