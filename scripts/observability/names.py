@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-GUIDE = Path("docs/operations.md")
+GUIDE = Path("docs/operations/metrics.md")
 SOURCES = ("crates/runtime/src", "gateway/src", "services")
 ADMIN_SETTINGS = Path("crates/runtime/src/config.rs")
 

@@ -7,7 +7,7 @@ use crate::support::{eventually, make_room, people, stack};
 
 /// The metrics of the table in the operations guide, as Prometheus names them, without their units.
 fn documented() -> BTreeSet<String> {
-    let guide = include_str!("../../docs/operations.md");
+    let guide = include_str!("../../docs/operations/metrics.md");
     let section = guide.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
     let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     names.map(|name| name.replace('.', "_")).collect()
