@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_gateway::{Config, NAME};
-use parlance_runtime::{Lifecycle, admin, telemetry};
+use parlance_runtime::config::HealthConfig;
+use parlance_runtime::{Lifecycle, admin, health, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,16 +23,27 @@ struct Cli {
 enum Command {
     /// Serves HTTP until SIGTERM.
     Serve(Box<Config>),
+    /// Asks the gateway that runs here whether it is ready.
+    Health(HealthConfig),
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Command::Serve(config) = Cli::parse().command;
+    match Cli::parse().command {
+        Command::Serve(config) => serve(*config).await,
+        Command::Health(config) => {
+            health::ask(&config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(NAME, &config.process)?;
     let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
     let set_up = async {
         admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
-        parlance_gateway::start(*config, Clock::system(), &lifecycle).await
+        parlance_gateway::start(config, Clock::system(), &lifecycle).await
     };
     ending.run(set_up).await
 }

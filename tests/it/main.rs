@@ -9,6 +9,7 @@ mod contacts;
 mod conventions;
 mod counts;
 mod faults;
+mod health;
 mod limits;
 mod messages;
 mod metrics;

@@ -1,6 +1,10 @@
 //! Groups of settings that several processes share. Each setting is a flag and an environment variable; clap checks them at
 //! start and names the one that is wrong. A process flattens the groups it needs into its own configuration.
+//!
+//! A secret may also be given as the file that holds it, as `file:/run/secrets/database-url`: where it must not be seen in the
+//! environment of the process.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -33,10 +37,19 @@ pub struct ProcessConfig {
     pub drain_time: Duration,
 }
 
+/// Whom `health` asks: the process with the same setting.
+#[derive(Args, Clone, Debug)]
+pub struct HealthConfig {
+    /// Where the process serves `/readyz`.
+    #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+}
+
 /// The secret that the parts of Parlance show each other.
 #[derive(Args, Clone, Debug)]
 pub struct InternalTokenConfig {
-    /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters.
+    /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters. Or `file:` and
+    /// the path of a file with it.
     #[arg(long, env = "INTERNAL_TOKEN", hide_env_values = true, value_parser = internal_token)]
     pub internal_token: SecretString,
 }
@@ -55,7 +68,7 @@ pub struct GrpcServerConfig {
 /// A Postgres database.
 #[derive(Args, Clone, Debug)]
 pub struct PostgresConfig {
-    /// The database, as `postgres://role:password@host:port/database`.
+    /// The database, as `postgres://role:password@host:port/database`, or `file:` and the path of a file with that.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret_url)]
     pub database_url: SecretString,
     /// The most connections held open to it, 1 to 1000.
@@ -66,7 +79,7 @@ pub struct PostgresConfig {
 /// A Redis server.
 #[derive(Args, Clone, Debug)]
 pub struct RedisConfig {
-    /// The server, as `redis://user:password@host:port`.
+    /// The server, as `redis://user:password@host:port`, or `file:` and the path of a file with that.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = secret_url)]
     pub redis_url: SecretString,
 }
@@ -94,6 +107,7 @@ pub fn addresses(text: &str) -> Result<String, String> {
 }
 
 fn internal_token(text: &str) -> Result<SecretString, String> {
+    let text = secret(text)?;
     let is_visible_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
     if text.len() < 16 || !is_visible_ascii {
         return Err("at least 16 visible ASCII characters are wanted".to_owned());
@@ -102,15 +116,43 @@ fn internal_token(text: &str) -> Result<SecretString, String> {
 }
 
 fn secret_url(text: &str) -> Result<SecretString, String> {
+    let text = secret(text)?;
     match text.split_once("://") {
         Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => Ok(text.into()),
         _ => Err("a URL is wanted, such as postgres://host/database or redis://host".to_owned()),
     }
 }
 
+/// What was given or, after `file:`, what that file holds, without white space around it.
+fn secret(text: &str) -> Result<String, String> {
+    match text.strip_prefix("file:") {
+        Some(path) => match fs::read_to_string(path) {
+            Ok(content) => Ok(content.trim().to_owned()),
+            Err(error) => Err(format!("the file cannot be read: {error}")),
+        },
+        None => Ok(text.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::addresses;
+    use std::{env, fs, process};
+
+    use secrecy::ExposeSecret;
+
+    use super::{addresses, internal_token, secret_url};
+
+    #[test]
+    fn a_secret_may_be_in_a_file() {
+        let file = env::temp_dir().join(format!("parlance-secret-{}", process::id()));
+        let given = format!("file:{}", file.display());
+        assert!(secret_url(&given).unwrap_err().contains("cannot be read"));
+        fs::write(&file, "redis://messaging:secret@redis\n").unwrap();
+        assert_eq!(secret_url(&given).unwrap().expose_secret(), "redis://messaging:secret@redis");
+        fs::write(&file, "too-short\n").unwrap();
+        assert!(internal_token(&given).is_err());
+        fs::remove_file(&file).unwrap();
+    }
 
     #[test]
     fn addresses_are_hosts_with_ports() {

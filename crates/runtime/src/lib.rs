@@ -6,6 +6,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod grpc;
+pub mod health;
 mod lifecycle;
 pub mod postgres;
 pub mod redis;

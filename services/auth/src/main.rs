@@ -6,8 +6,8 @@ use clap::Parser;
 use parlance_auth::commands;
 use parlance_auth::config::{Config, RotateKeysConfig};
 use parlance_core::Clock;
-use parlance_runtime::config::PostgresConfig;
-use parlance_runtime::{Lifecycle, admin, telemetry};
+use parlance_runtime::config::{HealthConfig, PostgresConfig};
+use parlance_runtime::{Lifecycle, admin, health, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,6 +18,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum Cli {
     /// Serves until SIGTERM.
     Serve(Box<Config>),
+    /// Asks the service that runs here whether it is ready.
+    Health(HealthConfig),
     /// Brings the database schema up to date.
     Migrate {
         #[command(flatten)]
@@ -47,6 +49,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     match Cli::parse() {
         Cli::Serve(config) => return serve(*config, clock).await,
+        Cli::Health(config) => health::ask(&config).await?,
         Cli::Migrate { postgres, status: true } => {
             print!("{}", commands::migration_status(&postgres).await?);
         }

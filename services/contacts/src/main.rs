@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use parlance_contacts::{Config, SERVICE};
 use parlance_core::Clock;
-use parlance_runtime::config::{PostgresConfig, ProcessConfig};
-use parlance_runtime::{Lifecycle, admin, telemetry};
+use parlance_runtime::config::{HealthConfig, PostgresConfig, ProcessConfig};
+use parlance_runtime::{Lifecycle, admin, health, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,6 +23,8 @@ struct Cli {
 enum Command {
     /// Brings the schema up to date and serves.
     Serve(Box<Serve>),
+    /// Asks the service that runs here whether it is ready.
+    Health(HealthConfig),
     /// Brings the schema up to date, or lists the migrations.
     Migrate(Migrate),
 }
@@ -48,6 +50,10 @@ struct Migrate {
 async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Serve(serve) => run(serve.process, serve.config).await,
+        Command::Health(config) => {
+            health::ask(&config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Migrate(migrate) => {
             print!("{}", parlance_contacts::migrate(&migrate.postgres, migrate.status).await?);
             Ok(ExitCode::SUCCESS)

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use parlance_messaging::{Config, MIGRATIONS, NAME};
-use parlance_runtime::config::PostgresConfig;
-use parlance_runtime::{Lifecycle, admin, postgres, telemetry};
+use parlance_runtime::config::{HealthConfig, PostgresConfig};
+use parlance_runtime::{Lifecycle, admin, health, postgres, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +22,8 @@ struct Cli {
 enum Command {
     /// Serves gRPC until SIGTERM.
     Serve(Box<Config>),
+    /// Asks the service that runs here whether it is ready.
+    Health(HealthConfig),
     /// Brings the schema up to date, or only tells how far it is.
     Migrate {
         #[command(flatten)]
@@ -43,6 +45,10 @@ async fn main() -> anyhow::Result<ExitCode> {
                 parlance_messaging::start(*config, &lifecycle).await
             };
             ending.run(set_up).await
+        }
+        Command::Health(config) => {
+            health::ask(&config).await?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Migrate { postgres, status: true } => {
             print!("{}", postgres::migration_status(NAME, &postgres, &MIGRATIONS).await?);

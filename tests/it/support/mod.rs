@@ -9,7 +9,7 @@ mod wait;
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
-pub(crate) use operator::auth_command;
+pub(crate) use operator::{auth_command, health, program};
 pub(crate) use people::{
     Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,
 };

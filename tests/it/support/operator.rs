@@ -1,7 +1,9 @@
 //! What an operator does beside a running Parlance.
 
 use std::env;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Output;
 
 use parlance_devstack::Stack;
 use tokio::process::Command;
@@ -15,8 +17,15 @@ pub(crate) async fn auth_command(stack: &Stack, arguments: &[&str], settings: &[
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Runs `health` of a program as it is run beside the process with this admin port.
+pub(crate) async fn health(name: &str, admin_listen: SocketAddr) -> Output {
+    let mut command = Command::new(program(name));
+    command.arg("health").env("ADMIN_LISTEN", admin_listen.to_string());
+    command.kill_on_drop(true).output().await.expect("the program starts")
+}
+
 /// Where the stack finds its programs, too: where cargo put this test, or `PARLANCE_BIN_DIR`.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     if let Some(folder) = env::var_os("PARLANCE_BIN_DIR") {
         return PathBuf::from(folder).join(name);
     }

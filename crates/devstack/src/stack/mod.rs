@@ -101,6 +101,14 @@ impl Stack {
         self.replica(part, index).endpoint.address
     }
 
+    /// Where a replica serves its admin port.
+    ///
+    /// # Panics
+    /// If there is no such replica.
+    pub fn admin_address(&self, part: &str, index: usize) -> SocketAddr {
+        self.replica(part, index).endpoint.admin
+    }
+
     /// The metrics of a replica in the Prometheus text format.
     pub async fn metrics(&self, part: &str, index: usize) -> anyhow::Result<String> {
         probe::get(self.replica(part, index).endpoint.admin.port(), "/metrics").await
