@@ -10,10 +10,10 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos bench lint format clippy doc sqlx k8s observability dashboards prepare install programs devstack
+.PHONY: help up reset test chaos bench lint format clippy doc sqlx k8s images observability dashboards prepare install programs devstack
 
 help: ## list what can be made
-	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 up: install programs ## run Parlance on this machine until Ctrl-C (REPLICAS=2, PORT=8000, HOST=127.0.0.1)
 	@exec $(PROGRAMS)/devstack up --replicas $(REPLICAS) --port $(PORT) --host $(HOST)
@@ -32,7 +32,7 @@ bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-roo
 	cargo build --release --workspace --bins
 	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
 
-lint: format k8s observability clippy doc sqlx ## check formatting, lints, documentation, SQL statements, Kubernetes manifests, alerts and dashboards
+lint: format k8s images observability clippy doc sqlx ## check formatting, lints, documentation, SQL statements, images, Kubernetes manifests, alerts and dashboards
 
 format:
 	cargo fmt --all --check
@@ -49,6 +49,10 @@ sqlx: install devstack
 k8s: ## check the Kubernetes manifests
 	@scripts/install k8s
 	@scripts/check-k8s
+
+images: ## check what the images are built from
+	@scripts/install k8s
+	@scripts/check-images
 
 observability: ## check the configuration of Prometheus, the alerts and the dashboards
 	@scripts/install k8s
