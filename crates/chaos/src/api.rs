@@ -44,10 +44,15 @@ impl Api {
         Ok(Self { client, bases, sockets, prefix: "person".to_owned(), next: AtomicUsize::new(0) })
     }
 
+    /// The same for people whose names begin with this.
+    pub(crate) fn for_people_named(self, prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), ..self }
+    }
+
     /// The same for other people, whose names begin with this, and whose sockets go to these addresses.
     #[cfg(test)]
     pub(crate) fn for_others(self, prefix: &str, sockets: Vec<String>) -> Self {
-        Self { prefix: prefix.to_owned(), sockets, ..self }
+        Self { sockets, ..self.for_people_named(prefix) }
     }
 
     /// Where the gateways take sockets.

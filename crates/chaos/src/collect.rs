@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use parlance_devstack::Stack;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
@@ -16,12 +15,12 @@ use crate::history::{History, StoredMessage, StoredRoom};
 const PAGE: usize = 100;
 
 /// Adds the present state to what the clients have recorded.
-pub(crate) async fn collect(stack: &Stack, world: &World, history: &mut History) -> anyhow::Result<()> {
+pub(crate) async fn collect(database_url: &str, world: &World, history: &mut History) -> anyhow::Result<()> {
     for (room, members) in &world.rooms {
         let messages = read_messages(world, &world.people[members[0]], *room).await?;
         history.stored.insert(*room, StoredRoom { messages, ..StoredRoom::default() });
     }
-    read_numbers(stack, &mut history.stored).await.context("cannot read the numbers")?;
+    read_numbers(database_url, &mut history.stored).await.context("cannot read the numbers")?;
     let mut system_rooms = BTreeMap::new();
     for person in &world.people {
         read_contacts(world, person, &mut history.contacts).await?;
@@ -62,8 +61,8 @@ async fn read_messages(
     Ok(messages)
 }
 
-async fn read_numbers(stack: &Stack, rooms: &mut BTreeMap<i64, StoredRoom>) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&stack.database_url()).await?;
+async fn read_numbers(database_url: &str, rooms: &mut BTreeMap<i64, StoredRoom>) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(database_url).await?;
     let numbers: Vec<(i64, i64, i64)> =
         sqlx::query_as("SELECT room_id, seq, change_seq FROM messaging.messages")
             .fetch_all(&mut connection)

@@ -20,6 +20,7 @@ mod scenarios;
 mod teeth;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,6 +32,7 @@ use crate::plan::{Plan, Scale};
 use crate::progress::Display;
 use crate::report::Report;
 use crate::scenarios::Scenario;
+use crate::scenarios::elsewhere::{self, Elsewhere};
 
 /// Hurts a private Parlance and proves that nothing was lost.
 #[derive(Parser)]
@@ -45,6 +47,12 @@ struct Cli {
     /// Measure one promise instead, under the condition that is hardest for it.
     #[arg(long, conflicts_with = "quick")]
     scenario: Option<Scenario>,
+    /// Talk to the Parlance at this address until the standard input ends, instead of hurting a private one; then judge.
+    #[arg(long, conflicts_with_all = ["quick", "scenario"], requires = "database_url")]
+    against: Option<SocketAddr>,
+    /// The database of that Parlance.
+    #[arg(long, env = "CHAOS_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
     /// Where the report and the logs go.
     #[arg(long, default_value = "target/chaos")]
     output: PathBuf,
@@ -65,6 +73,12 @@ async fn main() -> ExitCode {
 /// Whether no promise was broken.
 async fn check(cli: Cli) -> anyhow::Result<bool> {
     let seed = cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
+    if let (Some(gateway), Some(database_url)) = (cli.against, cli.database_url) {
+        let place = Elsewhere { gateway, database_url };
+        let measured = elsewhere::measure(&place, seed, &Display::new()).await?;
+        publish(&cli.output.join("elsewhere.md"), &measured.report)?;
+        return Ok(measured.is_kept);
+    }
     if let Some(scenario) = cli.scenario {
         let display = Display::new();
         display.step(&format!("starting Parlance for {scenario}; seed {seed}"));

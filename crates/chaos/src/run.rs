@@ -124,7 +124,7 @@ pub(crate) async fn run_through(
 
     display.step("reading the store");
     let mut history = History { sends, views, removals, faults, ..History::default() };
-    collect::collect(&arena.stack, &world, &mut history).await?;
+    collect::collect(&arena.stack.database_url(), &world, &mut history).await?;
     Ok(history)
 }
 
@@ -187,7 +187,7 @@ fn start_subscribers(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinS
     subscribers
 }
 
-fn start_senders(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinSet<Vec<Send>> {
+pub(crate) fn start_senders(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinSet<Vec<Send>> {
     let mut senders = JoinSet::new();
     let people = world.people.len();
     let mean_pause = Duration::from_secs(1).mul_f64(people as f64 / f64::from(plan.scale.rate));

@@ -1,6 +1,7 @@
 //! Measurements of single promises, each under the one condition that is hardest for it. Each makes a small report of its own.
 
 mod crowd;
+pub(crate) mod elsewhere;
 mod redis_away;
 mod slow_readers;
 

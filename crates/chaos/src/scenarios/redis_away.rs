@@ -70,7 +70,7 @@ pub(super) async fn measure(arena: &Arena, seed: u64, display: &Display) -> anyh
     let (sends, views) = crowd.finish(senders).await?;
 
     let mut history = History { sends, views, ..History::default() };
-    collect(&arena.stack, &worlds[0], &mut history).await?;
+    collect(&arena.stack.database_url(), &worlds[0], &mut history).await?;
     let verdict = judge(&history);
     let figures: Vec<Figures> = stretches.iter().map(|stretch| figures(&history.views, stretch)).collect();
     let slowest_without = figures[1].latencies.slowest();

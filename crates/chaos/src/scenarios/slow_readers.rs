@@ -94,7 +94,7 @@ pub(super) async fn measure(stack: &Stack, seed: u64, display: &Display) -> anyh
     cost.after = usage(stack, GATEWAY, 0).await?.memory;
 
     let mut history = History { views, ..History::default() };
-    collect(stack, &world, &mut history).await?;
+    collect(&stack.database_url(), &world, &mut history).await?;
     let verdict = judge(&history);
     let latencies: Latencies = deliveries(&history.views).map(|(_, took)| took).collect();
     let is_in_time = latencies.slowest().is_some_and(|slowest| slowest <= PROMISE);
