@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos bench lint format clippy doc sqlx k8s images observability dashboards prepare install programs devstack
+.PHONY: help up reset test chaos bench lint format clippy doc sqlx configuration k8s images observability dashboards settings prepare install programs devstack
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,7 +32,7 @@ bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-roo
 	cargo build --release --workspace --bins
 	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
 
-lint: format k8s images observability clippy doc sqlx ## check formatting, lints, documentation, SQL statements, images, Kubernetes manifests, alerts and dashboards
+lint: format k8s images observability clippy doc sqlx configuration ## check formatting, lints, documentation, SQL statements, the list of settings, images, Kubernetes manifests, alerts and dashboards
 
 format:
 	cargo fmt --all --check
@@ -45,6 +45,9 @@ doc: install
 
 sqlx: install devstack
 	$(PROGRAMS)/devstack prepare --check
+
+configuration: programs
+	@$(PROGRAMS)/devstack settings --check
 
 k8s: ## check the Kubernetes manifests
 	@scripts/install k8s
@@ -60,6 +63,9 @@ observability: ## check the configuration of Prometheus, the alerts and the dash
 
 dashboards: ## write the dashboards anew after a change of scripts/observability
 	@python3 -B scripts/observability/dashboards.py
+
+settings: programs ## write docs/configuration.md anew after a change of settings
+	@$(PROGRAMS)/devstack settings
 
 prepare: install devstack ## describe the SQL statements anew after a change of statements or migrations
 	$(PROGRAMS)/devstack prepare

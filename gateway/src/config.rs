@@ -22,9 +22,13 @@ pub struct Config {
     #[command(flatten)]
     pub credential: InternalTokenConfig,
     /// Where the public API is served.
+    ///
+    /// In a container `0.0.0.0:8000`.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
     /// The origins whose web pages may use the API, comma-separated, each as `scheme://host[:port]`; empty for none.
+    ///
+    /// The default is for a page that is being developed: name yours.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "http://localhost:3000")]
     pub cors_allowed_origins: AllowedOrigins,
     /// Where the auth service is: comma-separated `host:port`; a host may stand for many replicas.
@@ -40,12 +44,18 @@ pub struct Config {
     #[arg(long, env = "MESSAGING_ADDRESSES", default_value = "127.0.0.1:9004", value_parser = addresses)]
     pub messaging_addresses: String,
     /// How long a call to a service may take, in seconds.
+    ///
+    /// Statements are ended after 1.5 s: with less than 2 s here, a store that is slow cannot be told from a service that is away.
     #[arg(long, env = "UPSTREAM_DEADLINE", default_value = "2", value_parser = seconds)]
     pub upstream_deadline: Duration,
     /// How long registering and logging in may take, in seconds: passwords are hashed slowly, and one after the other.
+    ///
+    /// Raise it with `HASH_QUEUE` of auth: it has to suffice for the last of those who wait.
     #[arg(long, env = "PASSWORD_DEADLINE", default_value = "15", value_parser = seconds)]
     pub password_deadline: Duration,
     /// How often the gateway sends a message to itself, to see that messages flow, in seconds.
+    ///
+    /// Above 25 s the alert MessagesDoNotFlow needs a higher limit, too.
     #[arg(long, env = "CANARY_INTERVAL", default_value = "10", value_parser = seconds)]
     pub canary_interval: Duration,
     /// The `iss` that tokens must have; the same as at the auth service.

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_gateway::{Config, NAME};
 use parlance_runtime::config::HealthConfig;
-use parlance_runtime::{Lifecycle, admin, health, telemetry};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,6 +25,8 @@ enum Command {
     Serve(Box<Config>),
     /// Asks the gateway that runs here whether it is ready.
     Health(HealthConfig),
+    /// Lists all settings, each as a JSON object on a line.
+    Settings,
 }
 
 #[tokio::main]
@@ -33,6 +35,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Serve(config) => serve(*config).await,
         Command::Health(config) => {
             health::ask(&config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Settings => {
+            print!("{}", settings::describe(&Cli::command()));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,6 +5,7 @@ mod arbitrary;
 mod auth;
 mod bodies;
 mod canary;
+mod commands;
 mod contacts;
 mod conventions;
 mod counts;

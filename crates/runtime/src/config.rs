@@ -20,19 +20,37 @@ pub enum LogFormat {
     Json,
 }
 
+/// The log of a process.
+#[derive(Args, Clone, Debug)]
+pub struct LogConfig {
+    /// How log lines look.
+    ///
+    /// `json` where a collector reads them: one object a line.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, as directives of tracing-subscriber's EnvFilter.
+    ///
+    /// `info,parlance_gateway::observe=debug` adds a line for every request. More than `info` costs time for each message: it is for
+    /// looking for a mistake.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+}
+
 /// What every process has: logs, an admin port, a time to drain.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessConfig {
-    /// How log lines look.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-    /// Which log lines are written, as directives of tracing-subscriber's EnvFilter: `info,parlance_gateway=debug`.
-    #[arg(long, env = "LOG_FILTER", default_value = "info")]
-    pub log_filter: String,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogConfig,
     /// Where `/livez`, `/readyz` and `/metrics` are served. Not for the public.
+    ///
+    /// In a container `0.0.0.0:9090`, so that probes and Prometheus reach it.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9090")]
     pub admin_listen: SocketAddr,
     /// How long work that has begun may take to end after SIGTERM, in seconds.
+    ///
+    /// A gateway spreads the closing of its sockets over most of it: give one with very many sockets more. Whoever ends the process
+    /// has to wait for longer than that before killing it.
     #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
 }
@@ -57,7 +75,9 @@ pub struct InternalTokenConfig {
 /// A gRPC server.
 #[derive(Args, Clone, Debug)]
 pub struct GrpcServerConfig {
-    /// Where gRPC is served.
+    /// Where gRPC is served. Not for the public.
+    ///
+    /// In a container `0.0.0.0:9000`.
     #[arg(long, env = "GRPC_LISTEN", default_value = "127.0.0.1:9000")]
     pub grpc_listen: SocketAddr,
     /// The secret that callers must show.
@@ -69,9 +89,15 @@ pub struct GrpcServerConfig {
 #[derive(Args, Clone, Debug)]
 pub struct PostgresConfig {
     /// The database, as `postgres://role:password@host:port/database`, or `file:` and the path of a file with that.
+    ///
+    /// The role is the service's own: it owns the schema of that name and sees no other. No pooler in transaction mode may be in
+    /// between: migrations hold a lock of their session.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret_url)]
     pub database_url: SecretString,
-    /// The most connections held open to it, 1 to 1000.
+    /// The most connections held open to it.
+    ///
+    /// Raise it when all have been in use for long (`db.client.connection.count`) and Postgres has processor time to spare. Those of
+    /// all replicas, and of one more each during a rollout, have to be fewer than its `max_connections`.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_max_connections: u32,
 }

@@ -10,6 +10,7 @@ pub mod health;
 mod lifecycle;
 pub mod postgres;
 pub mod redis;
+pub mod settings;
 pub mod telemetry;
 pub mod trace;
 

@@ -74,9 +74,12 @@ pub async fn migrate(
         tracing::warn!(versions = ?unknown, "the database was migrated by another version of this service");
     }
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = applied_versions(&mut connection, migrator).await?.len();
     let mut migrator = without_existing_schemas(migrator, &mut connection).await?;
     migrator.set_ignore_missing(unknown.iter().all(|&version| version > newest));
     migrator.run(&mut connection).await.map_err(explain)?;
+    let applied = applied_versions(&mut connection, &migrator).await?.len().saturating_sub(known);
+    tracing::info!(applied, newest, "the schema is up to date");
     connection.close().await?;
     Ok(())
 }

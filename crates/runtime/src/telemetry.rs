@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::config::{LogFormat, ProcessConfig};
+use crate::config::{LogConfig, LogFormat, ProcessConfig};
 use crate::context::RequestContext;
 
 /// The metrics of the process, as `/metrics` shows them.
@@ -35,11 +35,7 @@ impl Metrics {
 
 /// Sets up logs and metrics for the whole process, once, inside its asynchronous runtime.
 pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Metrics> {
-    let filter =
-        EnvFilter::try_new(&config.log_filter).context("LOG_FILTER is not a list of filter directives")?;
-    let lines = lines_as(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
-    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
-
+    init_log(&config.log)?;
     let registry = prometheus::Registry::new();
     let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build()?;
     let resource = Resource::builder().with_service_name(service).build();
@@ -48,6 +44,15 @@ pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Met
     );
     observe_process(&registry)?;
     Ok(Metrics { registry })
+}
+
+/// Sets up the log alone, once, for a process that only does one thing and ends.
+pub fn init_log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&config.log_filter).context("LOG_FILTER is not a list of filter directives")?;
+    let lines = lines_as(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+    Ok(())
 }
 
 fn lines_as<S, W>(format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -29,6 +29,8 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 pub struct TokenConfig {
     /// The claim `iss` of access tokens; the gateway must expect the same.
+    ///
+    /// Whoever changes it ends all tokens, as with `TOKEN_AUDIENCE`.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance", value_parser = not_empty)]
     pub token_issuer: String,
     /// The claim `aud` of access tokens; the gateway must expect the same.
@@ -43,6 +45,9 @@ pub struct TokenConfig {
 #[derive(Args, Clone, Debug)]
 pub struct TokenLifeConfig {
     /// The life of an access token in whole seconds; 8 days by default.
+    ///
+    /// `auth rotate-keys` has to be told the same. A lower value holds for new tokens only: wait for the longest before keys are
+    /// rotated.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
 }
@@ -50,13 +55,17 @@ pub struct TokenLifeConfig {
 /// What hashing passwords may cost.
 #[derive(Args, Clone, Debug)]
 pub struct PasswordConfig {
-    /// The cost of new bcrypt hashes, 4 to 31; one more doubles the time.
+    /// The cost of new bcrypt hashes; one more doubles the time.
+    ///
+    /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
     #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = clap::value_parser!(u32).range(4..=31))]
     pub bcrypt_cost: u32,
-    /// How many passwords are hashed at the same time, 1 to 1024; by default as many as there are cores.
-    #[arg(long, env = "HASH_THREADS", default_value_t = available_cores(), value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// How many passwords are hashed at the same time; by default as many as there are cores.
+    #[arg(long, env = "HASH_THREADS", hide_default_value = true, default_value_t = available_cores(), value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub hash_threads: u32,
-    /// How many more may wait for their turn, 0 to 65536, before others are told to come back later.
+    /// How many more may wait for their turn before others are told to come back later.
+    ///
+    /// A longer queue makes people wait longer, and no more of them log in: `PASSWORD_DEADLINE` of the gateway has to suffice for it.
     #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub hash_queue: u32,
 }

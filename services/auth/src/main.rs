@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use parlance_auth::commands;
 use parlance_auth::config::{Config, RotateKeysConfig};
 use parlance_core::Clock;
-use parlance_runtime::config::{HealthConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, telemetry};
+use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +27,8 @@ enum Cli {
         /// Only lists the migrations and whether they were applied.
         #[arg(long)]
         status: bool,
+        #[command(flatten)]
+        log: LogConfig,
     },
     /// Publishes a new signing key, which takes over once every verifier knows it.
     RotateKeys(RotateKeysConfig),
@@ -34,6 +36,8 @@ enum Cli {
     Deactivate(UserArgs),
     /// Takes a deactivation back.
     Activate(UserArgs),
+    /// Lists all settings, each as a JSON object on a line.
+    Settings,
 }
 
 #[derive(clap::Args)]
@@ -50,10 +54,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse() {
         Cli::Serve(config) => return serve(*config, clock).await,
         Cli::Health(config) => health::ask(&config).await?,
-        Cli::Migrate { postgres, status: true } => {
+        Cli::Migrate { postgres, status: true, .. } => {
             print!("{}", commands::migration_status(&postgres).await?);
         }
-        Cli::Migrate { postgres, status: false } => commands::migrate(&postgres).await?,
+        Cli::Migrate { postgres, status: false, log } => {
+            telemetry::init_log(&log)?;
+            commands::migrate(&postgres).await?;
+        }
         Cli::RotateKeys(config) => {
             let rotation = commands::rotate_keys(&config, &clock).await?;
             println!("The key {} is published and signs from {} on.", rotation.kid, rotation.signs_from);
@@ -61,6 +68,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         Cli::Deactivate(user) => set_active(&user, &clock, false).await?,
         Cli::Activate(user) => set_active(&user, &clock, true).await?,
+        Cli::Settings => print!("{}", settings::describe(&Cli::command())),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ pub struct Config {
     /// Where it stores.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// The replicas of the rooms service, as comma-separated `host:port`; a host with several addresses stands for as many.
+    /// Where the rooms service is: comma-separated `host:port`; a host may stand for many replicas.
     #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
     pub rooms_addresses: String,
 }

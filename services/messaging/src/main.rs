@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use parlance_messaging::{Config, MIGRATIONS, NAME};
-use parlance_runtime::config::{HealthConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, postgres, telemetry};
+use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
+use parlance_runtime::{Lifecycle, admin, health, postgres, settings, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,7 +31,11 @@ enum Command {
         /// Changes nothing and lists the migrations.
         #[arg(long)]
         status: bool,
+        #[command(flatten)]
+        log: LogConfig,
     },
+    /// Lists all settings, each as a JSON object on a line.
+    Settings,
 }
 
 #[tokio::main]
@@ -50,12 +54,17 @@ async fn main() -> anyhow::Result<ExitCode> {
             health::ask(&config).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate { postgres, status: true } => {
+        Command::Migrate { postgres, status: true, .. } => {
             print!("{}", postgres::migration_status(NAME, &postgres, &MIGRATIONS).await?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate { postgres, status: false } => {
+        Command::Migrate { postgres, status: false, log } => {
+            telemetry::init_log(&log)?;
             postgres::migrate(NAME, &postgres, &MIGRATIONS).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Settings => {
+            print!("{}", settings::describe(&Cli::command()));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_rooms::{Config, SERVICE};
-use parlance_runtime::config::{HealthConfig, PostgresConfig, ProcessConfig};
-use parlance_runtime::{Lifecycle, admin, health, telemetry};
+use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig, ProcessConfig};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +27,8 @@ enum Command {
     Health(HealthConfig),
     /// Brings the schema up to date, or lists the migrations.
     Migrate(Migrate),
+    /// Lists all settings, each as a JSON object on a line.
+    Settings,
 }
 
 #[derive(Args)]
@@ -43,6 +45,8 @@ struct Migrate {
     #[arg(long)]
     status: bool,
     #[command(flatten)]
+    log: LogConfig,
+    #[command(flatten)]
     postgres: PostgresConfig,
 }
 
@@ -55,7 +59,15 @@ async fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate(migrate) => {
-            print!("{}", parlance_rooms::migrate(&migrate.postgres, migrate.status).await?);
+            telemetry::init_log(&migrate.log)?;
+            let list = parlance_rooms::migrate(&migrate.postgres, migrate.status).await?;
+            if migrate.status {
+                print!("{list}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Settings => {
+            print!("{}", settings::describe(&Cli::command()));
             Ok(ExitCode::SUCCESS)
         }
     }

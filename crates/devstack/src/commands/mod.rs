@@ -2,4 +2,5 @@
 
 pub mod prepare;
 pub mod reset;
+pub mod settings;
 pub mod up;

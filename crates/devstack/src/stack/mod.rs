@@ -20,8 +20,8 @@ use crate::secrets::Secrets;
 use crate::{Redis, probe};
 
 pub use builder::StackBuilder;
-pub(crate) use parts::SERVICES;
-use parts::{Endpoint, GATEWAY, STOPPING_ORDER};
+use parts::{Endpoint, STOPPING_ORDER};
+pub(crate) use parts::{GATEWAY, SERVICES, folder_of_programs};
 pub use wiring::Arrow;
 pub(crate) use wiring::Wiring;
 

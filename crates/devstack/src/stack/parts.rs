@@ -36,7 +36,7 @@ impl Endpoint {
 }
 
 /// The folder with the programs of all parts: where cargo put the running program, or `PARLANCE_BIN_DIR`.
-pub(super) fn folder_of_programs() -> anyhow::Result<PathBuf> {
+pub(crate) fn folder_of_programs() -> anyhow::Result<PathBuf> {
     let folder = match env::var_os("PARLANCE_BIN_DIR") {
         Some(folder) => PathBuf::from(folder),
         None => {

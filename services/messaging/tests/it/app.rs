@@ -21,7 +21,7 @@ use parlance_proto::rooms::{
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{
-    GrpcServerConfig, InternalTokenConfig, LogFormat, PostgresConfig, ProcessConfig, RedisConfig,
+    GrpcServerConfig, InternalTokenConfig, LogConfig, LogFormat, PostgresConfig, ProcessConfig, RedisConfig,
 };
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::{Client, ClientConfig};
@@ -308,8 +308,7 @@ pub(crate) fn free_address() -> SocketAddr {
 fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
     Config {
         process: ProcessConfig {
-            log_format: LogFormat::Text,
-            log_filter: "info".into(),
+            log: LogConfig { log_format: LogFormat::Text, log_filter: "info".into() },
             admin_listen: free_address(),
             drain_time: Duration::from_secs(1),
         },

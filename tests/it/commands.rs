@@ -1,0 +1,35 @@
+//! What an operator runs beside the processes that serve.
+
+use parlance_devstack::testing::fresh_database;
+use serde_json::Value;
+
+use crate::support::program;
+
+/// What `<service> migrate` writes about a database.
+async fn migrate(service: &str, database: &str, arguments: &[&str]) -> String {
+    let mut command = tokio::process::Command::new(program(service));
+    command.arg("migrate").args(arguments).env("DATABASE_URL", database).env("LOG_FORMAT", "json");
+    let output = command.kill_on_drop(true).output().await.expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn migrate_says_in_the_log_what_it_has_done() {
+    let database = fresh_database().await.unwrap();
+    for service in ["auth", "contacts", "rooms", "messaging"] {
+        let pending = migrate(service, &database, &["--status"]).await;
+        assert!(
+            pending.lines().count() > 0 && pending.lines().all(|line| line.contains("pending")),
+            "{pending}"
+        );
+        for applied in [pending.lines().count(), 0] {
+            let log = migrate(service, &database, &[]).await;
+            let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(lines.last().unwrap()["message"], "the schema is up to date", "{log}");
+            assert_eq!(lines.last().unwrap()["applied"], applied, "{log}");
+        }
+        let status = migrate(service, &database, &["--status"]).await;
+        assert_eq!(status, pending.replace("pending", "applied"));
+    }
+}
