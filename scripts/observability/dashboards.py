@@ -94,6 +94,12 @@ SENDS = graph(
     (rate("parlance_messaging_messages_total", "", "outcome"), "{{outcome}}"),
     description="Canaries included.",
 )
+NOT_STORED = graph(
+    "Sends not stored",
+    "ops",
+    (rate("parlance_messaging_messages_total", 'outcome=~"refused|failed"', "outcome, error_type"), "{{outcome}} {{error_type}}"),
+    description="Refused by a rule, such as not being a member; failed for no fault of the sender's.",
+)
 DELIVERY = graph(
     "Delivery delay",
     "s",
@@ -172,6 +178,7 @@ MESSAGING = dashboard(
     "Parlance: messaging",
     [SENDS, DELIVERY, COMMITS],
     [
+        NOT_STORED,
         graph("Batches", "ops", (rate("parlance_messaging_batch_size_count", "", "instance"), "{{instance}}")),
         graph(
             "Messages in a batch",
@@ -231,7 +238,8 @@ GATEWAY = dashboard(
             "Queued for clients",
             "bytes",
             ("parlance_gateway_queued_bytes", "{{instance}}"),
-            description="MAX_QUEUED_BYTES_TOTAL is the limit, 512 MiB unless told otherwise.",
+            ("parlance_gateway_queued_bytes_limit", "limit {{instance}}"),
+            description="The limit is MAX_QUEUED_BYTES_TOTAL.",
         ),
         graph(
             "Slow clients cut",
@@ -269,7 +277,8 @@ AUTH = dashboard(
             "Hashes of passwords",
             "none",
             ("parlance_auth_hashes", "{{state}} {{instance}}"),
-            description="As many run as there are HASH_THREADS; HASH_QUEUE may wait, 64 unless told otherwise.",
+            ("parlance_auth_hashes_limit", "limit {{state}} {{instance}}"),
+            description="As many run as there are HASH_THREADS; HASH_QUEUE may wait.",
         ),
         pool("auth"),
     ],

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use parlance_devstack::Stack;
+use serde_json::json;
+
+use crate::faults::{RECOVERY, on_stack_of};
 use crate::support::{eventually, make_room, people, stack};
 
 /// The metrics of the table in the operations guide, as Prometheus names them, without their units.
@@ -48,4 +52,38 @@ async fn the_guide_tells_of_every_metric_and_of_no_other() {
     };
     // Some are recorded after the fact.
     eventually(Duration::from_secs(10), "everything in the guide is shown", all_are_shown).await;
+}
+
+/// How many sends have had this outcome for this reason.
+async fn sends(stack: &Stack, outcome: &str, reason: &str) -> f64 {
+    let metrics = stack.metrics("messaging", 0).await.unwrap();
+    let labels = [format!("outcome=\"{outcome}\""), format!("error_type=\"{reason}\"")];
+    let is_meant = |line: &&str| {
+        line.starts_with("parlance_messaging_messages_total{")
+            && labels.iter().all(|label| line.contains(label.as_str()))
+    };
+    let counts = metrics.lines().filter(is_meant).map(|line| line.rsplit_once(' ').unwrap().1);
+    counts.map(|count| count.parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn sends_that_are_not_stored_are_counted_by_reason() {
+    on_stack_of(Stack::builder(), async |stack| {
+        let [anna, ben] = people(stack).await;
+        let room = make_room(&anna, &[]).await;
+        let path = format!("/v1/messages/rooms/{room}");
+        let content = json!({"content": "Hello"});
+        // Of the canaries from before everything was there, some may have failed.
+        let before = sends(stack, "failed", "unavailable").await;
+        ben.post(&path, &content).await.refused(403, "not_a_member");
+        let refused = async || sends(stack, "refused", "not_a_member").await == 1.0;
+        eventually(RECOVERY, "the refusal is counted", refused).await;
+        assert_eq!(sends(stack, "failed", "unavailable").await, before);
+
+        stack.postgres().process().kill().await.unwrap();
+        anna.post(&path, &content).await.refused(503, "unavailable");
+        let failed = async || sends(stack, "failed", "unavailable").await > before;
+        eventually(RECOVERY, "the failure is counted", failed).await;
+    })
+    .await;
 }

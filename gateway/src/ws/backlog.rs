@@ -73,6 +73,11 @@ impl Backlog {
         self.shared.max_bytes_each
     }
 
+    /// The most that may wait for all clients.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.shared.max_bytes
+    }
+
     /// What waits for all clients.
     pub(super) fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)

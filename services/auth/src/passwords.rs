@@ -40,6 +40,7 @@ impl Passwords {
         let running = Arc::new(Semaphore::new(count));
         let admitted = Arc::new(Semaphore::new(admitted_count));
         observe((running.clone(), count), (admitted.clone(), admitted_count));
+        observe_limits(config);
         Ok(Self {
             cost,
             threads,
@@ -104,6 +105,19 @@ fn observe(running: (Arc<Semaphore>, usize), admitted: (Arc<Semaphore>, usize)) 
             let (running, admitted) = (taken(&running), taken(&admitted));
             gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
             gauge.observe(admitted.saturating_sub(running) as u64, &[KeyValue::new("state", "waiting")]);
+        })
+        .build();
+}
+
+/// Shows how many hashes may be computed at the same time, and how many more may wait.
+fn observe_limits(config: &PasswordConfig) {
+    let (running, waiting) = (u64::from(config.hash_threads), u64::from(config.hash_queue));
+    global::meter("parlance")
+        .u64_observable_gauge("parlance.auth.hashes.limit")
+        .with_description("Hashes of passwords that may be computed at the same time, or wait for that.")
+        .with_callback(move |gauge| {
+            gauge.observe(running, &[KeyValue::new("state", "running")]);
+            gauge.observe(waiting, &[KeyValue::new("state", "waiting")]);
         })
         .build();
 }

@@ -47,6 +47,7 @@ pub(crate) struct Job {
 pub struct Writer {
     lanes: Vec<mpsc::Sender<Job>>,
     gateways: Gateways,
+    metrics: Metrics,
 }
 
 impl Writer {
@@ -70,7 +71,7 @@ impl Writer {
             lifecycle.spawn_companion("writer lane", lane.run(jobs));
             sender
         };
-        Self { lanes: (0..LANES).map(start_lane).collect(), gateways: gateways.clone() }
+        Self { lanes: (0..LANES).map(start_lane).collect(), gateways: gateways.clone(), metrics }
     }
 
     /// Takes a message in. The answer goes to the link, at once if the lane is full.
@@ -78,6 +79,7 @@ impl Writer {
         let lane = &self.lanes[job.draft.room_id.get().unsigned_abs() as usize % LANES];
         if let Err(error) = lane.try_send(job) {
             let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = error;
+            self.metrics.count_refused(ErrorCode::Unavailable, 1);
             let answers = vec![(job.link, encode::refused(job.request_id, ErrorCode::Unavailable))];
             self.gateways.deliver(Delivery { events: Vec::new(), answers });
         }
@@ -94,12 +96,10 @@ struct Metrics {
 impl Metrics {
     fn new() -> Self {
         let meter = global::meter("parlance");
-        Self {
+        let metrics = Self {
             messages: meter
                 .u64_counter("parlance.messaging.messages")
-                .with_description(
-                    "Messages that were stored, and sends whose key was known or whose room was deleted.",
-                )
+                .with_description("Sends: messages that were stored, and what became of the others.")
                 .build(),
             batch_size: meter
                 .u64_histogram("parlance.messaging.batch.size")
@@ -112,13 +112,25 @@ impl Metrics {
                 .with_unit("s")
                 .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
                 .build(),
-        }
+        };
+        metrics.count_refused(ErrorCode::Unavailable, 0);
+        metrics
     }
 
     fn count(&self, messages: usize, outcome: &'static str) {
         if messages > 0 {
             self.messages.add(messages as u64, &[KeyValue::new("outcome", outcome)]);
         }
+    }
+
+    /// Counts sends that were not stored: refused by a rule, or failed for no fault of the sender's.
+    fn count_refused(&self, code: ErrorCode, sends: usize) {
+        let outcome = match code {
+            ErrorCode::Unavailable | ErrorCode::Internal => "failed",
+            _ => "refused",
+        };
+        let labels = [KeyValue::new("outcome", outcome), KeyValue::new("error.type", code.name())];
+        self.messages.add(sends as u64, &labels);
     }
 }
 
@@ -145,6 +157,7 @@ impl Lane {
         batch.retain(|job| {
             let is_awaited = job.received_at.elapsed() < PATIENCE;
             if !is_awaited {
+                self.metrics.count_refused(ErrorCode::Unavailable, 1);
                 refusals.push((job.link, encode::refused(job.request_id, ErrorCode::Unavailable)));
             }
             is_awaited
@@ -168,7 +181,10 @@ impl Lane {
             let answer = answers.as_ref().map_err(|&code| code).and_then(|answers| answers[place]);
             match answer {
                 Ok(_) => admitted.push(job),
-                Err(code) => refusals.push((job.link, encode::refused(job.request_id, code))),
+                Err(code) => {
+                    self.metrics.count_refused(code, 1);
+                    refusals.push((job.link, encode::refused(job.request_id, code)));
+                }
             }
         }
         admitted
@@ -213,15 +229,18 @@ impl Lane {
     /// Answers the senders and passes the new messages on, here first, then over Redis.
     fn tell(&self, batch: Vec<Job>, outcomes: Vec<Outcome>) {
         let mut delivery = Delivery::default();
+        let mut known = 0;
         for (job, outcome) in batch.into_iter().zip(outcomes) {
             let written = job.draft.written(outcome);
             delivery.answers.push((job.link, encode::sent(job.request_id, &written)));
-            if let Written::Stored(message) = written {
-                delivery.events.push(Event::created(message));
+            match written {
+                Written::Stored(message) => delivery.events.push(Event::created(message)),
+                Written::Duplicate(_) => known += 1,
+                Written::RoomDeleted => self.metrics.count_refused(ErrorCode::RoomNotFound, 1),
             }
         }
         self.metrics.count(delivery.events.len(), "stored");
-        self.metrics.count(delivery.answers.len() - delivery.events.len(), "known");
+        self.metrics.count(known, "known");
         let publications = group_by_room(&delivery.events);
         self.gateways.deliver(delivery);
         for (room_id, events) in publications {
@@ -230,6 +249,7 @@ impl Lane {
     }
 
     fn refuse(&self, batch: &[Job], code: ErrorCode) {
+        self.metrics.count_refused(code, batch.len());
         let answers = batch.iter().map(|job| (job.link, encode::refused(job.request_id, code))).collect();
         self.gateways.deliver(Delivery { events: Vec::new(), answers });
     }

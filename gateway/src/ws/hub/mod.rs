@@ -228,6 +228,11 @@ impl Hub {
             "Memory of what waits for clients, in bytes.",
             |shared| shared.backlog.bytes(),
         );
+        self.gauge(
+            "parlance.gateway.queued_bytes.limit",
+            "How much may wait for clients, in bytes.",
+            |shared| shared.backlog.max_bytes(),
+        );
     }
 
     fn gauge(&self, name: &'static str, description: &'static str, value: fn(&Shared) -> usize) {
