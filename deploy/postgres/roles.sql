@@ -1,0 +1,27 @@
+-- A role for each service, and a schema for each role, the only one it can see. For psql as a superuser, in the database of Parlance;
+-- the passwords are in the environment. Run again, it makes what is missing and sets the passwords anew.
+\set ON_ERROR_STOP on
+\set auth_password `printf %s "$AUTH_PASSWORD"`
+\set contacts_password `printf %s "$CONTACTS_PASSWORD"`
+\set rooms_password `printf %s "$ROOMS_PASSWORD"`
+\set messaging_password `printf %s "$MESSAGING_PASSWORD"`
+
+-- What PUBLIC has by default would let every role make temporary tables, and any later role connect.
+REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+
+SELECT format('CREATE ROLE %I', service)
+FROM unnest(ARRAY['auth', 'contacts', 'rooms', 'messaging']) AS service
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = service)
+\gexec
+
+ALTER ROLE auth LOGIN PASSWORD :'auth_password';
+ALTER ROLE contacts LOGIN PASSWORD :'contacts_password';
+ALTER ROLE rooms LOGIN PASSWORD :'rooms_password';
+ALTER ROLE messaging LOGIN PASSWORD :'messaging_password';
+GRANT CONNECT ON DATABASE :"DBNAME" TO auth, contacts, rooms, messaging;
+
+CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION auth;
+CREATE SCHEMA IF NOT EXISTS contacts AUTHORIZATION contacts;
+CREATE SCHEMA IF NOT EXISTS rooms AUTHORIZATION rooms;
+CREATE SCHEMA IF NOT EXISTS messaging AUTHORIZATION messaging;
