@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos bench lint format clippy doc sqlx configuration k8s images observability dashboards settings prepare install programs devstack
+.PHONY: help up reset test chaos bench lint format clippy doc sqlx configuration k8s images observability dashboards settings prepare install programs devstack test-compose
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -23,6 +23,11 @@ reset: devstack ## delete the data of `make up`
 
 test: install programs ## run all tests, on private servers of their own
 	cargo test --workspace
+
+test-compose: ## run docker-compose.yml on a Docker engine, and hurt it
+	@scripts/install compose
+	cargo build --workspace --bin chaos
+	@scripts/test-compose
 
 chaos: install programs ## hurt a private Parlance and prove that nothing is lost (SEED=1, QUICK=1, SCENARIO=slow-readers|redis-away)
 	@# Three descriptors for each client: its own, and both sides of the proxy before the gateway.

@@ -1,0 +1,64 @@
+"""People who talk all the time, and judge in the end whether anything was lost, repeated or out of order: crates/chaos."""
+
+import re
+import subprocess
+import threading
+import time
+
+from engine import ENVIRONMENT, LOGS, PORT, Failed, address, check, compose, containers, wait_until
+
+CHAOS = "target/debug/chaos"
+FINISHING_DEADLINE = 180
+
+
+class Load:
+    """Runs from the moment it is made until it is finished or killed."""
+
+    def __init__(self):
+        password = compose("exec", "-T", "postgres", "cat", "/run/secrets/password").strip()
+        database = f"postgres://postgres:{password}@{address(containers('postgres')[0], 'store')}:5432/parlance"
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [CHAOS, "--against", f"127.0.0.1:{PORT}", "--output", str(LOGS)],
+            env=ENVIRONMENT | {"CHAOS_DATABASE_URL": database},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.counts = (0, 0)
+        self.report = []
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            if found := re.fullmatch(r"(\d+) acknowledged, (\d+) delivered\n", line):
+                self.counts = tuple(map(int, found.groups()))
+            else:
+                self.report.append(line)
+
+    def flows(self, deadline=60):
+        """Waits until messages are acknowledged and delivered that were not before; how long that took."""
+        begin, before = time.monotonic(), self.counts
+
+        def has_moved():
+            check(self.process.poll() is None, f"the load has ended: {''.join(self.report)}")
+            return all(now > then for now, then in zip(self.counts, before))
+
+        wait_until("messages flow", deadline, has_moved)
+        return time.monotonic() - begin
+
+    def finish(self):
+        """Lets everybody say their last word, and demands that the judgement is clean; the report."""
+        self.process.stdin.close()
+        try:
+            status = self.process.wait(FINISHING_DEADLINE)
+        except subprocess.TimeoutExpired as late:
+            raise Failed(f"the load did not finish in {FINISHING_DEADLINE} s") from late
+        self.reader.join(10)
+        check(status == 0, f"the load ended with {status}\n{''.join(self.report)}")
+        return "".join(self.report)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
