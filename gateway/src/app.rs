@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::histories::Histories;
 use crate::limits::Limits;
 use crate::observe::RequestDurations;
+use crate::sampling::Sampling;
 use crate::users::Users;
 use crate::ws::backlog::Backlog;
 use crate::ws::hub::{Delays, Hub};
@@ -53,6 +54,8 @@ pub(crate) struct Parts {
     /// What one client may take.
     pub(crate) limits: Limits,
     pub(crate) durations: RequestDurations,
+    /// Which traces are recorded.
+    pub(crate) sampling: Sampling,
 }
 
 impl App {
@@ -100,6 +103,7 @@ impl App {
             hub,
             limits: Limits::new(&config.limits),
             durations: RequestDurations::new(),
+            sampling: Sampling::new(config.otel_traces_sampler_arg),
             config,
         })))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
-use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, addresses, seconds};
+use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, addresses, ratio, seconds};
 
 use crate::limits::LimitsConfig;
 
@@ -58,6 +58,12 @@ pub struct Config {
     /// Above 25 s the alert MessagesDoNotFlow needs a higher limit, too.
     #[arg(long, env = "CANARY_INTERVAL", default_value = "10", value_parser = seconds)]
     pub canary_interval: Duration,
+    /// How many of all traces are recorded, from 0 for none to 1 for all, if there is a collector.
+    ///
+    /// A recorded message is about ten steps, which take some ten kilobytes at the collector and processor time in every part: record
+    /// all of them only where there is little to do.
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "0.01", value_parser = ratio)]
+    pub otel_traces_sampler_arg: f64,
     /// The `iss` that tokens must have; the same as at the auth service.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance")]
     pub token_issuer: String,

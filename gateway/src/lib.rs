@@ -16,6 +16,7 @@ mod observe;
 mod openapi;
 mod rest;
 mod router;
+mod sampling;
 mod server;
 mod users;
 mod ws;

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_gateway::{Config, NAME};
 use parlance_runtime::config::HealthConfig;
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,6 +48,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(NAME, &config.process)?;
     let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
     let set_up = async {
+        trace::start(NAME, &config.process, &lifecycle)?;
         admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
         parlance_gateway::start(config, Clock::system(), &lifecycle).await
     };

@@ -9,9 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use opentelemetry::metrics::Histogram;
 use opentelemetry::{KeyValue, global};
 use parlance_runtime::context::RequestContext;
+use parlance_runtime::trace::{Span, Step};
 use tokio::time::Instant;
 use tracing::Level;
 use uuid::Uuid;
+
+use crate::sampling::Sampling;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,19 +25,20 @@ pub(crate) struct Observation {
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
+    span: Span,
 }
 
 impl Observation {
     /// Begins with the request, which gets its id.
-    pub(crate) fn begin(request: &Request) -> Self {
+    pub(crate) fn begin(request: &Request, sampling: &Sampling) -> Self {
         let headers = request.headers();
-        Self {
-            started: Instant::now(),
-            context: RequestContext::with_headers(request_id(headers), headers),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
-        }
+        let request_id = request_id(headers);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let mut trace = sampling.of_request(headers);
+        let span = trace.enter(|| describe(&request_id, &method, &uri, route.as_ref()));
+        let context = RequestContext { request_id, trace, deadline: None };
+        Self { started: Instant::now(), context, method, uri, route, span }
     }
 
     /// What handling the request stands in.
@@ -44,8 +48,12 @@ impl Observation {
 
     /// Ends with the answer, which gets the id. Only a failure of ours is worth a line of the log by default.
     pub(crate) fn end(self, durations: &RequestDurations, response: &mut Response) {
-        let Self { started, context, method, uri, route } = self;
+        let Self { started, context, method, uri, route, mut span } = self;
         let (status, duration) = (response.status(), started.elapsed());
+        span.set("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() && span.is_recorded() {
+            span.fail(status.as_str().to_owned());
+        }
         durations.record(&method, route.as_ref(), status, duration);
         if let Ok(value) = HeaderValue::from_str(&context.request_id) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -54,6 +62,22 @@ impl Observation {
             context.in_scope(|| log_answer(&method, uri.path(), status, duration));
         }
     }
+}
+
+/// A request as a step of its trace.
+fn describe(request_id: &str, method: &Method, uri: &Uri, route: Option<&MatchedPath>) -> Step {
+    let method = method_name(method);
+    let step = match route {
+        Some(route) => {
+            let route = route.as_str();
+            Step::server(format!("{method} {route}")).with("http.route", route.to_owned())
+        }
+        None => Step::server(method),
+    };
+    step.with("http.request.method", method)
+        .with("url.scheme", "http")
+        .with("url.path", uri.path().to_owned())
+        .with("parlance.request.id", request_id.to_owned())
 }
 
 fn log_answer(method: &Method, path: &str, status: StatusCode, duration: Duration) {

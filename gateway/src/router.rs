@@ -83,7 +83,7 @@ impl Service<Request> for Surrounded {
 /// From the outside in: the id and the trace that everything else stands in, CORS, reading the body, the time limit, and catching
 /// panics.
 async fn answer(app: &App, route: Route, request: Request) -> Response {
-    let (observation, origin) = (Observation::begin(&request), Origin::of(&request));
+    let (observation, origin) = (Observation::begin(&request, &app.sampling), Origin::of(&request));
     let mut response = if origin.is_preflight() {
         StatusCode::NO_CONTENT.into_response()
     } else {

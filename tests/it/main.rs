@@ -20,4 +20,5 @@ mod rooms;
 mod slice;
 mod support;
 mod tokens;
+mod traces;
 mod ws;

@@ -10,6 +10,7 @@ use parlance_core::ErrorCode;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::Lifecycle;
+use crate::context::RequestContext;
 
 /// What a collector may hold and ask.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub struct Bounds<Q> {
 }
 
 /// The way to the questions that wait. Cheap to clone.
+///
+/// A call belongs to as many requests as there are questions in it. It is made in the context of the first whose trace is recorded.
 #[derive(Debug)]
 pub struct Collector<Q, A> {
     waiting: mpsc::Sender<Waiting<Q, A>>,
@@ -38,6 +41,8 @@ pub struct Collector<Q, A> {
 struct Waiting<Q, A> {
     question: Q,
     answer: oneshot::Sender<Result<A, ErrorCode>>,
+    /// What it is asked in, if that is recorded.
+    context: Option<RequestContext>,
 }
 
 impl<Q, A> Clone for Collector<Q, A> {
@@ -62,7 +67,8 @@ impl<Q: Send + 'static, A: Send + 'static> Collector<Q, A> {
     /// Asks, and waits for the answer.
     pub async fn ask(&self, question: Q) -> Result<A, ErrorCode> {
         let (answer, answered) = oneshot::channel();
-        self.waiting.try_send(Waiting { question, answer }).map_err(|_| ErrorCode::Unavailable)?;
+        let waiting = Waiting { question, answer, context: RequestContext::recorded() };
+        self.waiting.try_send(waiting).map_err(|_| ErrorCode::Unavailable)?;
         let answered = tokio::time::timeout(self.patience, answered).await;
         answered.map_err(|_| ErrorCode::Unavailable)?.map_err(|_| ErrorCode::Unavailable)?
     }
@@ -105,11 +111,17 @@ where
         if batch.is_empty() {
             continue;
         }
+        let context = batch.iter_mut().find_map(|waiting| waiting.context.take());
         let (questions, answers): (Vec<Q>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.question, waiting.answer)).unzip();
         let asked = call(questions);
         lifecycle.spawn(async move {
-            hand_out(asked.await, answers);
+            let outcome = match context {
+                None => asked.await,
+                // The others may have more time.
+                Some(context) => Box::pin(RequestContext { deadline: None, ..context }.scope(asked)).await,
+            };
+            hand_out(outcome, answers);
             drop(permit);
         });
     }

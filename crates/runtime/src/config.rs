@@ -36,7 +36,7 @@ pub struct LogConfig {
     pub log_filter: String,
 }
 
-/// What every process has: logs, an admin port, a time to drain.
+/// What every process has: logs, an admin port, a time to drain, a collector of traces.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessConfig {
     /// The log.
@@ -53,6 +53,11 @@ pub struct ProcessConfig {
     /// has to wait for longer than that before killing it.
     #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
+    /// The collector of traces, which speaks OTLP over gRPC, as `http://host:port`; empty for none.
+    ///
+    /// The same for all programs. Without it nothing is recorded, and nothing spent on it.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", default_value = "", value_parser = collector)]
+    pub otel_exporter_otlp_endpoint: String,
 }
 
 /// Whom `health` asks: the process with the same setting.
@@ -132,6 +137,24 @@ pub fn addresses(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses a part of all, from 0 for none to 1 for all.
+pub fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("a number from 0 to 1 is wanted, such as 0.01".to_owned()),
+    }
+}
+
+fn collector(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("http://").map(|address| address.trim_end_matches('/'));
+    if text.is_empty() || address.is_some_and(|address| !address.contains(',') && addresses(address).is_ok())
+    {
+        Ok(text.to_owned())
+    } else {
+        Err("a URL with a port is wanted, such as http://collector:4317".to_owned())
+    }
+}
+
 fn internal_token(text: &str) -> Result<SecretString, String> {
     let text = secret(text)?;
     let is_visible_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -166,7 +189,7 @@ mod tests {
 
     use secrecy::ExposeSecret;
 
-    use super::{addresses, internal_token, secret_url};
+    use super::{addresses, collector, internal_token, ratio, secret_url};
 
     #[test]
     fn a_secret_may_be_in_a_file() {
@@ -185,6 +208,30 @@ mod tests {
         assert!(addresses("auth:9000, 127.0.0.1:9001,[::1]:9002").is_ok());
         for bad in ["", "auth", ":9000", "auth:port", "auth:99999", "auth:9000,"] {
             assert!(addresses(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_collector_is_a_url_with_a_port_or_none() {
+        for good in ["", "http://collector:4317", "http://[::1]:4317/"] {
+            assert!(collector(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "collector:4317",
+            "http://collector",
+            "https://collector:4317",
+            "http://a:1,b:2",
+            "http://a:1/v1",
+        ] {
+            assert!(collector(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_a_part_of_all() {
+        assert_eq!([ratio("0"), ratio("0.25"), ratio("1")], [Ok(0.0), Ok(0.25), Ok(1.0)]);
+        for bad in ["", "-0.1", "1.5", "NaN", "all"] {
+            assert!(ratio(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::trace::Trace;
+use crate::trace::{Span, Step, Trace};
 
 /// Set for the time in which a request is handled. Log lines that are written meanwhile carry its id and its trace; calls to other
 /// services that are made meanwhile take up all of it. Cheap to clone.
@@ -48,6 +48,16 @@ impl RequestContext {
     /// The context of the request that the running task handles, if it handles one.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// The same, if its trace is recorded.
+    pub fn recorded() -> Option<Self> {
+        CURRENT.try_with(|context| context.trace.is_recorded().then(|| context.clone())).ok().flatten()
+    }
+
+    /// Begins a step of the request that the running task handles, if its trace is recorded.
+    pub fn step(step: impl FnOnce() -> Step) -> Span {
+        CURRENT.try_with(|context| context.trace.step(step)).unwrap_or_default()
     }
 
     /// How long a call made now may take: its own limit, and at most half of what remains to the caller, so that a failed call

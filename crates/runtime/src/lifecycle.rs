@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::trace;
+
 /// Owns every task of a process and ends them in order: after SIGTERM or SIGINT the process is no longer ready, then drains,
 /// then stops. A background task that ends before its time ends the process, so that it is started anew.
 #[derive(Clone, Debug)]
@@ -150,6 +152,7 @@ impl Ending {
                 "the time to drain is over, what remains is cut off"
             );
         }
+        trace::flush().await;
         self.lifecycle.stopped.cancel();
         tracing::info!("stopped");
         Ok(exit_code)

@@ -1,24 +1,47 @@
 //! The place of a request in a trace that may begin and go on in other programs
-//! ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). Nothing is recorded here: the trace's id stands on the log lines of
-//! the request, and what was received is passed on as it is.
+//! ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). The trace's id stands on the log lines of the request, and what was
+//! received is passed on.
+//!
+//! Of a trace that is recorded, the steps go to a collector. Few are, and none without a collector; for all others a step costs a look
+//! at a flag.
+
+mod export;
+mod span;
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId};
+
+pub(crate) use self::export::flush;
+pub use self::export::{is_recording, start};
+pub use self::span::{Span, Step};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits.
 const LENGTH: usize = 55;
+/// The flag of a trace that is recorded.
+const SAMPLED: u8 = 1;
 
 /// The trace of a request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trace {
     id: u128,
     parent_id: u64,
+    parent: Parent,
     flags: u8,
     /// What other programs have to say about the trace.
     state: Option<HeaderValue>,
+}
+
+/// Where the step is that the id of the parent names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    /// There is none: the trace begins with the next step.
+    Nowhere,
+    InThisProcess,
+    Elsewhere,
 }
 
 impl Trace {
@@ -28,6 +51,7 @@ impl Trace {
         Self {
             id: rand::random::<u128>().max(1),
             parent_id: rand::random::<u64>().max(1),
+            parent: Parent::Nowhere,
             flags: 0,
             state: None,
         }
@@ -37,22 +61,87 @@ impl Trace {
     pub fn continued(headers: &HeaderMap) -> Self {
         let parent = headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?));
         match parent {
-            Some((id, parent_id, flags)) => {
-                Self { id, parent_id, flags, state: headers.get(TRACESTATE).cloned() }
-            }
+            Some(trace) => Self { state: headers.get(TRACESTATE).cloned(), ..trace },
             None => Self::new(),
         }
     }
 
+    /// The same trace, to be recorded or not, in every process that it comes to from here.
+    pub fn with_sampled(self, is_sampled: bool) -> Self {
+        Self { flags: if is_sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED }, ..self }
+    }
+
+    /// Whether whom it comes from wants it recorded.
+    pub fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// Whether its steps are recorded in this process.
+    pub fn is_recorded(&self) -> bool {
+        self.is_sampled() && is_recording()
+    }
+
+    /// Begins a step and moves to the place within it. Unless the trace is recorded nothing happens, and the step is not described.
+    pub fn enter(&mut self, step: impl FnOnce() -> Step) -> Span {
+        let span = self.step(step);
+        if let Some(within) = span.trace() {
+            *self = within;
+        }
+        span
+    }
+
+    /// Begins a step beside which others may begin here. Unless the trace is recorded nothing happens, and the step is not described.
+    pub fn step(&self, step: impl FnOnce() -> Step) -> Span {
+        match export::tracer() {
+            Some(tracer) if self.is_sampled() => step().begin(tracer, self.context()),
+            _ => Span::default(),
+        }
+    }
+
+    /// Begins a step of the recorded trace that a message carries, if it carries one, as [`Span::traceparent`] wrote it.
+    pub fn follow(traceparent: &str, step: impl FnOnce() -> Step) -> Span {
+        if traceparent.is_empty() {
+            return Span::default();
+        }
+        parse(traceparent).map_or_else(Span::default, |trace| trace.step(step))
+    }
+
     /// Writes it into the headers of a request to another process.
     pub fn propagate(&self, headers: &mut HeaderMap) {
-        let parent = format!("00-{:032x}-{:016x}-{:02x}", self.id, self.parent_id, self.flags);
-        if let Ok(parent) = HeaderValue::try_from(parent) {
+        if let Ok(parent) = HeaderValue::try_from(self.traceparent()) {
             headers.insert(TRACEPARENT, parent);
         }
         if let Some(state) = &self.state {
             headers.insert(TRACESTATE, state.clone());
         }
+    }
+
+    fn traceparent(&self) -> String {
+        format!("00-{:032x}-{:016x}-{:02x}", self.id, self.parent_id, self.flags)
+    }
+
+    /// The place within a step.
+    fn within(context: &SpanContext) -> Self {
+        let state = context.trace_state().header();
+        Self {
+            id: u128::from_be_bytes(context.trace_id().to_bytes()),
+            parent_id: u64::from_be_bytes(context.span_id().to_bytes()),
+            parent: Parent::InThisProcess,
+            flags: SAMPLED,
+            state: HeaderValue::try_from(state).ok().filter(|state| !state.is_empty()),
+        }
+    }
+
+    /// What the next step stands in; nothing when the trace begins with it.
+    fn context(&self) -> Option<SpanContext> {
+        let state = self.state.as_ref().and_then(|state| state.to_str().ok()?.parse().ok());
+        let is_remote = match self.parent {
+            Parent::Nowhere => return None,
+            Parent::InThisProcess => false,
+            Parent::Elsewhere => true,
+        };
+        let (id, parent_id) = (TraceId::from(self.id), SpanId::from(self.parent_id));
+        Some(SpanContext::new(id, parent_id, TraceFlags::SAMPLED, is_remote, state.unwrap_or_default()))
     }
 }
 
@@ -70,7 +159,7 @@ impl fmt::Display for Trace {
 }
 
 /// Later versions may add something behind what version 0 has.
-fn parse(text: &str) -> Option<(u128, u64, u8)> {
+fn parse(text: &str) -> Option<Trace> {
     let (known, rest) = text.split_at_checked(LENGTH)?;
     let (version, known) = known.split_once('-')?;
     let (id, known) = known.split_once('-')?;
@@ -90,7 +179,8 @@ fn parse(text: &str) -> Option<(u128, u64, u8)> {
     let id = u128::from_str_radix(id, 16).ok().filter(|&id| id != 0)?;
     let parent_id = u64::from_str_radix(parent_id, 16).ok().filter(|&id| id != 0)?;
     // Of the flags, only those that version 0 knows are passed on.
-    Some((id, parent_id, u8::from_str_radix(flags, 16).ok()? & 1))
+    let flags = u8::from_str_radix(flags, 16).ok()? & SAMPLED;
+    Some(Trace { id, parent_id, parent: Parent::Elsewhere, flags, state: None })
 }
 
 #[cfg(test)]
@@ -141,5 +231,24 @@ mod tests {
             assert_eq!(passed_on(&sent), sent);
         }
         assert_ne!(passed_on(&format!("{PARENT}-more")), PARENT);
+    }
+
+    #[test]
+    fn without_a_collector_no_step_is_even_described() {
+        let describe = || -> Step { unreachable!("a step is described") };
+        let mut trace = parse(PARENT).unwrap();
+        assert!(trace.is_sampled() && !trace.is_recorded());
+        for span in [trace.step(describe), trace.enter(describe), Trace::follow(PARENT, describe)] {
+            assert!(!span.is_recorded());
+            assert_eq!((span.traceparent(), span.step(describe).is_recorded()), (String::new(), false));
+        }
+        assert_eq!(trace.traceparent(), PARENT, "it is passed on as it is");
+    }
+
+    #[test]
+    fn whether_a_trace_is_recorded_is_passed_on() {
+        let unsampled = PARENT.replacen("-01", "-00", 1);
+        assert_eq!(parse(PARENT).unwrap().with_sampled(false).traceparent(), unsampled);
+        assert_eq!(parse(&unsampled).unwrap().with_sampled(true).traceparent(), PARENT);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::Bytes;
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
+use parlance_runtime::trace::Span;
 use tokio::time::Instant;
 
 use super::frames::Frames;
@@ -44,12 +45,17 @@ pub(super) struct Charge {
 
 /// Events, which many queues share.
 #[derive(Clone, Debug)]
-pub(super) struct SharedFrames(Frames);
+pub(super) struct SharedFrames {
+    frames: Frames,
+    /// Of those that are recorded; they last for as long as anybody holds the frames.
+    spans: Vec<Arc<Span>>,
+}
 
 /// Bytes with what they cost.
 struct SharedWire {
     wire: Bytes,
     _charge: Charge,
+    _spans: Vec<Arc<Span>>,
 }
 
 impl Backlog {
@@ -90,17 +96,23 @@ impl Backlog {
 
     /// Makes frames ones that are counted once, for as long as anybody holds them.
     pub(super) fn share(&self, frames: Frames) -> SharedFrames {
+        self.share_recorded(frames, Vec::new())
+    }
+
+    /// The same for frames with steps that end when nobody holds them any more: when the last socket has written them.
+    pub(super) fn share_recorded(&self, frames: Frames, spans: Vec<Arc<Span>>) -> SharedFrames {
         let mut charge = self.charge();
         charge.add(frames.len() + SHARED_BYTES);
-        let wire = SharedWire { wire: frames.into_wire(), _charge: charge };
-        SharedFrames(Frames::of_wire(Bytes::from_owner(wire)))
+        let wire = SharedWire { wire: frames.into_wire(), _charge: charge, _spans: spans.clone() };
+        SharedFrames { frames: Frames::of_wire(Bytes::from_owner(wire)), spans }
     }
 
     /// All of them in one piece.
     pub(super) fn join<'a>(&self, frames: impl Iterator<Item = &'a SharedFrames> + Clone) -> SharedFrames {
         let mut wire = Vec::with_capacity(frames.clone().map(SharedFrames::len).sum());
-        frames.for_each(|frames| wire.extend_from_slice(frames.0.wire()));
-        self.share(Frames::of_wire(wire.into()))
+        frames.clone().for_each(|frames| wire.extend_from_slice(frames.frames.wire()));
+        let spans = frames.flat_map(|frames| &frames.spans).cloned().collect();
+        self.share_recorded(Frames::of_wire(wire.into()), spans)
     }
 
     /// Notes that a client did not read and was cut for it.
@@ -150,11 +162,11 @@ impl Drop for Charge {
 
 impl SharedFrames {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.frames.len()
     }
 
     pub(super) fn frames(&self) -> &Frames {
-        &self.0
+        &self.frames
     }
 }
 

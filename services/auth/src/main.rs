@@ -7,7 +7,7 @@ use parlance_auth::commands;
 use parlance_auth::config::{Config, RotateKeysConfig};
 use parlance_core::Clock;
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -77,6 +77,7 @@ async fn serve(config: Config, clock: Clock) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(parlance_auth::SERVICE, &config.process)?;
     let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
     let set_up = async {
+        trace::start(parlance_auth::SERVICE, &config.process, &lifecycle)?;
         admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
         parlance_auth::start(config, clock, &lifecycle).await
     };

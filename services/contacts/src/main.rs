@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use parlance_contacts::{Config, SERVICE};
 use parlance_core::Clock;
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig, ProcessConfig};
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry};
+use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -77,6 +77,7 @@ async fn run(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode>
     let metrics = telemetry::init(SERVICE, &process)?;
     let (lifecycle, ending) = Lifecycle::new(process.drain_time);
     let set_up = async {
+        trace::start(SERVICE, &process, &lifecycle)?;
         admin::start(process.admin_listen, metrics, &lifecycle).await?;
         parlance_contacts::start(config, Clock::system(), &lifecycle).await
     };

@@ -18,6 +18,7 @@ use opentelemetry::metrics::{Counter, Histogram};
 use parlance_core::RoomId;
 use parlance_proto::messaging::PublishedEvents;
 use parlance_runtime::Lifecycle;
+use parlance_runtime::trace::Span;
 use prost::Message as _;
 use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::gateways::{Delivery, Gateways};
 use crate::grpc::encode;
 use crate::model::Event;
+use crate::steps;
 
 /// Publications that may wait for Redis; what comes beyond is left to the tail.
 const MAX_QUEUED: usize = 4_096;
@@ -39,10 +41,19 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// This replica's end of the bus. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bus {
-    publications: mpsc::Sender<(RoomId, Bytes)>,
+    publications: mpsc::Sender<Publication>,
     wishes: mpsc::Sender<Wish>,
     /// What this replica's publications begin with, to be known when they come back.
     origin: Origin,
+}
+
+/// What is to be published.
+#[derive(Debug)]
+struct Publication {
+    room_id: RoomId,
+    payload: Bytes,
+    /// Of the events in it that are recorded; they last until Redis has answered.
+    spans: Vec<Span>,
 }
 
 /// A process, and the clock of its publications. A publication begins with the id and with the time on this clock, so that one that comes
@@ -104,12 +115,22 @@ impl Bus {
 
     /// Tells the other replicas what happened in one room.
     pub(crate) fn publish(&self, room_id: RoomId, events: &[Event]) {
-        let message = PublishedEvents { events: events.iter().map(encode::event).collect() };
+        let mut spans = Vec::new();
+        let encode = |event| {
+            let mut encoded = encode::event(event);
+            let span = steps::publish(event);
+            if span.is_recorded() {
+                encoded.traceparent = span.traceparent();
+                spans.push(span);
+            }
+            encoded
+        };
+        let message = PublishedEvents { events: events.iter().map(encode).collect() };
         let mut payload = BytesMut::with_capacity(Origin::HEAD + message.encoded_len());
         payload.put_u128(self.origin.head());
-        if message.encode(&mut payload).is_ok()
-            && self.publications.try_send((room_id, payload.freeze())).is_err()
-        {
+        let is_encoded = message.encode(&mut payload).is_ok();
+        let publication = Publication { room_id, payload: payload.freeze(), spans };
+        if is_encoded && self.publications.try_send(publication).is_err() {
             tracing::debug!(room.id = %room_id, "a publication was left to the tail: the queue to Redis is full");
         }
     }
@@ -140,18 +161,15 @@ fn channel_of(room_id: RoomId) -> String {
 
 async fn publish_forever(
     publisher: Client,
-    mut publications: mpsc::Receiver<(RoomId, Bytes)>,
+    mut publications: mpsc::Receiver<Publication>,
 ) -> anyhow::Result<()> {
     let _connection = publisher.connect();
     let mut under_way = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some((room_id, payload)) = publications.recv(), if under_way.len() < MAX_UNDER_WAY => {
+            Some(publication) = publications.recv(), if under_way.len() < MAX_UNDER_WAY => {
                 if publisher.is_connected() {
-                    let publisher = publisher.clone();
-                    under_way.push(async move {
-                        publisher.spublish::<i64, _, _>(channel_of(room_id), payload).await
-                    });
+                    under_way.push(publish(publisher.clone(), publication));
                 }
             }
             Some(result) = under_way.next() => {
@@ -162,6 +180,15 @@ async fn publish_forever(
             else => return Ok(()),
         }
     }
+}
+
+async fn publish(publisher: Client, publication: Publication) -> Result<(), fred::error::Error> {
+    let Publication { room_id, payload, mut spans } = publication;
+    let published = publisher.spublish::<i64, _, _>(channel_of(room_id), payload).await;
+    if published.is_err() {
+        spans.iter_mut().for_each(|span| span.fail("redis"));
+    }
+    published.map(drop)
 }
 
 /// Hears what is published.
@@ -206,7 +233,9 @@ impl Listener {
         }
         match PublishedEvents::decode(events) {
             Ok(published) => {
-                let events = published.events.into_iter().filter_map(encode::decode_event).collect();
+                let mut events: Vec<Event> =
+                    published.events.into_iter().filter_map(encode::decode_event).collect();
+                let _spans = steps::receive(&mut events);
                 self.gateways.deliver(Delivery { events, answers: Vec::new() });
             }
             Err(error) => tracing::warn!(error = %error, "a publication could not be read"),

@@ -13,6 +13,7 @@ mod grpc;
 pub mod memberships;
 mod model;
 mod ops;
+mod steps;
 mod store;
 pub mod tail;
 mod tombstones;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use parlance_messaging::{Config, MIGRATIONS, NAME};
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, postgres, settings, telemetry};
+use parlance_runtime::{Lifecycle, admin, health, postgres, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,6 +45,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             let metrics = telemetry::init(NAME, &config.process)?;
             let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
             let set_up = async {
+                trace::start(NAME, &config.process, &lifecycle)?;
                 admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
                 parlance_messaging::start(*config, &lifecycle).await
             };

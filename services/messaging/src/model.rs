@@ -24,12 +24,14 @@ pub(crate) struct Event {
     /// The number among the room's changes; 0 for what is not stored.
     pub(crate) seq: i64,
     pub(crate) kind: EventKind,
+    /// Its place in a trace that is recorded; empty for all others.
+    pub(crate) traceparent: String,
 }
 
 impl Event {
     /// The event of a message that was sent.
-    pub(crate) fn created(message: Message) -> Self {
-        Self { room_id: message.room_id, seq: message.seq, kind: EventKind::Created(message) }
+    pub(crate) fn created(message: Message, traceparent: String) -> Self {
+        Self { room_id: message.room_id, seq: message.seq, kind: EventKind::Created(message), traceparent }
     }
 }
 

@@ -11,6 +11,7 @@ use opentelemetry::{KeyValue, global};
 use parlance_core::{ErrorCode, RoomId};
 use parlance_proto::messaging::Answer;
 use parlance_runtime::error::chain;
+use parlance_runtime::trace::Span;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use crate::gateways::{Delivery, Gateways, LinkId};
 use crate::grpc::encode;
 use crate::memberships::{Memberships, Question};
 use crate::model::{Draft, Event, Outcome, Written};
+use crate::steps;
 use crate::store::messages;
 
 const LANES: usize = 2;
@@ -40,6 +42,16 @@ pub(crate) struct Job {
     pub(crate) link: LinkId,
     pub(crate) request_id: u64,
     pub(crate) received_at: Instant,
+    /// Lasts until it is known what has come of it.
+    pub(crate) span: Span,
+}
+
+impl Job {
+    /// The answer to whoever sent it.
+    fn refuse(&mut self, code: ErrorCode) -> (LinkId, Answer) {
+        self.span.fail(code.name());
+        (self.link, encode::refused(self.request_id, code))
+    }
 }
 
 /// The way into the lanes. Cheap to clone.
@@ -78,9 +90,10 @@ impl Writer {
     pub(crate) fn submit(&self, job: Job) {
         let lane = &self.lanes[job.draft.room_id.get().unsigned_abs() as usize % LANES];
         if let Err(error) = lane.try_send(job) {
-            let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = error;
+            let (mpsc::error::TrySendError::Full(mut job) | mpsc::error::TrySendError::Closed(mut job)) =
+                error;
             self.metrics.count_refused(ErrorCode::Unavailable, 1);
-            let answers = vec![(job.link, encode::refused(job.request_id, ErrorCode::Unavailable))];
+            let answers = vec![job.refuse(ErrorCode::Unavailable)];
             self.gateways.deliver(Delivery { events: Vec::new(), answers });
         }
     }
@@ -147,18 +160,22 @@ impl Lane {
     async fn run(self, mut jobs: mpsc::Receiver<Job>) -> anyhow::Result<()> {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            self.handle(std::mem::take(&mut batch)).await;
+            let mut batch = std::mem::take(&mut batch);
+            match steps::batch(&mut batch) {
+                None => self.handle(batch).await,
+                Some((_span, context)) => Box::pin(context.scope(self.handle(batch))).await,
+            }
         }
         Ok(())
     }
 
     async fn handle(&self, mut batch: Vec<Job>) {
         let mut refusals = Vec::new();
-        batch.retain(|job| {
+        batch.retain_mut(|job| {
             let is_awaited = job.received_at.elapsed() < PATIENCE;
             if !is_awaited {
                 self.metrics.count_refused(ErrorCode::Unavailable, 1);
-                refusals.push((job.link, encode::refused(job.request_id, ErrorCode::Unavailable)));
+                refusals.push(job.refuse(ErrorCode::Unavailable));
             }
             is_awaited
         });
@@ -177,13 +194,16 @@ impl Lane {
         let question = |job: &Job| Question { room_id: job.draft.room_id, user_id: job.draft.sender_id };
         let answers = self.memberships.check_all(batch.iter().map(question).collect()).await;
         let mut admitted = Vec::with_capacity(batch.len());
-        for (place, job) in batch.into_iter().enumerate() {
+        for (place, mut job) in batch.into_iter().enumerate() {
             let answer = answers.as_ref().map_err(|&code| code).and_then(|answers| answers[place]);
             match answer {
-                Ok(_) => admitted.push(job),
+                Ok(_) => {
+                    job.span.note("admitted");
+                    admitted.push(job);
+                }
                 Err(code) => {
                     self.metrics.count_refused(code, 1);
-                    refusals.push((job.link, encode::refused(job.request_id, code)));
+                    refusals.push(job.refuse(code));
                 }
             }
         }
@@ -199,15 +219,18 @@ impl Lane {
             }
             let drafts: Vec<&Draft> = piece.iter().map(|job| &job.draft).collect();
             let started = Instant::now();
+            let mut span = steps::write_batch(piece.len());
             let write = tokio::time::timeout(PATIENCE, messages::write_batch(&self.pool, &drafts));
             match write.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(outcomes) => {
+                    drop(span);
                     self.metrics.commit_duration.record(started.elapsed().as_secs_f64(), &[]);
                     self.metrics.batch_size.record(piece.len() as u64, &[]);
                     self.tell(piece, outcomes);
                 }
                 Err(error) => {
                     let code = postgres::code_of_error(&error);
+                    span.fail(code.name());
                     if code == ErrorCode::Internal && piece.len() > 1 {
                         // The front half is popped first: the order stays.
                         let back = piece.split_off(piece.len() / 2);
@@ -220,7 +243,7 @@ impl Lane {
                         messages = piece.len(),
                         "a batch could not be stored"
                     );
-                    self.refuse(&piece, ErrorCode::Unavailable);
+                    self.refuse(&mut piece, ErrorCode::Unavailable);
                 }
             }
         }
@@ -230,13 +253,19 @@ impl Lane {
     fn tell(&self, batch: Vec<Job>, outcomes: Vec<Outcome>) {
         let mut delivery = Delivery::default();
         let mut known = 0;
-        for (job, outcome) in batch.into_iter().zip(outcomes) {
+        for (mut job, outcome) in batch.into_iter().zip(outcomes) {
+            job.span.note("committed");
             let written = job.draft.written(outcome);
             delivery.answers.push((job.link, encode::sent(job.request_id, &written)));
             match written {
-                Written::Stored(message) => delivery.events.push(Event::created(message)),
+                Written::Stored(message) => {
+                    delivery.events.push(Event::created(message, job.span.traceparent()));
+                }
                 Written::Duplicate(_) => known += 1,
-                Written::RoomDeleted => self.metrics.count_refused(ErrorCode::RoomNotFound, 1),
+                Written::RoomDeleted => {
+                    job.span.fail(ErrorCode::RoomNotFound.name());
+                    self.metrics.count_refused(ErrorCode::RoomNotFound, 1);
+                }
             }
         }
         self.metrics.count(delivery.events.len(), "stored");
@@ -248,9 +277,9 @@ impl Lane {
         }
     }
 
-    fn refuse(&self, batch: &[Job], code: ErrorCode) {
+    fn refuse(&self, batch: &mut [Job], code: ErrorCode) {
         self.metrics.count_refused(code, batch.len());
-        let answers = batch.iter().map(|job| (job.link, encode::refused(job.request_id, code))).collect();
+        let answers = batch.iter_mut().map(|job| job.refuse(code)).collect();
         self.gateways.deliver(Delivery { events: Vec::new(), answers });
     }
 }

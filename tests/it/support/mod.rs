@@ -1,5 +1,6 @@
 //! What the tests share: a stack, people who use it, and their sockets.
 
+mod collector;
 mod operator;
 mod people;
 mod shapes;
@@ -9,6 +10,7 @@ mod wait;
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
+pub(crate) use collector::{Collector, Step};
 pub(crate) use operator::{auth_command, health, program};
 pub(crate) use people::{
     Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,

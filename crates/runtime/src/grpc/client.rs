@@ -28,11 +28,12 @@ use tonic::{ConnectError, Status};
 use tower::{Service, ServiceExt};
 
 use super::metrics::CallDurations;
-use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
+use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
 use crate::config::addresses;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
+use crate::trace::{Span, Step};
 
 /// How often names are resolved anew.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -131,11 +132,15 @@ impl Client {
         untried.min_by_key(|replica| replica.is_passed_over()).cloned()
     }
 
-    async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    async fn call(
+        &self,
+        request: http::Request<Body>,
+        context: Option<RequestContext>,
+    ) -> Result<http::Response<Body>, Status> {
         let limit = RequestContext::limit_nested_call(self.deadline);
         let deadline = Instant::now() + limit;
         let (mut head, body) = request.into_parts();
-        self.set_headers(&mut head.headers, limit);
+        self.set_headers(&mut head.headers, limit, context);
         let body: Bytes = body.collect().await?.to_bytes();
         let may_repeat = parlance_proto::is_idempotent(head.uri.path());
 
@@ -162,13 +167,13 @@ impl Client {
         Err(status_of_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
     }
 
-    fn set_headers(&self, headers: &mut http::HeaderMap, limit: Duration) {
+    fn set_headers(&self, headers: &mut http::HeaderMap, limit: Duration, context: Option<RequestContext>) {
         headers.insert(AUTHORIZATION, self.shared.authorization.clone());
         let timeout = HeaderValue::try_from(format!("{}m", limit.as_millis().max(1)));
         if let (Ok(timeout), false) = (timeout, headers.contains_key("grpc-timeout")) {
             headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
         }
-        let Some(context) = RequestContext::current() else { return };
+        let Some(context) = context else { return };
         if let Ok(request_id) = HeaderValue::try_from(&*context.request_id) {
             headers.insert(HeaderName::from_static(REQUEST_ID_KEY), request_id);
         }
@@ -190,7 +195,11 @@ impl Service<http::Request<Body>> for Client {
         let method = request.uri().clone();
         Box::pin(async move {
             let started = Instant::now();
-            let result = Self::call(&client, request).await;
+            let mut context = RequestContext::current();
+            let span = context.as_mut().map_or_else(Span::default, |context| {
+                context.trace.enter(|| spans::describe(Step::client, method.path()))
+            });
+            let result = Self::call(&client, request, context).await;
             let code = match &result {
                 Ok(response) => {
                     Status::from_header_map(response.headers()).map_or(0, |status| status.code() as i32)
@@ -198,6 +207,7 @@ impl Service<http::Request<Body>> for Client {
                 Err(status) => status.code() as i32,
             };
             client.shared.durations.record(method.path(), code, started.elapsed());
+            spans::finish(span, code);
             result
         })
     }

@@ -3,6 +3,7 @@
 mod client;
 mod metrics;
 mod server;
+mod spans;
 
 pub use client::{Client, ClientConfig, Replica};
 pub use server::serve;

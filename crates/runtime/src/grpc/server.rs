@@ -18,11 +18,12 @@ use tonic::transport::server::TcpIncoming;
 use tower::{Layer, Service};
 
 use super::metrics::CallDurations;
-use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY};
+use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
 use crate::config::GrpcServerConfig;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
+use crate::trace::Step;
 
 /// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of messages.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -121,15 +122,18 @@ where
             return Box::pin(async move { Ok(refusal) });
         }
 
-        let context = context_of(request.headers());
+        let mut context = context_of(request.headers());
         let path = request.uri().clone();
+        let span = context.trace.enter(|| spans::describe(Step::server, path.path()));
         let durations = self.layer.durations.clone();
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let call = async move {
             let started = Instant::now();
             let response = inner.call(request).await?;
-            durations.record(path.path(), grpc_code(response.headers()), started.elapsed());
+            let code = grpc_code(response.headers());
+            durations.record(path.path(), code, started.elapsed());
+            spans::finish(span, code);
             Ok(response)
         };
         Box::pin(context.scope(call))

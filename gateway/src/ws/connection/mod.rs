@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parlance_core::{ErrorCode, MessageContent, RoomId};
 use parlance_runtime::context::RequestContext;
+use parlance_runtime::trace::{Span, Step};
 use rand::Rng;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,6 +23,7 @@ use super::frames::Frames;
 use super::outbound::{CloseCode, Outbound, Wake};
 use super::protocol::{ClientFrame, Refusal, Request, refusal};
 use super::socket::{Incoming, Socket};
+use super::upstream;
 use crate::access::Session;
 use crate::app::App;
 use crate::limits::TokenBucket;
@@ -277,14 +279,17 @@ impl Connection {
         content: MessageContent,
         client_msg_id: Option<ClientMessageId>,
     ) {
+        let span = self.enter("websocket send_message").map(|(span, _)| span).unwrap_or_default();
+        let submission = span.step(|| upstream::submission(room_id));
         let pending = self.app.upstream.submit(
             room_id,
             &self.session,
             content,
             client_msg_id.as_ref(),
             Some(self.outbound.id),
+            submission,
         );
-        self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id });
+        self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id, span });
     }
 
     fn show_typing(&mut self, reference: Option<String>, room_id: RoomId) {
@@ -296,6 +301,15 @@ impl Connection {
         self.last_typing.insert(room_id, now);
         let pending = self.app.upstream.show_typing(room_id, &self.session, self.outbound.id);
         self.under_way.push_back(UnderWay::Typing { pending, reference });
+    }
+
+    /// Begins a frame that has a trace of its own; what is asked of services for it is asked in the context. Nothing for most, which
+    /// are not recorded.
+    fn enter(&self, name: &'static str) -> Option<(Span, RequestContext)> {
+        let mut trace = self.app.sampling.of_frame()?;
+        let request_id = self.context.request_id.clone();
+        let span = trace.enter(|| Step::server(name).with("parlance.request.id", request_id.to_string()));
+        Some((span, RequestContext { request_id, trace, deadline: None }))
     }
 
     /// Does what is due; the code to close with, if that is it.

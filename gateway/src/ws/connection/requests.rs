@@ -9,6 +9,7 @@ use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::code_of_status;
+use parlance_runtime::trace::Span;
 use tokio::time::Instant;
 
 use super::super::entrance::welcome;
@@ -26,6 +27,8 @@ const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Current {
     outcome: MaybeDone<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     is_subscription: bool,
+    /// From the frame to the outcome.
+    _span: Span,
 }
 
 /// What came of a request that was handled alone.
@@ -38,15 +41,18 @@ pub(super) enum Outcome {
 
 impl Current {
     fn subscription(
-        context: &RequestContext,
+        entered: (Span, RequestContext),
         outcome: impl Future<Output = Outcome> + Send + 'static,
     ) -> Self {
-        Self { is_subscription: true, ..Self::other(context, outcome) }
+        Self { is_subscription: true, ..Self::other(entered, outcome) }
     }
 
-    fn other(context: &RequestContext, outcome: impl Future<Output = Outcome> + Send + 'static) -> Self {
-        let outcome = context.clone().scope(outcome);
-        Self { outcome: MaybeDone::Future(Box::pin(outcome)), is_subscription: false }
+    fn other(
+        (span, context): (Span, RequestContext),
+        outcome: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Self {
+        let outcome = MaybeDone::Future(Box::pin(context.scope(outcome)) as Pin<Box<_>>);
+        Self { outcome, is_subscription: false, _span: span }
     }
 
     pub(super) fn is_subscription(&self) -> bool {
@@ -83,6 +89,11 @@ impl Connection {
         }
     }
 
+    /// What a request that is handled alone is handled in: most are not recorded.
+    fn begin_step(&self, name: &'static str) -> (Span, RequestContext) {
+        self.enter(name).unwrap_or_else(|| (Span::default(), self.context.clone()))
+    }
+
     fn unsubscribe(&mut self, reference: Option<&str>, room_id: RoomId) {
         self.subscribed.remove(&room_id);
         let addition = Addition { room_id: Some(room_id.get()), ..Addition::default() };
@@ -97,7 +108,7 @@ impl Connection {
         }
         self.subscribed.insert(room_id);
         let (hub, outbound, user_id) = (self.app.hub.clone(), self.outbound.clone(), self.session.user_id);
-        self.current = Some(Current::subscription(&self.context, async move {
+        self.current = Some(Current::subscription(self.begin_step("websocket subscribe"), async move {
             match hub.subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref()).await {
                 Ok(()) => Outcome::Subscribed(room_id),
                 Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
@@ -125,7 +136,7 @@ impl Connection {
         let acting_user_id = self.session.user_id.get();
         let content = content.into_string();
         let request = EditMessageRequest { acting_user_id, message_id: message_id.get(), content };
-        self.current = Some(Current::other(&self.context, async move {
+        self.current = Some(Current::other(self.begin_step("websocket edit_message"), async move {
             let answer = match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
                 Ok(edited) => {
                     let room_id = edited.message.map(|message| message.room_id);
@@ -141,7 +152,7 @@ impl Connection {
         let mut messaging = self.app.messaging.clone();
         let acting_user_id = self.session.user_id.get();
         let request = DeleteMessageRequest { acting_user_id, message_id: message_id.get() };
-        self.current = Some(Current::other(&self.context, async move {
+        self.current = Some(Current::other(self.begin_step("websocket delete_message"), async move {
             let answer = match messaging.delete_message(request).await.map(tonic::Response::into_inner) {
                 Ok(deleted) => {
                     let room_id = Some(deleted.room_id);
@@ -155,7 +166,7 @@ impl Connection {
 
     fn authenticate(&mut self, reference: Option<String>, token: String) {
         let access = self.app.access.clone();
-        self.current = Some(Current::other(&self.context, async move {
+        self.current = Some(Current::other(self.begin_step("websocket auth"), async move {
             let outcome = access.authenticate(&token).await;
             Outcome::Authenticated(reference, outcome)
         }));

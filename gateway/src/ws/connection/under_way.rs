@@ -2,6 +2,7 @@
 
 use parlance_core::RoomId;
 use parlance_proto::messaging::Sent;
+use parlance_runtime::trace::Span;
 
 use super::super::frames::Frames;
 use super::super::protocol::{Refusal, ServerFrame, refusal};
@@ -15,6 +16,8 @@ pub(super) enum UnderWay {
         room_id: RoomId,
         reference: Option<String>,
         client_msg_id: Option<ClientMessageId>,
+        /// From the frame to the answer.
+        span: Span,
     },
     Typing {
         pending: Pending<()>,
@@ -32,9 +35,12 @@ impl UnderWay {
                 let refused = pending.answer().await.err()?;
                 Some(refusal(&Refusal::of_code(reference.clone(), refused)))
             }
-            Self::Send { pending, room_id, reference, client_msg_id } => match pending.answer().await {
+            Self::Send { pending, room_id, reference, client_msg_id, span } => match pending.answer().await {
                 Ok(sent) => ack(&sent, *room_id, reference.as_deref(), client_msg_id.as_ref()),
-                Err(code) => Some(refusal(&Refusal::of_code(reference.clone(), code))),
+                Err(code) => {
+                    span.fail(code.name());
+                    Some(refusal(&Refusal::of_code(reference.clone(), code)))
+                }
             },
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parlance_core::{RoomId, Timestamp, UserId};
 use parlance_proto::messaging::Event;
 use parlance_proto::messaging::event::Kind;
+use parlance_runtime::trace::{Span, Step, Trace};
 use tokio::time::Instant;
 
 use super::super::backlog::{Backlog, SharedFrames};
@@ -38,6 +39,8 @@ pub(super) struct Encoded {
     pub(super) frame: SharedFrames,
     /// The connection that is not told, for signs of typing.
     pub(super) typing_origin: Option<u64>,
+    /// From its arrival to the queues of the sockets.
+    pub(super) delivery: Span,
 }
 
 impl Encoder {
@@ -50,12 +53,22 @@ impl Encoder {
         if events.is_empty() {
             return Vec::new();
         }
+        let mut deliveries = deliveries(&events).into_iter().peekable();
         let people = self.people(&events).await;
-        events.into_iter().filter_map(|event| self.encode_one(event, &people)).collect()
+        let encode = |(place, event)| {
+            let delivery = deliveries.next_if(|(of, _)| *of == place).map(|(_, span)| span);
+            self.encode_one(event, &people, delivery.unwrap_or_default())
+        };
+        events.into_iter().enumerate().filter_map(encode).collect()
     }
 
     /// Nothing for an event of a kind that this version does not know.
-    fn encode_one(&self, event: Event, people: &HashMap<UserId, Arc<User>>) -> Option<Encoded> {
+    fn encode_one(
+        &self,
+        event: Event,
+        people: &HashMap<UserId, Arc<User>>,
+        delivery: Span,
+    ) -> Option<Encoded> {
         let person = person_of(&event).and_then(|(user_id, _)| people.get(&user_id));
         let (mut created_at, mut typing_origin) = (None, None);
         let frame = match (event.kind?, person) {
@@ -76,13 +89,19 @@ impl Encoder {
             }
             _ => return None,
         };
-        let frame = self.backlog.share(frame);
+        let frame = if delivery.is_recorded() {
+            let writing = delivery.step(|| Step::internal("write to sockets"));
+            self.backlog.share_recorded(frame, vec![Arc::new(writing)])
+        } else {
+            self.backlog.share(frame)
+        };
         Some(Encoded {
             room_id: RoomId::new(event.room_id),
             seq: event.seq,
             created_at,
             frame,
             typing_origin,
+            delivery,
         })
     }
 
@@ -117,6 +136,16 @@ impl Encoder {
     fn may_ask_for_senders(&self) -> bool {
         lock(&self.senders_asked_from).is_none_or(|from| from <= Instant::now())
     }
+}
+
+/// Begins to deliver those events that are recorded, each with its place among all.
+fn deliveries(events: &[Event]) -> Vec<(usize, Span)> {
+    let recorded = events.iter().enumerate().filter(|(_, event)| !event.traceparent.is_empty());
+    let begin = |(place, event): (usize, &Event)| {
+        let delivery = || Step::consumer("deliver event").with("parlance.room.id", event.room_id);
+        (place, Trace::follow(&event.traceparent, delivery))
+    };
+    recorded.map(begin).collect()
 }
 
 /// The user whom an event names, with the name that messaging knows.

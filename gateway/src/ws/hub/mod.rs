@@ -138,8 +138,14 @@ impl Hub {
         let mut touched = HashSet::new();
         let mut runs: HashMap<RoomId, Vec<(i64, SharedFrames)>> = HashMap::new();
         let mut created = Vec::new();
-        for event in events {
+        let mut deliveries = Vec::new();
+        for mut event in events {
             created.extend(event.created_at.filter(|_| rooms.contains_key(&event.room_id)));
+            if event.delivery.is_recorded() {
+                let subscribers = rooms.get(&event.room_id).map_or(0, Room::subscribers);
+                event.delivery.set("parlance.subscribers", subscribers as i64);
+                deliveries.push(event.delivery);
+            }
             match event.typing_origin {
                 None => runs.entry(event.room_id).or_default().push((event.seq, event.frame)),
                 Some(origin) => {
@@ -167,6 +173,7 @@ impl Hub {
             self.end(&mut rooms, end);
         }
         self.fill_where_needed(&mut rooms, touched);
+        drop(deliveries);
         response.answers
     }
 

@@ -17,8 +17,10 @@ use parlance_core::{ErrorCode, MessageContent, RoomId, UserId};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{self as proto, AttachResponse, Send, Sent, Subscribed, Typing};
 use parlance_runtime::Lifecycle;
+use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::{Client, Replica};
+use parlance_runtime::trace::{Span, Step};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -57,12 +59,21 @@ pub(crate) struct SentMessage {
 }
 
 /// The answer to one request, yet to come; `unavailable` at the latest after two seconds.
-pub(crate) struct Pending<T>(oneshot::Receiver<Result<T, ErrorCode>>);
+pub(crate) struct Pending<T> {
+    answer: oneshot::Receiver<Result<T, ErrorCode>>,
+    /// From asking to the answer.
+    span: Span,
+}
 
 impl<T> Pending<T> {
     /// Waits for the answer.
     pub(crate) async fn answer(&mut self) -> Result<T, ErrorCode> {
-        (&mut self.0).await.unwrap_or(Err(ErrorCode::Unavailable))
+        let answer = (&mut self.answer).await.unwrap_or(Err(ErrorCode::Unavailable));
+        let mut span = std::mem::take(&mut self.span);
+        if let Err(code) = &answer {
+            span.fail(code.name());
+        }
+        answer
     }
 }
 
@@ -99,7 +110,8 @@ impl Upstream {
         lifecycle.spawn_companion("request expiry", self.clone().expire_forever(hub));
     }
 
-    /// Stores a message. Messages of one connection for one room are stored in the order of these calls.
+    /// Stores a message. Messages of one connection for one room are stored in the order of these calls. The span is a
+    /// [`submission`].
     pub(crate) fn submit(
         &self,
         room_id: RoomId,
@@ -107,6 +119,7 @@ impl Upstream {
         content: MessageContent,
         client_msg_id: Option<&ClientMessageId>,
         connection_id: Option<u64>,
+        span: Span,
     ) -> Pending<Sent> {
         let number = self.next_number();
         let idempotency_key = match client_msg_id {
@@ -116,8 +129,16 @@ impl Upstream {
         let (sender_id, sender_name) = (sender.user_id.get(), sender.username.clone());
         let flow = connection_id.map(|connection_id| (connection_id, room_id));
         let (room_id, content) = (room_id.get(), content.into_string());
-        let send = Send { request_id: number, room_id, sender_id, sender_name, content, idempotency_key };
-        self.ask(number, Message::Send(send), flow, Reply::Sent)
+        let send = Send {
+            request_id: number,
+            room_id,
+            sender_id,
+            sender_name,
+            content,
+            idempotency_key,
+            traceparent: span.traceparent(),
+        };
+        Pending { span, ..self.ask(number, Message::Send(send), flow, Reply::Sent) }
     }
 
     /// Stores a message and waits until it is committed.
@@ -129,7 +150,8 @@ impl Upstream {
         client_msg_id: Option<&ClientMessageId>,
     ) -> Result<SentMessage, ErrorCode> {
         let text = content.as_str().to_owned();
-        let sent = self.submit(room_id, sender, content, client_msg_id, None).answer().await?;
+        let span = RequestContext::step(|| submission(room_id));
+        let sent = self.submit(room_id, sender, content, client_msg_id, None, span).answer().await?;
         let mut message = sent.message.ok_or(ErrorCode::Internal)?;
         if !sent.duplicate {
             message.content = text;
@@ -188,7 +210,7 @@ impl Upstream {
         if let Err(reply) = self.lock().open(number, message, flow, reply(sender)) {
             reply.refuse(ErrorCode::Unavailable);
         }
-        Pending(receiver)
+        Pending { answer: receiver, span: Span::default() }
     }
 
     /// Starts a task for each replica, and ends those of replicas that are gone.
@@ -315,6 +337,11 @@ impl Upstream {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Handing a message to messaging and waiting until it is stored, as a step of its trace.
+pub(crate) fn submission(room_id: RoomId) -> Step {
+    Step::client("submit message").with("parlance.room.id", room_id.get())
 }
 
 /// Takes a stream out of the books however its task ends.

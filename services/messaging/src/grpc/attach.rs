@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::gateways::{Delivery, LinkId, Outbox};
 use crate::memberships::Question;
 use crate::model::{Draft, TypingUser};
-use crate::ops;
 use crate::writer::Job;
+use crate::{ops, steps};
 
 /// Takes a gateway in: its requests are handled by a task of their own, and the stream carries what there is to tell it.
 pub(super) fn attach(
@@ -94,7 +94,8 @@ impl Link {
             key: send.idempotency_key,
             content: send.content,
         };
-        Job { draft, link: self.id, request_id: send.request_id, received_at }
+        let span = steps::store(&send.traceparent, draft.room_id);
+        Job { draft, link: self.id, request_id: send.request_id, received_at, span }
     }
 
     /// Listens to the rooms at once, so that nothing after the head is missed, and answers when the head is known.

@@ -41,7 +41,12 @@ pub(crate) fn event(event: &Event) -> proto::Event {
             origin: user.origin,
         }),
     };
-    proto::Event { room_id: event.room_id.get(), seq: event.seq, kind: Some(kind) }
+    proto::Event {
+        room_id: event.room_id.get(),
+        seq: event.seq,
+        kind: Some(kind),
+        traceparent: event.traceparent.clone(),
+    }
 }
 
 /// Reads an event of another replica; nothing when it is of a kind that this version does not know.
@@ -56,7 +61,7 @@ pub(crate) fn decode_event(event: proto::Event) -> Option<Event> {
             origin: user.origin,
         }),
     };
-    Some(Event { room_id: RoomId::new(event.room_id), seq: event.seq, kind })
+    Some(Event { room_id: RoomId::new(event.room_id), seq: event.seq, kind, traceparent: event.traceparent })
 }
 
 fn decode_message(message: proto::Message) -> Message {

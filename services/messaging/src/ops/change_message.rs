@@ -1,6 +1,8 @@
 //! Editing and deleting a message.
 
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, UserId};
+use parlance_runtime::context::RequestContext;
+use parlance_runtime::trace::Step;
 
 use crate::app::App;
 use crate::error::Error;
@@ -23,7 +25,7 @@ pub(crate) async fn edit_message(
     content: &MessageContent,
 ) -> Result<(Message, i64), Error> {
     let (message, seq) = change(app, acting, message_id, Some(content.as_str()), Allowed::Sender).await?;
-    tell(app, Event { room_id: message.room_id, seq, kind: EventKind::Edited(message.clone()) });
+    tell(app, message.room_id, seq, EventKind::Edited(message.clone()));
     Ok((message, seq))
 }
 
@@ -34,7 +36,7 @@ pub(crate) async fn delete_message(
     message_id: MessageId,
 ) -> Result<(RoomId, i64), Error> {
     let (message, seq) = change(app, acting, message_id, None, Allowed::SenderOrOwner).await?;
-    tell(app, Event { room_id: message.room_id, seq, kind: EventKind::Deleted(message_id) });
+    tell(app, message.room_id, seq, EventKind::Deleted(message_id));
     Ok((message.room_id, seq))
 }
 
@@ -66,7 +68,10 @@ fn hide_room(code: ErrorCode) -> ErrorCode {
     }
 }
 
-fn tell(app: &App, event: Event) {
+fn tell(app: &App, room_id: RoomId, seq: i64, kind: EventKind) {
+    // Whoever is told goes on with the trace of the call.
+    let step = RequestContext::step(|| Step::producer("tell gateways"));
+    let event = Event { room_id, seq, kind, traceparent: step.traceparent() };
     app.bus.publish(event.room_id, std::slice::from_ref(&event));
     app.gateways.deliver(Delivery { events: vec![event], answers: Vec::new() });
 }

@@ -21,7 +21,8 @@ pub(crate) async fn show_typing(
     let mut outcomes = Vec::new();
     for ((question, user), answer) in questions.iter().zip(users).zip(answers) {
         if answer.is_ok() {
-            events.push(Event { room_id: question.room_id, seq: 0, kind: EventKind::Typing(user) });
+            let (room_id, kind) = (question.room_id, EventKind::Typing(user));
+            events.push(Event { room_id, seq: 0, kind, traceparent: String::new() });
         }
         outcomes.push(answer.map(drop));
     }

@@ -340,7 +340,7 @@ pub(crate) async fn changes(
             None if row.event_seq == row.seq => EventKind::Created(message),
             None => EventKind::Edited(message),
         };
-        Event { room_id, seq: row.event_seq, kind }
+        Event { room_id, seq: row.event_seq, kind, traceparent: String::new() }
     });
     Ok(events.collect())
 }

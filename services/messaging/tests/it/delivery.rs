@@ -149,3 +149,17 @@ async fn typing_reaches_every_replica_and_is_stored_nowhere() {
     assert_eq!(here.show_typing(room_id, STRANGER).await, Err(ErrorCode::NotAMember));
     assert_eq!(here.show_typing(i64::MAX, OWNER).await, Err(ErrorCode::RoomNotFound));
 }
+
+#[tokio::test]
+async fn without_a_collector_an_event_carries_no_trace() {
+    let app = TestApp::start().await;
+    let other = app.replica().await;
+    let room_id = app.rooms.room().await;
+    let (mut here, mut there) = (app.attach_to(room_id).await, other.attach_to(room_id).await);
+    let mut send = here.draft(room_id, OWNER, "g:1", "Hello");
+    send.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
+    here.send_batch(vec![send]).await.remove(0).unwrap();
+    for link in [&mut here, &mut there] {
+        assert_eq!(link.event(room_id, 1).await.traceparent, "");
+    }
+}

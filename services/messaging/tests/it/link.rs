@@ -53,6 +53,7 @@ impl Link {
             sender_name: format!("user{sender_id}"),
             content: content.into(),
             idempotency_key: key.into(),
+            traceparent: String::new(),
         }
     }
 
