@@ -192,6 +192,21 @@ MUTATIONS = [
         lambda o: put(o.spec("NetworkPolicy", "contacts")["egress"][0]["to"][0]["podSelector"]["matchLabels"], NAME, "messaging"),
     ),
     Mutation(
+        "a part that may not reach the collector of traces",
+        "Egress from messaging to elsewhere:4317 is an arrow, and not allowed",
+        lambda o: o.spec("NetworkPolicy", "to-collector")["podSelector"]["matchExpressions"][0]["values"].remove("messaging"),
+    ),
+    Mutation(
+        "a collector of traces at another port",
+        "whose port is not 4317",
+        lambda o: put(o.settings("auth"), "OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector.monitoring:4318"),
+    ),
+    Mutation(
+        "a part that tells no collector of traces",
+        "and others do not",
+        lambda o: o.settings("rooms").pop("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ),
+    Mutation(
         "nothing is denied by default",
         "denies everything by default",
         lambda o: put(o.spec("NetworkPolicy", "default-deny"), "policyTypes", ["Ingress"]),

@@ -2,7 +2,8 @@
 
 PARTS = ("gateway", "auth", "contacts", "rooms", "messaging")
 WITH_SCHEMAS = ("auth", "contacts", "rooms", "messaging", "migrate")
-GRPC, ADMIN, HTTP, POSTGRES, REDIS, DNS = 9000, 9090, 8000, 5432, 6379, 53
+GRPC, ADMIN, HTTP, POSTGRES, REDIS, DNS, OTLP = 9000, 9090, 8000, 5432, 6379, 53, 4317
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 CALLS = {
     ("gateway", "auth"),
@@ -16,10 +17,11 @@ CALLS = {
 ELSEWHERE = "elsewhere"
 
 
-def expected(names):
-    """Who may go out to whom, and who may come in from whom, with the ports; for the workloads of these names."""
+def expected(names, traced):
+    """Who may go out to whom, and who may come in from whom, with the ports; for the workloads of these names. The traced ones tell a
+    collector of traces."""
     inside = {(caller, callee, GRPC) for caller, callee in CALLS}
-    outgoing = {(part, ELSEWHERE, DNS) for part in (*PARTS, "migrate")}
+    outgoing = {(part, ELSEWHERE, DNS) for part in (*PARTS, "migrate")} | {(part, ELSEWHERE, OTLP) for part in traced}
     incoming = {(ELSEWHERE, part, ADMIN) for part in PARTS}
     if "postgres" in names:
         inside |= {(part, "postgres", POSTGRES) for part in WITH_SCHEMAS} | {("messaging", "redis", REDIS)}
@@ -60,11 +62,23 @@ def policies_are_the_arrows(manifests):
                     allowed[direction] |= {arrow(direction, pod, other, port) for pod in own for other in others}
 
     names = {pod.name for pod in manifests.pods}
-    for direction, arrows in zip(("Egress", "Ingress"), expected(names)):
+    collectors = {pod.name: collectors_of(manifests, pod) for pod in manifests.pods}
+    traced = {name for name, told in collectors.items() if told}
+    if traced and traced != set(PARTS):
+        yield f"{', '.join(sorted(traced))} tell a collector of traces, and others do not"
+    for name in sorted(traced):
+        if not all(collector.endswith(f":{OTLP}") for collector in collectors[name]):
+            yield f"{name} tells a collector of traces whose port is not {OTLP}"
+    for direction, arrows in zip(("Egress", "Ingress"), expected(names, traced)):
         for source, target, port in allowed[direction] - arrows:
             yield f"{direction} from {source} to {target}:{port} is allowed, and no arrow"
         for source, target, port in arrows - allowed[direction]:
             yield f"{direction} from {source} to {target}:{port} is an arrow, and not allowed"
+
+
+def collectors_of(manifests, pod):
+    """Where the collectors of traces are that a pod tells."""
+    return {manifests.environment(container).get(COLLECTOR) for container in pod.containers} - {None, ""}
 
 
 def others_of(manifests, peer):
