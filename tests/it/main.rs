@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod auth;
+mod backup;
 mod bodies;
 mod canary;
 mod commands;

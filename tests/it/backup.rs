@@ -1,0 +1,150 @@
+//! A backup that is taken while people talk, and what becomes of it when the database is lost.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parlance_devstack::Stack;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+use tokio::process::Command;
+
+use crate::faults::{RECOVERY, RESTART, on_stack_of};
+use crate::support::{Person, Socket, eventually, make_room, people, person};
+use crate::ws::whole_history;
+
+/// Callees before those who call them.
+const PARTS: [&str; 5] = ["auth", "rooms", "contacts", "messaging", "gateway"];
+
+/// Runs one of the scripts for operators against the stack's database; what it printed.
+async fn script(name: &str, stack: &Stack, file: &Path) -> String {
+    let url = stack.database_url();
+    let (login, place) = url.trim_start_matches("postgres://").split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let (address, database) = place.split('?').next().unwrap().split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    let mut command = Command::new(format!("{}/../scripts/{name}", env!("CARGO_MANIFEST_DIR")));
+    command.arg(file).env("PGHOST", host).env("PGPORT", port).env("PGDATABASE", database);
+    command.env("PGUSER", user).env("PGPASSWORD", password).kill_on_drop(true);
+    let output = command.output().await.expect("the script starts");
+    assert!(output.status.success(), "{name}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Has two people talk while the backup is taken and afterwards; all messages that were acknowledged, and how many of them were
+/// before it began.
+async fn back_up_while_people_talk(
+    stack: &Stack,
+    file: &Path,
+    two: [&Person; 2],
+    room: i64,
+) -> (Vec<Value>, usize) {
+    let acked = Mutex::new(Vec::new());
+    let count = || acked.lock().unwrap().len();
+    let is_over = AtomicBool::new(false);
+    let talk = async |person: &Person| {
+        while !is_over.load(Ordering::Relaxed) {
+            let message = person.say(room, &format!("{} of {}", count(), person.name)).await;
+            acked.lock().unwrap().push(message);
+        }
+    };
+    let back_up = async {
+        eventually(RECOVERY, "people talk", async || count() >= 100).await;
+        let before = count();
+        script("backup", stack, file).await;
+        let so_far = count();
+        eventually(RECOVERY, "people go on", async || count() >= so_far + 20).await;
+        is_over.store(true, Ordering::Relaxed);
+        before
+    };
+    let (before, ..) = tokio::join!(back_up, talk(two[0]), talk(two[1]));
+    (acked.into_inner().unwrap(), before)
+}
+
+/// Takes everything out of the stack's database but the roles, and has Parlance start on what was saved.
+async fn restore(stack: &Stack, file: &Path) {
+    for part in PARTS {
+        stack.process(part, 0).kill().await.unwrap();
+    }
+    let mut database = stack.postgres().connect("parlance").await.unwrap();
+    database.execute("DROP SCHEMA auth, contacts, rooms, messaging CASCADE").await.unwrap();
+    database.close().await.unwrap();
+    script("restore", stack, file).await;
+    for part in PARTS {
+        stack.process(part, 0).restart(RESTART).await.unwrap();
+    }
+}
+
+fn number(message: &Value, name: &str) -> i64 {
+    message[name].as_i64().unwrap_or_else(|| panic!("no {name}: {message}"))
+}
+
+/// Demands that the history holds what had been acknowledged before the backup began, and beyond that whatever came next.
+fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) {
+    let last_before = acked[..before].iter().map(|message| number(message, "seq")).max().unwrap();
+    acked.sort_by_key(|message| number(message, "seq"));
+    assert!(history.len() < acked.len(), "nothing was said after the backup");
+    assert!(history.len() as i64 >= last_before, "{} of {last_before}", history.len());
+    for (restored, acked) in history.iter().zip(&acked) {
+        for name in ["id", "seq", "content", "sender", "created_at"] {
+            assert_eq!(restored[name], acked[name], "{restored} was {acked}");
+        }
+    }
+}
+
+/// A socket of a client that has seen the room up to this number and asks for what came since; the answer.
+async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value) {
+    let mut socket = person.socket().await;
+    let frame = json!({"type": "subscribe", "room_id": room, "after_seq": after_seq});
+    let answer = socket.ask(&frame).await;
+    (socket, answer)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
+    on_stack_of(Stack::builder(), async |fresh| {
+        let file = fresh.folder().join("parlance.backup");
+        let old = Stack::builder().start().await.unwrap();
+        let [anna, ben] = people(&old).await;
+        let room = make_room(&anna, &[&ben]).await;
+        let quiet = make_room(&anna, &[]).await;
+        let (acked, before) = back_up_while_people_talk(&old, &file, [&anna, &ben], room).await;
+        let lost = person(&old).await;
+        let lost_room = make_room(&lost, &[]).await;
+        for _ in 0..3 {
+            anna.say(quiet, "Lost").await;
+        }
+        drop(old);
+
+        restore(fresh, &file).await;
+        let [anna, ben, lost] = [anna, ben, lost].map(|person| person.at(fresh, 0));
+        assert_eq!(number(&anna.get("/v1/auth/me").await.ok(200), "id"), anna.id, "tokens hold");
+        let history = whole_history(&anna, room).await;
+        assert_is_beginning(&history, acked.clone(), before);
+        let drill = script("drill", fresh, &file).await;
+        assert!(drill.contains(&format!("messages {}", history.len())), "{drill}");
+
+        // Clients that have seen more than was saved reload, whether they come back before others have said as much again or later.
+        let highest = |name| acked.iter().map(|message| number(message, name)).max().unwrap();
+        for (room, seen) in [(room, highest("seq")), (quiet, 3)] {
+            let (mut socket, answer) = come_back(&anna, room, seen).await;
+            assert_eq!(answer["resync"], true, "{answer}");
+            for _ in 0..5 {
+                let message = anna.say(room, "After").await;
+                assert!(
+                    number(&message, "seq") > seen && number(&message, "id") > highest("id"),
+                    "{message}"
+                );
+                assert_eq!(socket.next().await["message"], message);
+            }
+            assert_eq!(come_back(&anna, room, seen).await.1["resync"], true);
+        }
+        assert_eq!(whole_history(&ben, room).await.len(), history.len() + 5);
+
+        // Nobody gets what belonged to somebody who is lost.
+        let carla = person(fresh).await;
+        assert!(carla.id > lost.id && make_room(&carla, &[]).await > lost_room);
+        assert_eq!(lost.get("/v1/auth/me").await.status, 401);
+    })
+    .await;
+}
