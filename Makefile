@@ -10,7 +10,7 @@ export SQLX_OFFLINE := true
 
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help up reset test chaos bench lint format clippy doc sqlx configuration k8s images observability dashboards settings prepare install programs devstack test-compose
+.PHONY: help up reset test chaos bench drill lint format clippy doc sqlx configuration k8s images observability dashboards settings prepare install programs devstack test-compose
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ chaos: install programs ## hurt a private Parlance and prove that nothing is los
 bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-room,many-rooms for some, QUICK=1, REPLICAS=2)
 	cargo build --release --workspace --bins
 	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
+
+drill: install ## restore a backup into a private Postgres, to see that it can be done (BACKUP=file)
+	@scripts/drill "$(BACKUP)"
 
 lint: format k8s images observability clippy doc sqlx configuration ## check formatting, lints, documentation, SQL statements, the list of settings, images, Kubernetes manifests, alerts and dashboards
 

@@ -184,6 +184,19 @@ async fn keys_rotate_without_anybody_noticing() {
 }
 
 #[tokio::test]
+async fn what_a_key_has_signed_ends_with_it_when_it_is_rotated_away_at_once() {
+    let stack = Stack::builder().replicas(2).gateways(2).start().await.unwrap();
+    let anna = person(&stack).await;
+    let at_once = [("KEY_PUBLICATION_LEAD", "1"), ("ACCESS_TOKEN_TTL", "1")];
+    auth_command(&stack, &["rotate-keys"], &at_once).await;
+    for gateway in [0, 1] {
+        let ends = async || me(&stack, gateway, &anna.token).await.status == 401;
+        eventually(Duration::from_secs(10), "the old token ends", ends).await;
+        me(&stack, gateway, &token_of(&anna).await).await.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn a_deactivated_user_is_locked_out_everywhere_within_two_seconds() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
