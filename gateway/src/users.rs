@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache;
-use parlance_core::{UserId, Username};
+use parlance_core::{ErrorCode, UserId, Username};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{FindUsersRequest, GetUsersRequest};
 use parlance_runtime::Lifecycle;
@@ -94,10 +94,11 @@ impl Users {
         Ok(found)
     }
 
-    /// One user by id.
-    pub(crate) async fn by_id(&self, id: UserId) -> Result<Arc<User>, ApiError> {
+    /// The user whom a good token was issued to. Auth does not know one whose account was lost with the newest part of the
+    /// database, when a backup was restored: then the token is not one of ours any more.
+    pub(crate) async fn of_token(&self, id: UserId) -> Result<Arc<User>, ApiError> {
         let found = self.by_ids([id]).await?;
-        found.get(&id).cloned().ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
+        Ok(found.get(&id).cloned().ok_or(ErrorCode::InvalidToken)?)
     }
 
     /// A user as last known, however long ago, without asking anybody.

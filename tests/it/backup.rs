@@ -144,7 +144,7 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
         // Nobody gets what belonged to somebody who is lost.
         let carla = person(fresh).await;
         assert!(carla.id > lost.id && make_room(&carla, &[]).await > lost_room);
-        assert_eq!(lost.get("/v1/auth/me").await.status, 401);
+        lost.get("/v1/auth/me").await.refused(401, "invalid_token");
     })
     .await;
 }

@@ -109,6 +109,6 @@ async fn log_in(
     responses((status = 200, description = "The account", body = User)),
 )]
 async fn me(State(app): State<App>, Caller(session): Caller) -> Result<Encoded, ApiError> {
-    let user = app.users.by_id(session.user_id).await?;
+    let user = app.users.of_token(session.user_id).await?;
     Encoded::of(&*user)
 }

@@ -141,7 +141,7 @@ async fn send(
     };
 
     // The look-up comes first, so that nothing can fail once the message is stored.
-    let sender = app.users.by_id(session.user_id).await?;
+    let sender = app.users.of_token(session.user_id).await?;
     let sent = app.upstream.send(room_id, &session, content, client_msg_id.as_ref()).await?;
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Encoded::of(&Message::from((&sent.message, &*sender)))?))
@@ -167,7 +167,7 @@ async fn edit(
     let (Ok(message_id), Ok(content)) = (message_id, content) else { return Err(input.refusal()) };
 
     // Only its sender edits a message. The look-up comes first, so that nothing can fail once the message has changed.
-    let sender = app.users.by_id(session.user_id).await?;
+    let sender = app.users.of_token(session.user_id).await?;
     let request = EditMessageRequest {
         acting_user_id: session.user_id.get(),
         message_id: message_id.get(),
