@@ -98,7 +98,7 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
             let bench = Bench::start(passwords, cli.replicas.into(), scale, &display).await;
             let bench = bench.context("cannot start Parlance")?;
             outcome.run(&scenarios, &bench).await;
-            bench.stack.keep_logs(&cli.output.join("logs"))?;
+            bench.stack.keep_logs(&cli.output.join("logs").join(passwords.name()))?;
         }
     }
     drop(display);

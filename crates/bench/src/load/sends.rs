@@ -1,5 +1,6 @@
 //! Closed loop: senders with so many messages in flight each, who wait for acks, and a few subscribers who see everything.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,8 @@ const SUBSCRIBERS: usize = 2;
 /// How long the last event may take to arrive.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_PAUSE: Duration = Duration::from_millis(5);
+/// Before a sender goes on who was told to come later.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who sends where.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +42,18 @@ pub(crate) struct Tally {
     pub(crate) acked: u64,
     /// From send to ack.
     pub(crate) latencies: Latencies,
+    /// Answered with `unavailable` at any time, as when a disk stands still for longer than a send may take. Whether the message
+    /// was stored is not known then.
+    pub(crate) refused: u64,
     /// Sent at any time.
     sent: u64,
+}
+
+/// What a send was answered with, by its place in flight.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Acknowledged(usize),
+    Refused(usize),
 }
 
 /// Senders and subscribers whose sockets are open.
@@ -95,20 +108,21 @@ impl Ready {
         for (socket, rounds) in self.senders {
             senders.spawn(send(socket, rounds, window));
         }
-        let mut sum = Tally { acked: 0, latencies: Latencies::new()?, sent: 0 };
+        let mut sum = Tally { acked: 0, latencies: Latencies::new()?, refused: 0, sent: 0 };
         while let Some(tally) = senders.join_next().await {
             let tally = tally?.context("a sender")?;
             sum.acked += tally.acked;
+            sum.refused += tally.refused;
             sum.sent += tally.sent;
             sum.latencies.add(&tally.latencies)?;
         }
-        wait_until_seen(&seen, sum.sent, &mut watchers).await?;
+        wait_until_seen(&seen, sum.sent - sum.refused..=sum.sent, &mut watchers).await?;
         Ok(sum)
     }
 }
 
 async fn send(mut socket: Socket, mut rounds: Rounds, window: Window) -> anyhow::Result<Tally> {
-    let mut tally = Tally { acked: 0, latencies: Latencies::new()?, sent: 0 };
+    let mut tally = Tally { acked: 0, latencies: Latencies::new()?, refused: 0, sent: 0 };
     let mut sent_at = [Instant::now(); IN_FLIGHT];
     let mut free: Vec<usize> = (0..IN_FLIGHT).collect();
     let mut frames = Vec::new();
@@ -128,13 +142,26 @@ async fn send(mut socket: Socket, mut rounds: Rounds, window: Window) -> anyhow:
         }
         socket.fill().await?;
         let now = Instant::now();
+        let mut is_refused = false;
         while let Some(text) = socket.take()? {
-            let slot = acknowledged(&text)?;
-            if window.contains(now) {
-                tally.acked += 1;
-                tally.latencies.record(now - sent_at[slot]);
-            }
+            let slot = match answer_of(&text)? {
+                Answer::Acknowledged(slot) => {
+                    if window.contains(now) {
+                        tally.acked += 1;
+                        tally.latencies.record(now - sent_at[slot]);
+                    }
+                    slot
+                }
+                Answer::Refused(slot) => {
+                    tally.refused += 1;
+                    is_refused = true;
+                    slot
+                }
+            };
             free.push(slot);
+        }
+        if is_refused {
+            sleep(REFUSED_PAUSE).await;
         }
     }
 }
@@ -148,24 +175,27 @@ impl Rounds {
     }
 }
 
-/// The place in flight of what was acknowledged.
-fn acknowledged(text: &[u8]) -> anyhow::Result<usize> {
+fn answer_of(text: &[u8]) -> anyhow::Result<Answer> {
     // The gateway writes acks like this; any other order of members is as good, and only slower to read.
     if let Some(rest) = text.strip_prefix(br#"{"type":"ack","ref":""#) {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if rest.get(digits) == Some(&b'"') {
-            return Ok(std::str::from_utf8(&rest[..digits])?.parse()?).and_then(within_flight);
+            let slot = std::str::from_utf8(&rest[..digits])?.parse()?;
+            return Ok(Answer::Acknowledged(within_flight(slot)?));
         }
     }
     let frame: Value = serde_json::from_slice(text)?;
-    match (frame["type"].as_str(), frame["ref"].as_str()) {
-        (Some("ack"), Some(slot)) => within_flight(slot.parse()?),
+    match (frame["type"].as_str(), frame["code"].as_str(), frame["ref"].as_str()) {
+        (Some("ack"), _, Some(slot)) => Ok(Answer::Acknowledged(within_flight(slot.parse()?)?)),
+        (Some("error"), Some("unavailable"), Some(slot)) => {
+            Ok(Answer::Refused(within_flight(slot.parse()?)?))
+        }
         _ => bail!("a send was answered with {frame}"),
     }
 }
 
 fn within_flight(slot: usize) -> anyhow::Result<usize> {
-    ensure!(slot < IN_FLIGHT, "an ack of a send that was none: {slot}");
+    ensure!(slot < IN_FLIGHT, "an answer to a send that was none: {slot}");
     Ok(slot)
 }
 
@@ -181,19 +211,22 @@ async fn count_forever(mut socket: CountingSocket, count: Arc<AtomicU64>) -> any
 
 async fn wait_until_seen(
     seen: &[Arc<AtomicU64>],
-    sent: u64,
+    expected: RangeInclusive<u64>,
     watchers: &mut JoinSet<anyhow::Error>,
 ) -> anyhow::Result<()> {
     let begin = Instant::now();
     loop {
         let counts: Vec<u64> = seen.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        if counts.iter().all(|count| *count == sent) {
+        if counts.iter().all(|count| expected.contains(count)) {
             return Ok(());
         }
         if let Some(ended) = watchers.try_join_next() {
             return Err(ended?);
         }
-        ensure!(begin.elapsed() < DRAIN_DEADLINE, "of {sent} messages the subscribers have seen {counts:?}");
+        ensure!(
+            begin.elapsed() < DRAIN_DEADLINE,
+            "of {expected:?} messages the subscribers have seen {counts:?}"
+        );
         sleep(POLL_PAUSE).await;
     }
 }
@@ -210,7 +243,8 @@ pub(crate) async fn fill_room(api: &Api, circle: &Circle, count: usize) -> anyho
         (0..some).for_each(|slot| encode(rounds.next_frame(slot).as_bytes(), &mut frames));
         socket.write(&frames).await?;
         for _ in 0..some {
-            acknowledged(&socket.next().await?)?;
+            let answer = answer_of(&socket.next().await?)?;
+            ensure!(matches!(answer, Answer::Acknowledged(_)), "a room could not be filled: {answer:?}");
         }
         left -= some;
     }
@@ -231,16 +265,19 @@ mod tests {
     #[test]
     fn an_ack_is_read_whatever_the_order_of_its_members() {
         let usual = br#"{"type":"ack","ref":"13","room_id":5,"message_id":1,"seq":1}"#;
-        assert_eq!(acknowledged(usual).unwrap(), 13);
-        assert_eq!(acknowledged(br#"{"seq": 1, "ref": "7", "type": "ack"}"#).unwrap(), 7);
+        assert_eq!(answer_of(usual).unwrap(), Answer::Acknowledged(13));
+        let other = br#"{"seq": 1, "ref": "7", "type": "ack"}"#;
+        assert_eq!(answer_of(other).unwrap(), Answer::Acknowledged(7));
     }
 
     #[test]
-    fn anything_else_than_an_ack_is_an_error() {
-        let error = br#"{"type":"error","error":"Later","code":"unavailable","ref":"3"}"#;
-        assert!(acknowledged(error).unwrap_err().to_string().contains("unavailable"));
-        assert!(acknowledged(br#"{"type":"ack","ref":"16"}"#).is_err());
-        assert!(acknowledged(b"not JSON").is_err());
+    fn a_send_may_be_put_off_and_any_other_answer_is_an_error() {
+        let later = br#"{"type":"error","error":"Later","code":"unavailable","ref":"3"}"#;
+        assert_eq!(answer_of(later).unwrap(), Answer::Refused(3));
+        let refused = br#"{"type":"error","error":"No","code":"not_a_member","ref":"3"}"#;
+        assert!(answer_of(refused).unwrap_err().to_string().contains("not_a_member"));
+        assert!(answer_of(br#"{"type":"ack","ref":"16"}"#).is_err());
+        assert!(answer_of(b"not JSON").is_err());
     }
 
     #[test]

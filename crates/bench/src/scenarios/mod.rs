@@ -58,6 +58,16 @@ pub(crate) enum Passwords {
     Default,
 }
 
+impl Passwords {
+    /// Of the folder with the logs of its stack.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cheap => "cheap-passwords",
+            Self::Default => "default-passwords",
+        }
+    }
+}
+
 /// What scenarios on the same stack share.
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
