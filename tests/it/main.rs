@@ -15,6 +15,7 @@ mod health;
 mod limits;
 mod messages;
 mod metrics;
+mod privileges;
 mod races;
 mod rolling;
 mod rooms;

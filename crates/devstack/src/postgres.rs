@@ -113,6 +113,35 @@ impl Postgres {
         connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
     }
 
+    /// Lets psql run a script in one of its databases as the superuser; the script sees the variables, and its output is in the log.
+    pub(crate) async fn run_script(
+        &self,
+        database: &str,
+        script: &str,
+        variables: Vec<(String, String)>,
+        log: PathBuf,
+    ) -> anyhow::Result<()> {
+        let connection = [
+            ("PGHOST", "127.0.0.1"),
+            ("PGPORT", &self.port.to_string()),
+            ("PGUSER", SUPERUSER),
+            ("PGPASSWORD", &self.password),
+            ("PGDATABASE", database),
+        ];
+        let mut environment = variables;
+        environment.extend(connection.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let psql = Process::start(Spec {
+            arguments: ["--no-psqlrc", "--quiet", "--file=-"].map(Into::into).into(),
+            environment,
+            input: script.into(),
+            ..Spec::new("psql", self.programs.psql()?, Path::new("/"), log)
+        })
+        .await?;
+        let status = psql.wait(CONNECT_DEADLINE).await?;
+        ensure!(status.success(), "psql failed ({status}){}", psql.last_lines());
+        Ok(())
+    }
+
     /// The program `pgbench`, told to work on one of its databases as the superuser. What it is to do is for the caller to add.
     pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
         let mut pgbench = Command::new(self.programs.pgbench()?);

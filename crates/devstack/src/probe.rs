@@ -23,7 +23,7 @@ pub(crate) enum Probe {
     /// Log in and ask.
     Postgres(Box<PgConnectOptions>),
     /// Log in and ping.
-    Redis { port: u16, password: String },
+    Redis { port: u16, user: &'static str, password: String },
     /// `/readyz` on the admin port.
     Ready { admin_port: u16 },
 }
@@ -38,7 +38,7 @@ impl Probe {
         match self {
             Self::None => Ok(()),
             Self::Postgres(options) => Ok(options.connect().await?.close().await?),
-            Self::Redis { port, password } => ping_redis(*port, password).await,
+            Self::Redis { port, user, password } => ping_redis(*port, user, password).await,
             Self::Ready { admin_port } => get(*admin_port, "/readyz").await.map(drop),
         }
     }
@@ -54,9 +54,9 @@ pub(crate) async fn get(port: u16, path: &str) -> anyhow::Result<String> {
     Ok(body.to_owned())
 }
 
-async fn ping_redis(port: u16, password: &str) -> anyhow::Result<()> {
+async fn ping_redis(port: u16, user: &str, password: &str) -> anyhow::Result<()> {
     const GOOD: &str = "+OK\r\n+PONG\r\n";
-    let answer = exchange(port, &format!("AUTH {password}\r\nPING\r\n"), GOOD.len() as u64).await?;
+    let answer = exchange(port, &format!("AUTH {user} {password}\r\nPING\r\n"), GOOD.len() as u64).await?;
     ensure!(answer == GOOD, "Redis answered: {}", answer.trim());
     Ok(())
 }

@@ -61,6 +61,12 @@ impl PostgresPrograms {
         self.folder.join("postgres")
     }
 
+    /// The program that runs scripts.
+    pub(crate) fn psql(&self) -> anyhow::Result<PathBuf> {
+        let program = self.folder.join("psql");
+        if program.is_file() { Ok(program) } else { Err(missing("psql", "postgresql-client")) }
+    }
+
     /// The program that drives a Postgres as a yardstick.
     pub(crate) fn pgbench(&self) -> anyhow::Result<PathBuf> {
         let program = self.folder.join("pgbench");

@@ -9,31 +9,46 @@ use rustix::process::Signal;
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::programs;
+use crate::secrets::random_secret;
 use crate::user::User;
 
+/// What every Redis of Parlance is told, wherever it is.
+const SETTINGS: &str = include_str!("../../../deploy/redis/redis.conf");
+/// What stands there for the password of messaging.
+const PASSWORD: &str = "REDIS_PASSWORD";
+/// The user that messaging is. May do what messaging needs and nothing else.
+const MESSAGING: &str = "messaging";
+/// The user that may do everything. Only a private Redis has one.
+const OPERATOR: &str = "operator";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A running private Redis, reachable by password over 127.0.0.1 only.
+/// A running private Redis, reachable by name and password over 127.0.0.1 only.
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
     address: SocketAddr,
     password: String,
-    url: String,
+    operator_password: String,
 }
 
 impl Redis {
-    /// Starts it; its log goes into the folder. The password is made of letters and digits.
+    /// Starts it; its log goes into the folder. The password, which is messaging's, is made of letters and digits.
     pub(crate) async fn start(folder: &Path, port: u16, password: &str) -> anyhow::Result<Self> {
-        let process = Process::start(server(folder, port, password)?).await?;
+        let operator_password = random_secret();
+        let process = Process::start(server(folder, port, password, &operator_password)?).await?;
         process.wait_until_ready(START_DEADLINE).await?;
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        Ok(Self { process, address, password: password.to_owned(), url: url(password, address) })
+        Ok(Self { process, address, password: password.to_owned(), operator_password })
     }
 
-    /// How clients reach it, password included.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// How messaging reaches it, password included.
+    pub fn url(&self) -> String {
+        self.url_at(self.address)
+    }
+
+    /// How one reaches it who may do everything.
+    pub fn operator_url(&self) -> String {
+        url(OPERATOR, &self.operator_password, self.address)
     }
 
     /// Where it serves.
@@ -41,9 +56,9 @@ impl Redis {
         self.address
     }
 
-    /// How clients reach it at another address.
+    /// How messaging reaches it at another address.
     pub(crate) fn url_at(&self, address: SocketAddr) -> String {
-        url(&self.password, address)
+        url(MESSAGING, &self.password, address)
     }
 
     /// The server's process.
@@ -52,20 +67,21 @@ impl Redis {
     }
 }
 
-fn url(password: &str, address: SocketAddr) -> String {
-    format!("redis://default:{password}@{address}")
+fn url(user: &str, password: &str, address: SocketAddr) -> String {
+    format!("redis://{user}:{password}@{address}")
 }
 
-fn server(folder: &Path, port: u16, password: &str) -> anyhow::Result<Spec> {
+fn server(folder: &Path, port: u16, password: &str, operator_password: &str) -> anyhow::Result<Spec> {
     let settings = format!(
-        "bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave \"\"\nappendonly no\ndaemonize no\ndir /\n"
+        "{}\nuser {OPERATOR} on >{operator_password} ~* &* +@all\nbind 127.0.0.1\nport {port}\ndaemonize no\ndir /\n",
+        SETTINGS.replace(PASSWORD, password)
     );
     Ok(Spec {
         arguments: vec!["-".into()],
         user: User::for_servers()?,
         input: settings.into_bytes(),
         death_signal: Signal::KILL,
-        probe: Probe::Redis { port, password: password.to_owned() },
+        probe: Probe::Redis { port, user: MESSAGING, password: password.to_owned() },
         ..Spec::new("redis", programs::redis_server()?, Path::new("/"), folder.join("logs/redis.log"))
     })
 }

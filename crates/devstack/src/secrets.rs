@@ -1,6 +1,7 @@
 //! The secrets of one stack. All are letters and digits, so that they fit into URLs, SQL and configuration files as they are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -24,6 +25,12 @@ const NAMES: [&str; 7] = [
 /// Secrets by name.
 #[derive(Clone)]
 pub(crate) struct Secrets(BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Secrets {
     /// New ones.
@@ -52,7 +59,12 @@ impl Secrets {
 
     /// The password of a service's role in Postgres.
     pub(crate) fn of_role(&self, service: &str) -> anyhow::Result<&str> {
-        self.get(&format!("{}_PASSWORD", service.to_uppercase()))
+        self.get(&Self::name_of_role(service))
+    }
+
+    /// The name of that password.
+    pub(crate) fn name_of_role(service: &str) -> String {
+        format!("{}_PASSWORD", service.to_uppercase())
     }
 }
 

@@ -35,10 +35,10 @@ pub async fn fresh_database() -> anyhow::Result<String> {
     Ok(postgres.url(&name))
 }
 
-/// The URL of the Redis that all tests of the process share.
+/// The URL of the Redis that all tests of the process share, for who may do what messaging may.
 pub async fn redis_url() -> anyhow::Result<String> {
     let redis = &REDIS.get_or_try_init(start_redis).await?.server;
-    Ok(redis.url().to_owned())
+    Ok(redis.url())
 }
 
 async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {

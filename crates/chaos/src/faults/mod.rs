@@ -96,7 +96,7 @@ impl Fault {
             Self::Pause { part, index } => stack.process(part, index).pause(),
             Self::KillRedis => stack.redis().process().kill().await,
             Self::PauseRedis => stack.redis().process().pause(),
-            Self::CutSubscribersOfRedis => redis::cut_subscribers(stack.redis().url()).await,
+            Self::CutSubscribersOfRedis => redis::cut_subscribers(&stack.redis().operator_url()).await,
             Self::BreakPublications => {
                 ways_to_redis().try_for_each(|route| links.set(route, Flow::BreakPublications))
             }

@@ -9,13 +9,14 @@ use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Redis understands commands as lines; no client library is needed for two of them.
+/// The URL is that of a user who may do everything. Redis understands commands as lines; no client library is needed for two of them.
 pub(super) async fn cut_subscribers(url: &str) -> anyhow::Result<()> {
-    let address = url.strip_prefix("redis://default:").and_then(|rest| rest.split_once('@'));
-    let (password, address) = address.context("the URL of Redis has another form")?;
+    let rest = url.strip_prefix("redis://").and_then(|rest| rest.split_once('@'));
+    let (login, address) = rest.context("the URL of Redis has another form")?;
+    let login = login.replace(':', " ");
     let answer = timeout(DEADLINE, async {
         let mut stream = TcpStream::connect(address).await?;
-        let commands = format!("AUTH {password}\r\nCLIENT KILL TYPE pubsub\r\nQUIT\r\n");
+        let commands = format!("AUTH {login}\r\nCLIENT KILL TYPE pubsub\r\nQUIT\r\n");
         stream.write_all(commands.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

@@ -1,28 +1,27 @@
 //! The database of a stack: each service has a role, and each role a schema, the only one it can see.
 
+use std::path::Path;
+
 use anyhow::Context;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::DATABASE;
 use super::parts::SERVICES;
 use crate::Postgres;
 use crate::secrets::Secrets;
 
+/// What every Postgres of Parlance runs, wherever it is.
+const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
+
 /// Makes what is missing, and gives the roles their passwords.
-pub(super) async fn prepare(postgres: &Postgres, secrets: &Secrets) -> anyhow::Result<()> {
+pub(super) async fn prepare(postgres: &Postgres, folder: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     make_database(postgres).await.context("cannot make the database")?;
-    let mut connection = postgres.connect(DATABASE).await?;
-    connection
-        .execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-        .await
-        .context("cannot close the schema `public`")?;
+    let mut passwords = Vec::new();
     for service in SERVICES {
-        make_role_and_schema(&mut connection, service, secrets.of_role(service)?)
-            .await
-            .with_context(|| format!("cannot make the role and the schema of {service}"))?;
+        passwords.push((Secrets::name_of_role(service), secrets.of_role(service)?.to_owned()));
     }
-    connection.close().await?;
-    Ok(())
+    let log = folder.join("logs/roles.log");
+    postgres.run_script(DATABASE, ROLES, passwords, log).await.context("cannot make roles and schemas")
 }
 
 /// Lets tests count statements, where the system has the module for that.
@@ -50,27 +49,6 @@ async fn make_database(postgres: &Postgres) -> anyhow::Result<()> {
     if !exists {
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
     }
-    // What PUBLIC has by default would let every role make temporary tables, and any later role connect.
-    connection.execute(AssertSqlSafe(format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC"))).await?;
     connection.close().await?;
     Ok(())
-}
-
-/// The names are this crate's own and the password is made of letters and digits, so both can stand in the statements.
-async fn make_role_and_schema(
-    connection: &mut PgConnection,
-    service: &str,
-    password: &str,
-) -> sqlx::Result<()> {
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
-        .bind(service)
-        .fetch_one(&mut *connection)
-        .await?;
-    let verb = if exists { "ALTER" } else { "CREATE" };
-    let statements = format!(
-        "{verb} ROLE {service} LOGIN PASSWORD '{password}';
-         GRANT CONNECT ON DATABASE {DATABASE} TO {service};
-         CREATE SCHEMA IF NOT EXISTS {service} AUTHORIZATION {service}"
-    );
-    connection.execute(AssertSqlSafe(statements)).await.map(drop)
 }

@@ -39,6 +39,7 @@ pub struct Stack {
     parts: Vec<(&'static str, Vec<Replica>)>,
     redis: Redis,
     postgres: Postgres,
+    secrets: Secrets,
     folder: PathBuf,
     temporary: Option<TemporaryFolder>,
 }
@@ -129,6 +130,12 @@ impl Stack {
         self.postgres.url(DATABASE)
     }
 
+    /// The URL of Parlance's database for the role of a service, as the service has it.
+    pub fn role_url(&self, service: &str) -> anyhow::Result<String> {
+        let password = self.secrets.of_role(service)?;
+        Ok(Postgres::url_at(self.postgres.address(), service, password, DATABASE))
+    }
+
     /// The Redis that connects the replicas of messaging.
     pub fn redis(&self) -> &Redis {
         &self.redis
@@ -169,7 +176,7 @@ impl Stack {
             });
         parts
             .chain([format!("{:<12} {}\n", "postgres", self.database_url())])
-            .chain([format!("{:<12} {}\n", "redis", self.redis.url())])
+            .chain([format!("{:<12} {}\n", "redis", self.redis.operator_url())])
             .collect()
     }
 

@@ -27,14 +27,14 @@ impl Stack {
         report("starting Postgres");
         let postgres = start_postgres(&plan).await?;
         report("making roles and schemas");
-        database::prepare(&postgres, &plan.secrets).await?;
+        database::prepare(&postgres, &plan.folder, &plan.secrets).await?;
         report("starting Redis");
         let redis = Redis::start(&plan.folder, free_port()?, plan.secrets.get("REDIS_PASSWORD")?).await?;
 
         report("starting the services and the gateway");
         let endpoints = endpoints(&plan)?;
-        let mut stack =
-            Self { parts: Vec::new(), redis, postgres, folder: plan.folder.clone(), temporary: None };
+        let (secrets, folder) = (plan.secrets.clone(), plan.folder.clone());
+        let mut stack = Self { parts: Vec::new(), redis, postgres, secrets, folder, temporary: None };
         for (part, replicas) in &endpoints {
             let mut started = Vec::new();
             for (index, endpoint) in replicas.iter().enumerate() {
