@@ -20,6 +20,7 @@ mod races;
 mod rolling;
 mod rooms;
 mod slice;
+mod strangers;
 mod support;
 mod tokens;
 mod traces;

@@ -1,5 +1,6 @@
 //! One child process: how it is started, watched, hurt and ended.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub(crate) struct Spec {
 #[derive(Debug)]
 pub struct Process {
     spec: Spec,
+    /// Beside the environment of `spec`, and winning over it.
+    more_environment: Mutex<BTreeMap<String, String>>,
     child: Mutex<Option<Child>>,
 }
 
@@ -57,7 +60,7 @@ impl Process {
         fs::create_dir_all(folder)
             .and_then(|()| File::create(&spec.log))
             .with_context(|| format!("cannot write {}", spec.log.display()))?;
-        let process = Self { spec, child: Mutex::new(None) };
+        let process = Self { spec, more_environment: Mutex::default(), child: Mutex::new(None) };
         process.spawn().await?;
         Ok(process)
     }
@@ -103,7 +106,7 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// Starts it again after it has ended, with the same ports and settings, and returns when it is ready.
+    /// Starts it again after it has ended, with the same ports and settings (but for [`set_environment`](Self::set_environment)), and returns when it is ready.
     pub async fn restart(&self, deadline: Duration) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
@@ -122,6 +125,11 @@ impl Process {
     /// Starts it again after it has ended, with the same ports and settings, without waiting until it is ready.
     pub async fn start_again(&self) -> anyhow::Result<()> {
         self.spawn().await
+    }
+
+    /// Gives it an environment variable, which it sees from its next start on.
+    pub fn set_environment(&self, name: &str, value: &str) {
+        self.more_environment().insert(name.to_owned(), value.to_owned());
     }
 
     /// Whether it can do its work.
@@ -202,12 +210,17 @@ impl Process {
 
     async fn spawn(&self) -> anyhow::Result<()> {
         ensure!(self.id().is_none(), "{} runs already", self.name());
-        let command = self.spec.command()?;
+        let mut command = self.spec.command()?;
+        command.envs(self.more_environment().iter());
         let child = spawner::spawn(command, self.spec.input.clone())
             .await
             .with_context(|| format!("cannot start {} ({})", self.name(), self.spec.program.display()))?;
         *self.child() = Some(child);
         Ok(())
+    }
+
+    fn more_environment(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.more_environment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,6 +73,8 @@ pub struct HealthConfig {
 pub struct InternalTokenConfig {
     /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters. Or `file:` and
     /// the path of a file with it.
+    ///
+    /// Of several, comma-separated, the first is shown and each is accepted, so that a secret can be replaced while everything runs.
     #[arg(long, env = "INTERNAL_TOKEN", hide_env_values = true, value_parser = internal_token)]
     pub internal_token: SecretString,
 }
@@ -157,11 +159,16 @@ fn collector(text: &str) -> Result<String, String> {
 
 fn internal_token(text: &str) -> Result<SecretString, String> {
     let text = secret(text)?;
-    let is_visible_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if text.len() < 16 || !is_visible_ascii {
-        return Err("at least 16 visible ASCII characters are wanted".to_owned());
+    let is_secret = |token: &str| token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if !text.split(',').all(is_secret) {
+        return Err("at least 16 visible ASCII characters are wanted, in each of several".to_owned());
     }
     Ok(text.into())
+}
+
+/// The secrets in a value of `INTERNAL_TOKEN`, of which the first is the one to show.
+pub(crate) fn internal_tokens(value: &SecretString) -> impl Iterator<Item = &str> {
+    value.expose_secret().split(',')
 }
 
 fn secret_url(text: &str) -> Result<SecretString, String> {
@@ -189,7 +196,7 @@ mod tests {
 
     use secrecy::ExposeSecret;
 
-    use super::{addresses, collector, internal_token, ratio, secret_url};
+    use super::{addresses, collector, internal_token, internal_tokens, ratio, secret_url};
 
     #[test]
     fn a_secret_may_be_in_a_file() {
@@ -201,6 +208,15 @@ mod tests {
         fs::write(&file, "too-short\n").unwrap();
         assert!(internal_token(&given).is_err());
         fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn each_of_several_internal_tokens_is_long_enough() {
+        let both = internal_token("0123456789abcdef,fedcba9876543210").unwrap();
+        assert!(internal_tokens(&both).eq(["0123456789abcdef", "fedcba9876543210"]));
+        for bad in ["", "0123456789abcde", "0123456789abcdef,", "0123456789abcdef,x", "0123456789 bcdef"] {
+            assert!(internal_token(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -15,12 +15,14 @@ use parlance_devstack::{Stack, StackBuilder};
 
 use self::balancer::{Balancer, Health};
 use crate::faults::{RESTART, on_stack_of};
-use crate::support::{make_room, people};
+use crate::support::{make_room, people, person};
 
 /// What every process is told to take at most from SIGTERM to its end.
 const DRAIN_TIME: Duration = Duration::from_secs(4);
 const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
 const REPLICAS: usize = 2;
+const OLD_TOKEN: &str = "the-old-token-of-the-parts";
+const NEW_TOKEN: &str = "the-new-token-of-the-parts";
 
 /// What everybody needs who uses the stack meanwhile.
 struct Load<'a> {
@@ -29,7 +31,17 @@ struct Load<'a> {
     is_over: AtomicBool,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    fn on(stack: &'a Stack) -> Self {
+        Self { stack, balancer: Balancer::of(stack), is_over: AtomicBool::new(false) }
+    }
+
+    /// Lets it go on until that is done.
+    async fn during(&self, work: impl Future<Output = ()>) {
+        work.await;
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     fn goes_on(&self) -> bool {
         !self.is_over.load(Ordering::Relaxed)
     }
@@ -51,7 +63,20 @@ async fn restart_all(load: &Load<'_>) {
             restart(load, part, index).await;
         }
     }
-    load.is_over.store(true, Ordering::Relaxed);
+}
+
+/// Replaces the secret of the parts as the operations guide says, which takes three rounds of restarts.
+async fn replace_internal_token(load: &Load<'_>) {
+    for tokens in
+        [format!("{OLD_TOKEN},{NEW_TOKEN}"), format!("{NEW_TOKEN},{OLD_TOKEN}"), NEW_TOKEN.to_owned()]
+    {
+        for part in PARTS {
+            for index in 0..REPLICAS {
+                load.stack.process(part, index).set_environment("INTERNAL_TOKEN", &tokens);
+            }
+        }
+        restart_all(load).await;
+    }
 }
 
 async fn restart(load: &Load<'_>, part: &str, index: usize) {
@@ -79,14 +104,30 @@ async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done
         let busy_rooms =
             [make_room(&anna, &[&carl]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await];
 
-        let load = Load { stack, balancer: Balancer::of(stack), is_over: AtomicBool::new(false) };
+        let load = Load::on(stack);
         let reading = join_all(
             [(&anna, &ben), (&ben, &anna)]
                 .map(|(reader, friend)| readers::read(&load, reader, friend, quiet_room)),
         );
         let writing = join_all((0..2).map(|_| writers::write(&load)));
         let talking = join_all(busy_rooms.map(|room| sockets::talk(&load, &anna, room)));
-        tokio::join!(reading, writing, talking, restart_all(&load));
+        tokio::join!(reading, writing, talking, load.during(restart_all(&load)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_internal_token_is_replaced_and_nothing_is_lost_repeated_or_refused() {
+    let builder = PARTS.iter().fold(draining_stack(REPLICAS, REPLICAS), |builder, part| {
+        builder.environment(part, "INTERNAL_TOKEN", OLD_TOKEN)
+    });
+    on_stack_of(builder, async |stack| {
+        let anna = person(stack).await;
+        let rooms = [make_room(&anna, &[]).await, make_room(&anna, &[]).await];
+        let load = Load::on(stack);
+        let writing = writers::write(&load);
+        let talking = join_all(rooms.map(|room| sockets::talk(&load, &anna, room)));
+        tokio::join!(writing, talking, load.during(replace_internal_token(&load)));
     })
     .await;
 }

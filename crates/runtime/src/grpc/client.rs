@@ -19,7 +19,7 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use parlance_core::ErrorCode;
 use rand::Rng;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -30,7 +30,7 @@ use tower::{Service, ServiceExt};
 use super::metrics::CallDurations;
 use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
-use crate::config::addresses;
+use crate::config::{addresses, internal_tokens};
 use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::trace::{Span, Step};
@@ -49,7 +49,7 @@ pub struct ClientConfig {
     pub service: &'static str,
     /// Comma-separated `host:port`; a host with several addresses stands for as many replicas.
     pub addresses: String,
-    /// The secret that the service demands.
+    /// The secret that the service demands, or several, of which the first is shown.
     pub internal_token: SecretString,
     /// How long a call may take.
     pub deadline: Duration,
@@ -86,8 +86,8 @@ impl Client {
     pub fn start(config: ClientConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let addresses = addresses(&config.addresses).map_err(anyhow::Error::msg)?;
         let names = addresses.split(',').map(|name| name.trim().to_owned()).collect();
-        let credential = format!("{CREDENTIAL_SCHEME}{}", config.internal_token.expose_secret());
-        let mut authorization = HeaderValue::try_from(credential)?;
+        let token = internal_tokens(&config.internal_token).next().unwrap_or_default();
+        let mut authorization = HeaderValue::try_from(format!("{CREDENTIAL_SCHEME}{token}"))?;
         authorization.set_sensitive(true);
 
         let (sender, replicas) = watch::channel(Arc::default());

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use super::metrics::CallDurations;
 use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
-use crate::config::GrpcServerConfig;
+use crate::config::{GrpcServerConfig, internal_tokens};
 use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::trace::Step;
@@ -30,7 +30,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Serves the routes of a service until the process drains, then finishes the calls that have begun. Health (`grpc.health.v1`)
-/// and reflection are served, too. Every call must show the internal credential.
+/// and reflection are served, too. Every call must show an internal credential.
 pub async fn serve(
     config: &GrpcServerConfig,
     service_name: &'static str,
@@ -68,19 +68,21 @@ pub async fn serve(
 /// Wraps every call.
 #[derive(Clone, Debug)]
 struct CallLayer {
-    expected_authorization: Arc<SecretString>,
+    /// One for each credential that is accepted.
+    expected_authorizations: Arc<[SecretString]>,
     durations: CallDurations,
 }
 
 impl CallLayer {
-    fn new(token: &SecretString) -> Self {
-        let expected = format!("{CREDENTIAL_SCHEME}{}", token.expose_secret());
-        Self { expected_authorization: Arc::new(expected.into()), durations: CallDurations::of_server() }
+    fn new(tokens: &SecretString) -> Self {
+        let expected = internal_tokens(tokens).map(|token| format!("{CREDENTIAL_SCHEME}{token}").into());
+        Self { expected_authorizations: expected.collect(), durations: CallDurations::of_server() }
     }
 
     fn admits(&self, headers: &http::HeaderMap) -> bool {
-        let expected = self.expected_authorization.expose_secret().as_bytes();
-        headers.get(AUTHORIZATION).is_some_and(|shown| shown.as_bytes().ct_eq(expected).into())
+        let Some(shown) = headers.get(AUTHORIZATION) else { return false };
+        let mut expected = self.expected_authorizations.iter().map(|expected| expected.expose_secret());
+        expected.any(|expected| shown.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 }
 
