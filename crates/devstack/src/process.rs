@@ -106,7 +106,8 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// Starts it again after it has ended, with the same ports and settings (but for [`set_environment`](Self::set_environment)), and returns when it is ready.
+    /// Starts it again after it has ended, with the same ports and settings but for those of
+    /// [`set_environment`](Self::set_environment), and returns when it is ready.
     pub async fn restart(&self, deadline: Duration) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {

@@ -58,12 +58,13 @@ async fn main() -> anyhow::Result<ExitCode> {
             health::ask(&config).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate(migrate) => {
-            telemetry::init_log(&migrate.log)?;
-            let list = parlance_contacts::migrate(&migrate.postgres, migrate.status).await?;
-            if migrate.status {
-                print!("{list}");
-            }
+        Command::Migrate(Migrate { postgres, status: true, .. }) => {
+            print!("{}", parlance_contacts::migration_status(&postgres).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate(Migrate { postgres, status: false, log }) => {
+            telemetry::init_log(&log)?;
+            parlance_contacts::migrate(&postgres).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Settings => {

@@ -45,12 +45,8 @@ pub(crate) fn write_batch(messages: usize) -> Span {
 /// Telling the other replicas of an event.
 pub(crate) fn publish(event: &Event) -> Span {
     Trace::follow(&event.traceparent, || {
-        Step::producer("publish room:{id}")
-            .with("messaging.operation.name", "publish")
-            .with("messaging.operation.type", "send")
-            .with("messaging.system", "redis")
-            .with("messaging.destination.template", "room:{id}")
-            .with("messaging.destination.name", format!("room:{}", event.room_id))
+        let step = Step::producer("publish room:{id}");
+        over_redis(step, event.room_id, "publish", "send")
     })
 }
 
@@ -59,12 +55,8 @@ pub(crate) fn receive(events: &mut [Event]) -> Vec<Span> {
     let recorded = events.iter_mut().filter(|event| !event.traceparent.is_empty());
     let receive = |event: &mut Event| {
         let span = Trace::follow(&event.traceparent, || {
-            Step::consumer("receive room:{id}")
-                .with("messaging.operation.name", "receive")
-                .with("messaging.operation.type", "process")
-                .with("messaging.system", "redis")
-                .with("messaging.destination.template", "room:{id}")
-                .with("messaging.destination.name", format!("room:{}", event.room_id))
+            let step = Step::consumer("receive room:{id}");
+            over_redis(step, event.room_id, "receive", "process")
         });
         if span.is_recorded() {
             event.traceparent = span.traceparent();
@@ -72,4 +64,13 @@ pub(crate) fn receive(events: &mut [Event]) -> Vec<Span> {
         span
     };
     recorded.map(receive).collect()
+}
+
+/// Says what is done with the channel of a room.
+fn over_redis(step: Step, room_id: RoomId, operation: &'static str, kind: &'static str) -> Step {
+    step.with("messaging.operation.name", operation)
+        .with("messaging.operation.type", kind)
+        .with("messaging.system", "redis")
+        .with("messaging.destination.template", "room:{id}")
+        .with("messaging.destination.name", format!("room:{room_id}"))
 }

@@ -38,10 +38,12 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     Ok(())
 }
 
-/// Brings the schema up to date unless only the `status` is wanted, and lists the migrations afterwards.
-pub async fn migrate(config: &PostgresConfig, status: bool) -> anyhow::Result<String> {
-    if !status {
-        postgres::migrate(SERVICE, config, &MIGRATIONS).await?;
-    }
+/// Brings the schema up to date.
+pub async fn migrate(config: &PostgresConfig) -> anyhow::Result<()> {
+    postgres::migrate(SERVICE, config, &MIGRATIONS).await
+}
+
+/// Lists the migrations and whether each was applied, and changes nothing.
+pub async fn migration_status(config: &PostgresConfig) -> anyhow::Result<String> {
     postgres::migration_status(SERVICE, config, &MIGRATIONS).await
 }

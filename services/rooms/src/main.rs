@@ -58,12 +58,13 @@ async fn main() -> anyhow::Result<ExitCode> {
             health::ask(&config).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate(migrate) => {
-            telemetry::init_log(&migrate.log)?;
-            let list = parlance_rooms::migrate(&migrate.postgres, migrate.status).await?;
-            if migrate.status {
-                print!("{list}");
-            }
+        Command::Migrate(Migrate { postgres, status: true, .. }) => {
+            print!("{}", parlance_rooms::migration_status(&postgres).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate(Migrate { postgres, status: false, log }) => {
+            telemetry::init_log(&log)?;
+            parlance_rooms::migrate(&postgres).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Settings => {
