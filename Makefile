@@ -61,7 +61,7 @@ k8s: ## check the Kubernetes manifests
 	@scripts/install k8s
 	@scripts/check-k8s
 
-images: ## check what the images are built from
+images: ## check what the images are built from, and all shell scripts
 	@scripts/install k8s
 	@scripts/check-images
 

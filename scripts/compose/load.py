@@ -1,13 +1,16 @@
 """People who talk all the time, and judge in the end whether anything was lost, repeated or out of order: crates/chaos."""
 
+import os
 import re
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from engine import ENVIRONMENT, LOGS, PORT, Failed, address, check, compose, containers, wait_until
 
-CHAOS = "target/debug/chaos"
+# Where cargo was told to put it.
+CHAOS = str(Path(os.environ.get("CARGO_TARGET_DIR") or "target", "debug", "chaos"))
 FINISHING_DEADLINE = 180
 
 
