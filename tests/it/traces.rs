@@ -195,9 +195,13 @@ async fn messages_that_are_stored_and_written_together_each_have_their_steps() {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         let mut socket = anna.subscribed(room).await;
+        // All of them wait for messaging, which has to take them together then.
+        stack.process("messaging", 0).pause().unwrap();
         for number in 0..MESSAGES {
             socket.send(&message_to(room, &number.to_string())).await;
         }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stack.process("messaging", 0).resume().unwrap();
         for _ in 0..MESSAGES {
             assert_eq!(socket.next().await["type"], "message");
         }
@@ -205,14 +209,24 @@ async fn messages_that_are_stored_and_written_together_each_have_their_steps() {
             collector.steps().into_iter().filter(|step| step.name == name).collect()
         };
         let is_in_room = |step: &Step| step.attributes["parlance.room.id"] == room.to_string();
+        let stored = || named("store message").into_iter().filter(is_in_room).collect::<Vec<_>>();
+        let batch_of = |message: &Step, batches: &[Step]| {
+            batches.iter().find(|batch| message.links == [batch.id.as_str()]).cloned()
+        };
         let last = ["write to sockets", "websocket send_message"];
-        eventually(EXPORTED, "all have come", async || last.iter().all(|name| named(name).len() == MESSAGES))
-            .await;
+        // The two programs send what they have recorded at times of their own.
+        eventually(EXPORTED, "all have come", async || {
+            let (stored, batches) = (stored(), named("batch"));
+            last.iter().all(|name| named(name).len() == MESSAGES)
+                && stored.len() == MESSAGES
+                && stored.iter().all(|message| batch_of(message, &batches).is_some())
+        })
+        .await;
 
         let batches = named("batch");
         assert!(batches.iter().any(|batch| batch.links.len() > 1), "nothing was stored together");
-        for message in named("store message").iter().filter(|step| is_in_room(step)) {
-            let batch = batches.iter().find(|batch| message.links == [batch.id.as_str()]).unwrap();
+        for message in stored() {
+            let batch = batch_of(&message, &batches).unwrap();
             assert!(batch.links.contains(&message.id));
             assert_eq!(batch.attributes["messaging.batch.message_count"], batch.links.len().to_string());
         }
