@@ -10,7 +10,7 @@ use parlance_proto::contacts::contacts_service_client::ContactsServiceClient;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::Lifecycle;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 
 use crate::access::Access;
 use crate::config::Config;
@@ -61,12 +61,10 @@ pub(crate) struct Parts {
 impl App {
     /// Sets up the clients, which connect when first used, and the tasks behind [`Access`] and [`Users`].
     pub(crate) fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let credential = Credential::start(&config.credential, lifecycle)?;
         let client = |service, addresses: &str, deadline: Duration| {
-            let internal_token = config.credential.internal_token.clone();
-            Client::start(
-                ClientConfig { service, addresses: addresses.to_owned(), internal_token, deadline },
-                lifecycle,
-            )
+            let (addresses, credential) = (addresses.to_owned(), credential.clone());
+            Client::start(ClientConfig { service, addresses, credential, deadline }, lifecycle)
         };
         let auth = client("auth", &config.auth_addresses, config.upstream_deadline)?;
         let contacts = client("contacts", &config.contacts_addresses, config.upstream_deadline)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
-use parlance_runtime::config::{InternalTokenConfig, ProcessConfig, addresses, ratio, seconds};
+use parlance_runtime::config::{CredentialConfig, ProcessConfig, addresses, ratio, seconds};
 
 use crate::limits::LimitsConfig;
 
@@ -18,9 +18,9 @@ pub struct Config {
     /// Logs, admin port, draining.
     #[command(flatten)]
     pub process: ProcessConfig,
-    /// The secret that the services demand.
+    /// What the services demand.
     #[command(flatten)]
-    pub credential: InternalTokenConfig,
+    pub credential: CredentialConfig,
     /// Where the public API is served.
     ///
     /// In a container `0.0.0.0:8000`.

@@ -128,6 +128,11 @@ MUTATIONS = [
         lambda o: put(o.variable("auth", "INTERNAL_TOKEN")["valueFrom"]["secretKeyRef"], "name", "internal"),
     ),
     Mutation(
+        "certificates that are mounted nowhere",
+        "and mounts",
+        lambda o: o.container("rooms")["volumeMounts"].pop(),
+    ),
+    Mutation(
         "a ConfigMap that is not there",
         "which is not there",
         lambda o: put(o.container("auth")["envFrom"][0]["configMapRef"], "name", "authentication"),

@@ -9,13 +9,14 @@ SHARED_SETTINGS = Path("crates/runtime/src/config.rs")
 ADMIN_PORT = Path("crates/runtime/src/admin.rs")
 
 STRUCT = re.compile(r"^(?:pub )?struct (\w+) \{\n(.*?)^\}", re.DOTALL | re.MULTILINE)
-SETTING = re.compile(r'#\[arg\(long, env = "(\w+)"(.*?)\)\]\s', re.DOTALL)
+SETTING = re.compile(r'#\[arg\(long, env = "(\w+)"(.*?)\)\]\s+(?:pub )?\w+: (\w+)', re.DOTALL)
 DEFAULT = re.compile(r'default_value = "(.*?)"')
 FLATTENED = re.compile(r"#\[command\(flatten\)\]\s+(?:pub )?\w+: (\w+)")
 
 
 @dataclass(frozen=True)
 class Setting:
+    # True also where nothing is a value.
     has_default: bool
     # None also where the default is computed.
     default: str | None
@@ -46,9 +47,9 @@ def settings(program, command):
 
 def settings_in(body, structs):
     found = {}
-    for name, rest in SETTING.findall(body):
+    for name, rest, kind in SETTING.findall(body):
         default = DEFAULT.search(rest)
-        found[name] = Setting("default_value" in rest, default and default.group(1))
+        found[name] = Setting("default_value" in rest or kind == "Option", default and default.group(1))
     for name in FLATTENED.findall(body):
         found.update(settings_in(structs[name], structs))
     return found

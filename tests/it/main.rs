@@ -10,6 +10,7 @@ mod commands;
 mod contacts;
 mod conventions;
 mod counts;
+mod encryption;
 mod faults;
 mod health;
 mod limits;

@@ -2,8 +2,10 @@
 //! for development, the tests use it for stacks of their own. Nothing it starts outlives the process that started it, however that
 //! one ends, and nothing it starts is reachable from another machine unless asked for.
 
+pub mod certificates;
 pub mod commands;
 mod folder;
+pub mod handshake;
 mod port;
 mod postgres;
 mod probe;

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
+use crate::certificates::CertificateFiles;
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::programs::{self, PostgresPrograms};
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     /// Of the superuser; made of letters and digits.
     pub(crate) password: String,
     pub(crate) durability: Durability,
+    /// With which it also takes connections over TLS.
+    pub(crate) certificate: Option<CertificateFiles>,
 }
 
 /// A running private Postgres.
@@ -79,6 +82,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts it on the folder's cluster, which is made first if there is none.
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        settings.certificate.iter().try_for_each(CertificateFiles::give_to_servers)?;
         let data = settings.folder.join("postgres");
         let user = User::for_servers()?;
         let major = programs::postgres_major_of(&data)?;
@@ -240,6 +244,10 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
         format!("port={}", settings.port),
     ];
     options.extend(settings.durability.options().iter().map(|option| (*option).to_owned()));
+    if let Some(files) = &settings.certificate {
+        let (cert, key) = (files.cert.display(), files.key.display());
+        options.extend(["ssl=on".to_owned(), format!("ssl_cert_file={cert}"), format!("ssl_key_file={key}")]);
+    }
     if programs.has_statement_statistics() {
         options.push("shared_preload_libraries=pg_stat_statements".to_owned());
     }
@@ -306,6 +314,7 @@ mod tests {
             port: free_port().unwrap(),
             password: secrets::random_secret(),
             durability: Durability::Durable,
+            certificate: None,
         }
     }
 

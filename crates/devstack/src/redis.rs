@@ -1,11 +1,12 @@
 //! A private Redis: it carries messages between processes and keeps nothing, so it has no data on the disk.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::certificates::CertificateFiles;
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::programs;
@@ -22,43 +23,55 @@ const MESSAGING: &str = "messaging";
 const OPERATOR: &str = "operator";
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
+/// What the owner of a private Redis decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Holds the log.
+    pub(crate) folder: PathBuf,
+    pub(crate) port: u16,
+    /// Of messaging; made of letters and digits.
+    pub(crate) password: String,
+    /// A port for connections over TLS, which messaging is to use then, and the certificate to show there.
+    pub(crate) encrypted: Option<(u16, CertificateFiles)>,
+}
+
 /// A running private Redis, reachable by name and password over 127.0.0.1 only.
 #[derive(Debug)]
 pub struct Redis {
     process: Process,
-    address: SocketAddr,
-    password: String,
+    settings: Settings,
     operator_password: String,
 }
 
 impl Redis {
-    /// Starts it; its log goes into the folder. The password, which is messaging's, is made of letters and digits.
-    pub(crate) async fn start(folder: &Path, port: u16, password: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
         let operator_password = random_secret();
-        let process = Process::start(server(folder, port, password, &operator_password)?).await?;
+        let process = Process::start(server(&settings, &operator_password)?).await?;
         process.wait_until_ready(START_DEADLINE).await?;
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        Ok(Self { process, address, password: password.to_owned(), operator_password })
+        Ok(Self { process, settings, operator_password })
     }
 
     /// How messaging reaches it, password included.
     pub fn url(&self) -> String {
-        self.url_at(self.address)
+        self.url_at(self.address())
     }
 
     /// How one reaches it who may do everything.
     pub fn operator_url(&self) -> String {
-        url(OPERATOR, &self.operator_password, self.address)
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.settings.port));
+        format!("redis://{OPERATOR}:{}@{address}", self.operator_password)
     }
 
-    /// Where it serves.
+    /// Where it serves messaging.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        let port = self.settings.encrypted.as_ref().map_or(self.settings.port, |(port, _)| *port);
+        (Ipv4Addr::LOCALHOST, port).into()
     }
 
     /// How messaging reaches it at another address.
     pub(crate) fn url_at(&self, address: SocketAddr) -> String {
-        url(MESSAGING, &self.password, address)
+        let scheme = if self.settings.encrypted.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://{MESSAGING}:{}@{address}", self.settings.password)
     }
 
     /// The server's process.
@@ -67,21 +80,25 @@ impl Redis {
     }
 }
 
-fn url(user: &str, password: &str, address: SocketAddr) -> String {
-    format!("redis://{user}:{password}@{address}")
-}
-
-fn server(folder: &Path, port: u16, password: &str, operator_password: &str) -> anyhow::Result<Spec> {
-    let settings = format!(
-        "{}\nuser {OPERATOR} on >{operator_password} ~* &* +@all\nbind 127.0.0.1\nport {port}\ndaemonize no\ndir /\n",
-        SETTINGS.replace(PASSWORD, password)
+fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> {
+    let Settings { folder, port, password, encrypted } = settings;
+    let mut input = SETTINGS.replace(PASSWORD, password);
+    input += &format!(
+        "user {OPERATOR} on >{operator_password} ~* &* +@all\nbind 127.0.0.1\nport {port}\ndaemonize no\ndir /\n"
     );
+    if let Some((port, files)) = encrypted {
+        files.give_to_servers()?;
+        let (cert, key, ca) = (files.cert.display(), files.key.display(), files.ca.display());
+        input += &format!(
+            "tls-port {port}\ntls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}\ntls-auth-clients no\n"
+        );
+    }
     Ok(Spec {
         arguments: vec!["-".into()],
         user: User::for_servers()?,
-        input: settings.into_bytes(),
+        input: input.into_bytes(),
         death_signal: Signal::KILL,
-        probe: Probe::Redis { port, user: MESSAGING, password: password.to_owned() },
+        probe: Probe::Redis { port: *port, user: MESSAGING, password: password.clone() },
         ..Spec::new("redis", programs::redis_server()?, Path::new("/"), folder.join("logs/redis.log"))
     })
 }

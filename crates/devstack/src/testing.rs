@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use crate::folder::TemporaryFolder;
 use crate::postgres::{Durability, Postgres, Settings};
 use crate::secrets::random_secret;
-use crate::{Redis, free_port};
+use crate::{Redis, free_port, redis};
 
 /// A server and the folder it works in; the server is dropped first.
 struct InFolder<Server> {
@@ -48,6 +48,7 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
         port: free_port()?,
         password: random_secret(),
         durability: Durability::Fleeting,
+        certificate: None,
     })
     .await?;
     Ok(InFolder { server, _folder: folder })
@@ -55,6 +56,8 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
 
 async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
-    let server = Redis::start(folder.path(), free_port()?, &random_secret()).await?;
+    let (folder_path, port) = (folder.path().to_owned(), free_port()?);
+    let settings = redis::Settings { folder: folder_path, port, password: random_secret(), encrypted: None };
+    let server = Redis::start(settings).await?;
     Ok(InFolder { server, _folder: folder })
 }

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -68,15 +69,33 @@ pub struct HealthConfig {
     pub admin_listen: SocketAddr,
 }
 
-/// The secret that the parts of Parlance show each other.
+/// How the parts of Parlance know each other.
 #[derive(Args, Clone, Debug)]
-pub struct InternalTokenConfig {
+pub struct CredentialConfig {
     /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters. Or `file:` and
     /// the path of a file with it.
     ///
     /// Of several, comma-separated, the first is shown and each is accepted, so that a secret can be replaced while everything runs.
     #[arg(long, env = "INTERNAL_TOKEN", hide_env_values = true, value_parser = internal_token)]
     pub internal_token: SecretString,
+    /// Beside the secret, certificates.
+    #[command(flatten)]
+    pub tls: GrpcTlsConfig,
+}
+
+/// The files for TLS between the parts, in PEM: all three, or none for connections in the clear. They are read again when they
+/// change.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GrpcTlsConfig {
+    /// The certificate that this process shows, as a server and as a client, and those between it and an authority; PEM.
+    #[arg(long, env = "GRPC_TLS_CERT", requires_all = ["grpc_tls_key", "grpc_tls_ca"])]
+    pub grpc_tls_cert: Option<PathBuf>,
+    /// The key of that certificate; PEM.
+    #[arg(long, env = "GRPC_TLS_KEY", requires_all = ["grpc_tls_cert", "grpc_tls_ca"])]
+    pub grpc_tls_key: Option<PathBuf>,
+    /// The authorities, one of which must vouch for each certificate that another part shows; PEM.
+    #[arg(long, env = "GRPC_TLS_CA", requires_all = ["grpc_tls_cert", "grpc_tls_key"])]
+    pub grpc_tls_ca: Option<PathBuf>,
 }
 
 /// A gRPC server.
@@ -87,9 +106,9 @@ pub struct GrpcServerConfig {
     /// In a container `0.0.0.0:9000`.
     #[arg(long, env = "GRPC_LISTEN", default_value = "127.0.0.1:9000")]
     pub grpc_listen: SocketAddr,
-    /// The secret that callers must show.
+    /// What callers must show.
     #[command(flatten)]
-    pub credential: InternalTokenConfig,
+    pub credential: CredentialConfig,
 }
 
 /// A Postgres database.
@@ -99,6 +118,8 @@ pub struct PostgresConfig {
     ///
     /// The role is the service's own: it owns the schema of that name and sees no other. No pooler in transaction mode may be in
     /// between: migrations hold a lock of their session.
+    ///
+    /// With `?sslmode=verify-full&sslrootcert=FILE` it is reached over TLS only, and its certificate is verified.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret_url)]
     pub database_url: SecretString,
     /// The most connections held open to it.
@@ -112,9 +133,12 @@ pub struct PostgresConfig {
 /// A Redis server.
 #[derive(Args, Clone, Debug)]
 pub struct RedisConfig {
-    /// The server, as `redis://user:password@host:port`, or `file:` and the path of a file with that.
+    /// The server, as `redis://user:password@host:port`, or `rediss://…` over TLS; or `file:` and the path of a file with that.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = secret_url)]
     pub redis_url: SecretString,
+    /// The authorities that may vouch for the server of a `rediss://` URL, in PEM; without it those that the system knows.
+    #[arg(long, env = "REDIS_CA")]
+    pub redis_ca: Option<PathBuf>,
 }
 
 /// Parses a number of seconds, as used for durations in settings: above 0 and at most 100 years.
@@ -194,9 +218,10 @@ fn secret(text: &str) -> Result<String, String> {
 mod tests {
     use std::{env, fs, process};
 
+    use clap::Parser;
     use secrecy::ExposeSecret;
 
-    use super::{addresses, collector, internal_token, internal_tokens, ratio, secret_url};
+    use super::{CredentialConfig, addresses, collector, internal_token, internal_tokens, ratio, secret_url};
 
     #[test]
     fn a_secret_may_be_in_a_file() {
@@ -208,6 +233,25 @@ mod tests {
         fs::write(&file, "too-short\n").unwrap();
         assert!(internal_token(&given).is_err());
         fs::remove_file(&file).unwrap();
+    }
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        credential: CredentialConfig,
+    }
+
+    #[test]
+    fn files_for_tls_are_named_all_or_none() {
+        let parse = |more: &[&str]| {
+            Cli::try_parse_from(["part", "--internal-token", "0123456789abcdef"].iter().chain(more))
+        };
+        assert!(parse(&[]).unwrap().credential.tls.grpc_tls_cert.is_none());
+        let all = ["--grpc-tls-cert", "cert", "--grpc-tls-key", "key", "--grpc-tls-ca", "ca"];
+        assert!(parse(&all).unwrap().credential.tls.grpc_tls_ca.is_some());
+        for some in [&all[..2], &all[..4], &all[2..], &all[4..]] {
+            assert!(parse(some).is_err(), "{some:?}");
+        }
     }
 
     #[test]

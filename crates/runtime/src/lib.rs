@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod redis;
 pub mod settings;
 pub mod telemetry;
+mod tls;
 pub mod trace;
 
 pub use collector::{Bounds, Collector};

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use clap::Parser;
 use jsonwebtoken::{EncodingKey, Header};
-use parlance_runtime::grpc::ClientConfig;
+use parlance_runtime::grpc::{ClientConfig, Credential};
 use serde_json::{Value, json};
 
 use super::*;
@@ -61,7 +61,7 @@ fn access(clock: Clock) -> Access {
     let client = ClientConfig {
         service: "auth",
         addresses: "127.0.0.1:1".to_owned(),
-        internal_token: config.credential.internal_token.clone(),
+        credential: Credential::start(&config.credential, &lifecycle).unwrap(),
         deadline: Duration::from_secs(1),
     };
     let auth = AuthServiceClient::new(Client::start(client, &lifecycle).unwrap());

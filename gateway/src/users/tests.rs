@@ -1,7 +1,8 @@
 //! What is served while auth is away.
 
 use parlance_core::{ErrorCode, Timestamp};
-use parlance_runtime::grpc::ClientConfig;
+use parlance_runtime::config::{CredentialConfig, GrpcTlsConfig};
+use parlance_runtime::grpc::{ClientConfig, Credential};
 
 use super::*;
 
@@ -13,10 +14,12 @@ fn user(id: i64) -> User {
 /// A look-up that remembers nobody and whose auth service is at this address.
 async fn users(auth: &str) -> Users {
     let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
+    let credential =
+        CredentialConfig { internal_token: "0123456789abcdef".into(), tls: GrpcTlsConfig::default() };
     let config = ClientConfig {
         service: "auth",
         addresses: auth.to_owned(),
-        internal_token: "0123456789abcdef".into(),
+        credential: Credential::start(&credential, &lifecycle).unwrap(),
         deadline: Duration::from_secs(2),
     };
     let client = Client::start(config, &lifecycle).unwrap();

@@ -19,6 +19,7 @@ mod tokens;
 use std::sync::Arc;
 
 use parlance_core::Clock;
+use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 
@@ -33,6 +34,7 @@ static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, makes the first key if there is none, and serves until the process drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATOR).await?;
     let pool = postgres::pool(SERVICE, &config.postgres)?;
     ops::make_first_key::make_first_key(&pool, &clock).await?;
@@ -46,7 +48,9 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
         draining: lifecycle.draining().clone(),
     };
     let routes = grpc::routes(Arc::new(app));
-    parlance_runtime::grpc::serve(&config.grpc, "parlance.auth.v1.AuthService", routes, lifecycle).await?;
+    let listen = config.grpc.grpc_listen;
+    parlance_runtime::grpc::serve(listen, &credential, "parlance.auth.v1.AuthService", routes, lifecycle)
+        .await?;
     lifecycle.set_ready();
     Ok(())
 }

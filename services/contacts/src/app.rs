@@ -1,6 +1,7 @@
 //! What every request needs.
 
 use parlance_core::Clock;
+use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::PgPool;
 
@@ -17,12 +18,17 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        credential: &Credential,
+        clock: Clock,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             pool: postgres::pool(crate::SERVICE, &config.postgres)?,
             clock,
             lifecycle: lifecycle.clone(),
-            rooms: Rooms::new(config, lifecycle)?,
+            rooms: Rooms::new(config, credential, lifecycle)?,
         })
     }
 }

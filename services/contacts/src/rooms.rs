@@ -5,7 +5,7 @@ use std::time::Duration;
 use parlance_proto::rooms::EnsureSystemRoomRequest;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::Lifecycle;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use tokio::time::timeout;
 
 use crate::config::Config;
@@ -22,11 +22,15 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    pub(crate) fn new(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        credential: &Credential,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Self> {
         let client_config = ClientConfig {
             service: "rooms",
             addresses: config.rooms_addresses.clone(),
-            internal_token: config.grpc.credential.internal_token.clone(),
+            credential: credential.clone(),
             deadline: DEADLINE,
         };
         Ok(Self { client: Client::start(client_config, lifecycle)? })

@@ -1,7 +1,7 @@
 //! Everything the service is made of, built in one place.
 
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use parlance_runtime::{Lifecycle, postgres, redis};
 use sqlx::PgPool;
 
@@ -24,13 +24,17 @@ pub(crate) struct App {
 
 impl App {
     /// Connects the parts and starts their tasks. Nothing outside has to be there yet.
-    pub(crate) fn start(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        credential: &Credential,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Self> {
         let pool = postgres::pool(NAME, &config.postgres)?;
         let client = Client::start(
             ClientConfig {
                 service: "rooms",
                 addresses: config.rooms_addresses.clone(),
-                internal_token: config.grpc.credential.internal_token.clone(),
+                credential: credential.clone(),
                 deadline: config.rooms_deadline,
             },
             lifecycle,

@@ -19,6 +19,7 @@ pub mod tail;
 mod tombstones;
 pub mod writer;
 
+use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 
@@ -32,9 +33,10 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, connects everything and serves until the process drains.
 pub async fn start(config: Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(NAME, &config.postgres, &MIGRATIONS).await?;
-    let app = app::App::start(&config, lifecycle)?;
-    grpc::serve(app, &config, lifecycle).await?;
+    let app = app::App::start(&config, &credential, lifecycle)?;
+    grpc::serve(app, config.grpc.grpc_listen, &credential, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())
 }

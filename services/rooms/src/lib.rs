@@ -15,6 +15,7 @@ mod store;
 use parlance_core::Clock;
 use parlance_proto::rooms::rooms_service_server::{self, RoomsServiceServer};
 use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -28,12 +29,13 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, starts the background tasks and serves until the process drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let app = app::App::new(&config, clock, lifecycle)?;
     lifecycle.spawn_background("trimming of the membership log", ops::trim_membership_log::run(app.clone()));
     let routes = Routes::new(RoomsServiceServer::new(grpc::Api::new(app)));
-    parlance_runtime::grpc::serve(&config.grpc, rooms_service_server::SERVICE_NAME, routes, lifecycle)
-        .await?;
+    let (listen, name) = (config.grpc.grpc_listen, rooms_service_server::SERVICE_NAME);
+    parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())
 }

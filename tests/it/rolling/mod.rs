@@ -2,6 +2,7 @@
 //! it is told to go.
 
 mod balancer;
+mod certificates;
 mod leaving;
 mod readers;
 mod sockets;

@@ -86,6 +86,7 @@ async fn start(options: &Options, folder: &ProjectFolder) -> anyhow::Result<Stac
         gateways,
         settings: Vec::new(),
         wiring: Wiring::default(),
+        is_encrypted: false,
     };
     Stack::start(plan, &|step| progress.step(step)).await
 }

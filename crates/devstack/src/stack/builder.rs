@@ -18,6 +18,7 @@ pub struct StackBuilder {
     durability: Durability,
     settings: Vec<Setting>,
     wiring: Wiring,
+    is_encrypted: bool,
 }
 
 impl StackBuilder {
@@ -30,6 +31,7 @@ impl StackBuilder {
             durability: Durability::Fleeting,
             settings: vec![cheap_passwords],
             wiring: Wiring::default(),
+            is_encrypted: false,
         }
     }
 
@@ -48,6 +50,12 @@ impl StackBuilder {
     /// Has Postgres write a commit to the disk before it answers. Without this what was committed last may be gone when it crashes.
     pub fn durable(mut self) -> Self {
         self.durability = Durability::Durable;
+        self
+    }
+
+    /// Has the processes connect to each other, to Postgres and to Redis over TLS only, with certificates of the stack's own.
+    pub fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
         self
     }
 
@@ -79,6 +87,7 @@ impl StackBuilder {
             gateways: gateways?,
             settings: self.settings,
             wiring: self.wiring,
+            is_encrypted: self.is_encrypted,
         };
         let mut stack = Stack::start(plan, &|_| ()).await?;
         database::count_statements(&stack.postgres).await?;

@@ -2,6 +2,7 @@
 
 mod builder;
 mod database;
+mod encryption;
 mod parts;
 mod start;
 mod wiring;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::certificates::CertificateFiles;
 use crate::folder::TemporaryFolder;
 use crate::postgres::{Durability, Postgres};
 use crate::process::Process;
@@ -20,6 +22,7 @@ use crate::secrets::Secrets;
 use crate::{Redis, probe};
 
 pub use builder::StackBuilder;
+use encryption::Encryption;
 use parts::{Endpoint, STOPPING_ORDER};
 pub(crate) use parts::{GATEWAY, SERVICES, folder_of_programs};
 pub use wiring::Arrow;
@@ -40,6 +43,7 @@ pub struct Stack {
     redis: Redis,
     postgres: Postgres,
     secrets: Secrets,
+    encryption: Option<Encryption>,
     folder: PathBuf,
     temporary: Option<TemporaryFolder>,
 }
@@ -58,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Vec<Setting>,
     /// Where callers are told that those are whom they call.
     pub(crate) wiring: Wiring,
+    /// Whether all connections between the processes use TLS.
+    pub(crate) is_encrypted: bool,
 }
 
 /// An environment variable for all processes of a part.
@@ -134,6 +140,20 @@ impl Stack {
     pub fn role_url(&self, service: &str) -> anyhow::Result<String> {
         let password = self.secrets.of_role(service)?;
         Ok(Postgres::url_at(self.postgres.address(), service, password, DATABASE))
+    }
+
+    /// The certificate of a part of an encrypted stack.
+    pub fn certificate_of(&self, part: &str) -> anyhow::Result<CertificateFiles> {
+        Ok(self.encryption()?.files_of(part))
+    }
+
+    /// Gives a part of an encrypted stack a new certificate, in place of its old one.
+    pub fn renew_certificate_of(&self, part: &str) -> anyhow::Result<()> {
+        self.encryption()?.issue(part).map(drop)
+    }
+
+    fn encryption(&self) -> anyhow::Result<&Encryption> {
+        self.encryption.as_ref().context("this stack is not encrypted")
     }
 
     /// The Redis that connects the replicas of messaging.

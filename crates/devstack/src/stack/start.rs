@@ -4,13 +4,14 @@ use std::env;
 use std::path::Path;
 use std::time::Duration;
 
+use super::encryption::Encryption;
 use super::parts::{self, Endpoint, GATEWAY, SERVICES, STOPPING_ORDER};
 use super::wiring::Caller;
 use super::{DATABASE, Plan, Replica, Stack, database};
 use crate::postgres::{Postgres, Settings};
 use crate::probe::Probe;
 use crate::process::{Process, Spec};
-use crate::{Redis, free_port};
+use crate::{Redis, free_port, redis};
 
 /// What arrows call those that are no parts of Parlance.
 const POSTGRES: &str = "postgres";
@@ -24,18 +25,23 @@ impl Stack {
     pub(crate) async fn start(plan: Plan, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
         let programs = parts::folder_of_programs()?;
 
+        let encryption = plan.is_encrypted.then(|| Encryption::new(&plan.folder)).transpose()?;
         report("starting Postgres");
-        let postgres = start_postgres(&plan).await?;
+        let postgres = start_postgres(&plan, encryption.as_ref()).await?;
         report("making roles and schemas");
         database::prepare(&postgres, &plan.folder, &plan.secrets).await?;
         report("starting Redis");
-        let redis = Redis::start(&plan.folder, free_port()?, plan.secrets.get("REDIS_PASSWORD")?).await?;
+        let redis = start_redis(&plan, encryption.as_ref()).await?;
 
         report("starting the services and the gateway");
         let endpoints = endpoints(&plan)?;
         let (secrets, folder) = (plan.secrets.clone(), plan.folder.clone());
-        let mut stack = Self { parts: Vec::new(), redis, postgres, secrets, folder, temporary: None };
+        let parts = Vec::new();
+        let mut stack = Self { parts, redis, postgres, secrets, encryption, folder, temporary: None };
         for (part, replicas) in &endpoints {
+            if let Some(encryption) = &stack.encryption {
+                encryption.issue(part)?;
+            }
             let mut started = Vec::new();
             for (index, endpoint) in replicas.iter().enumerate() {
                 let mut spec = spec(part, index, *endpoint, &programs, &plan.folder);
@@ -76,11 +82,23 @@ impl Stack {
         }
         if SERVICES.contains(&part) {
             let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;
-            set("DATABASE_URL", &Postgres::url_at(address, part, plan.secrets.of_role(part)?, DATABASE));
+            let mut url = Postgres::url_at(address, part, plan.secrets.of_role(part)?, DATABASE);
+            if let Some(encryption) = &self.encryption {
+                url += &format!("?sslmode=verify-full&sslrootcert={}", encryption.ca_of(POSTGRES));
+            }
+            set("DATABASE_URL", &url);
         }
         if part == "messaging" {
             let address = plan.wiring.address(caller, REDIS, 0, self.redis.address())?;
             set("REDIS_URL", &self.redis.url_at(address));
+            if let Some(encryption) = &self.encryption {
+                set("REDIS_CA", &encryption.ca_of(REDIS));
+            }
+        }
+        if let Some(encryption) = &self.encryption {
+            for (name, path) in encryption.settings_of(part) {
+                set(name, &path);
+            }
         }
         for setting in plan.settings.iter().filter(|setting| setting.part == part) {
             set(&setting.name, &setting.value);
@@ -89,12 +107,26 @@ impl Stack {
     }
 }
 
-async fn start_postgres(plan: &Plan) -> anyhow::Result<Postgres> {
+async fn start_postgres(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Result<Postgres> {
+    let certificate = encryption.map(|encryption| encryption.issue(POSTGRES)).transpose()?;
     Postgres::start(Settings {
+        certificate,
         folder: plan.folder.clone(),
         port: free_port()?,
         password: plan.secrets.get("POSTGRES_PASSWORD")?.to_owned(),
         durability: plan.durability,
+    })
+    .await
+}
+
+async fn start_redis(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Result<Redis> {
+    let encrypted =
+        encryption.map(|encryption| anyhow::Ok((free_port()?, encryption.issue(REDIS)?))).transpose()?;
+    Redis::start(redis::Settings {
+        folder: plan.folder.clone(),
+        port: free_port()?,
+        password: plan.secrets.get("REDIS_PASSWORD")?.to_owned(),
+        encrypted,
     })
     .await
 }

@@ -19,18 +19,19 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use parlance_core::ErrorCode;
 use rand::Rng;
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{ConnectError, Status};
 use tower::{Service, ServiceExt};
 
+use super::connect::Target;
+use super::credential::Credential;
 use super::metrics::CallDurations;
-use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
+use super::{REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
-use crate::config::{addresses, internal_tokens};
+use crate::config::addresses;
 use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::trace::{Span, Step};
@@ -49,8 +50,8 @@ pub struct ClientConfig {
     pub service: &'static str,
     /// Comma-separated `host:port`; a host with several addresses stands for as many replicas.
     pub addresses: String,
-    /// The secret that the service demands, or several, of which the first is shown.
-    pub internal_token: SecretString,
+    /// What the service demands.
+    pub credential: Credential,
     /// How long a call may take.
     pub deadline: Duration,
 }
@@ -85,16 +86,14 @@ impl Client {
     /// Starts resolving the addresses and connects when first used. Fails when an address is no `host:port`.
     pub fn start(config: ClientConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let addresses = addresses(&config.addresses).map_err(anyhow::Error::msg)?;
-        let names = addresses.split(',').map(|name| name.trim().to_owned()).collect();
-        let token = internal_tokens(&config.internal_token).next().unwrap_or_default();
-        let mut authorization = HeaderValue::try_from(format!("{CREDENTIAL_SCHEME}{token}"))?;
-        authorization.set_sensitive(true);
+        let targets: anyhow::Result<Vec<_>> =
+            addresses.split(',').map(|name| Target::new(name.trim(), config.credential.tls())).collect();
 
         let (sender, replicas) = watch::channel(Arc::default());
-        lifecycle.spawn_companion("resolver", resolve_forever(config.service, names, sender));
+        lifecycle.spawn_companion("resolver", resolve_forever(config.service, targets?, sender));
         let shared = Shared {
             service: config.service,
-            authorization,
+            authorization: config.credential.shown()?,
             replicas,
             turn: AtomicUsize::new(rand::rng().random_range(0..1024)),
             durations: CallDurations::of_client(),
@@ -214,16 +213,8 @@ impl Service<http::Request<Body>> for Client {
 }
 
 impl Replica {
-    fn new(address: SocketAddr) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .connect_timeout(Duration::from_millis(500))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(2))
-            .keep_alive_timeout(Duration::from_secs(2))
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20);
-        Ok(Self { address, channel: endpoint.connect_lazy(), passed_over_until_ms: Arc::default() })
+    fn new(address: SocketAddr, target: &Target) -> anyhow::Result<Self> {
+        Ok(Self { address, channel: target.channel(address)?, passed_over_until_ms: Arc::default() })
     }
 
     /// Where it is; the name by which replicas are told apart.
@@ -254,19 +245,19 @@ fn monotonic_ms() -> u64 {
 
 async fn resolve_forever(
     service: &'static str,
-    names: Vec<String>,
+    targets: Vec<Target>,
     replicas: watch::Sender<Arc<[Replica]>>,
 ) -> anyhow::Result<()> {
     let mut known: BTreeMap<SocketAddr, Replica> = BTreeMap::new();
     loop {
-        let found = resolve(service, &names).await;
-        let is_changed = !found.is_empty() && !found.iter().eq(known.keys());
+        let found = resolve(service, &targets).await;
+        let is_changed = !found.is_empty() && !found.keys().eq(known.keys());
         if is_changed {
             known = found
                 .into_iter()
-                .filter_map(|address| match known.remove(&address) {
+                .filter_map(|(address, target)| match known.remove(&address) {
                     Some(replica) => Some((address, replica)),
-                    None => Replica::new(address).ok().map(|replica| (address, replica)),
+                    None => Replica::new(address, target).ok().map(|replica| (address, replica)),
                 })
                 .collect();
             tracing::info!(service, replicas = known.len(), "the replicas of a service have changed");
@@ -276,13 +267,14 @@ async fn resolve_forever(
     }
 }
 
-/// The addresses behind the names, in order. A name that cannot be resolved right now contributes nothing; when none can, the
+/// The addresses behind the targets, in order. A name that cannot be resolved right now contributes nothing; when none can, the
 /// caller keeps what it knew.
-async fn resolve(service: &'static str, names: &[String]) -> std::collections::BTreeSet<SocketAddr> {
-    let mut found = std::collections::BTreeSet::new();
-    for name in names {
+async fn resolve<'a>(service: &'static str, targets: &'a [Target]) -> BTreeMap<SocketAddr, &'a Target> {
+    let mut found = BTreeMap::new();
+    for target in targets {
+        let name = &target.name;
         match tokio::time::timeout(RESOLVE_INTERVAL, tokio::net::lookup_host(name)).await {
-            Ok(Ok(addresses)) => found.extend(addresses),
+            Ok(Ok(addresses)) => found.extend(addresses.map(|address| (address, target))),
             Ok(Err(error)) => tracing::warn!(service, name, error = %error, "a name could not be resolved"),
             Err(_) => tracing::warn!(service, name, "a name could not be resolved in time"),
         }

@@ -1,5 +1,6 @@
 //! The gRPC server of a service: credential, context and metrics around every call; health and reflection beside it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,10 +18,11 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tower::{Layer, Service};
 
+use super::credential::Credential;
+use super::incoming::incoming;
 use super::metrics::CallDurations;
-use super::{CREDENTIAL_SCHEME, REQUEST_ID_KEY, spans};
+use super::{REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
-use crate::config::{GrpcServerConfig, internal_tokens};
 use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::trace::Step;
@@ -30,14 +32,14 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Serves the routes of a service until the process drains, then finishes the calls that have begun. Health (`grpc.health.v1`)
-/// and reflection are served, too. Every call must show an internal credential.
+/// and reflection are served, too. Every call must show the credential.
 pub async fn serve(
-    config: &GrpcServerConfig,
+    listen: SocketAddr,
+    credential: &Credential,
     service_name: &'static str,
     routes: Routes,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let listen = config.grpc_listen;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (GRPC_LISTEN)"))?;
@@ -49,19 +51,26 @@ pub async fn serve(
 
     let draining = lifecycle.draining().clone();
     // An event must not wait for the acknowledgement of the one before it. The server's own setting is not for such listeners.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = tonic::transport::Server::builder()
+    let tcp = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .layer(CallLayer::new(&config.credential.internal_token))
-        .add_routes(routes.add_service(health).add_service(reflection))
-        .serve_with_incoming_shutdown(incoming, async move {
-            draining.cancelled().await;
-            health_reporter.set_service_status(service_name, tonic_health::ServingStatus::NotServing).await;
-        });
-    lifecycle.spawn_background("grpc server", async move { Ok(server.await?) });
+        .layer(CallLayer::new(credential))
+        .add_routes(routes.add_service(health).add_service(reflection));
+    let drained = async move {
+        draining.cancelled().await;
+        health_reporter.set_service_status(service_name, tonic_health::ServingStatus::NotServing).await;
+    };
+    let tls = credential.tls();
+    lifecycle.spawn_background("grpc server", async move {
+        match tls {
+            None => router.serve_with_incoming_shutdown(tcp, drained).await?,
+            Some(tls) => router.serve_with_incoming_shutdown(incoming(tcp, tls), drained).await?,
+        }
+        Ok(())
+    });
     Ok(())
 }
 
@@ -74,9 +83,8 @@ struct CallLayer {
 }
 
 impl CallLayer {
-    fn new(tokens: &SecretString) -> Self {
-        let expected = internal_tokens(tokens).map(|token| format!("{CREDENTIAL_SCHEME}{token}").into());
-        Self { expected_authorizations: expected.collect(), durations: CallDurations::of_server() }
+    fn new(credential: &Credential) -> Self {
+        Self { expected_authorizations: credential.accepted(), durations: CallDurations::of_server() }
     }
 
     fn admits(&self, headers: &http::HeaderMap) -> bool {

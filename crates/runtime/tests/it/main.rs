@@ -3,3 +3,4 @@
 
 mod credential;
 mod support;
+mod tls;

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use parlance_devstack::certificates::CertificateFiles;
 use parlance_runtime::Lifecycle;
-use parlance_runtime::config::{GrpcServerConfig, InternalTokenConfig};
-use parlance_runtime::grpc::{self, Client, ClientConfig};
+use parlance_runtime::config::{CredentialConfig, GrpcTlsConfig};
+use parlance_runtime::grpc::{self, Client, ClientConfig, Credential};
 use tonic::Code;
 use tonic::service::Routes;
 use tonic_health::pb::HealthCheckRequest;
@@ -19,26 +20,43 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(credential: InternalTokenConfig) -> Self {
+    pub(crate) async fn start(credential: &CredentialConfig) -> Self {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
         let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
-        let config = GrpcServerConfig { grpc_listen: address, credential };
-        grpc::serve(&config, "test", Routes::default(), &lifecycle).await.unwrap();
+        let credential = Credential::start(credential, &lifecycle).unwrap();
+        grpc::serve(address, &credential, "test", Routes::default(), &lifecycle).await.unwrap();
         Self { address, lifecycle, _keep_alive: Box::new(ending) }
     }
 
     /// A client that knows where the server is.
-    pub(crate) async fn client(&self, credential: &InternalTokenConfig) -> Client {
+    pub(crate) async fn client(&self, credential: &CredentialConfig) -> Client {
+        self.client_of(&self.address.to_string(), credential).await
+    }
+
+    /// A client that looks for the server under another name.
+    pub(crate) async fn client_of(&self, name: &str, credential: &CredentialConfig) -> Client {
         let config = ClientConfig {
             service: "test",
-            addresses: self.address.to_string(),
-            internal_token: credential.internal_token.clone(),
+            addresses: name.to_owned(),
+            credential: Credential::start(credential, &self.lifecycle).unwrap(),
             deadline: Duration::from_secs(10),
         };
         let client = Client::start(config, &self.lifecycle).unwrap();
         client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
         client
     }
+}
+
+/// A secret, or several, and no certificates.
+pub(crate) fn of_token(internal_token: &str) -> CredentialConfig {
+    CredentialConfig { internal_token: internal_token.into(), tls: GrpcTlsConfig::default() }
+}
+
+/// A secret, and certificates in these files.
+pub(crate) fn of_files(files: &CertificateFiles) -> CredentialConfig {
+    let CertificateFiles { cert, key, ca } = files.clone();
+    let tls = GrpcTlsConfig { grpc_tls_cert: Some(cert), grpc_tls_key: Some(key), grpc_tls_ca: Some(ca) };
+    CredentialConfig { tls, ..of_token("a-token-for-tests-only") }
 }
 
 /// Asks whether the server is well.

@@ -13,7 +13,7 @@ use parlance_proto::auth::{
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_of_status;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tonic::{Status, Streaming};
 
@@ -65,10 +65,10 @@ impl Auth {
         let config: Config = parse(&[&own, cost, arguments]);
 
         let (lifecycle, _) = Lifecycle::new(config.process.drain_time);
-        let internal_token = config.grpc.credential.internal_token.clone();
+        let credential = Credential::start(&config.grpc.credential, &lifecycle).unwrap();
         parlance_auth::start(config, clock.clone(), &lifecycle).await.unwrap();
         let client_config =
-            ClientConfig { service: "auth", addresses: address, internal_token, deadline: PATIENCE };
+            ClientConfig { service: "auth", addresses: address, credential, deadline: PATIENCE };
         let client = Client::start(client_config, &lifecycle).unwrap();
         client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
         Self { database_url: database_url.to_owned(), clock, client, lifecycle }

@@ -12,9 +12,9 @@ use parlance_proto::contacts::*;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{ListRoomsRequest, Room};
 use parlance_runtime::Lifecycle;
-use parlance_runtime::config::{GrpcServerConfig, InternalTokenConfig, PostgresConfig};
+use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
 use parlance_runtime::error::code_of_status;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 use tonic::{Response, Status};
@@ -166,18 +166,22 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 fn grpc(listen: SocketAddr) -> GrpcServerConfig {
-    GrpcServerConfig { grpc_listen: listen, credential: InternalTokenConfig { internal_token: TOKEN.into() } }
+    GrpcServerConfig { grpc_listen: listen, credential: credential() }
 }
 
 fn postgres(database_url: &str) -> PostgresConfig {
     PostgresConfig { database_url: database_url.into(), database_max_connections: 10 }
 }
 
+fn credential() -> CredentialConfig {
+    CredentialConfig { internal_token: TOKEN.into(), tls: GrpcTlsConfig::default() }
+}
+
 async fn connect(service: &'static str, address: SocketAddr, lifecycle: &Lifecycle) -> Client {
     let config = ClientConfig {
         service,
         addresses: address.to_string(),
-        internal_token: TOKEN.into(),
+        credential: Credential::start(&credential(), lifecycle).unwrap(),
         deadline: Duration::from_secs(10),
     };
     let client = Client::start(config, lifecycle).unwrap();

@@ -1,5 +1,7 @@
 //! The RPCs of `MessagingService`.
 
+use std::net::SocketAddr;
+
 use futures_util::stream::BoxStream;
 use parlance_core::{MessageContent, MessageId, RoomId, UserId};
 use parlance_proto::messaging::history_question::From as HistoryFrom;
@@ -10,13 +12,13 @@ use parlance_proto::messaging::{
     ReadHistoryResponse,
 };
 use parlance_runtime::error::{status, status_of_code};
+use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, grpc};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{attach, encode};
 use crate::app::App;
-use crate::config::Config;
 use crate::error::Error;
 use crate::model::{PageFrom, PageQuestion};
 use crate::ops;
@@ -25,11 +27,17 @@ use crate::ops;
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Serves the RPCs until the process drains.
-pub(crate) async fn serve(app: App, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    app: App,
+    listen: SocketAddr,
+    credential: &Credential,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     let service = MessagingServiceServer::new(Service { app, lifecycle: lifecycle.clone() })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    grpc::serve(&config.grpc, "parlance.messaging.v1.MessagingService", Routes::new(service), lifecycle).await
+    let (name, routes) = ("parlance.messaging.v1.MessagingService", Routes::new(service));
+    grpc::serve(listen, credential, name, routes, lifecycle).await
 }
 
 struct Service {

@@ -21,10 +21,11 @@ use parlance_proto::rooms::{
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{
-    GrpcServerConfig, InternalTokenConfig, LogConfig, LogFormat, PostgresConfig, ProcessConfig, RedisConfig,
+    CredentialConfig, GrpcServerConfig, GrpcTlsConfig, LogConfig, LogFormat, PostgresConfig, ProcessConfig,
+    RedisConfig,
 };
 use parlance_runtime::error::code_of_status;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -315,7 +316,7 @@ fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
         },
         grpc: grpc_server(),
         postgres: postgres(database_url),
-        redis: RedisConfig { redis_url: redis_url.to_owned().into() },
+        redis: RedisConfig { redis_url: redis_url.to_owned().into(), redis_ca: None },
         rooms_addresses: rooms.address().to_string(),
         rooms_deadline: Duration::from_secs(1),
         tail_interval: Duration::from_millis(500),
@@ -323,21 +324,22 @@ fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
 }
 
 fn grpc_server() -> GrpcServerConfig {
-    GrpcServerConfig {
-        grpc_listen: free_address(),
-        credential: InternalTokenConfig { internal_token: TOKEN.into() },
-    }
+    GrpcServerConfig { grpc_listen: free_address(), credential: credential() }
 }
 
 fn postgres(database_url: &str) -> PostgresConfig {
     PostgresConfig { database_url: database_url.to_owned().into(), database_max_connections: 10 }
 }
 
+fn credential() -> CredentialConfig {
+    CredentialConfig { internal_token: TOKEN.into(), tls: GrpcTlsConfig::default() }
+}
+
 async fn connect(service: &'static str, address: SocketAddr, lifecycle: &Lifecycle) -> Client {
     let config = ClientConfig {
         service,
         addresses: address.to_string(),
-        internal_token: TOKEN.into(),
+        credential: Credential::start(&credential(), lifecycle).unwrap(),
         deadline: Duration::from_secs(10),
     };
     let client = Client::start(config, lifecycle).unwrap();

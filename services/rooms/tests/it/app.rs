@@ -10,9 +10,9 @@ use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::*;
 use parlance_rooms::Config;
 use parlance_runtime::Lifecycle;
-use parlance_runtime::config::{GrpcServerConfig, InternalTokenConfig, PostgresConfig};
+use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
 use parlance_runtime::error::code_of_status;
-use parlance_runtime::grpc::{Client, ClientConfig};
+use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tonic::{Response, Status, Streaming};
 
@@ -55,10 +55,7 @@ impl TestApp {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
         let listen = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
         let config = Config {
-            grpc: GrpcServerConfig {
-                grpc_listen: listen,
-                credential: InternalTokenConfig { internal_token: TOKEN.into() },
-            },
+            grpc: GrpcServerConfig { grpc_listen: listen, credential: credential() },
             postgres: PostgresConfig {
                 database_url: database_url.clone().into(),
                 database_max_connections: 10,
@@ -177,11 +174,15 @@ pub(crate) fn skipped(skipped: &[Skipped]) -> Vec<(i64, SkipReason)> {
     skipped.iter().map(|skipped| (skipped.user_id, skipped.reason())).collect()
 }
 
+fn credential() -> CredentialConfig {
+    CredentialConfig { internal_token: TOKEN.into(), tls: GrpcTlsConfig::default() }
+}
+
 async fn connect(address: SocketAddr, lifecycle: &Lifecycle) -> RoomsServiceClient<Client> {
     let config = ClientConfig {
         service: "rooms",
         addresses: address.to_string(),
-        internal_token: TOKEN.into(),
+        credential: Credential::start(&credential(), lifecycle).unwrap(),
         deadline: Duration::from_secs(10),
     };
     let client = Client::start(config, lifecycle).unwrap();
