@@ -59,6 +59,33 @@ impl Machine {
     }
 }
 
+/// The time of all cores since the machine was started, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cores {
+    all: u64,
+    /// In which a core of this virtual machine had something to do, and its host did something else.
+    stolen: u64,
+}
+
+impl Cores {
+    pub(crate) fn now() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// By [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). What guests take is in the first eight already.
+    fn parse(stat: &str) -> Option<Self> {
+        let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+        let ticks: Vec<u64> = ticks.filter_map(|field| field.parse().ok()).collect();
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// The share of the time since then that was stolen.
+    pub(crate) fn stolen_since(self, before: Self) -> f64 {
+        let share = |now: u64, before: u64| now.saturating_sub(before) as f64;
+        share(self.stolen, before.stolen) / share(self.all, before.all).max(1.0)
+    }
+}
+
 fn commit() -> Option<String> {
     if !Path::new(".git").exists() {
         return None;
@@ -95,4 +122,21 @@ fn redis_version() -> Option<String> {
 fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_has_stolen_is_a_share_of_the_time_of_all_cores() {
+        let at = |stat| Cores::parse(stat).unwrap();
+        let before = at("cpu  100 0 50 800 10 0 20 20 7 7\ncpu0 1 2 3\n");
+        assert_eq!(before, Cores { all: 1_000, stolen: 20 });
+        let now = at("cpu  150 0 60 810 10 0 20 50 9 9\n");
+        assert!((now.stolen_since(before) - 0.3).abs() < 1e-9);
+        assert_eq!(before.stolen_since(before), 0.0);
+        assert_eq!(Cores::parse("cpu  1 2 3\n"), None);
+        assert!(Cores::now().is_some_and(|now| now.all > 0));
+    }
 }

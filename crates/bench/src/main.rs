@@ -25,7 +25,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use parlance_devstack::{Process, Stack};
 
-use crate::machine::Machine;
+use crate::machine::{Cores, Machine};
 use crate::progress::Display;
 use crate::report::{Failure, Findings, Report};
 use crate::scale::Scale;
@@ -127,8 +127,11 @@ impl Outcome {
         }
         for scenario in scenarios {
             bench.display.step(&format!("{}: preparing", scenario.name()));
+            let before = Cores::now();
             match scenario.run(bench).await {
-                Ok(findings) => {
+                Ok(mut findings) => {
+                    let stolen = before.zip(Cores::now()).map(|(before, now)| now.stolen_since(before));
+                    findings.rows.iter_mut().for_each(|row| row.stolen = stolen);
                     for row in &findings.rows {
                         bench.display.line(&format!("{}: {}", row.scenario, row.summary()));
                     }

@@ -76,15 +76,15 @@ impl fmt::Display for Report {
         self.write_circumstances(f)?;
         writeln!(
             f,
-            "\n| scenario | measured | yardstick | ratio | goal | met | p50, p99, p99.9 in ms | CPU s for 1,000 | memory, MiB |"
+            "\n| scenario | measured | yardstick | ratio | goal | met | p50, p99, p99.9 in ms | CPU s for 1,000 | memory, MiB | stolen |"
         )?;
-        writeln!(f, "| --- | ---: | ---: | ---: | --- | --- | ---: | --- | --- |")?;
+        writeln!(f, "| --- | ---: | ---: | ---: | --- | --- | ---: | --- | --- | ---: |")?;
         for row in &self.rows {
             write_row(f, row)?;
         }
         for Failure { scenario, error } in &self.failures {
             let error = error.replace('|', "\\|").replace('\n', " ");
-            writeln!(f, "| {scenario} | **could not be measured**: {error} | | | | **no** | | | |")?;
+            writeln!(f, "| {scenario} | **could not be measured**: {error} | | | | **no** | | | | |")?;
         }
         for (plot, title) in plot::drawn(&self.curves) {
             writeln!(f, "\n![{title}]({plot})")?;
@@ -134,7 +134,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     let note = row.note.as_ref().map_or_else(String::new, |note| format!("<br>{note}"));
     writeln!(
         f,
-        "| {}{note} | {figure} | {} | {ratio} | {} | {} | {} | {} | {} |",
+        "| {}{note} | {figure} | {} | {ratio} | {} | {} | {} | {} | {} | {} |",
         row.scenario,
         or_dash(yardstick),
         goals.join(", "),
@@ -142,6 +142,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
         or_dash(latencies),
         of_parts(&row.cpu, |seconds| (*seconds >= 0.000_05).then(|| show(*seconds))),
         of_parts(&row.memory, |bytes| Some(format!("{:.0}", *bytes as f64 / MIB))),
+        or_dash(row.stolen.map(|share| format!("{:.1} %", share * 100.0))),
     )
 }
 
@@ -183,7 +184,9 @@ mod tests {
         let measured = Measured { figure: 16_000.0, operations: 10_000, latencies: None, usage };
         let yardstick = Yardstick::new("pgbench", vec![1_000.0], None);
         let goals = [Goal::RatioAtLeast(8.0), Goal::AtLeast(20_000.0)];
-        let row = Row::new("hot room", "sends/s", &[measured]).unwrap().beside(yardstick).with_goals(goals);
+        let mut row =
+            Row::new("hot room", "sends/s", &[measured]).unwrap().beside(yardstick).with_goals(goals);
+        row.stolen = Some(0.0123);
         Report {
             machine: Machine::default(),
             scale: Scale::QUICK,
@@ -200,7 +203,7 @@ mod tests {
     fn a_row_shows_everything_that_was_found() {
         let shown = report().to_string();
         let row = "| hot room | **16,000** sends/s | 1,000 (pgbench) | 16 × | ≥ 8 ×, ≥ 20,000 | **no** | – | gateway 0.05 | \
-                   gateway 32 |";
+                   gateway 32 | 1.2 % |";
         assert!(shown.contains(row), "{shown}");
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Row {
     /// Bytes at the end of the last round.
     pub(crate) memory: ByPart<u64>,
     pub(crate) goals: Vec<Goal>,
+    /// Of the time of all cores while the scenario ran, the share that the host of a virtual machine gave to others.
+    pub(crate) stolen: Option<f64>,
     /// What else is to be known.
     pub(crate) note: Option<String>,
 }
@@ -96,6 +98,7 @@ impl Row {
             cpu: cpu_for_1000(rounds),
             memory: memory.map(|(part, usage)| (part.clone(), usage.memory)).collect(),
             goals: Vec::new(),
+            stolen: None,
             note: None,
         })
     }
