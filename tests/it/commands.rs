@@ -3,16 +3,7 @@
 use parlance_devstack::testing::fresh_database;
 use serde_json::Value;
 
-use crate::support::program;
-
-/// What `<service> migrate` writes about a database.
-async fn migrate(service: &str, database: &str, arguments: &[&str]) -> String {
-    let mut command = tokio::process::Command::new(program(service));
-    command.arg("migrate").args(arguments).env("DATABASE_URL", database).env("LOG_FORMAT", "json");
-    let output = command.kill_on_drop(true).output().await.expect("the program starts");
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use crate::support::migrate;
 
 #[tokio::test]
 async fn migrate_says_in_the_log_what_it_has_done() {

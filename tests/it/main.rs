@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod messages;
 mod metrics;
+mod plans;
 mod privileges;
 mod races;
 mod rolling;

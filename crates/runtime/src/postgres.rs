@@ -14,16 +14,26 @@ use crate::config::PostgresConfig;
 
 /// Below the shortest deadline of a caller, so that a slow statement ends before its caller gives up.
 const STATEMENT_TIMEOUT: &str = "1500ms";
-/// What is asked for all the time is in memory or on a disk without a head to move. At the default of 4 a planner that expects a few
-/// dozen rows reads a small table whole instead of looking them up.
-const RANDOM_PAGE_COST: &str = "1.1";
+/// Every statement is planned once for a connection (planning anew for each set of arrays takes longer than finding a dozen rows),
+/// and whatever the tables hold at that time, even nothing, its plan looks rows up by index, one by one: all that a service asks
+/// for is found that way. Where a table of few rows has no index for a question it is still read whole, at a price that would make
+/// Postgres compile the statement.
+const PLANS: [(&str, &str); 7] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    ("jit", "off"),
+];
 /// A connection that was idle for longer is tried out before it is used: Postgres may have restarted meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A pool that connects when it is first used.
 pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
-    let settings = [("statement_timeout", STATEMENT_TIMEOUT), ("random_page_cost", RANDOM_PAGE_COST)];
-    let options = connect_options(service, config)?.options(settings);
+    let options =
+        connect_options(service, config)?.options([("statement_timeout", STATEMENT_TIMEOUT)]).options(PLANS);
     let pool = PgPoolOptions::new()
         .max_connections(config.database_max_connections)
         .acquire_timeout(Duration::from_secs(1))

@@ -11,7 +11,7 @@ use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
 pub(crate) use collector::{Collector, Step};
-pub(crate) use operator::{auth_command, health, program, try_auth_command};
+pub(crate) use operator::{auth_command, health, migrate, program, try_auth_command};
 pub(crate) use people::{
     Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,
 };

@@ -17,6 +17,15 @@ pub(crate) async fn auth_command(stack: &Stack, arguments: &[&str], settings: &[
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What `<service> migrate` writes about a database.
+pub(crate) async fn migrate(service: &str, database: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program(service));
+    command.arg("migrate").args(arguments).env("DATABASE_URL", database).env("LOG_FORMAT", "json");
+    let output = command.kill_on_drop(true).output().await.expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Runs `health` of a program as it is run beside the process with this admin port.
 pub(crate) async fn health(name: &str, admin_listen: SocketAddr) -> Output {
     let mut command = Command::new(program(name));

@@ -34,14 +34,14 @@ pub(crate) async fn claim(
     let rows = sqlx::query!(
         "UPDATE contacts.outbox
          SET claimed_until = clock_timestamp() + MAKE_INTERVAL(secs => $2)
-         WHERE id IN (
+         WHERE id = ANY(ARRAY(
              SELECT id
              FROM contacts.outbox
-             WHERE claimed_until < clock_timestamp()
+             WHERE claimed_until < now()
              ORDER BY claimed_until
              LIMIT $1
              FOR UPDATE SKIP LOCKED
-         )
+         ))
          RETURNING id, low_id, high_id",
         limit,
         claim.as_secs_f64(),

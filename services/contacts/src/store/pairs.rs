@@ -85,10 +85,21 @@ pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Resu
 pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Pair>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, low_id, high_id, inviter_id, invited_at, contacts_since
-         FROM contacts.pairs
-         WHERE low_id = $1 OR high_id = $1
-         ORDER BY id",
+        r#"
+        SELECT
+            id AS "id!: PairId",
+            low_id AS "low_id!: UserId",
+            high_id AS "high_id!: UserId",
+            inviter_id AS "inviter_id!: UserId",
+            invited_at AS "invited_at!",
+            contacts_since
+        FROM (
+            SELECT * FROM contacts.pairs WHERE low_id = $1
+            UNION ALL
+            SELECT * FROM contacts.pairs WHERE high_id = $1
+        ) AS pair
+        ORDER BY id
+        "#,
         user.get(),
     )
     .fetch_all(conn)

@@ -45,10 +45,8 @@ pub(crate) async fn present_cursor(conn: &mut PgConnection) -> sqlx::Result<i64>
 
 /// Removes what is older than ten minutes.
 pub(crate) async fn forget_old(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!(
-        "DELETE FROM messaging.batches WHERE created_at < clock_timestamp() - INTERVAL '10 minutes'"
-    )
-    .execute(conn)
-    .await?;
+    sqlx::query!("DELETE FROM messaging.batches WHERE created_at < now() - INTERVAL '10 minutes'")
+        .execute(conn)
+        .await?;
     Ok(())
 }

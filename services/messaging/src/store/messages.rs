@@ -351,13 +351,13 @@ pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) 
     let result = sqlx::query!(
         r#"
         DELETE FROM messaging.messages
-        WHERE id IN (
+        WHERE id = ANY(ARRAY(
             SELECT id
             FROM messaging.messages
             WHERE room_id = $1
             LIMIT $2
             FOR UPDATE SKIP LOCKED
-        )
+        ))
         "#,
         room_id.get(),
         limit,
@@ -373,7 +373,7 @@ pub(crate) async fn forget_canaries(conn: &mut PgConnection) -> sqlx::Result<()>
         r#"
         DELETE FROM messaging.messages
         WHERE room_id = $1
-            AND created_at < clock_timestamp() - INTERVAL '10 minutes'
+            AND created_at < now() - INTERVAL '10 minutes'
         "#,
         RoomId::CANARY.get(),
     )

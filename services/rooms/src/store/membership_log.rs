@@ -148,13 +148,13 @@ pub(crate) async fn trim(conn: &mut PgConnection, before: Timestamp, limit: i64)
         r#"
         WITH gone AS (
             DELETE FROM rooms.membership_log
-            WHERE id IN (
+            WHERE id = ANY(ARRAY(
                 SELECT id
                 FROM rooms.membership_log
                 WHERE created_at < $1 AND xid < pg_snapshot_xmin(pg_current_snapshot())
                 ORDER BY id
                 LIMIT $2
-            )
+            ))
             RETURNING xid
         ),
         raised AS (

@@ -1,0 +1,93 @@
+//! How Postgres carries out what the services ask it for: plans are made once for each connection, and must be right for all times.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use parlance_devstack::testing::fresh_database;
+use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::postgres;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::migrate;
+
+/// What is read from one end to the other, as it is meant to be.
+const READ_AS_A_WHOLE: [(&str, &str); 6] = [
+    // One row.
+    ("auth", "access_revision"),
+    ("rooms", "membership_log_floor"),
+    // A few rows.
+    ("auth", "signing_keys"),
+    // Only the rows that are asked for are in it.
+    ("auth", "signing_keys_newest"),
+    ("auth", "users_inactive"),
+    // The oldest rows, up to a limit.
+    ("rooms", "membership_log_pkey"),
+];
+
+/// A service's statements, each with the number of its parameters.
+fn statements_of(service: &str) -> Vec<(String, usize)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../services").join(service).join(".sqlx");
+    let descriptions = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let statements = descriptions.map(|description| {
+        let description: Value = serde_json::from_slice(&description).unwrap();
+        let parameters = description["describe"]["parameters"]["Left"].as_array().unwrap().len();
+        (description["query"].as_str().unwrap().to_owned(), parameters)
+    });
+    statements.collect()
+}
+
+/// The plan that any arguments get.
+async fn plan(connection: &mut PgConnection, statement: &str, parameters: usize) -> Value {
+    connection.execute(AssertSqlSafe(format!("PREPARE statement AS {statement}"))).await.unwrap();
+    let arguments = vec!["NULL"; parameters].join(", ");
+    let arguments = if parameters == 0 { String::new() } else { format!("({arguments})") };
+    let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE statement{arguments}");
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
+    connection.execute("DEALLOCATE statement").await.unwrap();
+    plan[0]["Plan"].clone()
+}
+
+/// The tables and indexes that a plan reads without a condition that leads to the rows.
+fn read_as_a_whole(plan: &Value) -> Vec<String> {
+    let name = |key: &str| plan[key].as_str().map(str::to_owned);
+    let read = match plan["Node Type"].as_str().unwrap() {
+        "Seq Scan" => name("Relation Name"),
+        "Index Scan" | "Index Only Scan" if plan["Index Cond"].is_null() => name("Index Name"),
+        _ => None,
+    };
+    let parts = plan["Plans"].as_array().into_iter().flatten();
+    read.into_iter().chain(parts.flat_map(read_as_a_whole)).collect()
+}
+
+#[tokio::test]
+async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_there_were_none() {
+    let database = fresh_database().await.unwrap();
+    let mut superuser = PgConnection::connect(&database).await.unwrap();
+    let mut seen = BTreeSet::new();
+    for service in ["auth", "contacts", "rooms", "messaging"] {
+        migrate(service, &database, &[]).await;
+        let config = PostgresConfig { database_url: database.clone().into(), database_max_connections: 1 };
+        let pool = postgres::pool(service, &config).unwrap();
+        let mut connection = pool.acquire().await.unwrap();
+        let statements = statements_of(service);
+        assert!(!statements.is_empty(), "{service}");
+        // Of a table that was never vacuumed Postgres does not know that it is empty.
+        for is_known_to_be_empty in [false, true] {
+            if is_known_to_be_empty {
+                superuser.execute("VACUUM ANALYZE").await.unwrap();
+            }
+            for (statement, parameters) in &statements {
+                let plan = plan(&mut connection, statement, *parameters).await;
+                for name in read_as_a_whole(&plan) {
+                    let is_meant = READ_AS_A_WHOLE.contains(&(service, &name));
+                    assert!(is_meant, "{service} reads all of {name}:\n{statement}\n{plan:#}");
+                    seen.insert((service, name));
+                }
+            }
+        }
+    }
+    let meant: BTreeSet<_> = READ_AS_A_WHOLE.map(|(service, name)| (service, name.to_owned())).into();
+    assert_eq!(seen, meant);
+}
