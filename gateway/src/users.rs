@@ -46,6 +46,13 @@ struct Remembered {
     since: Instant,
 }
 
+impl Remembered {
+    /// Whether auth need not be asked.
+    fn is_fresh(&self, inactive: &HashSet<UserId>) -> bool {
+        self.since.elapsed() <= FRESH_FOR && self.user.is_active != inactive.contains(&self.user.id)
+    }
+}
+
 impl Users {
     /// Begins to forget users whose activity changes.
     pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
@@ -72,9 +79,7 @@ impl Users {
             match self.remembered.get(&id) {
                 None => drop(missing.insert(id)),
                 Some(remembered) => {
-                    if remembered.since.elapsed() > FRESH_FOR
-                        || remembered.user.is_active == inactive.contains(&id)
-                    {
+                    if !remembered.is_fresh(&inactive) {
                         stale.push(id);
                     }
                     found.insert(id, remembered.user);
@@ -97,6 +102,12 @@ impl Users {
     /// The user whom a good token was issued to. Auth does not know one whose account was lost with the newest part of the
     /// database, when a backup was restored: then the token is not one of ours any more.
     pub(crate) async fn of_token(&self, id: UserId) -> Result<Arc<User>, ApiError> {
+        let remembered = self.remembered.get(&id);
+        if let Some(remembered) = remembered
+            && remembered.is_fresh(&self.inactive_users.borrow())
+        {
+            return Ok(remembered.user);
+        }
         let found = self.by_ids([id]).await?;
         Ok(found.get(&id).cloned().ok_or(ErrorCode::InvalidToken)?)
     }
