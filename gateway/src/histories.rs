@@ -1,14 +1,29 @@
 //! Pages of history. Those that are asked for at about the same time come with one call to messaging, which checks and reads them together.
+//!
+//! The newest page of a room is the one that everybody reads who opens it. It is remembered, as it was encoded, with the room's
+//! number of the last change: messaging is asked each time whether the reader is a member and whether that is still the last.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use parlance_core::ErrorCode;
+use bytes::Bytes;
+use moka::sync::Cache;
+use parlance_core::{ErrorCode, UserId};
 use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
-use parlance_proto::messaging::{HistoryAnswer, HistoryPage, HistoryQuestion, ReadHistoryRequest};
+use parlance_proto::messaging::{HistoryAnswer, HistoryPage, HistoryQuestion, Message, ReadHistoryRequest};
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
+
+use crate::error::ApiError;
+use crate::objects::{User, UsersById};
+
+/// About how much memory the remembered pages may take, in bytes.
+const MAX_REMEMBERED: u64 = 16 << 20;
+/// A page is read anew after this time, whatever messaging says: a store that failed over to a replica without the last changes
+/// gives their numbers to others.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and 26 MB if all were as long as may be.
 fn bounds(deadline: Duration) -> Bounds<HistoryQuestion> {
@@ -19,7 +34,15 @@ fn bounds(deadline: Duration) -> Bounds<HistoryQuestion> {
 /// Reads pages. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Histories {
-    collector: Collector<HistoryQuestion, Result<HistoryPage, ErrorCode>>,
+    collector: Collector<HistoryQuestion, Result<Reading, ErrorCode>>,
+    /// The newest pages, by room and limit.
+    newest: Cache<(i64, u32), Arc<Page>>,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Page(HistoryPage),
+    Unchanged,
 }
 
 impl Histories {
@@ -30,19 +53,38 @@ impl Histories {
         lifecycle: &Lifecycle,
     ) -> Self {
         let call = move |questions| read(messaging.clone(), questions);
-        Self { collector: Collector::start("histories", bounds(deadline), call, lifecycle) }
+        let newest = Cache::builder()
+            .max_capacity(MAX_REMEMBERED)
+            .weigher(|_, page: &Arc<Page>| page.weight)
+            .time_to_live(REMEMBERED_FOR)
+            .build();
+        Self { collector: Collector::start("histories", bounds(deadline), call, lifecycle), newest }
     }
 
     /// A page for a member of the room.
-    pub(crate) async fn page(&self, question: HistoryQuestion) -> Result<HistoryPage, ErrorCode> {
-        self.collector.ask(question).await?
+    pub(crate) async fn page(&self, mut question: HistoryQuestion) -> Result<Arc<Page>, ErrorCode> {
+        let key = question.from.is_none().then_some((question.room_id, question.limit));
+        let known = key.and_then(|key| self.newest.get(&key));
+        question.known_head_seq = known.as_ref().map(|page| page.head_seq);
+        match self.collector.ask(question).await?? {
+            Reading::Unchanged => known.ok_or(ErrorCode::Internal),
+            Reading::Page(page) => {
+                let page = Arc::new(Page::from(page));
+                if let Some(key) = key
+                    && page.head_seq > 0
+                {
+                    self.newest.insert(key, page.clone());
+                }
+                Ok(page)
+            }
+        }
     }
 }
 
 async fn read(
     mut messaging: MessagingServiceClient<Client>,
     questions: Vec<HistoryQuestion>,
-) -> Result<Vec<Result<HistoryPage, ErrorCode>>, ErrorCode> {
+) -> Result<Vec<Result<Reading, ErrorCode>>, ErrorCode> {
     let response = messaging.read_history(ReadHistoryRequest { questions }).await;
     let refused = |status: tonic::Status| {
         tracing::warn!(grpc.code = ?status.code(), error = status.message(), "pages of history could not be read");
@@ -52,10 +94,75 @@ async fn read(
     Ok(answers.into_iter().map(decode).collect())
 }
 
-fn decode(answer: HistoryAnswer) -> Result<HistoryPage, ErrorCode> {
+fn decode(answer: HistoryAnswer) -> Result<Reading, ErrorCode> {
     match answer.outcome {
-        Some(Outcome::Page(page)) => Ok(page),
+        Some(Outcome::Page(page)) => Ok(Reading::Page(page)),
+        Some(Outcome::Unchanged(_)) => Ok(Reading::Unchanged),
         Some(Outcome::Error(name)) => Err(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal)),
         None => Err(ErrorCode::Internal),
     }
+}
+
+/// A page, and how it was last encoded.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) messages: Vec<Message>,
+    /// Whether there are more in the direction of reading.
+    pub(crate) has_more: bool,
+    /// Who has written the messages, each once.
+    pub(crate) senders: Vec<UserId>,
+    head_seq: i64,
+    weight: u32,
+    encoding: Mutex<Option<Encoding>>,
+}
+
+#[derive(Debug)]
+struct Encoding {
+    /// The senders as they were.
+    senders: Vec<Arc<User>>,
+    body: Bytes,
+}
+
+impl From<HistoryPage> for Page {
+    fn from(page: HistoryPage) -> Self {
+        let mut senders: Vec<UserId> =
+            page.messages.iter().map(|message| UserId::new(message.sender_id)).collect();
+        senders.sort_unstable();
+        senders.dedup();
+        // The content twice, as it came and as it is encoded, and all that is around it.
+        let weight: usize = page.messages.iter().map(|message| 512 + 2 * message.content.len()).sum();
+        Self {
+            messages: page.messages,
+            has_more: page.has_more,
+            senders,
+            head_seq: page.head_seq,
+            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            encoding: Mutex::default(),
+        }
+    }
+}
+
+impl Page {
+    /// The page with these senders in it: as it was encoded before, if none of them has changed since.
+    pub(crate) fn encoded(
+        &self,
+        senders: &UsersById,
+        encode: impl FnOnce(&Self) -> Result<Bytes, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let mut encoding = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(encoding) = &*encoding
+            && encoding.senders.len() == senders.len()
+            && encoding.senders.iter().all(|known| is_same(known, senders))
+        {
+            return Ok(encoding.body.clone());
+        }
+        let body = encode(self)?;
+        *encoding = Some(Encoding { senders: senders.values().cloned().collect(), body: body.clone() });
+        Ok(body)
+    }
+}
+
+/// One who has not changed stays the same object.
+fn is_same(known: &Arc<User>, users: &UsersById) -> bool {
+    users.get(&known.id).is_some_and(|user| Arc::ptr_eq(known, user))
 }

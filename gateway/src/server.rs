@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parlance_runtime::Lifecycle;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::SetOnce;
 use tower::Service as _;
 
 use crate::limits::TrustedProxies;
@@ -93,7 +93,7 @@ impl Server {
             return;
         }
         let lifecycle = self.lifecycle.clone();
-        let client = Arc::new(Client { server: self, peer, has_asked: CancellationToken::new() });
+        let client = Arc::new(Client { server: self, peer, has_asked: SetOnce::new() });
         let asking = client.clone();
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -106,7 +106,7 @@ impl Server {
         let last_call = async {
             lifecycle.draining().cancelled().await;
             // Whoever brings nothing in time is told by the end of the connection.
-            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, client.has_asked.cancelled()).await;
+            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, client.has_asked.wait()).await;
         };
         let result = tokio::select! {
             biased;
@@ -126,12 +126,13 @@ impl Server {
 struct Client {
     server: Server,
     peer: IpAddr,
-    has_asked: CancellationToken,
+    has_asked: SetOnce<()>,
 }
 
 impl Client {
     async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response, Infallible> {
-        self.has_asked.cancel();
+        // All but the first find it set.
+        let _ = self.has_asked.set(());
         let client = self.server.proxies.client_of(self.peer, request.headers());
         request.extensions_mut().insert(client);
         let response = self.server.router.clone().call(request).await?;

@@ -194,13 +194,16 @@ async fn a_full_page_of_history_costs_as_much_as_a_short_one() {
     for _ in 0..100 {
         large.say(long, "x").await;
     }
-    let (short, long) = (
-        format!("/v1/messages/rooms/{short}/history"),
-        format!("/v1/messages/rooms/{long}/history?limit=100"),
-    );
-    assert!(calls_of_first_request(stack, &large, &long).await <= 3);
-    let cost_of_long = cost(stack, &large, &long, 20_000).await;
-    assert_eq!(cost(stack, &small, &short, 500).await, cost_of_long);
-    assert!((1..=3).contains(&cost_of_long.statements()), "{cost_of_long:?}");
-    assert_eq!(cost_of_long.calls(), 2, "{cost_of_long:?}");
+    // The newest page, which is remembered, and one that is not.
+    for from in ["", &format!("&before_id={}", i64::MAX)] {
+        let (short, long) = (
+            format!("/v1/messages/rooms/{short}/history?limit=50{from}"),
+            format!("/v1/messages/rooms/{long}/history?limit=100{from}"),
+        );
+        assert!(calls_of_first_request(stack, &large, &long).await <= 3);
+        let cost_of_long = cost(stack, &large, &long, 20_000).await;
+        assert_eq!(cost(stack, &small, &short, 500).await, cost_of_long);
+        assert!((1..=3).contains(&cost_of_long.statements()), "{cost_of_long:?}");
+        assert_eq!(cost_of_long.calls(), 2, "{cost_of_long:?}");
+    }
 }

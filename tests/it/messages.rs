@@ -48,6 +48,37 @@ async fn told(person: &Person, contents: &str) -> (i64, Vec<i64>) {
     (room, ids)
 }
 
+/// Newest pages are remembered by each gateway, by room and limit.
+#[tokio::test]
+async fn a_page_that_was_read_before_has_what_happened_since() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    let room = make_room(&anna, &[&ben]).await;
+    let first = anna.say(room, "a").await;
+    let steps = ["", "send", "edit", "other room", "delete"];
+    let expected = [("a", "a"), ("ab", "b"), ("xb", "b"), ("xb", "b"), ("b", "b")];
+    for (step, (all, last)) in steps.into_iter().zip(expected) {
+        match step {
+            "send" => drop(ben.say(room, "b").await),
+            "edit" => drop(edit(&anna, &first, "x").await.ok(200)),
+            "delete" => drop(delete(&anna, &first).await.ok(204)),
+            "other room" => drop(told(&ben, "c").await),
+            _ => {}
+        }
+        for gateway in [0, 1, 0, 1] {
+            for reader in [&anna, &ben] {
+                let reader = reader.at(stack, gateway);
+                assert_eq!(page(&reader, room, "").await, (all.to_owned(), false), "{step}");
+                assert_eq!(page(&reader, room, "?limit=1").await, (last.to_owned(), all.len() > 1), "{step}");
+            }
+        }
+    }
+    anna.delete(&format!("/v1/rooms/{room}/members/{}", ben.name)).await.ok(204);
+    for gateway in [0, 1] {
+        history(&ben.at(stack, gateway), room, "").await.refused(403, "not_a_member");
+    }
+}
+
 #[tokio::test]
 async fn sending_answers_the_message_that_all_members_read() {
     let stack = stack().await;

@@ -10,8 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Api, PASSWORD, Person, assert_members, auth_command, become_contacts, eventually, people, person,
-    stack,
+    Answer, Api, PASSWORD, Person, assert_members, auth_command, eventually, make_room, people, person, stack,
 };
 
 /// An Ed25519 key in PKCS #8 (RFC 8410), up to its 32 secret bytes.
@@ -239,14 +238,19 @@ async fn the_login_of_a_deactivated_user_fails_like_any_other() {
 async fn others_see_who_is_inactive_and_who_is_back() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
-    become_contacts(&anna, &ben).await;
-    for (command, expected) in [("deactivate", false), ("activate", true)] {
-        auth_command(stack, &[command, &anna.name], &[]).await;
+    let room = make_room(&anna, &[&ben]).await;
+    anna.say(room, "Hello").await;
+    for (command, expected) in [("none", true), ("deactivate", false), ("activate", true)] {
+        if command != "none" {
+            auth_command(stack, &[command, &anna.name], &[]).await;
+        }
         for gateway in [0, 1] {
             let ben = ben.at(stack, gateway);
             let is_seen = async || {
                 let contacts = ben.get("/v1/contacts").await.ok(200);
+                let history = ben.history(room).await;
                 contacts["contacts"][0]["other_user"]["is_active"] == expected
+                    && history[0]["sender"]["is_active"] == expected
             };
             eventually(Duration::from_secs(2), command, is_seen).await;
         }

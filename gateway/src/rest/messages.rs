@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use parlance_core::UserId;
 use parlance_proto::messaging::history_question::From as PageFrom;
 use parlance_proto::messaging::{self, DeleteMessageRequest, EditMessageRequest, HistoryQuestion};
 use serde::Serialize;
@@ -14,6 +13,7 @@ use super::{Encoded, present};
 use crate::app::App;
 use crate::error::{ApiError, Refusal};
 use crate::extract::{Caller, JsonInput};
+use crate::histories::Page;
 use crate::input::{Input, Invalid};
 use crate::objects::{ClientMessageId, Message, UsersById, user_of};
 
@@ -92,13 +92,16 @@ async fn history(
         room_id: room_id.get(),
         limit: u32::try_from(limit).unwrap_or(u32::MAX),
         from,
+        known_head_seq: None,
     };
     let page = app.histories.page(question).await?;
-    let senders =
-        app.users.by_ids(page.messages.iter().map(|message| UserId::new(message.sender_id))).await?;
-    let with_sender = |message| with_sender(message, &senders);
-    let messages = page.messages.iter().map(with_sender).collect::<Result<_, _>>()?;
-    Encoded::of(&History { messages, has_more: page.has_more })
+    let senders = app.users.by_ids(page.senders.iter().copied()).await?;
+    let encode = |page: &Page| {
+        let with_sender = |message| with_sender(message, &senders);
+        let messages = page.messages.iter().map(with_sender).collect::<Result<_, _>>()?;
+        Ok(Encoded::of(&History { messages, has_more: page.has_more })?.0)
+    };
+    Ok(Encoded(page.encoded(&senders, encode)?))
 }
 
 fn with_sender<'a>(message: &'a messaging::Message, senders: &'a UsersById) -> Result<Message<'a>, ApiError> {

@@ -8,6 +8,7 @@ pub(crate) mod messages;
 pub(crate) mod rooms;
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use parlance_core::ErrorCode;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use crate::error::ApiError;
 
 /// An answer as JSON, encoded from what it borrows: users are shared by all answers that name them.
-struct Encoded(Vec<u8>);
+struct Encoded(Bytes);
 
 impl Encoded {
     fn of(answer: &impl Serialize) -> Result<Self, ApiError> {
@@ -24,7 +25,7 @@ impl Encoded {
             tracing::error!(error = %error, "an answer could not be encoded");
             ErrorCode::Internal
         })?;
-        Ok(Self(encoded))
+        Ok(Self(encoded.into()))
     }
 }
 

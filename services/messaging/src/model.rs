@@ -135,6 +135,8 @@ pub(crate) struct PageQuestion {
     /// The most messages in it.
     pub(crate) limit: u32,
     pub(crate) from: PageFrom,
+    /// The head that the newest page had when the asker read it.
+    pub(crate) known_head_seq: Option<i64>,
 }
 
 /// Where a page lies.
@@ -158,12 +160,22 @@ impl PageFrom {
     }
 }
 
+/// What comes of asking for a page.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    Page(Page),
+    /// The page is as the asker knows it.
+    Unchanged,
+}
+
 /// Messages in ascending order.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<Message>,
     /// Whether there are more in the direction of reading.
     pub(crate) has_more: bool,
+    /// All changes up to this one are in it, if it is the newest page.
+    pub(crate) head_seq: Option<i64>,
 }
 
 /// Why a membership ended.

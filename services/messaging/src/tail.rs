@@ -64,7 +64,7 @@ impl Tail {
         let (heads, next_cursor) = match cursor {
             None => {
                 let next_cursor = batches::present_cursor(&mut conn).await?;
-                (room_heads::read(&mut conn, &self.gateways.rooms()).await?, next_cursor)
+                (room_heads::read(&mut *conn, &self.gateways.rooms()).await?, next_cursor)
             }
             Some(cursor) => {
                 let news = batches::read_from(&mut conn, cursor).await?;

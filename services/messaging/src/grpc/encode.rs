@@ -6,7 +6,7 @@ use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::event::Kind;
 use parlance_proto::messaging::history_answer::Outcome as HistoryOutcome;
 
-use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, Page, TypingUser, Written};
+use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, Page, Reading, TypingUser, Written};
 
 pub(crate) fn message(message: &Message) -> proto::Message {
     into_message(message.clone())
@@ -78,12 +78,16 @@ fn decode_message(message: proto::Message) -> Message {
     }
 }
 
-pub(crate) fn history(answer: Result<Page, ErrorCode>) -> proto::HistoryAnswer {
+pub(crate) fn history(answer: Result<Reading, ErrorCode>) -> proto::HistoryAnswer {
     let outcome = match answer {
-        Ok(Page { messages, has_more }) => HistoryOutcome::Page(proto::HistoryPage {
-            messages: messages.into_iter().map(into_message).collect(),
-            has_more,
-        }),
+        Ok(Reading::Page(Page { messages, has_more, head_seq })) => {
+            HistoryOutcome::Page(proto::HistoryPage {
+                messages: messages.into_iter().map(into_message).collect(),
+                has_more,
+                head_seq: head_seq.unwrap_or(0),
+            })
+        }
+        Ok(Reading::Unchanged) => HistoryOutcome::Unchanged(proto::UnchangedPage {}),
         Err(code) => HistoryOutcome::Error(code.name().to_owned()),
     };
     proto::HistoryAnswer { outcome: Some(outcome) }

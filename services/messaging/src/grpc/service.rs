@@ -110,7 +110,7 @@ fn decode_question(question: HistoryQuestion) -> PageQuestion {
         Some(HistoryFrom::AfterId(id)) => PageFrom::After(id),
     };
     let (acting, room_id) = (UserId::new(question.acting_user_id), RoomId::new(question.room_id));
-    PageQuestion { acting, room_id, limit: question.limit, from }
+    PageQuestion { acting, room_id, limit: question.limit, from, known_head_seq: question.known_head_seq }
 }
 
 fn encode_error(error: Error) -> Status {

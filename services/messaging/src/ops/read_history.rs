@@ -1,12 +1,14 @@
 //! Reading pages of rooms' histories.
 
-use parlance_core::ErrorCode;
+use std::collections::HashMap;
+
+use parlance_core::{ErrorCode, RoomId};
 
 use crate::app::App;
 use crate::error::Error;
 use crate::memberships::Question;
-use crate::model::{Message, Page, PageFrom, PageQuestion};
-use crate::store::messages;
+use crate::model::{Message, Page, PageFrom, PageQuestion, Reading};
+use crate::store::{messages, room_heads};
 
 /// The most messages in a page.
 const MAX_LIMIT: u32 = 100;
@@ -14,12 +16,12 @@ const MAX_LIMIT: u32 = 100;
 const MAX_MESSAGES: u32 = 10_000;
 const MAX_QUESTIONS: usize = 1_000;
 
-/// Reads pages for members of the rooms, with one check of all memberships and one statement; what came of each question, in
-/// their order.
+/// Reads pages for members of the rooms, with one check of all memberships, a look at the heads of the rooms whose newest pages are
+/// asked for, and one statement for all pages that the askers do not have; what came of each question, in their order.
 pub(crate) async fn read_history(
     app: &App,
     mut questions: Vec<PageQuestion>,
-) -> Result<Vec<Result<Page, ErrorCode>>, Error> {
+) -> Result<Vec<Result<Reading, ErrorCode>>, Error> {
     for question in &mut questions {
         question.limit = question.limit.clamp(1, MAX_LIMIT);
     }
@@ -37,21 +39,57 @@ pub(crate) async fn read_history(
         .filter(|(_, standing)| standing.is_ok())
         .map(|(question, _)| *question)
         .collect();
-    let pages = if admitted.is_empty() { Vec::new() } else { messages::pages(&app.pool, &admitted).await? };
-
-    let mut pages = pages.into_iter().zip(admitted).map(|(messages, question)| cut(messages, question));
+    let mut readings = read(app, admitted).await?.into_iter();
     let answer =
-        |standing: Result<_, ErrorCode>| standing.and_then(|_| pages.next().ok_or(ErrorCode::Internal));
+        |standing: Result<_, ErrorCode>| standing.and_then(|_| readings.next().ok_or(ErrorCode::Internal));
     Ok(standings.into_iter().map(answer).collect())
 }
 
-/// Takes off the one message more than was asked for, which is the last in the direction of reading.
-fn cut(mut messages: Vec<Message>, question: PageQuestion) -> Page {
+/// What comes of each question of a member.
+async fn read(app: &App, questions: Vec<PageQuestion>) -> Result<Vec<Reading>, Error> {
+    // Before the pages, which then have all changes up to there.
+    let heads = heads(app, &questions).await?;
+    let head_of = |question: &PageQuestion| match question.from {
+        PageFrom::Newest => heads.get(&question.room_id).copied(),
+        PageFrom::Before(_) | PageFrom::After(_) => None,
+    };
+    let is_unchanged = |question: &PageQuestion| {
+        question.known_head_seq.is_some() && question.known_head_seq == head_of(question)
+    };
+
+    let wanted: Vec<PageQuestion> =
+        questions.iter().filter(|question| !is_unchanged(question)).copied().collect();
+    let pages = if wanted.is_empty() { Vec::new() } else { messages::pages(&app.pool, &wanted).await? };
+    let mut pages = pages.into_iter();
+    let reading = |question: PageQuestion| {
+        if is_unchanged(&question) {
+            return Reading::Unchanged;
+        }
+        let (messages, has_more) = cut(pages.next().unwrap_or_default(), question);
+        Reading::Page(Page { messages, has_more, head_seq: head_of(&question) })
+    };
+    Ok(questions.into_iter().map(reading).collect())
+}
+
+/// The heads of the rooms whose newest pages are asked for.
+async fn heads(app: &App, questions: &[PageQuestion]) -> Result<HashMap<RoomId, i64>, Error> {
+    let newest = questions.iter().filter(|question| matches!(question.from, PageFrom::Newest));
+    let mut room_ids: Vec<RoomId> = newest.map(|question| question.room_id).collect();
+    room_ids.sort_unstable();
+    room_ids.dedup();
+    if room_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(room_heads::read(&app.pool, &room_ids).await?)
+}
+
+/// Takes off the one message more than was asked for, which is the last in the direction of reading; whether there was one.
+fn cut(mut messages: Vec<Message>, question: PageQuestion) -> (Vec<Message>, bool) {
     let has_more = messages.len() > question.limit as usize;
     match question.from {
         _ if !has_more => {}
         PageFrom::After(_) => drop(messages.pop()),
         PageFrom::Newest | PageFrom::Before(_) => drop(messages.remove(0)),
     }
-    Page { messages, has_more }
+    (messages, has_more)
 }

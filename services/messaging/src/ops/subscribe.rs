@@ -54,8 +54,9 @@ pub(crate) async fn release(app: &App, room_ids: Vec<RoomId>) {
 }
 
 async fn read_heads(pool: &PgPool, room_ids: &[RoomId]) -> Result<HashMap<RoomId, i64>, ErrorCode> {
-    let read = async { room_heads::read(&mut *pool.acquire().await?, room_ids).await };
-    let read = tokio::time::timeout(READ_LIMIT, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let read = tokio::time::timeout(READ_LIMIT, room_heads::read(pool, room_ids))
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut));
     read.map_err(|error| {
         tracing::warn!(
             error = parlance_runtime::error::chain(&error),

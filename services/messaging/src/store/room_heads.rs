@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use parlance_core::RoomId;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 /// The heads of the rooms. A room without a message is at 0 and not in the answer.
-pub(crate) async fn read(conn: &mut PgConnection, room_ids: &[RoomId]) -> sqlx::Result<HashMap<RoomId, i64>> {
+pub(crate) async fn read(
+    executor: impl PgExecutor<'_>,
+    room_ids: &[RoomId],
+) -> sqlx::Result<HashMap<RoomId, i64>> {
     let room_ids: Vec<i64> = room_ids.iter().map(|room_id| room_id.get()).collect();
     let rows = sqlx::query!(
         r#"
@@ -18,7 +21,7 @@ pub(crate) async fn read(conn: &mut PgConnection, room_ids: &[RoomId]) -> sqlx::
         "#,
         &room_ids,
     )
-    .fetch_all(conn)
+    .fetch_all(executor)
     .await?;
     Ok(rows.into_iter().map(|row| (row.room_id, row.last_seq)).collect())
 }

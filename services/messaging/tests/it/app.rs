@@ -150,18 +150,19 @@ impl TestApp {
         limit: u32,
         from: Option<From>,
     ) -> Result<HistoryPage, ErrorCode> {
-        let question = HistoryQuestion { acting_user_id: user, room_id, limit, from };
-        self.histories(vec![question]).await?.remove(0)
+        let question = HistoryQuestion { acting_user_id: user, room_id, limit, from, known_head_seq: None };
+        Ok(self.histories(vec![question]).await?.remove(0)?.unwrap())
     }
 
-    /// What comes of each question.
+    /// What comes of each question; no page where nothing has changed.
     pub(crate) async fn histories(
         &self,
         questions: Vec<HistoryQuestion>,
-    ) -> Result<Vec<Result<HistoryPage, ErrorCode>>, ErrorCode> {
+    ) -> Result<Vec<Result<Option<HistoryPage>, ErrorCode>>, ErrorCode> {
         let response = answer(self.client().read_history(ReadHistoryRequest { questions })).await?;
         let decode = |answer: HistoryAnswer| match answer.outcome.unwrap() {
-            Outcome::Page(page) => Ok(page),
+            Outcome::Page(page) => Ok(Some(page)),
+            Outcome::Unchanged(_) => Ok(None),
             Outcome::Error(name) => Err(ErrorCode::from_name(&name).unwrap()),
         };
         Ok(response.answers.into_iter().map(decode).collect())

@@ -98,8 +98,13 @@ async fn pages_of_several_rooms_come_in_one_call() {
         link.store(room_id, content).await;
         link.store(shared, &format!("shared {content}")).await;
     }
-    let question =
-        |acting_user_id, room_id, from| HistoryQuestion { acting_user_id, room_id, limit: 2, from };
+    let question = |acting_user_id, room_id, from| HistoryQuestion {
+        acting_user_id,
+        room_id,
+        limit: 2,
+        from,
+        known_head_seq: None,
+    };
 
     let answers = app.histories(vec![
         question(FRIEND, shared, None),
@@ -110,8 +115,10 @@ async fn pages_of_several_rooms_come_in_one_call() {
         question(OWNER, shared, Some(From::AfterId(0))),
     ]);
     let answers = answers.await.unwrap();
-    let seen: Vec<_> =
-        answers.iter().map(|answer| answer.as_ref().map(contents).map_err(|code| *code)).collect();
+    let seen: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().map(|page| contents(page.as_ref().unwrap())).map_err(|code| *code))
+        .collect();
     let expected = [
         Ok(vec!["shared 2", "shared 3"]),
         Err(ErrorCode::NotAMember),
@@ -121,6 +128,47 @@ async fn pages_of_several_rooms_come_in_one_call() {
         Ok(vec!["shared 1", "shared 2"]),
     ];
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
+    let app = TestApp::start().await;
+    let (room_id, elsewhere) = (app.rooms.room_of_two().await, app.rooms.room().await);
+    let mut link = app.attach().await;
+    let read = async |acting_user_id, known_head_seq, from| {
+        let question = HistoryQuestion { acting_user_id, room_id, limit: 2, from, known_head_seq };
+        app.histories(vec![question]).await.unwrap().remove(0)
+    };
+    let empty = read(OWNER, None, None).await.unwrap().unwrap();
+    assert_eq!(empty.head_seq, 0, "nothing is known of a room without messages");
+
+    let first = link.store(room_id, "1").await.id;
+    let mut known = 0;
+    for (change, expected) in
+        [("none", vec!["1"]), ("send", vec!["1", "2"]), ("edit", vec!["x", "2"]), ("delete", vec!["2"])]
+    {
+        match change {
+            "send" => drop(link.store(room_id, "2").await),
+            "edit" => drop(app.edit(OWNER, first, "x").await.unwrap()),
+            "delete" => drop(app.delete(OWNER, first).await.unwrap()),
+            _ => {}
+        }
+        let page = read(OWNER, Some(known), None).await.unwrap().expect("the page has changed");
+        assert_eq!(contents(&page), expected, "{change}");
+        assert!(page.head_seq > known, "{change}");
+        known = page.head_seq;
+        link.store(elsewhere, change).await;
+        for member in [OWNER, FRIEND] {
+            assert_eq!(read(member, Some(known), None).await, Ok(None), "{change}");
+        }
+    }
+    assert_eq!(read(STRANGER, Some(known), None).await, Err(ErrorCode::NotAMember));
+    let older = read(OWNER, Some(known), Some(From::BeforeId(i64::MAX))).await.unwrap().unwrap();
+    assert_eq!(
+        (contents(&older), older.head_seq),
+        (vec!["2"], 0),
+        "only the newest page is known by its head"
+    );
 }
 
 #[tokio::test]
@@ -140,14 +188,20 @@ async fn every_id_is_a_place_to_read_from() {
             link.store(elsewhere, &number.to_string()).await;
         }
     }
-    let question = |from| HistoryQuestion { acting_user_id: OWNER, room_id, limit: 100, from: Some(from) };
+    let question = |from| HistoryQuestion {
+        acting_user_id: OWNER,
+        room_id,
+        limit: 100,
+        from: Some(from),
+        known_head_seq: None,
+    };
     let places: Vec<i64> = (ids[0] - 2..=ids[11] + 2).collect();
     let before =
         app.histories(places.iter().map(|&id| question(From::BeforeId(id))).collect()).await.unwrap();
     let after = app.histories(places.iter().map(|&id| question(From::AfterId(id))).collect()).await.unwrap();
 
-    let ids_of = |page: &Result<HistoryPage, ErrorCode>| -> Vec<i64> {
-        page.as_ref().unwrap().messages.iter().map(|message| message.id).collect()
+    let ids_of = |page: &Result<Option<HistoryPage>, ErrorCode>| -> Vec<i64> {
+        page.as_ref().unwrap().as_ref().unwrap().messages.iter().map(|message| message.id).collect()
     };
     for (place, (before, after)) in places.into_iter().zip(before.iter().zip(&after)) {
         let (below, above): (Vec<i64>, Vec<i64>) =
