@@ -1,6 +1,7 @@
 //! *Reads*: what a client asks for over HTTP when it starts, requests a second.
 
-use serde_json::json;
+use anyhow::Context as _;
+use serde_json::{Value, json};
 
 use super::{Bench, Scenario};
 use crate::api::{Circle, Person};
@@ -37,7 +38,13 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     for read in &reads {
         findings.rows.push(beside_a_bare_route(bench, read).await?);
     }
-    findings.rows.push(history(bench, &circle).await?);
+    // The gateway remembers the newest pages, and no others.
+    let newest = HistoryPage::newest(&circle);
+    let page: Value = serde_json::from_str(&body_of(bench, &newest.path, &circle.members[0]).await?)?;
+    let oldest = &page["messages"][0];
+    let (id, seq) = oldest["id"].as_i64().zip(oldest["seq"].as_i64()).context("the newest page is empty")?;
+    findings.rows.push(history(bench, &circle, &newest).await?);
+    findings.rows.push(history(bench, &circle, &newest.before(id, seq)).await?);
     Ok(findings)
 }
 
@@ -78,23 +85,44 @@ async fn beside_a_bare_route(bench: &Bench<'_>, read: &Read) -> anyhow::Result<R
     Ok(Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals(read.goals.iter().copied()))
 }
 
+/// A page of a room's history.
+struct HistoryPage {
+    name: String,
+    path: String,
+    /// The messages have lower numbers.
+    below: i64,
+}
+
+impl HistoryPage {
+    fn newest(circle: &Circle) -> Self {
+        let path = format!("/v1/messages/rooms/{}/history?limit=50", circle.room);
+        Self { name: format!("history, newest 50 of {MESSAGES}"), path, below: i64::MAX }
+    }
+
+    /// The one before a message of the room.
+    fn before(&self, id: i64, seq: i64) -> Self {
+        let path = format!("{}&before_id={id}", self.path);
+        Self { name: format!("history, 50 of {MESSAGES} before an id"), path, below: seq }
+    }
+}
+
 /// Beside both of its yardsticks: the goal is about Postgres.
-async fn history(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Row> {
-    let path = format!("/v1/messages/rooms/{}/history?limit=50", circle.room);
-    let body = body_of(bench, &path, &circle.members[0]).await?;
-    let script = Script::page_of_history(circle.room);
+async fn history(bench: &Bench<'_>, circle: &Circle, page: &HistoryPage) -> anyhow::Result<Row> {
+    let HistoryPage { name, path, below } = page;
+    let body = body_of(bench, path, &circle.members[0]).await?;
+    let script = Script::page_of_history(circle.room, *below);
     let (mut rounds, mut figures, mut bare) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..bench.scale.rounds {
-        bench.step(Scenario::Reads, round, "pgbench, history");
+        bench.step(Scenario::Reads, round, &format!("pgbench, {name}"));
         figures.push(script.run(&bench.stack, bench.scale.point).await?);
-        bench.step(Scenario::Reads, round, "bare route, history");
-        let without_query = path.split('?').next().unwrap_or(&path);
+        bench.step(Scenario::Reads, round, &format!("bare route, {name}"));
+        let without_query = path.split('?').next().unwrap_or(path);
         bare.push(of_bare_route(bench, without_query, &body).await?);
-        bench.step(Scenario::Reads, round, "history");
-        rounds.push(of_gateway(bench, &path, &circle.members).await?);
+        bench.step(Scenario::Reads, round, name);
+        rounds.push(of_gateway(bench, path, &circle.members).await?);
     }
     let yardstick = Yardstick::new("pgbench: the same rows by index", figures, Some(LEAST_SELECTS));
-    let name = format!("{}: history, 50 of {MESSAGES}", Scenario::Reads.name());
+    let name = format!("{}: {name}", Scenario::Reads.name());
     let row = Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals([Goal::RatioAtLeast(0.4)]);
     let bare = Yardstick::served("bare route", &bare, None).figure().unwrap_or_default();
     Ok(row.with_note(format!("a bare route gives the same bytes {} times a second", show(bare))))

@@ -72,13 +72,13 @@ impl Script {
         Self { name: "single-rows", text, database: DATABASE }
     }
 
-    /// The newest messages of a room of Parlance's own, as its history reads them.
-    pub(crate) fn page_of_history(room: i64) -> Self {
+    /// The newest messages of a room of Parlance's own below a number, as its history reads them.
+    pub(crate) fn page_of_history(room: i64, below: i64) -> Self {
         let text = format!(
             "\\set room {room}
              SELECT id, room_id, seq, sender_id, sender_name, content, created_at, updated_at, edited_at
              FROM messaging.messages
-             WHERE room_id = :room AND seq < 9223372036854775807 AND deleted_at IS NULL
+             WHERE room_id = :room AND seq < {below} AND deleted_at IS NULL
              ORDER BY seq DESC LIMIT 50;"
         );
         Self { name: "page-of-history", text, database: PARLANCE }
@@ -120,6 +120,14 @@ pub(crate) async fn prepare(postgres: &Postgres) -> anyhow::Result<()> {
 pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
     let mut connection = stack.postgres().connect(PARLANCE).await?;
     connection.execute("VACUUM (ANALYZE)").await?;
+    Ok(connection.close().await?)
+}
+
+/// Brings the log into the state it has after some minutes of use: files that are written again. A new one is filled with zeros
+/// when it is first needed, and commits wait meanwhile. What was written before is on the disk then, too.
+pub(crate) async fn checkpoint(stack: &Stack) -> anyhow::Result<()> {
+    let mut connection = stack.postgres().connect(PARLANCE).await?;
+    connection.execute("CHECKPOINT").await?;
     Ok(connection.close().await?)
 }
 
