@@ -19,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(4);
 /// How long recovery may take on a busy machine.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(20);
 pub(crate) const RESTART: Duration = Duration::from_secs(30);
+/// The most lines that a failed test shows of one log.
+const MAX_COMPLAINTS: usize = 10;
 
 /// Only so many stacks at once: the machine is small.
 static STACKS: Semaphore = Semaphore::const_new(2);
@@ -32,7 +34,28 @@ async fn on_stack(replicas: usize, gateways: usize, test: impl AsyncFnOnce(&Stac
 pub(crate) async fn on_stack_of(builder: StackBuilder, test: impl AsyncFnOnce(&Stack)) {
     let _permit = STACKS.acquire().await.unwrap();
     let stack = builder.start().await.unwrap();
+    let _complaints = Complaints(&stack);
     test(&stack).await;
+}
+
+/// What the processes of a stack had to complain of is part of what a failed test says.
+struct Complaints<'a>(&'a Stack);
+
+impl Drop for Complaints<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for process in self.0.processes() {
+            let log = std::fs::read(process.log()).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let is_complaint = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+            let complaints: Vec<&str> = log.lines().filter(is_complaint).collect();
+            for line in &complaints[complaints.len().saturating_sub(MAX_COMPLAINTS)..] {
+                eprintln!("{}: {line}", process.name());
+            }
+        }
+    }
 }
 
 /// Demands that a call is refused for want of a service, in time.

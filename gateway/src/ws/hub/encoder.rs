@@ -16,8 +16,9 @@ use super::lock;
 use crate::objects::{Message, User};
 use crate::users::Users;
 
-/// How long live events wait for the user object of a sender nobody has asked for before.
-const SENDER_LIMIT: Duration = Duration::from_millis(300);
+/// How long live events wait for the user object of a sender nobody has asked for before. An auth that is away says so at once;
+/// one that takes this long hangs.
+const SENDER_LIMIT: Duration = Duration::from_secs(1);
 /// How long unknown senders are not asked for after that was in vain.
 const SENDER_PAUSE: Duration = Duration::from_secs(2);
 
