@@ -120,7 +120,7 @@ impl Shared {
             tokio::try_join!(self.receive(link, &mut from_server), pass_down(queued, to_client)).map(drop)
         };
         tokio::select! {
-            outcome = self.pass_up(from_client, to_server) => outcome?,
+            outcome = self.pass_up(link, from_client, to_server) => outcome?,
             outcome = downwards => outcome?,
             () = sleep(CUT_AFTER), if keeps => {}
         }
@@ -133,11 +133,15 @@ impl Shared {
 
     async fn pass_up(
         &self,
+        link: usize,
         mut client: SplitStream<Client>,
         mut server: SplitSink<Server, Message>,
     ) -> anyhow::Result<()> {
         while let Some(messages) = self.next_of_client(&mut client).await {
             for message in messages {
+                if let Message::Text(text) = &message {
+                    self.tampering.lock().unwrap().hear(link, text);
+                }
                 server.send(message).await?;
             }
         }

@@ -99,6 +99,16 @@ impl Tampering {
         }
     }
 
+    /// Takes note of where a subscription of this connection begins: after what its client has got on another one.
+    pub(super) fn hear(&mut self, link: usize, frame: &str) {
+        let frame: Value = serde_json::from_str(frame).unwrap_or(Value::Null);
+        if frame["type"] == "subscribe"
+            && let (Some(room), Some(seq)) = (frame["room_id"].as_i64(), frame["after_seq"].as_i64())
+        {
+            self.leak.delivered.insert((link, room), seq);
+        }
+    }
+
     /// Whether these two frames of a client, one sent right after the other, are to change places.
     pub(super) fn swaps(&mut self, first: &str, second: &str) -> bool {
         let parse = |text| serde_json::from_str(text).unwrap_or(Value::Null);
