@@ -10,12 +10,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use moka::sync::Cache;
 use parlance_core::{Clock, ErrorCode, Timestamp, UserId};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest, PublicKey, WatchAccessStateRequest};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
+use quick_cache::sync::Cache;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
@@ -25,9 +25,7 @@ use utoipa::ToSchema;
 use crate::config::Config;
 
 /// How many verified tokens are remembered.
-const MAX_REMEMBERED: u64 = 100_000;
-/// A token that was not used for this long is forgotten, and verified again when it comes back.
-const FORGET_AFTER: Duration = Duration::from_secs(3600);
+const MAX_REMEMBERED: usize = 100_000;
 /// The keys are asked for at most this often for the sake of tokens whose key is unknown.
 const REFETCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The time before a lost stream is opened again, doubled with each failure.
@@ -116,7 +114,7 @@ impl Access {
             validation: validation(&config.token_issuer, &config.token_audience),
             keys: watch::Sender::new(None),
             inactive: watch::Sender::default(),
-            verified: Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(FORGET_AFTER).build(),
+            verified: Cache::new(MAX_REMEMBERED),
             last_refetch: Mutex::new(None),
         }));
         lifecycle.spawn_companion("access state", access.clone().watch_forever());
@@ -279,7 +277,7 @@ impl Access {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("remembered", &self.verified.entry_count()).finish_non_exhaustive()
+        f.debug_struct("Access").field("remembered", &self.verified.len()).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use moka::sync::Cache;
 use parlance_core::{ErrorCode, UserId};
 use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
@@ -15,12 +14,17 @@ use parlance_proto::messaging::{HistoryAnswer, HistoryPage, HistoryQuestion, Mes
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::objects::{User, UsersById};
 
 /// About how much memory the remembered pages may take, in bytes.
 const MAX_REMEMBERED: u64 = 16 << 20;
+/// How many pages of usual size that is, to lay the cache out by.
+const USUALLY_REMEMBERED: usize = 400;
 /// A page is read anew after this time, whatever messaging says: a store that failed over to a replica without the last changes
 /// gives their numbers to others.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
@@ -35,8 +39,7 @@ fn bounds(deadline: Duration) -> Bounds<HistoryQuestion> {
 #[derive(Clone, Debug)]
 pub(crate) struct Histories {
     collector: Collector<HistoryQuestion, Result<Reading, ErrorCode>>,
-    /// The newest pages, by room and limit.
-    newest: Cache<(i64, u32), Arc<Page>>,
+    newest: Arc<Newest>,
 }
 
 #[derive(Debug)]
@@ -53,18 +56,14 @@ impl Histories {
         lifecycle: &Lifecycle,
     ) -> Self {
         let call = move |questions| read(messaging.clone(), questions);
-        let newest = Cache::builder()
-            .max_capacity(MAX_REMEMBERED)
-            .weigher(|_, page: &Arc<Page>| page.weight)
-            .time_to_live(REMEMBERED_FOR)
-            .build();
-        Self { collector: Collector::start("histories", bounds(deadline), call, lifecycle), newest }
+        let collector = Collector::start("histories", bounds(deadline), call, lifecycle);
+        Self { collector, newest: Arc::new(Newest::new()) }
     }
 
     /// A page for a member of the room.
     pub(crate) async fn page(&self, mut question: HistoryQuestion) -> Result<Arc<Page>, ErrorCode> {
         let key = question.from.is_none().then_some((question.room_id, question.limit));
-        let known = key.and_then(|key| self.newest.get(&key));
+        let known = key.and_then(|key| self.newest.get(key));
         question.known_head_seq = known.as_ref().map(|page| page.head_seq);
         match self.collector.ask(question).await?? {
             Reading::Unchanged => known.ok_or(ErrorCode::Internal),
@@ -78,6 +77,37 @@ impl Histories {
                 Ok(page)
             }
         }
+    }
+}
+
+/// A room and a limit.
+type Key = (i64, u32);
+
+/// The newest pages that are remembered.
+#[derive(Debug)]
+struct Newest(Cache<Key, Arc<Page>, Weight>);
+
+/// Says what a page takes.
+#[derive(Clone, Debug)]
+struct Weight;
+
+impl Weighter<Key, Arc<Page>> for Weight {
+    fn weight(&self, _: &Key, page: &Arc<Page>) -> u64 {
+        page.weight
+    }
+}
+
+impl Newest {
+    fn new() -> Self {
+        Self(Cache::with_weighter(USUALLY_REMEMBERED, MAX_REMEMBERED, Weight))
+    }
+
+    fn get(&self, key: Key) -> Option<Arc<Page>> {
+        self.0.get(&key).filter(|page| page.read_at.elapsed() < REMEMBERED_FOR)
+    }
+
+    fn insert(&self, key: Key, page: Arc<Page>) {
+        self.0.insert(key, page);
     }
 }
 
@@ -112,7 +142,8 @@ pub(crate) struct Page {
     /// Who has written the messages, each once.
     pub(crate) senders: Vec<UserId>,
     head_seq: i64,
-    weight: u32,
+    read_at: Instant,
+    weight: u64,
     encoding: Mutex<Option<Encoding>>,
 }
 
@@ -130,13 +161,14 @@ impl From<HistoryPage> for Page {
         senders.sort_unstable();
         senders.dedup();
         // The content twice, as it came and as it is encoded, and all that is around it.
-        let weight: usize = page.messages.iter().map(|message| 512 + 2 * message.content.len()).sum();
+        let weight: u64 = page.messages.iter().map(|message| 512 + 2 * message.content.len() as u64).sum();
         Self {
             messages: page.messages,
             has_more: page.has_more,
             senders,
             head_seq: page.head_seq,
-            weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            read_at: Instant::now(),
+            weight: 512 + weight,
             encoding: Mutex::default(),
         }
     }
@@ -165,4 +197,40 @@ impl Page {
 /// One who has not changed stays the same object.
 fn is_same(known: &Arc<User>, users: &UsersById) -> bool {
     users.get(&known.id).is_some_and(|user| Arc::ptr_eq(known, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = (1, 50);
+
+    fn page(content: &str) -> Page {
+        let message = Message { content: content.to_owned(), ..Default::default() };
+        Page::from(HistoryPage { messages: vec![message], has_more: false, head_seq: 1 })
+    }
+
+    #[test]
+    fn a_page_is_remembered_for_a_while() {
+        let newest = Newest::new();
+        newest.insert(KEY, Arc::new(page("hello")));
+        assert!(newest.get(KEY).is_some());
+        assert!(newest.get((1, 49)).is_none() && newest.get((2, 50)).is_none());
+
+        let read_at = Instant::now().checked_sub(REMEMBERED_FOR).unwrap();
+        newest.insert(KEY, Arc::new(Page { read_at, ..page("hello") }));
+        assert!(newest.get(KEY).is_none());
+    }
+
+    #[test]
+    fn pages_take_only_so_much() {
+        let newest = Newest::new();
+        let content = "x".repeat(100_000);
+        for room in 0..1_000 {
+            newest.insert((room, 50), Arc::new(page(&content)));
+        }
+        let remembered = (0..1_000).filter(|&room| newest.get((room, 50)).is_some()).count() as u64;
+        let limit = MAX_REMEMBERED / page(&content).weight;
+        assert!((limit / 2..=limit).contains(&remembered), "{remembered} of {limit}");
+    }
 }

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use moka::sync::Cache;
 use parlance_core::{ErrorCode, UserId, Username};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{FindUsersRequest, GetUsersRequest};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::error::ApiError;
 use crate::objects::{ById, User, UsersById};
 
 /// How many users are remembered.
-const MAX_REMEMBERED: u64 = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 /// What is older than this is asked for again.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long it may take to ask just to freshen up, when the old answer would do.
@@ -33,12 +34,14 @@ const MAX_ASKED: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     auth: AuthServiceClient<Client>,
-    remembered: Cache<UserId, Remembered, ById>,
+    remembered: Arc<RememberedById>,
     /// Whoever is remembered otherwise than this says is asked for again.
     inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
     /// When auth last could not be reached.
     last_failure: Arc<Mutex<Option<Instant>>>,
 }
+
+type RememberedById = Cache<UserId, Remembered, UnitWeighter, ById>;
 
 #[derive(Clone, Debug)]
 struct Remembered {
@@ -56,15 +59,11 @@ impl Remembered {
 impl Users {
     /// Begins to forget users whose activity changes.
     pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
-        let remembered = Self::cache();
+        let remembered = Arc::new(cache());
         let users =
             Self { auth, remembered, inactive_users: access.inactive_users(), last_failure: Arc::default() };
         lifecycle.spawn_companion("users", users.clone().forget_changed(access.inactive_users()));
         users
-    }
-
-    fn cache() -> Cache<UserId, Remembered, ById> {
-        Cache::builder().max_capacity(MAX_REMEMBERED).build_with_hasher(ById::default())
     }
 
     /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown here and auth cannot be asked.
@@ -177,11 +176,16 @@ impl Users {
             inactive_users.changed().await?;
             let present = inactive_users.borrow_and_update().clone();
             for id in known.symmetric_difference(&present) {
-                self.remembered.invalidate(id);
+                self.remembered.remove(id);
             }
             known = present;
         }
     }
+}
+
+fn cache() -> RememberedById {
+    let capacity = MAX_REMEMBERED as u64;
+    Cache::with(MAX_REMEMBERED, capacity, UnitWeighter, ById::default(), DefaultLifecycle::default())
 }
 
 #[cfg(test)]

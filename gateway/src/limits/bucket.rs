@@ -9,6 +9,7 @@ use tokio::time::Instant;
 pub(crate) struct Refill {
     /// One token comes in this time.
     interval: Duration,
+    /// How long an empty bucket takes to be full again.
     time_to_fill: Duration,
 }
 
@@ -17,11 +18,6 @@ impl Refill {
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second;
         Self { interval, time_to_fill: interval * burst }
-    }
-
-    /// How long an empty bucket takes to be full again.
-    pub(super) fn time_to_fill(self) -> Duration {
-        self.time_to_fill
     }
 }
 
@@ -69,7 +65,7 @@ mod tests {
         taken(&mut bucket, refill, start);
         let later = start + Duration::from_secs(2);
         assert_eq!(taken(&mut bucket, refill, later), 8);
-        assert_eq!(taken(&mut bucket, refill, later + refill.time_to_fill()), 10);
+        assert_eq!(taken(&mut bucket, refill, later + refill.time_to_fill), 10);
         assert_eq!(taken(&mut bucket, refill, later + Duration::from_secs(3_600)), 10);
     }
 

@@ -10,12 +10,13 @@ mod bucket;
 mod config;
 mod places;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use moka::sync::Cache;
 use opentelemetry::metrics::Counter;
 use opentelemetry::{KeyValue, global};
 use parlance_core::{ErrorCode, UserId};
+use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 pub(crate) use self::address::ClientAddress;
@@ -28,7 +29,7 @@ pub(crate) use self::places::Place;
 use self::places::Places;
 
 /// The networks whose log-ins are remembered. When there are more, the one that logs in least often starts afresh.
-const MAX_NETWORKS: u64 = 100_000;
+const MAX_NETWORKS: usize = 100_000;
 
 /// What the metric of refusals tells apart.
 const LIMITS: [&str; 6] = ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
@@ -47,7 +48,7 @@ pub(crate) struct Limits {
     max_rooms: usize,
     frames: Refill,
     log_ins: Refill,
-    /// What each network has left. An entry is forgotten when its bucket must be full again.
+    /// What each network has left.
     log_in_buckets: Cache<Network, Arc<Mutex<TokenBucket>>>,
     refused: Counter<u64>,
 }
@@ -55,8 +56,6 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(config: &LimitsConfig) -> Self {
         let log_ins = Refill::new(config.max_log_ins_per_second, config.log_ins_burst);
-        let log_in_buckets =
-            Cache::builder().max_capacity(MAX_NETWORKS).time_to_idle(log_ins.time_to_fill()).build();
         let refused = global::meter("parlance")
             .u64_counter("parlance.gateway.rate_limited")
             .with_description("Sockets, connections, subscriptions, frames and log-ins beyond a limit.")
@@ -71,7 +70,7 @@ impl Limits {
             max_rooms: config.max_rooms_per_connection as usize,
             frames: Refill::new(config.max_frames_per_second, config.frames_burst),
             log_ins,
-            log_in_buckets,
+            log_in_buckets: Cache::new(MAX_NETWORKS),
             refused,
         }
     }
@@ -110,10 +109,8 @@ impl Limits {
     /// Takes one registration or log-in from what this address has left: both cost a slow hash.
     pub(crate) fn take_log_in(&self, address: ClientAddress) -> Result<(), ErrorCode> {
         let now = Instant::now();
-        let bucket = self.log_in_buckets.get_with(address.network(), || {
-            let bucket = TokenBucket::full(now);
-            Arc::new(Mutex::new(bucket))
-        });
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
+        let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         if bucket.take(self.log_ins, now) { Ok(()) } else { Err(self.refuse("log_ins")) }
     }

@@ -27,7 +27,7 @@ async fn users(auth: &str) -> Users {
     client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
     let auth = AuthServiceClient::new(client);
     let inactive_users = watch::Sender::<Arc<HashSet<UserId>>>::default().subscribe();
-    Users { auth, remembered: Users::cache(), inactive_users, last_failure: Arc::default() }
+    Users { auth, remembered: Arc::new(cache()), inactive_users, last_failure: Arc::default() }
 }
 
 fn remember_of_old(users: &Users, user: User) {

@@ -5,20 +5,24 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use parlance_core::RoomId;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use crate::model::{Member, Room, RoomHead, RoomVersion};
 
 /// How many members of rooms are remembered, all rooms together; each takes 16 bytes.
 const MAX_MEMBERS: u64 = 2_000_000;
 /// What a room costs besides its members, in members.
-const COST_OF_ROOM: u32 = 10;
+const COST_OF_ROOM: u64 = 10;
+/// How many large rooms that is, to lay the cache out by: it is divided into parts, and a room that is larger than a part is not
+/// remembered.
+const LARGE_ROOMS: usize = 1_000;
 
 /// Remembers members. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Rosters {
-    remembered: Cache<RoomId, Roster>,
+    remembered: Arc<Cache<RoomId, Roster, Cost>>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,12 +31,19 @@ struct Roster {
     members: Arc<[Member]>,
 }
 
+/// Says what a room takes, in members.
+#[derive(Clone, Debug)]
+struct Cost;
+
+impl Weighter<RoomId, Roster> for Cost {
+    fn weight(&self, _: &RoomId, roster: &Roster) -> u64 {
+        roster.members.len() as u64 + COST_OF_ROOM
+    }
+}
+
 impl Rosters {
     pub(crate) fn new() -> Self {
-        let cost = |_: &RoomId, roster: &Roster| {
-            u32::try_from(roster.members.len()).unwrap_or(u32::MAX).saturating_add(COST_OF_ROOM)
-        };
-        Self { remembered: Cache::builder().max_capacity(MAX_MEMBERS).weigher(cost).build() }
+        Self { remembered: Arc::new(Cache::with_weighter(LARGE_ROOMS, MAX_MEMBERS, Cost)) }
     }
 
     /// The room with its members, if those of this version are known.
