@@ -37,7 +37,8 @@ pub enum Durability {
 impl Durability {
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Durable => &["fsync=on", "shared_buffers=256MB", "max_connections=300"],
+            // As in `docker-compose.yml`.
+            Self::Durable => &["fsync=on", "shared_buffers=256MB", "max_connections=300", "min_wal_size=1GB"],
             Self::Fleeting => &[
                 "fsync=off",
                 "synchronous_commit=off",

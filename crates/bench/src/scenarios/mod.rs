@@ -151,6 +151,8 @@ impl<'a> Bench<'a> {
         };
         let stack = stack.start().await?;
         pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
+        display.step("filling the log of Postgres");
+        pgbench::fill_log(stack.postgres()).await.context("cannot fill the log of Postgres")?;
         let api = Arc::new(Api::of(&stack, replicas, at_once)?);
         Ok(Self { stack, api, replicas, scale, display, crowd: OnceCell::new() })
     }

@@ -19,6 +19,8 @@ const PARLANCE: &str = "parlance";
 /// Connections at once.
 const CLIENTS: &str = "16";
 const THREADS: &str = "2";
+/// As many files of the log as Postgres keeps to write again (`min_wal_size`).
+const LOG_FILES: usize = 64;
 /// Beyond the time that it is to run.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -123,8 +125,19 @@ pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Brings the log into the state it has after some minutes of use: files that are written again. A new one is filled with zeros
-/// when it is first needed, and commits wait meanwhile. What was written before is on the disk then, too.
+/// Brings the log into the state it has after some minutes of use: all its files are there and are written again. A new one is
+/// filled with zeros when it is first needed, and all commits wait meanwhile.
+pub(crate) async fn fill_log(postgres: &Postgres) -> anyhow::Result<()> {
+    let mut connection = postgres.connect(PARLANCE).await?;
+    for _ in 0..LOG_FILES {
+        // A file in which nothing was written is not left for the next.
+        connection.execute("SELECT pg_logical_emit_message(FALSE, '', ''); SELECT pg_switch_wal();").await?;
+    }
+    connection.execute("CHECKPOINT").await?;
+    Ok(connection.close().await?)
+}
+
+/// Has the log written again from its beginning. What was written before is on the disk then, too.
 pub(crate) async fn checkpoint(stack: &Stack) -> anyhow::Result<()> {
     let mut connection = stack.postgres().connect(PARLANCE).await?;
     connection.execute("CHECKPOINT").await?;
