@@ -23,7 +23,8 @@ use crate::objects::{User, UsersById};
 
 /// About how much memory the remembered pages may take, in bytes.
 const MAX_REMEMBERED: u64 = 16 << 20;
-/// How many pages of usual size that is, to lay the cache out by.
+/// How many pages of usual size that is, to lay the cache out by: it is divided into 8 parts at most, and a page that is larger than
+/// a part is not remembered.
 const USUALLY_REMEMBERED: usize = 400;
 /// A page is read anew after this time, whatever messaging says: a store that failed over to a replica without the last changes
 /// gives their numbers to others.

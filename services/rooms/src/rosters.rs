@@ -15,8 +15,8 @@ use crate::model::{Member, Room, RoomHead, RoomVersion};
 const MAX_MEMBERS: u64 = 2_000_000;
 /// What a room costs besides its members, in members.
 const COST_OF_ROOM: u64 = 10;
-/// How many large rooms that is, to lay the cache out by: it is divided into parts, and a room that is larger than a part is not
-/// remembered.
+/// How many large rooms that is, to lay the cache out by: it is divided into 32 parts at most, and a room that is larger than a
+/// part is not remembered.
 const LARGE_ROOMS: usize = 1_000;
 
 /// Remembers members. Cheap to clone.

@@ -21,6 +21,8 @@ const CLIENTS: &str = "16";
 const THREADS: &str = "2";
 /// As many files of the log as Postgres keeps to write again (`min_wal_size`).
 const LOG_FILES: usize = 64;
+/// How long it may take to make them; on a disk that takes this long nothing can be measured.
+const FILL_DEADLINE: Duration = Duration::from_secs(120);
 /// Beyond the time that it is to run.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -128,6 +130,10 @@ pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
 /// Brings the log into the state it has after some minutes of use: all its files are there and are written again. A new one is
 /// filled with zeros when it is first needed, and all commits wait meanwhile.
 pub(crate) async fn fill_log(postgres: &Postgres) -> anyhow::Result<()> {
+    timeout(FILL_DEADLINE, fill_log_in_time(postgres)).await.context("it took too long")?
+}
+
+async fn fill_log_in_time(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.connect(PARLANCE).await?;
     for _ in 0..LOG_FILES {
         // A file in which nothing was written is not left for the next.
