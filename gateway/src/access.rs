@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -15,7 +14,8 @@ use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest, PublicKey, WatchAccessStateRequest};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
-use quick_cache::sync::Cache;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
@@ -68,13 +68,15 @@ struct Shared {
     /// The keys by `kid`; none until auth was heard of for the first time.
     keys: watch::Sender<Option<Arc<Keys>>>,
     inactive: watch::Sender<Arc<HashSet<UserId>>>,
-    /// Verified tokens by their SHA-256.
-    verified: Cache<[u8; digest::SHA256_OUTPUT_LEN], Verified>,
+    verified: VerifiedByToken,
     /// The last time the keys were asked for. Its lock is held while asking, so that everybody waits for the same answer.
     last_refetch: Mutex<Option<Refetch>>,
 }
 
 type Keys = BTreeMap<String, Key>;
+
+/// Only tokens that have been verified are in it, so nobody can fill it with ones whose hashes are the same.
+type VerifiedByToken = Cache<Box<str>, Verified, UnitWeighter, foldhash::quality::RandomState>;
 
 #[derive(Clone)]
 struct Key {
@@ -114,7 +116,7 @@ impl Access {
             validation: validation(&config.token_issuer, &config.token_audience),
             keys: watch::Sender::new(None),
             inactive: watch::Sender::default(),
-            verified: Cache::new(MAX_REMEMBERED),
+            verified: cache(),
             last_refetch: Mutex::new(None),
         }));
         lifecycle.spawn_companion("access state", access.clone().watch_forever());
@@ -154,8 +156,7 @@ impl Access {
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Session>, ErrorCode> {
-        let digest = sha256(token);
-        if let Some(verified) = self.0.verified.get(&digest)
+        if let Some(verified) = self.0.verified.get(token)
             && self.is_in_force(&verified)
         {
             return Ok(verified.session);
@@ -163,7 +164,7 @@ impl Access {
         let kid = kid_of(token)?;
         let key = self.key(&kid).await?;
         let session = Arc::new(self.decode(token, &key)?);
-        self.0.verified.insert(digest, Verified { session: session.clone(), kid: kid.into() });
+        self.0.verified.insert(token.into(), Verified { session: session.clone(), kid: kid.into() });
         Ok(session)
     }
 
@@ -316,10 +317,9 @@ impl From<PublicKey> for Key {
     }
 }
 
-fn sha256(text: &str) -> [u8; digest::SHA256_OUTPUT_LEN] {
-    let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    bytes
+fn cache() -> VerifiedByToken {
+    let capacity = MAX_REMEMBERED as u64;
+    Cache::with(MAX_REMEMBERED, capacity, UnitWeighter, Default::default(), DefaultLifecycle::default())
 }
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ impl BufferedBody {
 }
 
 /// Replaces the body by a [`BufferedBody`]; the answer instead when it cannot be read.
-pub(crate) async fn buffer(mut request: Request) -> Result<Request, Response> {
+pub(crate) async fn buffer(request: &mut Request) -> Result<(), Response> {
     if request.body().is_end_stream() {
-        return Ok(request);
+        return Ok(());
     }
     let body = std::mem::take(request.body_mut());
     let in_time = tokio::time::timeout(READ_TIME, BufferedBody::read(body)).await;
@@ -75,5 +75,5 @@ pub(crate) async fn buffer(mut request: Request) -> Result<Request, Response> {
         response
     })?;
     request.extensions_mut().insert(body);
-    Ok(request)
+    Ok(())
 }

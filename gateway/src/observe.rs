@@ -142,12 +142,12 @@ impl RequestDurations {
     }
 
     fn record(&self, method: &Method, route: Option<&MatchedPath>, status: StatusCode, duration: Duration) {
-        let mut attributes = vec![
-            KeyValue::new("http.request.method", method_name(method)),
-            KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
-        ];
-        attributes.extend(route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())));
-        self.histogram.record(duration.as_secs_f64(), &attributes);
+        let method = KeyValue::new("http.request.method", method_name(method));
+        let status = KeyValue::new("http.response.status_code", i64::from(status.as_u16()));
+        match route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())) {
+            Some(route) => self.histogram.record(duration.as_secs_f64(), &[method, status, route]),
+            None => self.histogram.record(duration.as_secs_f64(), &[method, status]),
+        }
     }
 }
 

@@ -82,13 +82,13 @@ impl Service<Request> for Surrounded {
 
 /// From the outside in: the id and the trace that everything else stands in, CORS, reading the body, the time limit, and catching
 /// panics.
-async fn answer(app: &App, route: Route, request: Request) -> Response {
+async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let (observation, origin) = (Observation::begin(&request, &app.sampling), Origin::of(&request));
     let mut response = if origin.is_preflight() {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        match body::buffer(request).await {
-            Ok(request) => handle(app, route, request, observation.context()).await,
+        match body::buffer(&mut request).await {
+            Ok(()) => handle(app, route, request, observation.context()).await,
             Err(response) => response,
         }
     };
@@ -99,11 +99,10 @@ async fn answer(app: &App, route: Route, request: Request) -> Response {
 
 async fn handle(app: &App, mut route: Route, request: Request, context: RequestContext) -> Response {
     let context = observe::limited(context, app.config.upstream_deadline);
-    let handling = AssertUnwindSafe(async move {
-        let Ok(response) = route.call(request).await;
-        response
+    let handled = AssertUnwindSafe(route.call(request)).catch_unwind().map(|outcome| match outcome {
+        Ok(Ok(response)) => response,
+        Err(_) => answer_panic(),
     });
-    let handled = async move { handling.catch_unwind().await.unwrap_or_else(|_| answer_panic()) };
     context.scope(handled).await
 }
 

@@ -1,6 +1,6 @@
 //! Connections, request ids and the end of the process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,6 +52,38 @@ async fn half_a_request_is_not_waited_for_forever() {
     let reading = stream.read_to_end(&mut answer);
     let ended = tokio::time::timeout(Duration::from_secs(15), reading).await;
     assert!(ended.is_ok(), "the connection is still open");
+}
+
+#[tokio::test]
+async fn a_connection_in_use_stays_and_an_idle_one_ends() {
+    let gateway = TestGateway::start().await;
+    let mut stream = gateway.connect().await;
+    // Longer in all than a head may take.
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        stream.write_all(b"GET /v1/healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        assert!(stream.read(&mut answer).await.unwrap() > 0, "the connection has ended");
+    }
+    let (begun, mut rest) = (Instant::now(), Vec::new());
+    let ended = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection is still open");
+    assert!(begun.elapsed() > Duration::from_secs(9), "ended too early");
+}
+
+#[tokio::test]
+async fn a_request_may_take_longer_than_its_head() {
+    let gateway = TestGateway::start().await;
+    let mut stream = gateway.connect().await;
+    let head = "POST /v1/auth/register HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\n";
+    // 8 s for the head and 8 s for the body.
+    for part in [&head[..20], &head[20..], "{}"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Accepting connections and speaking HTTP/1.1 on them until the process drains.
 
+mod head_time;
+
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -14,16 +16,16 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use parlance_runtime::Lifecycle;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::SetOnce;
+use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use self::head_time::{HEAD_TIME, HeadTime};
 use crate::limits::TrustedProxies;
 
-/// How long the head of a request may take to arrive, and how long a connection may be idle.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 << 10;
 /// The pause after an accept that failed, mostly for want of file descriptors.
@@ -92,11 +94,14 @@ impl Server {
             tracing::debug!(error = %error, "a connection was lost at once");
             return;
         }
-        let lifecycle = self.lifecycle.clone();
-        let client = Arc::new(Client { server: self, peer, has_asked: SetOnce::new() });
-        let asking = client.clone();
+        let stopped = self.lifecycle.stopped().clone();
+        // Asked at each turn of the connection: its own one, so that connections do not wait for each other's lock.
+        let draining = self.lifecycle.draining().child_token();
+        let client =
+            Arc::new(Client { server: self, peer, draining: draining.clone(), has_asked: SetOnce::new() });
+        let (asking, head_time) = (client.clone(), HeadTime::default());
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(head_time.clone())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service_fn(move |request| asking.clone().answer(request)))
@@ -104,20 +109,26 @@ impl Server {
         let mut connection = pin!(connection);
 
         let last_call = async {
-            lifecycle.draining().cancelled().await;
+            draining.cancelled().await;
             // Whoever brings nothing in time is told by the end of the connection.
             let _ = tokio::time::timeout(FIRST_REQUEST_TIME, client.has_asked.wait()).await;
         };
-        let result = tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            () = last_call => {
-                connection.as_mut().graceful_shutdown();
-                lifecycle.stopped().run_until_cancelled(connection).await.unwrap_or(Ok(()))
+        let serving = async {
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => result,
+                () = last_call => {
+                    connection.as_mut().graceful_shutdown();
+                    stopped.run_until_cancelled(connection).await.unwrap_or(Ok(()))
+                }
             }
         };
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "a connection ended with an error");
+        tokio::select! {
+            biased;
+            result = serving => if let Err(error) = result {
+                tracing::debug!(error = %error, "a connection ended with an error");
+            },
+            () = head_time.run_out() => tracing::debug!("the head of a request was not there in time"),
         }
     }
 }
@@ -126,6 +137,7 @@ impl Server {
 struct Client {
     server: Server,
     peer: IpAddr,
+    draining: CancellationToken,
     has_asked: SetOnce<()>,
 }
 
@@ -136,7 +148,7 @@ impl Client {
         let client = self.server.proxies.client_of(self.peer, request.headers());
         request.extensions_mut().insert(client);
         let response = self.server.router.clone().call(request).await?;
-        Ok(if self.server.lifecycle.draining().is_cancelled() { as_last(response) } else { response })
+        Ok(if self.draining.is_cancelled() { as_last(response) } else { response })
     }
 }
 
