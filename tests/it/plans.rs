@@ -1,6 +1,6 @@
 //! How Postgres carries out what the services ask it for: plans are made once for each connection, and must be right for all times.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -90,4 +90,42 @@ async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_ther
     }
     let meant: BTreeSet<_> = READ_AS_A_WHOLE.map(|(service, name)| (service, name.to_owned())).into();
     assert_eq!(seen, meant);
+}
+
+/// One more message in each room.
+const SEND_TO_ALL_ROOMS: &str = "
+    SELECT count(*)
+    FROM (
+        SELECT
+            array_agg(room_id ORDER BY room_id) AS room_ids,
+            array_agg((room_id - 999)::INT ORDER BY room_id) AS rooms,
+            array_agg(1::BIGINT) AS sender_ids,
+            array_agg('ann'::TEXT) AS sender_names,
+            array_agg('g:' || gen_random_uuid()) AS keys,
+            array_agg('hello'::TEXT) AS contents
+        FROM messaging.room_heads
+    ) AS batch,
+    messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, contents)";
+
+#[tokio::test]
+async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_have_a_single_one() {
+    let database = fresh_database().await.unwrap();
+    migrate("messaging", &database, &[]).await;
+    let mut connection = PgConnection::connect(&database).await.unwrap();
+    let rooms = "INSERT INTO messaging.room_heads (room_id) SELECT generate_series(1000, 1299)";
+    connection.execute(rooms).await.unwrap();
+    connection.execute(SEND_TO_ALL_ROOMS).await.unwrap();
+    connection.execute("ANALYZE").await.unwrap();
+    connection.close().await.unwrap();
+
+    // A connection that plans with what Postgres knows now.
+    let mut connection = PgConnection::connect(&database).await.unwrap();
+    let stored: i64 = sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(stored, 300);
+    connection.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    let uses = "SELECT indexrelname::TEXT, idx_scan FROM pg_stat_user_indexes WHERE relname = 'messages'";
+    let uses: BTreeMap<String, i64> =
+        sqlx::query_as(uses).fetch_all(&mut connection).await.unwrap().into_iter().collect();
+    assert_eq!(uses["messages_client_msg_id_unique"], 600, "{uses:?}");
+    assert_eq!(uses["messages_room_seq_unique"], 0, "{uses:?}");
 }
