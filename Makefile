@@ -34,8 +34,8 @@ chaos: install programs ## hurt a private Parlance and prove that nothing is los
 	@ulimit -S -n "$$(ulimit -H -n)" || true; exec $(PROGRAMS)/chaos $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(QUICK)),--quick) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 bench: install ## measure a private Parlance beside yardsticks (SCENARIO=hot-room,many-rooms for some, QUICK=1, REPLICAS=2)
-	cargo build --release --workspace --bins
-	@exec $(PROGRAMS:debug=release)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
+	cargo build --profile dist --workspace --bins
+	@exec $(PROGRAMS:debug=dist)/bench --replicas $(REPLICAS) $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(filter-out 0,$(QUICK)),--quick)
 
 drill: install ## restore a backup into a private Postgres, to see that it can be done (BACKUP=file)
 	@scripts/drill "$(BACKUP)"

@@ -1,5 +1,5 @@
 //! The benchmark: starts a private Parlance, drives it where its users feel it, runs a yardstick beside each scenario, and prints one
-//! table. What is measured is what the programs of its own build do: use a release build.
+//! table. What is measured is what the programs of its own build do: use the profile `dist`.
 
 mod api;
 mod files;
