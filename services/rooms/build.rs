@@ -1,5 +1,5 @@
-//! Builds the crate anew when a migration was added: the macro that embeds them does not notice by itself.
+//! The migrations are compiled in, and the compiler does not notice a new one.
 
 fn main() {
-    println!("cargo::rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=migrations");
 }
