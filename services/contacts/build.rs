@@ -1,5 +1,5 @@
-//! The migrations are compiled in, and the compiler does not notice a new one.
+//! Builds the crate anew when a migration was added: the macro that embeds them does not notice by itself.
 
 fn main() {
-    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=migrations");
 }
