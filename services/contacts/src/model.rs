@@ -45,7 +45,11 @@ pub(crate) struct Pair {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     Invited,
-    Contacts { since: Timestamp },
+    /// With the wish for their system room while it may not be there yet.
+    Contacts {
+        since: Timestamp,
+        wanted_room: Option<OutboxId>,
+    },
 }
 
 impl Pair {
@@ -56,6 +60,14 @@ impl Pair {
             from: self.inviter,
             to: self.users.other_than(self.inviter),
             created_at: self.invited_at,
+        }
+    }
+
+    /// The system room that two contacts do not have yet, as far as it is known.
+    pub(crate) fn wanted_room(&self) -> Option<WantedRoom> {
+        match self.state {
+            State::Contacts { wanted_room: Some(id), .. } => Some(WantedRoom { id, users: self.users }),
+            _ => None,
         }
     }
 }

@@ -36,7 +36,7 @@ async fn invite_or_accept(app: &App, users: UserPair, acting_user: UserId) -> Re
     };
     tx.commit().await?;
     if let Some(wanted_room) = wanted_room {
-        make_system_rooms::try_at_once(app, wanted_room).await;
+        make_system_rooms::try_at_once(app, &[wanted_room]).await;
     }
     Ok(pair)
 }
@@ -46,6 +46,8 @@ async fn invite_or_accept(app: &App, users: UserPair, acting_user: UserId) -> Re
 async fn reason_to_refuse(app: &App, users: UserPair, acting_user: UserId) -> Result<Option<Error>, Error> {
     let mut conn = app.pool.acquire().await?;
     let pair = pairs::find(&mut conn, users).await?;
+    drop(conn);
+    make_system_rooms::before_telling(app, &pair).await;
     Ok(match pair {
         Some(Pair { state: State::Contacts { .. }, .. }) => Some(Error::AlreadyContacts),
         Some(Pair { inviter, .. }) if inviter == acting_user => Some(Error::AlreadyInvited),

@@ -13,14 +13,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{UserPair, WantedRoom};
+use crate::model::{Pair, UserPair, WantedRoom};
 use crate::store::outbox;
 
 /// Longer than a call to the rooms service may take. Together with the interval: the time between two tries.
 const CLAIM: Duration = Duration::from_millis(700);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How many rooms are asked for at once.
-const ROOMS_PER_ROUND: i64 = 16;
+const MAX_ROOMS_AT_ONCE: usize = 16;
 const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Writes down that the two shall have a system room.
@@ -28,10 +28,20 @@ pub(super) async fn announce(conn: &mut PgConnection, users: UserPair) -> Result
     Ok(outbox::insert(conn, users, CLAIM).await?)
 }
 
-/// Makes the room now if that is possible; otherwise the background task does it later.
-pub(super) async fn try_at_once(app: &App, wanted: WantedRoom) {
-    if let Err(error) = make_rooms(app, &[wanted]).await {
+/// Makes rooms now if that is possible; otherwise the background task does it later.
+pub(super) async fn try_at_once(app: &App, wanted: &[WantedRoom]) {
+    if let Err(error) = make_rooms(app, wanted).await {
         tracing::warn!(error = chain(&error), "a system room could not be made yet");
+    }
+}
+
+/// Makes the rooms of contacts who were found, before anybody is told of them. The call that made them contacts may still be at
+/// it, on another replica: without this, one who sees a new contact here could be refused as none by the rooms service.
+pub(super) async fn before_telling(app: &App, found: impl IntoIterator<Item = &Pair>) {
+    let wanted = found.into_iter().filter_map(Pair::wanted_room);
+    let wanted: Vec<WantedRoom> = wanted.take(MAX_ROOMS_AT_ONCE).collect();
+    if !wanted.is_empty() {
+        try_at_once(app, &wanted).await;
     }
 }
 
@@ -69,13 +79,13 @@ async fn round(app: &App) -> Result<Progress, Error> {
     }
     make_rooms(app, &wanted).await?;
     tracing::info!(rooms = wanted.len(), "system rooms were made that were still wanted");
-    Ok(if wanted.len() as i64 == ROOMS_PER_ROUND { Progress::Full } else { Progress::Empty })
+    Ok(if wanted.len() == MAX_ROOMS_AT_ONCE { Progress::Full } else { Progress::Empty })
 }
 
 async fn claim(app: &App) -> Result<Vec<WantedRoom>, Error> {
     let claim = async {
         let mut conn = app.pool.acquire().await?;
-        outbox::claim(&mut conn, ROOMS_PER_ROUND, CLAIM).await
+        outbox::claim(&mut conn, MAX_ROOMS_AT_ONCE as i64, CLAIM).await
     };
     Ok(timeout(DATABASE_DEADLINE, claim).await.map_err(|_| Error::DatabaseTooSlow)??)
 }

@@ -3,7 +3,7 @@
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Pair, PairId, State, UserPair};
+use crate::model::{OutboxId, Pair, PairId, State, UserPair};
 
 /// Makes an invitation, or accepts the opposite one. Nothing when there is neither to do: the user has invited before, or the two
 /// are contacts.
@@ -15,12 +15,16 @@ pub(crate) async fn invite_or_accept(
 ) -> sqlx::Result<Option<Pair>> {
     let row = sqlx::query_as!(
         Row,
-        "INSERT INTO contacts.pairs AS pair (low_id, high_id, state, inviter_id, invited_at)
-         VALUES ($1, $2, 'invited', $3, $4)
-         ON CONFLICT ON CONSTRAINT pairs_once
-         DO UPDATE SET state = 'contacts', contacts_since = $4
-         WHERE pair.state = 'invited' AND pair.inviter_id <> $3
-         RETURNING id, low_id, high_id, inviter_id, invited_at, contacts_since",
+        r#"
+        INSERT INTO contacts.pairs AS pair (low_id, high_id, state, inviter_id, invited_at)
+        VALUES ($1, $2, 'invited', $3, $4)
+        ON CONFLICT ON CONSTRAINT pairs_once
+        DO UPDATE SET state = 'contacts', contacts_since = $4
+        WHERE pair.state = 'invited' AND pair.inviter_id <> $3
+        RETURNING
+            id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            NULL::BIGINT AS "wanted_room: OutboxId"
+        "#,
         users.low.get(),
         users.high.get(),
         inviter.get(),
@@ -40,10 +44,14 @@ pub(crate) async fn accept(
 ) -> sqlx::Result<Option<Pair>> {
     let row = sqlx::query_as!(
         Row,
-        "UPDATE contacts.pairs
-         SET state = 'contacts', contacts_since = $3
-         WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2
-         RETURNING id, low_id, high_id, inviter_id, invited_at, contacts_since",
+        r#"
+        UPDATE contacts.pairs
+        SET state = 'contacts', contacts_since = $3
+        WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2
+        RETURNING
+            id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            NULL::BIGINT AS "wanted_room: OutboxId"
+        "#,
         id.0,
         invited.get(),
         now,
@@ -70,11 +78,35 @@ pub(crate) async fn reject(conn: &mut PgConnection, id: PairId, invited: UserId)
 pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Result<Option<Pair>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, low_id, high_id, inviter_id, invited_at, contacts_since
-         FROM contacts.pairs
-         WHERE low_id = $1 AND high_id = $2",
+        r#"
+        SELECT
+            pair.id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            wanted.id AS "wanted_room?"
+        FROM contacts.pairs AS pair
+        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
+        WHERE low_id = $1 AND high_id = $2
+        "#,
         users.low.get(),
         users.high.get(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Pair::from))
+}
+
+/// The same of the two whose invitation or contact has this id.
+pub(crate) async fn find_by_id(conn: &mut PgConnection, id: PairId) -> sqlx::Result<Option<Pair>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        SELECT
+            pair.id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            wanted.id AS "wanted_room?"
+        FROM contacts.pairs AS pair
+        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
+        WHERE pair.id = $1
+        "#,
+        id.0,
     )
     .fetch_optional(conn)
     .await?;
@@ -87,18 +119,20 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
         Row,
         r#"
         SELECT
-            id AS "id!: PairId",
+            pair.id AS "id!: PairId",
             low_id AS "low_id!: UserId",
             high_id AS "high_id!: UserId",
             inviter_id AS "inviter_id!: UserId",
             invited_at AS "invited_at!",
-            contacts_since
+            contacts_since,
+            wanted.id AS "wanted_room?"
         FROM (
             SELECT * FROM contacts.pairs WHERE low_id = $1
             UNION ALL
             SELECT * FROM contacts.pairs WHERE high_id = $1
         ) AS pair
-        ORDER BY id
+        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
+        ORDER BY pair.id
         "#,
         user.get(),
     )
@@ -115,16 +149,21 @@ struct Row {
     inviter_id: UserId,
     invited_at: Timestamp,
     contacts_since: Option<Timestamp>,
+    wanted_room: Option<OutboxId>,
 }
 
 impl From<Row> for Pair {
     fn from(row: Row) -> Self {
+        let state = match row.contacts_since {
+            Some(since) => State::Contacts { since, wanted_room: row.wanted_room },
+            None => State::Invited,
+        };
         Self {
             id: row.id,
             users: UserPair { low: row.low_id, high: row.high_id },
             inviter: row.inviter_id,
             invited_at: row.invited_at,
-            state: row.contacts_since.map_or(State::Invited, |since| State::Contacts { since }),
+            state,
         }
     }
 }

@@ -107,6 +107,18 @@ impl TestApp {
         }
     }
 
+    /// Does what another replica has done that accepts this invitation and has not come to the system room yet. Nobody else will
+    /// think of the room for an hour.
+    pub(crate) async fn commit_contact_elsewhere(&self, invitation_id: i64) {
+        let commit = "WITH pair AS (
+                 UPDATE contacts.pairs SET state = 'contacts', contacts_since = now() WHERE id = $1 RETURNING low_id, high_id
+             )
+             INSERT INTO contacts.outbox (low_id, high_id, claimed_until)
+             SELECT low_id, high_id, now() + INTERVAL '1 hour' FROM pair";
+        let done = sqlx::query(commit).bind(invitation_id).execute(&mut self.database().await).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+
     pub(crate) async fn invite(&self, from: i64, to: i64) -> Result<Invitation, ErrorCode> {
         let request = InviteRequest { acting_user_id: from, invited_user_id: to };
         Ok(answer(self.client.clone().invite(request)).await?.invitation.unwrap())

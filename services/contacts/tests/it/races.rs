@@ -79,3 +79,34 @@ async fn a_mix_of_everything_at_once_leaves_one_state() {
         }
     }
 }
+
+#[tokio::test]
+async fn who_hears_of_a_contact_finds_the_system_room_made() {
+    let (app, rooms) = TestApp::start().await;
+    for (user, ask) in [(10, Ask::List), (20, Ask::Check), (30, Ask::InviteAgain), (40, Ask::AcceptAgain)] {
+        let friend = user + 1;
+        let invitation = app.invite(friend, user).await.unwrap();
+        app.commit_contact_elsewhere(invitation.id).await;
+        match ask {
+            Ask::List => assert_eq!(app.list(user).await.contacts[0].other_user_id, friend),
+            Ask::Check => assert!(app.are_contacts(user, friend).await),
+            Ask::InviteAgain => {
+                assert_eq!(app.invite(friend, user).await, Err(ErrorCode::AlreadyContacts));
+            }
+            Ask::AcceptAgain => {
+                assert_eq!(app.accept(user, invitation.id).await, Err(ErrorCode::InvitationNotFound));
+            }
+        }
+        assert_eq!(rooms.list(user).await.len(), 1, "{ask:?}");
+    }
+    app.until_the_outbox_is_empty().await;
+}
+
+/// How somebody learns that two are contacts.
+#[derive(Debug)]
+enum Ask {
+    List,
+    Check,
+    InviteAgain,
+    AcceptAgain,
+}
