@@ -44,6 +44,7 @@ impl Drop for HashThreads {
 
 #[cfg(test)]
 mod tests {
+    use procfs::sys::kernel::Version;
     use rustix::process::getpriority_process;
 
     use super::*;
@@ -53,12 +54,30 @@ mod tests {
         getpriority_process(None).unwrap()
     }
 
+    /// In nanoseconds.
+    fn slice() -> u64 {
+        let attributes = std::fs::read_to_string("/proc/thread-self/sched").unwrap();
+        let line = attributes.lines().find(|line| line.starts_with("se.slice")).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     #[tokio::test]
     async fn hashing_lets_everything_else_go_first() {
         let before = niceness();
         let threads = HashThreads::new(1).unwrap();
         assert!(threads.run(niceness).await.unwrap() > before);
         assert_eq!(niceness(), before);
+    }
+
+    #[tokio::test]
+    async fn hashing_leaves_the_core_to_whoever_wakes_up() {
+        if Version::current().unwrap() < Version::new(6, 12, 0) {
+            return;
+        }
+        let before = slice();
+        let threads = HashThreads::new(1).unwrap();
+        assert_eq!(threads.run(slice).await.unwrap(), 100_000_000);
+        assert_eq!(slice(), before);
     }
 
     #[tokio::test]
