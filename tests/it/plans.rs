@@ -13,7 +13,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::support::migrate;
 
 /// What is read from one end to the other, as it is meant to be.
-const READ_AS_A_WHOLE: [(&str, &str); 6] = [
+const READ_AS_A_WHOLE: [(&str, &str); 7] = [
+    // Whether there is a row at all.
+    ("contacts", "outbox_once"),
     // One row.
     ("auth", "access_revision"),
     ("rooms", "membership_log_floor"),

@@ -80,10 +80,13 @@ pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Resu
         Row,
         r#"
         SELECT
-            pair.id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            wanted.id AS "wanted_room?"
+            id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            (
+                SELECT wanted.id
+                FROM contacts.outbox AS wanted
+                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
+            ) AS "wanted_room: OutboxId"
         FROM contacts.pairs AS pair
-        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
         WHERE low_id = $1 AND high_id = $2
         "#,
         users.low.get(),
@@ -100,11 +103,14 @@ pub(crate) async fn find_by_id(conn: &mut PgConnection, id: PairId) -> sqlx::Res
         Row,
         r#"
         SELECT
-            pair.id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            wanted.id AS "wanted_room?"
+            id, low_id, high_id, inviter_id, invited_at, contacts_since,
+            (
+                SELECT wanted.id
+                FROM contacts.outbox AS wanted
+                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
+            ) AS "wanted_room: OutboxId"
         FROM contacts.pairs AS pair
-        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
-        WHERE pair.id = $1
+        WHERE id = $1
         "#,
         id.0,
     )
@@ -119,20 +125,24 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
         Row,
         r#"
         SELECT
-            pair.id AS "id!: PairId",
+            id AS "id!: PairId",
             low_id AS "low_id!: UserId",
             high_id AS "high_id!: UserId",
             inviter_id AS "inviter_id!: UserId",
             invited_at AS "invited_at!",
             contacts_since,
-            wanted.id AS "wanted_room?"
+            -- Nearly always no room is wanted, which is found out once and not for each pair.
+            CASE WHEN EXISTS (SELECT FROM contacts.outbox) THEN (
+                SELECT wanted.id
+                FROM contacts.outbox AS wanted
+                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
+            ) END AS "wanted_room: OutboxId"
         FROM (
             SELECT * FROM contacts.pairs WHERE low_id = $1
             UNION ALL
             SELECT * FROM contacts.pairs WHERE high_id = $1
         ) AS pair
-        LEFT JOIN contacts.outbox AS wanted USING (low_id, high_id)
-        ORDER BY pair.id
+        ORDER BY id
         "#,
         user.get(),
     )
