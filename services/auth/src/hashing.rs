@@ -76,7 +76,7 @@ mod tests {
         }
         let before = slice();
         let threads = HashThreads::new(1).unwrap();
-        assert_eq!(threads.run(slice).await.unwrap(), 100_000_000);
+        assert_eq!(threads.run(slice).await.unwrap(), 5_000_000);
         assert_eq!(slice(), before);
     }
 
