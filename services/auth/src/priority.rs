@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use procfs::process::{Process, Stat};
+use rustix::process::nice;
 
 /// Beside a thread that takes all of a core, a hash still gets a tenth of it.
 const NICENESS: i32 = 10;
@@ -16,8 +17,13 @@ const SESSION: &str = "/proc/self/autogroup";
 
 /// Lets all other threads go before the calling one. It lasts as long as the thread does.
 pub(crate) fn lower_this_thread() {
-    if let Err(error) = set_attributes(NICENESS, SLICE) {
-        tracing::warn!(%error, "hashing competes with everything else for the processor");
+    match nice(NICENESS) {
+        Err(error) => tracing::warn!(%error, "hashing competes with everything else for the processor"),
+        Ok(niceness) => {
+            if let Err(error) = set_slice(niceness, SLICE) {
+                tracing::debug!(%error, "hashing takes turns as long as those of everything else");
+            }
+        }
     }
 }
 
@@ -32,9 +38,9 @@ pub(crate) fn lower_own_session() {
     }
 }
 
-/// Sets the niceness and the slice of the calling thread.
+/// Sets the slice of the calling thread. The system call sets the niceness, too: the present one is to be given.
 #[expect(unsafe_code, reason = "no crate offers this system call in a safe way")]
-fn set_attributes(niceness: i32, slice: Duration) -> io::Result<()> {
+fn set_slice(niceness: i32, slice: Duration) -> io::Result<()> {
     const CALLING_THREAD: libc::pid_t = 0;
     const NO_FLAGS: libc::c_uint = 0;
     let attributes = libc::sched_attr {
