@@ -36,7 +36,8 @@ pub(super) async fn try_at_once(app: &App, wanted: &[WantedRoom]) {
 }
 
 /// Makes the rooms of contacts who were found, before anybody is told of them. The call that made them contacts may still be at
-/// it, on another replica: without this, one who sees a new contact here could be refused as none by the rooms service.
+/// it, on another replica: without this, one who sees a new contact here could be refused as none by the rooms service. Where more
+/// are wanted than are made at once, rooms was away for long, and the others follow in the background.
 pub(super) async fn before_telling(app: &App, found: impl IntoIterator<Item = &Pair>) {
     let wanted = found.into_iter().filter_map(Pair::wanted_room);
     let wanted: Vec<WantedRoom> = wanted.take(MAX_ROOMS_AT_ONCE).collect();
