@@ -8,9 +8,9 @@ use sqlx::PgPool;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::gateways::Gateways;
-use crate::memberships::{self, Memberships};
+use crate::memberships::Memberships;
 use crate::writer::Writer;
-use crate::{NAME, tail, tombstones};
+use crate::{NAME, membership_ends, tail, tombstones};
 
 /// The parts that handle requests. Cheap to clone.
 #[derive(Clone)]
@@ -39,16 +39,16 @@ impl App {
             },
             lifecycle,
         )?;
-        let rooms = RoomsServiceClient::new(client);
+        let rooms = RoomsServiceClient::new(client.clone());
 
         let gateways = Gateways::default();
         let (publisher, subscriber) = redis::clients(&config.redis)?;
         let bus = Bus::start(publisher, subscriber, gateways.clone(), lifecycle);
-        let memberships = Memberships::start(rooms.clone(), lifecycle);
+        let memberships = Memberships::start(rooms, lifecycle);
         let writer = Writer::start(&pool, &memberships, &gateways, &bus, lifecycle);
 
         let deleted_rooms = tombstones::start(pool.clone(), lifecycle);
-        memberships::watch(rooms, gateways.clone(), deleted_rooms, lifecycle);
+        membership_ends::follow(client, gateways.clone(), deleted_rooms, lifecycle);
         tail::start(pool.clone(), gateways.clone(), config.tail_interval, lifecycle);
         gateways.say_goodbye_on_drain(lifecycle);
         Ok(Self { pool, memberships, gateways, bus, writer })

@@ -10,6 +10,7 @@ mod config;
 mod error;
 pub mod gateways;
 mod grpc;
+mod membership_ends;
 pub mod memberships;
 mod model;
 mod ops;

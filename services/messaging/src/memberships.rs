@@ -1,4 +1,4 @@
-//! What this service asks of rooms: who is a member, and who no longer is.
+//! What this service asks of rooms: who is a member.
 //!
 //! There is no cache. Questions that come up while others are being asked are collected and asked together, so that a strict
 //! check for every send, read and subscription costs little.
@@ -8,27 +8,14 @@ use std::time::Duration;
 
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
-use parlance_proto::rooms::{
-    self as proto, CheckMembershipsRequest, MembershipQuestion, Standing, WatchMembershipsRequest,
-};
+use parlance_proto::rooms::{self as proto, CheckMembershipsRequest, MembershipQuestion, Standing};
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
-use tokio::sync::mpsc;
-use tonic::Status;
-
-use crate::gateways::Gateways;
-use crate::model::{EndReason, MembershipEnd};
 
 /// A call weighs as much as the questions in it. There are several calls, as a slow one shall not hold up everything.
 const BOUNDS: Bounds<Vec<Question>> =
     Bounds { queued: 10_000, patience: Duration::from_secs(2), calls: 4, weight: 5_000, weigh: Vec::len };
-/// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
-const SILENCE_LIMIT: Duration = Duration::from_secs(15);
-const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// Where a new watcher begins: at the oldest change that rooms remembers. One that began at the present would miss what ends
-/// between the first subscription and its first batch, and rooms that were deleted while no replica ran.
-const OLDEST_CURSOR: u64 = 1;
 
 /// Is this user a member of this room?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,75 +108,4 @@ fn admit_canary(question: &Question, answer: Answer) -> Answer {
         }
         answer => answer,
     }
-}
-
-/// Follows the log of ended memberships for as long as the process lives: tells the gateways, and announces deleted rooms.
-pub(crate) fn watch(
-    rooms: RoomsServiceClient<Client>,
-    gateways: Gateways,
-    deleted_rooms: mpsc::Sender<RoomId>,
-    lifecycle: &Lifecycle,
-) {
-    let mut watcher = Watcher { rooms, gateways, deleted_rooms, cursor: OLDEST_CURSOR };
-    lifecycle.spawn_companion("membership watch", async move {
-        loop {
-            if let Err(status) = watcher.follow().await {
-                tracing::debug!(
-                    error = status.message(),
-                    "the log of memberships cannot be followed right now"
-                );
-            }
-            tokio::time::sleep(RECONNECT_PAUSE).await;
-        }
-    });
-}
-
-struct Watcher {
-    rooms: RoomsServiceClient<Client>,
-    gateways: Gateways,
-    deleted_rooms: mpsc::Sender<RoomId>,
-    /// Where to go on after a lost connection.
-    cursor: u64,
-}
-
-impl Watcher {
-    /// Follows one stream until it ends.
-    async fn follow(&mut self) -> Result<(), Status> {
-        let request = WatchMembershipsRequest { cursor: self.cursor };
-        let mut stream = self.rooms.watch_memberships(request).await?.into_inner();
-        loop {
-            let next = tokio::time::timeout(SILENCE_LIMIT, stream.message()).await;
-            let Some(batch) = next.map_err(|_| Status::deadline_exceeded("no sign of life"))?? else {
-                return Ok(());
-            };
-            if batch.reset {
-                tracing::warn!(
-                    "the log of memberships does not reach back far enough: all gateways attach anew"
-                );
-                self.gateways.cut_all();
-            }
-            let ends: Vec<MembershipEnd> = batch.ends.iter().filter_map(decode_end).collect();
-            self.gateways.deliver_ends(&ends);
-            for end in ends.iter().filter(|end| end.reason == EndReason::RoomDeleted) {
-                // Beyond the bound of the queue this waits: the log does not run away.
-                let _ = self.deleted_rooms.send(end.room_id).await;
-            }
-            self.cursor = batch.cursor;
-        }
-    }
-}
-
-fn decode_end(end: &proto::MembershipEnd) -> Option<MembershipEnd> {
-    let reason = match end.reason() {
-        proto::EndReason::Left => EndReason::Left,
-        proto::EndReason::Removed => EndReason::Removed,
-        proto::EndReason::RoomDeleted => EndReason::RoomDeleted,
-        proto::EndReason::Unspecified => return None,
-    };
-    Some(MembershipEnd {
-        room_id: RoomId::new(end.room_id),
-        user_id: end.user_id.map(UserId::new),
-        reason,
-        room_version: end.room_version,
-    })
 }

@@ -106,7 +106,7 @@ impl Client {
         Self { shared: self.shared.clone(), deadline }
     }
 
-    /// The replicas as they are now and whenever they change; for callers that choose one themselves.
+    /// The replicas as they are now and whenever they change; for callers that choose themselves.
     pub fn replicas(&self) -> watch::Receiver<Arc<[Replica]>> {
         self.shared.replicas.clone()
     }

@@ -3,6 +3,7 @@
 mod client;
 mod connect;
 mod credential;
+mod each_replica;
 mod incoming;
 mod metrics;
 mod server;

@@ -7,7 +7,6 @@
 mod message;
 mod state;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +22,6 @@ use parlance_runtime::grpc::{Client, Replica};
 use parlance_runtime::trace::{Span, Step};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub(crate) use self::message::Renewal;
@@ -213,43 +211,14 @@ impl Upstream {
         Pending { answer: receiver, span: Span::default() }
     }
 
-    /// Starts a task for each replica, and ends those of replicas that are gone.
+    /// Stays attached to each replica, for as long as it is one.
     async fn keep_attached(self, hub: Hub) -> anyhow::Result<()> {
-        let mut replicas = self.shared.client.replicas();
-        let mut tasks = JoinSet::new();
-        let mut known: BTreeMap<SocketAddr, tokio::task::AbortHandle> = BTreeMap::new();
-        loop {
-            let present = replicas.borrow_and_update().clone();
-            known.retain(|address, task| {
-                let is_present = present.iter().any(|replica| replica.address() == *address);
-                if !is_present {
-                    task.abort();
-                }
-                is_present
-            });
-            for replica in present.iter() {
-                known
-                    .entry(replica.address())
-                    .or_insert_with(|| tasks.spawn(self.clone().stay_attached(replica.clone(), hub.clone())));
-            }
-            tokio::select! {
-                changed = replicas.changed() => changed?,
-                Some(ended) = tasks.join_next() => self.clean_up(ended, &hub)?,
-            }
-        }
-    }
-
-    /// A task ends only by being aborted, when its replica is gone; everything else is a mistake.
-    fn clean_up(&self, ended: Result<(), tokio::task::JoinError>, hub: &Hub) -> anyhow::Result<()> {
-        match ended {
-            Err(error) if error.is_cancelled() => {
-                self.lock().remove_closed_links();
-                hub.move_home();
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-            Ok(()) => anyhow::bail!("a task that keeps a stream attached has ended"),
-        }
+        let stay = |replica| self.clone().stay_attached(replica, hub.clone());
+        let has_gone = || {
+            self.lock().remove_closed_links();
+            hub.move_home();
+        };
+        self.shared.client.keep_for_each_replica(stay, has_gone).await
     }
 
     /// Attaches to one replica again and again.

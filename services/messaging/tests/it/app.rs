@@ -69,6 +69,13 @@ impl TestApp {
         Self::start_with(config, self.rooms.clone()).await
     }
 
+    /// A replica on a database of its own, which has its own ways to the replicas of rooms.
+    pub(crate) async fn start_behind(ways: &[SocketAddr], rooms: Rooms) -> Self {
+        let mut config = config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
+        config.rooms_addresses = ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        Self::start_with(config, rooms).await
+    }
+
     /// A replica on a database that others may be starting on, too.
     pub(crate) async fn start_on(database_url: &str, rooms: &Rooms) -> Self {
         Self::start_with(config(database_url, &redis_url().await.unwrap(), rooms), rooms.clone()).await
@@ -213,8 +220,8 @@ impl Rooms {
         rooms
     }
 
-    /// Another replica, at an address that messaging does not know.
-    pub(crate) async fn hidden_replica(&self) -> Self {
+    /// Another replica, at an address of its own.
+    pub(crate) async fn another_replica(&self) -> Self {
         Self::start_with(parlance_rooms::Config { grpc: grpc_server(), ..self.config.clone() }).await
     }
 

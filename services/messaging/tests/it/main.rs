@@ -15,3 +15,4 @@ mod sending;
 mod start;
 mod streams;
 mod tail;
+mod way;

@@ -1,9 +1,15 @@
 //! Memberships that end reach the gateways that have subscribers in the room.
 
+use std::time::Duration;
+
 use parlance_proto::messaging::{EndReason, MembershipEnd};
 
-use crate::app::{FRIEND, OWNER, TestApp};
+use crate::app::{FRIEND, OWNER, Rooms, TestApp};
 use crate::link::Link;
+use crate::way::Way;
+
+/// Nothing committed later than this after a removal may reach the one removed.
+const DELIVERY_ENDS: Duration = Duration::from_secs(1);
 
 fn end(room_id: i64, user_id: Option<i64>, reason: EndReason, room_version: i64) -> MembershipEnd {
     MembershipEnd { room_id, user_id, reason: reason.into(), room_version }
@@ -56,11 +62,29 @@ async fn what_ends_while_rooms_cannot_be_reached_comes_afterwards() {
     let room_id = app.rooms.room_of_two().await;
     let mut link = app.attach().await;
     let version = link.subscribe(room_id, FRIEND).await.unwrap().room_version;
-    let hidden = app.rooms.hidden_replica().await;
+    let hidden = app.rooms.another_replica().await;
     app.rooms.go_away().await;
     hidden.remove_friend(room_id).await;
     let _rooms = app.rooms.come_back().await;
     wait_for(&mut link, end(room_id, Some(FRIEND), EndReason::Removed, version + 1)).await;
+}
+
+#[tokio::test]
+async fn an_end_comes_in_time_while_the_way_to_either_replica_of_rooms_is_stalled() {
+    let rooms = Rooms::start().await;
+    let other = rooms.another_replica().await;
+    let ways = [Way::to(rooms.address()).await, Way::to(other.address()).await];
+    let app = TestApp::start_behind(&ways.each_ref().map(Way::address), rooms.clone()).await;
+    let mut link = app.attach().await;
+    for (stalled, answering) in [(0, &other), (1, &rooms)] {
+        let room_id = answering.room_of_two().await;
+        let version = link.subscribe(room_id, FRIEND).await.unwrap().room_version;
+        let stall = ways[stalled].stall();
+        answering.remove_friend(room_id).await;
+        let end = end(room_id, Some(FRIEND), EndReason::Removed, version + 1);
+        tokio::time::timeout(DELIVERY_ENDS, wait_for(&mut link, end)).await.unwrap();
+        drop(stall);
+    }
 }
 
 #[tokio::test]

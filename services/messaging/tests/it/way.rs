@@ -1,0 +1,59 @@
+//! A way to a service which can stall: connections stay open, and nothing gets through.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+pub(crate) struct Way {
+    address: SocketAddr,
+    is_stalled: watch::Sender<bool>,
+}
+
+/// The way goes on when this is dropped.
+pub(crate) struct Stall<'a>(&'a Way);
+
+impl Way {
+    pub(crate) async fn to(service: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (is_stalled, stalled) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = TcpStream::connect(service).await else { continue };
+                let ((near_reader, near_writer), (far_reader, far_writer)) =
+                    (near.into_split(), far.into_split());
+                tokio::spawn(carry(near_reader, far_writer, stalled.clone()));
+                tokio::spawn(carry(far_reader, near_writer, stalled.clone()));
+            }
+        });
+        Self { address, is_stalled }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn stall(&self) -> Stall<'_> {
+        self.is_stalled.send_replace(true);
+        Stall(self)
+    }
+}
+
+impl Drop for Stall<'_> {
+    fn drop(&mut self) {
+        self.0.is_stalled.send_replace(false);
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut stalled: watch::Receiver<bool>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let goes_on = stalled.wait_for(|is_stalled| !is_stalled).await.is_ok();
+        if !goes_on || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
