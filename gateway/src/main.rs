@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_gateway::{Config, NAME};
 use parlance_runtime::config::HealthConfig;
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
+use parlance_runtime::{Lifecycle, Threads, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,9 +29,17 @@ enum Command {
     Settings,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse().command;
+    let worker_threads = match &command {
+        Command::Serve(config) => config.process.worker_threads,
+        _ => None,
+    };
+    Threads::AllCores.run(worker_threads, run(command))
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Serve(config) => serve(*config).await,
         Command::Health(config) => {
             health::ask(&config).await?;

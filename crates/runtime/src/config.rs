@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct ProcessConfig {
     /// has to wait for longer than that before killing it.
     #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
+    /// Threads that run the program's tasks. Without it a gateway has as many as there are cores, a service half as many, and
+    /// at least one.
+    #[arg(long, env = "WORKER_THREADS")]
+    pub worker_threads: Option<NonZeroUsize>,
     /// The collector of traces, which speaks OTLP over gRPC, as `http://host:port`; empty for none.
     ///
     /// The same for all programs. Without it nothing is recorded, and nothing spent on it.

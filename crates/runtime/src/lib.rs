@@ -12,8 +12,10 @@ pub mod postgres;
 pub mod redis;
 pub mod settings;
 pub mod telemetry;
+mod threads;
 mod tls;
 pub mod trace;
 
 pub use collector::{Bounds, Collector};
 pub use lifecycle::Lifecycle;
+pub use threads::Threads;

@@ -7,7 +7,7 @@ use parlance_auth::commands;
 use parlance_auth::config::{Config, RotateKeysConfig};
 use parlance_core::Clock;
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
+use parlance_runtime::{Lifecycle, Threads, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,10 +48,18 @@ struct UserArgs {
     postgres: PostgresConfig,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse();
+    let worker_threads = match &command {
+        Cli::Serve(config) => config.process.worker_threads,
+        _ => None,
+    };
+    Threads::HalfTheCores.run(worker_threads, run(command))
+}
+
+async fn run(command: Cli) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
-    match Cli::parse() {
+    match command {
         Cli::Serve(config) => return serve(*config, clock).await,
         Cli::Health(config) => health::ask(&config).await?,
         Cli::Migrate { postgres, status: true, .. } => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use parlance_messaging::{Config, MIGRATIONS, NAME};
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, admin, health, postgres, settings, telemetry, trace};
+use parlance_runtime::{Lifecycle, Threads, admin, health, postgres, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,9 +38,17 @@ enum Command {
     Settings,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse().command;
+    let worker_threads = match &command {
+        Command::Serve(config) => config.process.worker_threads,
+        _ => None,
+    };
+    Threads::HalfTheCores.run(worker_threads, run(command))
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Serve(config) => {
             let metrics = telemetry::init(NAME, &config.process)?;
             let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);

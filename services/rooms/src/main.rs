@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use parlance_core::Clock;
 use parlance_rooms::{Config, SERVICE};
 use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig, ProcessConfig};
-use parlance_runtime::{Lifecycle, admin, health, settings, telemetry, trace};
+use parlance_runtime::{Lifecycle, Threads, admin, health, settings, telemetry, trace};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -50,10 +50,18 @@ struct Migrate {
     postgres: PostgresConfig,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
-        Command::Serve(serve) => run(serve.process, serve.config).await,
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Cli::parse().command;
+    let worker_threads = match &command {
+        Command::Serve(arguments) => arguments.process.worker_threads,
+        _ => None,
+    };
+    Threads::HalfTheCores.run(worker_threads, run(command))
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(arguments) => serve(arguments.process, arguments.config).await,
         Command::Health(config) => {
             health::ask(&config).await?;
             Ok(ExitCode::SUCCESS)
@@ -74,7 +82,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn run(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode> {
+async fn serve(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(SERVICE, &process)?;
     let (lifecycle, ending) = Lifecycle::new(process.drain_time);
     let set_up = async {

@@ -320,6 +320,7 @@ fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
             log: LogConfig { log_format: LogFormat::Text, log_filter: "info".into() },
             admin_listen: free_address(),
             drain_time: Duration::from_secs(1),
+            worker_threads: None,
             otel_exporter_otlp_endpoint: String::new(),
         },
         grpc: grpc_server(),
