@@ -13,8 +13,10 @@ use crate::secrets::random_secret;
 use crate::{Redis, free_port, redis};
 
 /// A server and the folder it works in; the server is dropped first.
-struct InFolder<Server> {
-    server: Server,
+#[derive(Debug)]
+pub struct InFolder<Server> {
+    /// The server.
+    pub server: Server,
     _folder: TemporaryFolder,
 }
 
@@ -54,7 +56,8 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
     Ok(InFolder { server, _folder: folder })
 }
 
-async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
+/// A Redis that nobody else uses, for as long as it is kept.
+pub async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
     let (folder_path, port) = (folder.path().to_owned(), free_port()?);
     let settings = redis::Settings { folder: folder_path, port, password: random_secret(), encrypted: None };

@@ -63,13 +63,6 @@ pub(crate) struct Outbox {
     cut: CancellationToken,
 }
 
-/// What is to be sent after something happened: events to whoever listens, answers to whoever asked.
-#[derive(Debug, Default)]
-pub(crate) struct Delivery {
-    pub(crate) events: Vec<Event>,
-    pub(crate) answers: Vec<(LinkId, Answer)>,
-}
-
 impl Gateways {
     /// Takes in a gateway.
     pub(crate) fn attach(&self) -> Outbox {
@@ -124,19 +117,19 @@ impl Gateways {
         self.lock().rooms.contains_key(&room_id)
     }
 
-    /// Passes events and answers on: one batch for each gateway concerned, events first, so that a sender's own event precedes
-    /// its answer.
-    pub(crate) fn deliver(&self, delivery: Delivery) {
+    /// Passes events on to whoever listens, and answers to whoever asked: one batch for each gateway concerned, events first, so that
+    /// a sender's own event precedes its answer.
+    pub(crate) fn deliver(&self, events: &[Event], answers: Vec<(LinkId, Answer)>) {
         let mut batches: HashMap<LinkId, AttachResponse> = HashMap::new();
         let mut registry = self.lock();
-        for event in &delivery.events {
+        for event in events {
             let Some(audience) = registry.rooms.get_mut(&event.room_id) else { continue };
             audience.passed_on = audience.passed_on.max(event.seq);
             for id in &audience.links {
                 batches.entry(*id).or_default().events.push(encode::event(event));
             }
         }
-        for (id, answer) in delivery.answers {
+        for (id, answer) in answers {
             batches.entry(id).or_default().answers.push(answer);
         }
         registry.send(batches);

@@ -61,6 +61,8 @@ pub(crate) struct Draft {
     pub(crate) sender_name: String,
     /// What makes a repeated send the same send.
     pub(crate) key: String,
+    /// Whether the key should be new, so that it need not be looked for.
+    pub(crate) is_fresh: bool,
     pub(crate) content: String,
 }
 

@@ -45,6 +45,13 @@ impl Message {
         }
     }
 
+    /// It was asked once, and may have been handled.
+    pub(super) fn note_asked(&mut self) {
+        if let Self::Send(send) = self {
+            send.is_fresh = false;
+        }
+    }
+
     /// The place of its kind in a batch, whose kinds are handled one after the other.
     fn place(&self) -> u8 {
         match self {

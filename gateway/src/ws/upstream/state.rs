@@ -121,6 +121,7 @@ impl State {
         }
         for request in self.requests.values_mut().filter(|request| request.link == Some(key)) {
             request.link = None;
+            request.message.note_asked();
         }
         self.route_waiting();
     }
@@ -225,7 +226,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use parlance_proto::messaging::Typing;
+    use parlance_proto::messaging::{Send, Typing};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -276,5 +277,27 @@ mod tests {
             state.expire(Instant::now());
             assert_eq!(next(), Some(number));
         }
+    }
+
+    #[test]
+    fn what_is_asked_again_elsewhere_is_no_longer_fresh() {
+        let mut state = State::default();
+        let links = [1, 2].map(|port| {
+            let (queue, asked) = mpsc::channel(1);
+            (LinkKey { address: ([127, 0, 0, 1], port).into(), epoch: 1 }, queue, asked)
+        });
+        let [(lost, first_queue, mut first_asked), (other, second_queue, mut second_asked)] = links;
+        state.add_link(lost, first_queue);
+        let (reply, _answer) = oneshot::channel();
+        let send = Send { is_fresh: true, ..Send::default() };
+        assert!(state.open(1, Message::Send(send), None, Reply::Sent(reply)).is_ok());
+        state.add_link(other, second_queue);
+        state.remove_link(lost);
+        let is_fresh = |asked: &mut mpsc::Receiver<Message>| match asked.try_recv() {
+            Ok(Message::Send(send)) => send.is_fresh,
+            asked => unreachable!("{asked:?}"),
+        };
+        assert!(is_fresh(&mut first_asked));
+        assert!(!is_fresh(&mut second_asked));
     }
 }

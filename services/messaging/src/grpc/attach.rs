@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 
 use super::encode;
 use crate::app::App;
-use crate::gateways::{Delivery, LinkId, Outbox};
+use crate::gateways::{LinkId, Outbox};
 use crate::memberships::Question;
 use crate::model::{Draft, TypingUser};
 use crate::writer::Job;
@@ -92,10 +92,11 @@ impl Link {
             sender_id: UserId::new(send.sender_id),
             sender_name: send.sender_name,
             key: send.idempotency_key,
+            is_fresh: send.is_fresh,
             content: send.content,
         };
         let span = steps::store(&send.traceparent, draft.room_id);
-        Job { draft, link: self.id, request_id: send.request_id, received_at, span }
+        Job { draft, link: self.id, request_id: send.request_id, received_at, span, refused: None }
     }
 
     /// Listens to the rooms at once, so that nothing after the head is missed, and answers when the head is known.
@@ -152,5 +153,5 @@ fn question(room_id: i64, user_id: i64) -> Question {
 
 fn answer(app: &App, id: LinkId, answers: Vec<Answer>) {
     let answers = answers.into_iter().map(|answer| (id, answer)).collect();
-    app.gateways.deliver(Delivery { events: Vec::new(), answers });
+    app.gateways.deliver(&[], answers);
 }

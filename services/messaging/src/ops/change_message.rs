@@ -6,7 +6,6 @@ use parlance_runtime::trace::Step;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::gateways::Delivery;
 use crate::model::{Event, EventKind, Message};
 use crate::store::messages;
 
@@ -72,6 +71,6 @@ fn tell(app: &App, room_id: RoomId, seq: i64, kind: EventKind) {
     // Whoever is told goes on with the trace of the call.
     let step = RequestContext::step(|| Step::producer("tell gateways"));
     let event = Event { room_id, seq, kind, traceparent: step.traceparent() };
-    app.bus.publish(event.room_id, std::slice::from_ref(&event));
-    app.gateways.deliver(Delivery { events: vec![event], answers: Vec::new() });
+    app.gateways.deliver(std::slice::from_ref(&event), Vec::new());
+    app.bus.publish(&[event]);
 }

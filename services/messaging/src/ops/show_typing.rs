@@ -3,7 +3,6 @@
 use parlance_core::ErrorCode;
 
 use crate::app::App;
-use crate::gateways::Delivery;
 use crate::memberships::Question;
 use crate::model::{Event, EventKind, TypingUser};
 
@@ -26,9 +25,7 @@ pub(crate) async fn show_typing(
         }
         outcomes.push(answer.map(drop));
     }
-    for event in &events {
-        app.bus.publish(event.room_id, std::slice::from_ref(event));
-    }
-    app.gateways.deliver(Delivery { events, answers: Vec::new() });
+    app.gateways.deliver(&events, Vec::new());
+    app.bus.publish(&events);
     outcomes
 }

@@ -8,13 +8,36 @@ use sqlx::{PgConnection, PgPool};
 use super::room_heads;
 use crate::model::{Draft, Event, EventKind, Message, Outcome, PageQuestion};
 
-/// Stores a batch in one call; what came of each draft, in their order.
-pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Result<Vec<Outcome>> {
+/// What becomes of rooms whose heads somebody else has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// They are left out, and nothing waits.
+    LeftOut,
+    /// They are waited for, and with them everything else.
+    WaitedFor,
+}
+
+/// Whether keys that should be new are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FreshKeys {
+    /// They are not, and the whole batch fails when one is not new after all.
+    Trusted,
+    /// They are, like all others.
+    LookedFor,
+}
+
+/// Stores a batch in one call; what came of each draft, in their order, or nothing where the room was left out.
+pub(crate) async fn write_batch(
+    conn: &mut PgConnection,
+    drafts: &[&Draft],
+    locked: Locked,
+    fresh_keys: FreshKeys,
+) -> sqlx::Result<Vec<Option<Outcome>>> {
     let arranged = Arrangement::of(drafts);
-    let mut rows = write(pool, drafts, &arranged).await?;
+    let mut rows = write(conn, drafts, &arranged, locked, fresh_keys).await?;
     if rows.is_empty() {
-        room_heads::ensure(pool, &arranged.room_ids).await?;
-        rows = write(pool, drafts, &arranged).await?;
+        room_heads::ensure(conn, &arranged.room_ids).await?;
+        rows = write(conn, drafts, &arranged, locked, fresh_keys).await?;
     }
 
     let outcomes = arranged.places.iter().enumerate().map(|(draft, &place)| {
@@ -26,11 +49,20 @@ pub(crate) async fn write_batch(pool: &PgPool, drafts: &[&Draft]) -> sqlx::Resul
 }
 
 /// A row for each draft that is handed over; none, and nothing stored, when a room has no head yet.
-async fn write(pool: &PgPool, drafts: &[&Draft], arranged: &Arrangement) -> sqlx::Result<Vec<Row>> {
+async fn write(
+    conn: &mut PgConnection,
+    drafts: &[&Draft],
+    arranged: &Arrangement,
+    locked: Locked,
+    fresh_keys: FreshKeys,
+) -> sqlx::Result<Vec<Row>> {
     let chosen = || arranged.chosen.iter().map(|&draft| drafts[draft]);
     let sender_ids: Vec<i64> = chosen().map(|draft| draft.sender_id.get()).collect();
     let sender_names: Vec<&str> = chosen().map(|draft| draft.sender_name.as_str()).collect();
     let keys: Vec<&str> = chosen().map(|draft| draft.key.as_str()).collect();
+    let is_trusted = |draft: &Draft| draft.is_fresh && fresh_keys == FreshKeys::Trusted;
+    let known_keys: Vec<Option<&str>> =
+        chosen().map(|draft| (!is_trusted(draft)).then_some(draft.key.as_str())).collect();
     let contents: Vec<&str> = chosen().map(|draft| draft.content.as_str()).collect();
     sqlx::query_as!(
         Row,
@@ -41,17 +73,20 @@ async fn write(pool: &PgPool, drafts: &[&Draft], arranged: &Arrangement) -> sqlx
             content,
             created_at,
             updated_at,
-            edited_at
-        FROM messaging.write_batch($1, $2, $3, $4, $5, $6)
+            edited_at,
+            left_out
+        FROM messaging.write_batch($1, $2, $3, $4, $5, $6, $7, $8)
         "#,
         &arranged.room_ids,
         &arranged.rooms,
         &sender_ids,
         &sender_names as &[&str],
         &keys as &[&str],
+        &known_keys as &[Option<&str>],
         &contents as &[&str],
+        locked == Locked::WaitedFor,
     )
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await
 }
 
@@ -63,11 +98,16 @@ struct Row {
     created_at: Option<Timestamp>,
     updated_at: Option<Timestamp>,
     edited_at: Option<Timestamp>,
+    left_out: Option<bool>,
 }
 
 impl Row {
-    /// What it says of a draft: of the one that was handed over, or of a later one with the same key.
-    fn outcome(&self, is_first: bool, handed_over: &str) -> Outcome {
+    /// What it says of a draft, of the one that was handed over or of a later one with the same key; nothing when it was left out.
+    fn outcome(&self, is_first: bool, handed_over: &str) -> Option<Outcome> {
+        (self.left_out != Some(true)).then(|| self.outcome_in_room(is_first, handed_over))
+    }
+
+    fn outcome_in_room(&self, is_first: bool, handed_over: &str) -> Outcome {
         let (Some(id), Some(seq), Some(created_at), Some(updated_at)) =
             (self.id, self.seq, self.created_at, self.updated_at)
         else {

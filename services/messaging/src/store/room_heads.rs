@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use parlance_core::RoomId;
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 /// The heads of the rooms. A room without a message is at 0 and not in the answer.
 pub(crate) async fn read(
@@ -27,7 +27,7 @@ pub(crate) async fn read(
 }
 
 /// Makes the heads that are missing. None ever goes away.
-pub(crate) async fn ensure(pool: &PgPool, room_ids: &[i64]) -> sqlx::Result<()> {
+pub(crate) async fn ensure(conn: &mut PgConnection, room_ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO messaging.room_heads (room_id)
@@ -38,7 +38,7 @@ pub(crate) async fn ensure(pool: &PgPool, room_ids: &[i64]) -> sqlx::Result<()> 
         "#,
         room_ids,
     )
-    .execute(pool)
+    .execute(conn)
     .await?;
     Ok(())
 }

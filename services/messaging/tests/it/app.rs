@@ -57,6 +57,13 @@ impl TestApp {
         Self::start_with(config, rooms).await
     }
 
+    /// A replica on a database of its own, with a Redis that is not the one of all tests.
+    pub(crate) async fn start_at(redis_url: &str) -> Self {
+        let rooms = Rooms::start().await;
+        let config = config(&fresh_database().await.unwrap(), redis_url, &rooms);
+        Self::start_with(config, rooms).await
+    }
+
     /// Another replica on the same database.
     pub(crate) async fn replica(&self) -> Self {
         Self::start_with(self.config.clone(), self.rooms.clone()).await

@@ -1,6 +1,7 @@
 //! The same key from the same sender in the same room is stored once.
 
 use futures_util::future::join_all;
+use parlance_proto::messaging::Send;
 
 use crate::app::{FRIEND, OWNER, TestApp};
 
@@ -102,4 +103,19 @@ async fn after_deletion_the_key_is_free() {
     let second = second.message.unwrap();
     assert!(second.id > first.id);
     assert_eq!(second.seq, 3);
+}
+
+#[tokio::test]
+async fn a_key_that_is_said_to_be_fresh_and_is_not_is_found_all_the_same() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut link = app.attach().await;
+    let mut fresh = |key: &str| Send { is_fresh: true, ..link.draft(room_id, OWNER, key, key) };
+    let (first, batch) = (fresh("g:1"), vec![fresh("g:2"), fresh("g:1"), fresh("g:3")]);
+    let first = link.send_batch(vec![first]).await.remove(0).unwrap();
+    let batch: Vec<_> = link.send_batch(batch).await.into_iter().map(Result::unwrap).collect();
+    assert!(!first.duplicate);
+    assert_eq!(batch.iter().map(|sent| sent.duplicate).collect::<Vec<_>>(), [false, true, false]);
+    let seqs = batch.into_iter().map(|sent| sent.message.unwrap().seq);
+    assert_eq!(seqs.collect::<Vec<_>>(), [2, 1, 3]);
 }

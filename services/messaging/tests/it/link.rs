@@ -54,6 +54,7 @@ impl Link {
             content: content.into(),
             idempotency_key: key.into(),
             traceparent: String::new(),
+            is_fresh: false,
         }
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
+mod busy_rooms;
 mod canary;
 mod catching_up;
 mod changing;
@@ -10,6 +11,7 @@ mod history;
 mod idempotency;
 mod link;
 mod membership_ends;
+mod presence;
 mod rooms_away;
 mod sending;
 mod start;

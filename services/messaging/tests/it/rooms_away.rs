@@ -46,7 +46,7 @@ async fn requests_are_refused_delivery_goes_on_and_all_is_well_afterwards() {
     // What a replica with a way to rooms commits still reaches the subscribed.
     let mut database = app.database().await;
     sqlx::query(
-        "SELECT messaging.write_batch(ARRAY[$1], ARRAY[1], ARRAY[$2], ARRAY['user1'], ARRAY['g:2'], ARRAY['two'])",
+        "SELECT messaging.write_batch(ARRAY[$1], ARRAY[1], ARRAY[$2], ARRAY['user1'], ARRAY['g:2'], ARRAY['g:2'], ARRAY['two'], TRUE)",
     )
     .bind(room_id)
     .bind(OWNER)

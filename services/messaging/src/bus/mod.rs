@@ -1,7 +1,9 @@
 //! Redis between the replicas: what one commits, the others hear at once.
 //!
 //! Redis is a hint. A publication may be lost, and then the [`tail`](crate::tail) finds what it would have told. So nothing here
-//! waits for Redis for long, and nothing fails because of it.
+//! waits for Redis for long, and nothing fails because of it. Where nobody else is there to hear it, nothing is published.
+
+mod presence;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,7 +26,8 @@ use rand::Rng;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gateways::{Delivery, Gateways};
+use self::presence::{MEETING_PLACE, Presence};
+use crate::gateways::Gateways;
 use crate::grpc::encode;
 use crate::model::Event;
 use crate::steps;
@@ -45,6 +48,7 @@ pub struct Bus {
     wishes: mpsc::Sender<Wish>,
     /// What this replica's publications begin with, to be known when they come back.
     origin: Origin,
+    presence: Presence,
 }
 
 /// What is to be published.
@@ -72,15 +76,20 @@ impl Origin {
         Self { id: rand::rng().random(), started: Instant::now() }
     }
 
-    /// What a publication begins with: the id, and the microseconds since the start.
-    fn head(&self) -> u128 {
-        (u128::from(self.id) << 64) | (self.started.elapsed().as_micros() & u128::from(u64::MAX))
+    /// Microseconds since the start.
+    fn micros(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
     }
 
-    /// How long ago a publication with this head was made, if this process has made it.
-    fn age(&self, head: u128) -> Option<Duration> {
+    /// What a publication begins with that is made at this time.
+    fn head_at(&self, micros: u64) -> u128 {
+        (u128::from(self.id) << 64) | u128::from(micros)
+    }
+
+    /// When a publication with this head was made, if this process has made it.
+    fn made(&self, head: u128) -> Option<u64> {
         let (id, micros) = ((head >> 64) as u64, head as u64);
-        (id == self.id).then(|| self.started.elapsed().saturating_sub(Duration::from_micros(micros)))
+        (id == self.id).then_some(micros)
     }
 }
 
@@ -102,19 +111,31 @@ impl Bus {
     ) -> Self {
         let (publication_sender, publications) = mpsc::channel(MAX_QUEUED);
         let (wish_sender, wishes) = mpsc::channel(MAX_QUEUED);
-        let bus = Self { publications: publication_sender, wishes: wish_sender, origin: Origin::new() };
+        let (origin, presence) = (Origin::new(), Presence::default());
+        let listener = Listener::new(subscriber.clone(), origin, presence.clone(), gateways.clone());
+        lifecycle.spawn_companion("presence", presence.clone().keep_up(publisher.clone(), origin));
         lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
-        lifecycle.spawn_companion(
-            "redis listener",
-            Listener::new(subscriber.clone(), bus.origin, gateways.clone()).run(),
-        );
+        lifecycle.spawn_companion("redis listener", listener.run());
         lifecycle
             .spawn_companion("redis subscriptions", Subscriptions::new(subscriber, gateways).run(wishes));
-        bus
+        Self { publications: publication_sender, wishes: wish_sender, origin, presence }
     }
 
-    /// Tells the other replicas what happened in one room.
-    pub(crate) fn publish(&self, room_id: RoomId, events: &[Event]) {
+    /// Tells the other replicas, if there are any, what happened: one publication for each room.
+    pub(crate) fn publish(&self, events: &[Event]) {
+        let now = self.origin.micros();
+        let is_alone = self.presence.is_alone(now);
+        let mut rooms: HashMap<RoomId, Vec<&Event>> = HashMap::new();
+        // What is not stored has no number, and no tail that would find it.
+        for event in events.iter().filter(|event| !is_alone || event.seq == 0) {
+            rooms.entry(event.room_id).or_default().push(event);
+        }
+        for (room_id, events) in rooms {
+            self.publish_of_room(room_id, events, now);
+        }
+    }
+
+    fn publish_of_room(&self, room_id: RoomId, events: Vec<&Event>, now: u64) {
         let mut spans = Vec::new();
         let encode = |event| {
             let mut encoded = encode::event(event);
@@ -125,9 +146,9 @@ impl Bus {
             }
             encoded
         };
-        let message = PublishedEvents { events: events.iter().map(encode).collect() };
+        let message = PublishedEvents { events: events.into_iter().map(encode).collect() };
         let mut payload = BytesMut::with_capacity(Origin::HEAD + message.encoded_len());
-        payload.put_u128(self.origin.head());
+        payload.put_u128(self.origin.head_at(now));
         let is_encoded = message.encode(&mut payload).is_ok();
         let publication = Publication { room_id, payload: payload.freeze(), spans };
         if is_encoded && self.publications.try_send(publication).is_err() {
@@ -195,19 +216,22 @@ async fn publish(publisher: Client, publication: Publication) -> Result<(), fred
 struct Listener {
     subscriber: SubscriberClient,
     origin: Origin,
+    presence: Presence,
+    meeting_place: String,
     gateways: Gateways,
     lag: Histogram<f64>,
 }
 
 impl Listener {
-    fn new(subscriber: SubscriberClient, origin: Origin, gateways: Gateways) -> Self {
+    fn new(subscriber: SubscriberClient, origin: Origin, presence: Presence, gateways: Gateways) -> Self {
         let lag = global::meter("parlance")
             .f64_histogram("parlance.messaging.redis.lag")
             .with_description("Time from publishing to hearing it back, of this replica's own publications.")
             .with_unit("s")
             .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
             .build();
-        Self { subscriber, origin, gateways, lag }
+        let meeting_place = channel_of(MEETING_PLACE);
+        Self { subscriber, origin, presence, meeting_place, gateways, lag }
     }
 
     async fn run(self) -> anyhow::Result<()> {
@@ -227,8 +251,12 @@ impl Listener {
     fn hear(&self, message: &Message) {
         let Some(payload) = message.value.as_bytes() else { return };
         let Some((head, events)) = payload.split_first_chunk::<{ Origin::HEAD }>() else { return };
-        if let Some(age) = self.origin.age(u128::from_be_bytes(*head)) {
-            self.lag.record(age.as_secs_f64(), &[]);
+        if let Some(made) = self.origin.made(u128::from_be_bytes(*head)) {
+            let lag = Duration::from_micros(self.origin.micros().saturating_sub(made));
+            self.lag.record(lag.as_secs_f64(), &[]);
+            if *message.channel == *self.meeting_place {
+                self.presence.note_heard(made);
+            }
             return;
         }
         match PublishedEvents::decode(events) {
@@ -236,7 +264,7 @@ impl Listener {
                 let mut events: Vec<Event> =
                     published.events.into_iter().filter_map(encode::decode_event).collect();
                 let _spans = steps::receive(&mut events);
-                self.gateways.deliver(Delivery { events, answers: Vec::new() });
+                self.gateways.deliver(&events, Vec::new());
             }
             Err(error) => tracing::warn!(error = %error, "a publication could not be read"),
         }
@@ -277,7 +305,9 @@ impl Subscriptions {
             .u64_counter("parlance.messaging.redis.connections")
             .with_description("How often this replica has connected to Redis; once, if it was never lost.")
             .build();
-        let (rooms, commands) = (HashMap::new(), FuturesUnordered::new());
+        let meeting_place = Subscription { is_wanted: true, ..Subscription::default() };
+        let rooms = HashMap::from([(MEETING_PLACE, meeting_place)]);
+        let commands = FuturesUnordered::new();
         Self { subscriber, gateways, rooms, commands, epoch: 0, connections }
     }
 
@@ -302,7 +332,7 @@ impl Subscriptions {
 
     fn take_up(&mut self, wish: Wish) {
         let subscription = self.rooms.entry(wish.room_id).or_default();
-        subscription.is_wanted = self.gateways.has_listeners(wish.room_id);
+        subscription.is_wanted = wish.room_id == MEETING_PLACE || self.gateways.has_listeners(wish.room_id);
         subscription.waiting.extend(wish.confirmation);
         self.advance(wish.room_id);
     }
