@@ -6,10 +6,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 pub(crate) struct Way {
     address: SocketAddr,
     is_stalled: watch::Sender<bool>,
+    _task: JoinSet<()>,
 }
 
 /// The way goes on when this is dropped.
@@ -20,16 +22,18 @@ impl Way {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (is_stalled, stalled) = watch::channel(false);
-        tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut carrying = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 let Ok(far) = TcpStream::connect(service).await else { continue };
                 let ((near_reader, near_writer), (far_reader, far_writer)) =
                     (near.into_split(), far.into_split());
-                tokio::spawn(carry(near_reader, far_writer, stalled.clone()));
-                tokio::spawn(carry(far_reader, near_writer, stalled.clone()));
+                carrying.spawn(carry(near_reader, far_writer, stalled.clone()));
+                carrying.spawn(carry(far_reader, near_writer, stalled.clone()));
             }
         });
-        Self { address, is_stalled }
+        Self { address, is_stalled, _task: task }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
