@@ -50,6 +50,13 @@ DECLARE
     v_last_seqs BIGINT[];
     v_last_ats  TIMESTAMPTZ[];
     v_deleted   BOOLEAN[];
+    -- For when rooms are left out.
+    v_room_id       BIGINT;
+    v_is_locked     BOOLEAN;
+    v_place         INT := 1;
+    v_all_last_seqs BIGINT[];
+    v_all_last_ats  TIMESTAMPTZ[];
+    v_all_deleted   BOOLEAN[];
 BEGIN
     IF p_waits THEN
         SELECT array_agg(head.room_id), array_agg(head.last_seq), array_agg(head.last_at), array_agg(head.deleted)
@@ -79,15 +86,17 @@ BEGIN
         ) THEN
             RETURN;
         END IF;
-        -- What is parallel to the locked rooms becomes parallel to all rooms, with NULL for those that are left out.
-        SELECT
-            array_agg(head.last_seq ORDER BY wanted.place),
-            array_agg(head.last_at ORDER BY wanted.place),
-            array_agg(head.deleted ORDER BY wanted.place)
-        INTO v_last_seqs, v_last_ats, v_deleted
-        FROM unnest(p_room_ids) WITH ORDINALITY AS wanted (room_id, place)
-        LEFT JOIN unnest(v_room_ids, v_last_seqs, v_last_ats, v_deleted) AS head (room_id, last_seq, last_at, deleted)
-            ON head.room_id = wanted.room_id;
+        -- What is parallel to the locked rooms becomes parallel to all rooms, with NULL for those that are left out. Both ascend.
+        FOREACH v_room_id IN ARRAY p_room_ids LOOP
+            v_is_locked := v_room_ids[v_place] IS NOT DISTINCT FROM v_room_id;
+            v_all_last_seqs := array_append(v_all_last_seqs, CASE WHEN v_is_locked THEN v_last_seqs[v_place] END);
+            v_all_last_ats := array_append(v_all_last_ats, CASE WHEN v_is_locked THEN v_last_ats[v_place] END);
+            v_all_deleted := array_append(v_all_deleted, CASE WHEN v_is_locked THEN v_deleted[v_place] END);
+            v_place := v_place + v_is_locked::INT;
+        END LOOP;
+        v_last_seqs := v_all_last_seqs;
+        v_last_ats := v_all_last_ats;
+        v_deleted := v_all_deleted;
     END IF;
 
     v_now := clock_timestamp();

@@ -70,8 +70,8 @@ impl Follower {
         let mut stream = answer.map_err(|_| silent())??.into_inner();
         while let Some(batch) = next(&mut stream).await? {
             if batch.reset {
-                if cursor < self.cursor.load(Ordering::Acquire) {
-                    // What this stream has missed came from another replica: begin again where that one is.
+                if cursor != self.cursor.load(Ordering::Acquire) {
+                    // Another replica has told more, or was reset as well: begin again where that one is.
                     return Ok(());
                 }
                 tracing::warn!(
@@ -81,7 +81,12 @@ impl Follower {
             }
             cursor = batch.cursor;
             self.tell(&batch).await;
-            self.cursor.fetch_max(cursor, Ordering::AcqRel);
+            if batch.reset {
+                // Lower than before, if the database is another one.
+                self.cursor.store(cursor, Ordering::Release);
+            } else {
+                self.cursor.fetch_max(cursor, Ordering::AcqRel);
+            }
         }
         Ok(())
     }

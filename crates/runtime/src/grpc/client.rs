@@ -2,7 +2,7 @@
 //!
 //! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica. This client resolves the names
 //! it is given itself, again and again, keeps a connection to each address, and takes them in turn. A replica that cannot be
-//! reached is passed over for a moment. A call is repeated on another replica only where that is safe: when the first one has
+//! reached, or did not answer in time, is passed over for a moment. A call is repeated on another replica only where that is safe: when the first one has
 //! certainly not handled it, or when the method is idempotent.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ use crate::trace::{Span, Step};
 
 /// How often names are resolved anew.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a replica that could not be reached is passed over.
+/// How long a replica that could not be reached, or did not answer in time, is passed over.
 const PASS_OVER_TIME: Duration = Duration::from_millis(500);
 /// How many replicas are tried for one call.
 const MAX_ATTEMPTS: usize = 3;
@@ -122,7 +122,7 @@ impl Client {
         request
     }
 
-    /// The next replica in turn, preferring those that were not found unreachable just now and leaving out `tried`.
+    /// The next replica in turn, preferring those that were not found to be away just now and leaving out `tried`.
     fn next_replica(&self, tried: &[SocketAddr]) -> Option<Replica> {
         let replicas = self.shared.replicas.borrow().clone();
         let start = self.shared.turn.fetch_add(1, Ordering::Relaxed);
@@ -160,7 +160,11 @@ impl Client {
                         break;
                     }
                 }
-                Err(_) => break,
+                Err(_) => {
+                    // It may hang: the next call does better elsewhere.
+                    replica.pass_over();
+                    break;
+                }
             }
         }
         Err(status_of_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))

@@ -42,7 +42,7 @@ impl Presence {
         now_micros < self.shared.alone_until.load(Ordering::Relaxed)
     }
 
-    /// A publication of this replica was heard at the meeting place.
+    /// A heartbeat of this replica was heard.
     pub(super) fn note_heard(&self, made_micros: u64) {
         self.shared.heard.store(made_micros, Ordering::Relaxed);
     }

@@ -70,22 +70,30 @@ impl Lanes {
             let (fates, busy) = part(&mut batch.jobs, fates);
             self.divert(busy, &detour);
             untold = Some((batch, fates));
+            if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
+                // Somebody else may be waiting for it.
+                connection = None;
+            }
         }
     }
 
-    /// Stores what waits for rooms that are busy.
+    /// Stores what waits for rooms that are busy. Those that no longer are need not wait for those that still are.
     pub(super) async fn run_detour(self, mut waiting: mpsc::Receiver<Job>) -> anyhow::Result<()> {
         let mut jobs = Vec::new();
         while waiting.recv_many(&mut jobs, MAX_BATCH).await > 0 {
-            let mut batch = Batch::of(std::mem::take(&mut jobs));
-            batch.jobs.iter_mut().for_each(Job::refuse_if_late);
-            let fates = batch.scope(self.write(&mut None, &batch.jobs, Locked::WaitedFor)).await;
-            let room_ids: Vec<RoomId> = batch.jobs.iter().map(|job| job.draft.room_id).collect();
-            self.tell(
-                batch,
-                fates.into_iter().map(|fate| fate.unwrap_or(Err(ErrorCode::Unavailable))).collect(),
-            );
-            room_ids.into_iter().for_each(|room_id| self.busy_rooms.leave(room_id));
+            for locked in [Locked::LeftOut, Locked::WaitedFor] {
+                if jobs.is_empty() {
+                    break;
+                }
+                let mut batch = Batch::of(std::mem::take(&mut jobs));
+                batch.jobs.iter_mut().for_each(Job::refuse_if_late);
+                let fates = batch.scope(self.write(&mut None, &batch.jobs, locked)).await;
+                let (fates, busy) = part(&mut batch.jobs, fates);
+                let room_ids: Vec<RoomId> = batch.jobs.iter().map(|job| job.draft.room_id).collect();
+                self.tell(batch, fates);
+                room_ids.into_iter().for_each(|room_id| self.busy_rooms.leave(room_id));
+                jobs = busy;
+            }
         }
         Ok(())
     }
@@ -112,24 +120,27 @@ impl Lanes {
         let refusal = |job: &Job| Some(Err(job.refused.unwrap_or(ErrorCode::Unavailable)));
         let mut fates: Vec<Option<Fate>> = jobs.iter().map(refusal).collect();
         let admitted: Vec<usize> = (0..jobs.len()).filter(|&place| jobs[place].refused.is_none()).collect();
-        let mut pieces = vec![(&admitted[..], FreshKeys::Trusted)];
-        while let Some((piece, fresh_keys)) = pieces.pop().filter(|(piece, _)| !piece.is_empty()) {
+        let mut pieces = vec![(&admitted[..], locked, FreshKeys::Trusted)];
+        while let Some((piece, locked, fresh_keys)) = pieces.pop().filter(|(piece, ..)| !piece.is_empty()) {
             let drafts: Vec<&Draft> = piece.iter().map(|&place| &jobs[place].draft).collect();
-            match self.write_piece(connection, &drafts, locked, fresh_keys).await {
+            let error = match self.write_piece(connection, &drafts, locked, fresh_keys).await {
                 Ok(outcomes) => {
                     for (&place, outcome) in piece.iter().zip(outcomes) {
                         fates[place] = outcome.map(Ok);
                     }
+                    continue;
                 }
-                Err(ErrorCode::Internal) if fresh_keys == FreshKeys::Trusted => {
-                    pieces.push((piece, FreshKeys::LookedFor));
-                }
-                Err(ErrorCode::Internal) if piece.len() > 1 => {
-                    // The front half is popped first: the order stays.
-                    let (front, back) = piece.split_at(piece.len() / 2);
-                    pieces.extend([(back, fresh_keys), (front, fresh_keys)]);
-                }
-                Err(_) => {}
+                Err(error) => error,
+            };
+            let is_refused = postgres::code_of_error(&error) == ErrorCode::Internal;
+            if is_refused && fresh_keys == FreshKeys::Trusted {
+                pieces.push((piece, locked, FreshKeys::LookedFor));
+            } else if is_refused && piece.len() > 1 {
+                // The front half is popped first: the order stays. It would not if a room was left out in front and not behind.
+                let (front, back) = piece.split_at(piece.len() / 2);
+                pieces.extend([back, front].map(|half| (half, Locked::WaitedFor, fresh_keys)));
+            } else {
+                tracing::warn!(error = chain(&error), messages = piece.len(), "a batch could not be stored");
             }
         }
         fates
@@ -141,7 +152,7 @@ impl Lanes {
         drafts: &[&Draft],
         locked: Locked,
         fresh_keys: FreshKeys,
-    ) -> Result<Vec<Option<Outcome>>, ErrorCode> {
+    ) -> sqlx::Result<Vec<Option<Outcome>>> {
         let started = Instant::now();
         let mut span = steps::write_batch(drafts.len());
         let write = async {
@@ -151,22 +162,18 @@ impl Lanes {
             };
             messages::write_batch(connection, drafts, locked, fresh_keys).await
         };
-        let write = timeout(PATIENCE, write).await;
-        match write.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-            Ok(outcomes) => {
+        let written = timeout(PATIENCE, write).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        match &written {
+            Ok(_) => {
                 self.metrics.commit_duration.record(started.elapsed().as_secs_f64(), &[]);
                 self.metrics.batch_size.record(drafts.len() as u64, &[]);
-                Ok(outcomes)
             }
             Err(error) => {
                 *connection = None;
-                let code = postgres::code_of_error(&error);
-                span.fail(code.name());
-                let (error, messages) = (chain(&error), drafts.len());
-                tracing::warn!(error, messages, "a batch could not be stored");
-                Err(code)
+                span.fail(postgres::code_of_error(error).name());
             }
         }
+        written
     }
 
     fn tell_of(&self, stored: Option<(Batch, Vec<Fate>)>) {

@@ -1,6 +1,6 @@
 //! The batch writer: stores what collected while the previous batch was being committed.
 //!
-//! Idle means no waiting, busy means large batches; there are no timers. What is sent is checked by [`admission`] and stored by [`lanes`],
+//! Idle means no waiting, busy means large batches; there are no timers. What is sent is checked by `admission` and stored by `lanes`,
 //! each batch while the one before is on its way. Inside a room everything keeps its order, answers included.
 
 mod admission;

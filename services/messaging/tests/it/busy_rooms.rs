@@ -72,6 +72,38 @@ async fn a_room_that_is_locked_holds_up_no_other_and_keeps_its_order() {
 }
 
 #[tokio::test]
+async fn rooms_beside_one_that_is_locked_are_numbered_as_ever() {
+    let app = TestApp::start().await;
+    let mut link = app.attach().await;
+    let mut rooms = Vec::new();
+    for messages in 1..=5 {
+        let room_id = app.rooms.room().await;
+        link.store_many(room_id, (0..messages).map(|number| format!("g:{number}"))).await;
+        rooms.push(room_id);
+    }
+    for (place, &busy) in rooms.iter().enumerate() {
+        let mut database = app.database().await;
+        let lock = lock(&mut database, busy).await;
+        let key = format!("g:beside {place}");
+        let sends: Vec<_> = rooms.iter().map(|&room_id| link.draft(room_id, OWNER, &key, &key)).collect();
+        let held_up = sends[place].request_id;
+        link.ask(AttachRequest { sends, ..AttachRequest::default() }).await;
+        link.wait("the answers about the others", |it| it.answers.len() == 4).await;
+        lock.rollback().await.unwrap();
+        link.wait("the answer about the busy one", |it| it.answers.len() == 5).await;
+        assert_eq!(link.received.answers[4].request_id, held_up);
+        let seq_of = |answer: &Answer| match &answer.outcome {
+            Some(Outcome::Sent(sent)) => sent.message.as_ref().map(|message| message.seq),
+            _ => None,
+        };
+        let mut answers = std::mem::take(&mut link.received.answers);
+        answers.sort_by_key(|answer| answer.request_id);
+        let expected: Vec<_> = (2..=6).map(|seq| Some(seq + place as i64)).collect();
+        assert_eq!(answers.iter().map(seq_of).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_room_that_stays_locked_is_unavailable_and_all_others_are_served() {
     let app = TestApp::start().await;
     let (mut link, busy, free) = two_rooms(&app).await;
