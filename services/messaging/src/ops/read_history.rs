@@ -17,7 +17,7 @@ const MAX_MESSAGES: u32 = 10_000;
 const MAX_QUESTIONS: usize = 1_000;
 
 /// Reads pages for members of the rooms, with one check of all memberships, a look at the heads of the rooms whose newest pages are
-/// asked for, and one statement for all pages that the askers do not have; what came of each question, in their order.
+/// asked for at the same time, and one statement for all pages that the askers do not have; what came of each question, in their order.
 pub(crate) async fn read_history(
     app: &App,
     mut questions: Vec<PageQuestion>,
@@ -32,23 +32,31 @@ pub(crate) async fn read_history(
 
     let membership =
         |question: &PageQuestion| Question { room_id: question.room_id, user_id: question.acting };
-    let standings = app.memberships.check_all(questions.iter().map(membership).collect()).await?;
+    // The heads say nothing to whoever is no member, and need not wait to be asked for.
+    let (standings, heads) = tokio::join!(
+        app.memberships.check_all(questions.iter().map(membership).collect()),
+        heads(app, &questions)
+    );
+    let standings = standings?;
     let admitted: Vec<PageQuestion> = questions
         .iter()
         .zip(&standings)
         .filter(|(_, standing)| standing.is_ok())
         .map(|(question, _)| *question)
         .collect();
-    let mut readings = read(app, admitted).await?.into_iter();
+    let mut readings =
+        if admitted.is_empty() { Vec::new() } else { read(app, admitted, &heads?).await? }.into_iter();
     let answer =
         |standing: Result<_, ErrorCode>| standing.and_then(|_| readings.next().ok_or(ErrorCode::Internal));
     Ok(standings.into_iter().map(answer).collect())
 }
 
-/// What comes of each question of a member.
-async fn read(app: &App, questions: Vec<PageQuestion>) -> Result<Vec<Reading>, Error> {
-    // Before the pages, which then have all changes up to there.
-    let heads = heads(app, &questions).await?;
+/// What comes of each question of a member. The heads were read before the pages, which then have all changes up to there.
+async fn read(
+    app: &App,
+    questions: Vec<PageQuestion>,
+    heads: &HashMap<RoomId, i64>,
+) -> Result<Vec<Reading>, Error> {
     let head_of = |question: &PageQuestion| match question.from {
         PageFrom::Newest => heads.get(&question.room_id).copied(),
         PageFrom::Before(_) | PageFrom::After(_) => None,
