@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_that_is_sent_arrives_everywhere() {
-        let (_server, address) = serve(broadcast::router()).await;
+        let (_server, address) = serve(broadcast::bare_router()).await;
         let open = async |path| Door { address, path }.open(None, None).await.unwrap();
         let (mut subscribers, mut senders) = (Vec::new(), Vec::new());
         for _ in 0..3 {

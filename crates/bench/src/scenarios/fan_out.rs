@@ -16,7 +16,7 @@ use crate::report::Findings;
 use crate::result::{Goal, Measured, Row, Yardstick};
 use crate::usage::{ByPart, Usage, Window};
 use crate::wire::{CountingSocket, Door, Socket};
-use crate::yardsticks::{broadcast, child};
+use crate::yardsticks::{broadcast, child, pgbench};
 
 /// Who have the subscribers' sockets.
 const MEMBERS: usize = 50;
@@ -62,21 +62,28 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let event = event_of(bench, &circle).await?;
     let mut findings = Findings::default();
     for shape in SHAPES {
-        let (mut rounds, mut bare, mut bare_with_events) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rounds, mut bare) = (Vec::new(), Vec::new());
+        let (mut with_events, mut storing) = (Vec::new(), Vec::new());
         for round in 0..bench.scale.rounds {
             bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
-            bare.push(of_bare_server(bench, shape, CONTENT).await?);
+            bare.push(of_bare_server(bench, shape, CONTENT, "").await?);
             bench.step(Scenario::FanOut, round, &format!("bare server with whole events, {}", shape.name));
-            bare_with_events.push(of_bare_server(bench, shape, &event).await?);
+            with_events.push(of_bare_server(bench, shape, &event, "").await?);
+            bench.step(Scenario::FanOut, round, &format!("bare server that stores them, {}", shape.name));
+            let database = pgbench::database_url(&bench.stack);
+            storing.push(of_bare_server(bench, shape, &event, &database).await?);
             bench.step(Scenario::FanOut, round, shape.name);
             rounds.push(of_parlance(bench, &circle, shape, subscribers, bench.scale.duration).await?);
         }
         let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name);
         let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
         let row = Row::new(name, UNIT, &rounds)?;
-        let with_events = row.clone().beside(Yardstick::served("", &bare_with_events, None));
-        let note =
-            format!("beside the bare server with events as long as Parlance's, {}", with_events.compared());
+        let beside = |rounds: &[Measured]| row.clone().beside(Yardstick::served("", rounds, None)).compared();
+        let note = format!(
+            "beside the bare server with events as long as Parlance's, {}<br>that stores them first, {}",
+            beside(&with_events),
+            beside(&storing),
+        );
         let row = row.beside(yardstick).with_note(note);
         findings.rows.push(row.with_goals(shape.goals.iter().copied()));
     }
@@ -111,9 +118,14 @@ async fn of_parlance(
     Ok(measured(window, tally?, usage))
 }
 
-/// Whatever the text says, the bare server passes it on.
-async fn of_bare_server(bench: &Bench<'_>, shape: Shape, text: &str) -> anyhow::Result<Measured> {
-    let server = child::Yardstick::start(broadcast::COMMAND, "").await?;
+/// Whatever the text says, the bare server passes it on, after it has stored it if there is a database.
+async fn of_bare_server(
+    bench: &Bench<'_>,
+    shape: Shape,
+    text: &str,
+    database: &str,
+) -> anyhow::Result<Measured> {
+    let server = child::Yardstick::start(broadcast::COMMAND, database).await?;
     let ready = at_bare_server(server.address, bench.scale.subscribers, shape, text).await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.duration);
     let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare server", server.id));

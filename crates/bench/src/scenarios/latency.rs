@@ -19,7 +19,7 @@ const FACTORS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     files::ensure_allowed(bench.scale.circles * (CIRCLE + 1))?;
     let circles = bench.crowd().await?;
-    pgbench::checkpoint(&bench.stack).await?;
+    pgbench::settle(&bench.stack).await?;
     let rate = bench.scale.rate;
     let (mut end_to_end, mut from_commit, mut lateness) = (Vec::new(), Vec::new(), Latencies::new()?);
     for round in 0..bench.scale.rounds {

@@ -117,7 +117,8 @@ impl Scenario {
     /// Runs it; an error when it could not be carried out.
     pub(crate) async fn run(self, bench: &Bench<'_>) -> anyhow::Result<Findings> {
         let running = async {
-            pgbench::checkpoint(&bench.stack).await?;
+            bench.display.step(&format!("{}: letting Postgres settle", self.name()));
+            pgbench::settle(&bench.stack).await?;
             match self {
                 Self::HotRoom => sends::hot_room(bench).await,
                 Self::ManyRooms => sends::many_rooms(bench).await,
