@@ -16,8 +16,6 @@ use super::frames::Frames;
 use super::outbound::Outbound;
 use crate::limits::LimitsConfig;
 
-/// What frames take in a queue besides their bytes: a queue has up to twice the space that it uses.
-pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Frames>();
 /// What shared frames take besides their bytes.
 const SHARED_BYTES: usize = 2 * size_of::<SharedWire>();
 
@@ -148,9 +146,9 @@ impl Charge {
         self.backlog.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Everything so far, apart from what is added from now on.
-    pub(super) fn take(&mut self) -> Self {
-        Self { backlog: self.backlog.clone(), bytes: std::mem::take(&mut self.bytes) }
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.backlog.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -191,6 +189,10 @@ impl Backlog {
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+
+    use super::super::outbound::ENTRY_BYTES;
     use super::*;
 
     /// A frame of so many bytes, header included.
@@ -198,34 +200,36 @@ mod tests {
         Frames::of_wire("x".repeat(bytes).into())
     }
 
-    /// Connections with an answer of so many bytes each.
-    fn connections(backlog: &Backlog, bytes: &[usize]) -> Vec<Outbound> {
-        let queues = bytes.iter().zip(0..).map(|(&bytes, id)| {
-            let outbound = Outbound::new(id, backlog);
+    /// Connections with an answer of so many bytes each, to clients that are busy.
+    async fn connections(backlog: &Backlog, bytes: &[usize]) -> Vec<(Outbound, TcpStream)> {
+        let mut connections = Vec::new();
+        for (&bytes, id) in bytes.iter().zip(0..) {
+            let (outbound, client) = Outbound::to_busy_client(id, backlog).await;
             outbound.push(frame_of(bytes));
-            outbound
-        });
-        queues.collect()
+            connections.push((outbound, client));
+        }
+        connections
     }
 
-    fn cut(connections: &[Outbound]) -> Vec<bool> {
-        connections.iter().map(|outbound| outbound.is_cut()).collect()
+    fn relieve(backlog: &Backlog, connections: &[(Outbound, TcpStream)], stalled_since: Instant) {
+        backlog.relieve(connections.iter().map(|(outbound, _)| outbound), stalled_since);
+    }
+
+    fn cut(connections: &[(Outbound, TcpStream)]) -> Vec<bool> {
+        connections.iter().map(|(outbound, _)| outbound.is_cut()).collect()
     }
 
     #[tokio::test]
     async fn a_frame_that_many_share_counts_once_and_until_the_last_has_let_it_go() {
         let backlog = Backlog::of(1 << 20, 1 << 20);
-        let queues = [Outbound::new(1, &backlog), Outbound::new(2, &backlog)];
+        let queues = [Outbound::new(1, None, &backlog), Outbound::new(2, None, &backlog)];
         let frame = backlog.share(frame_of(1_000));
         queues.iter().for_each(|outbound| outbound.push_shared(&frame));
         drop(frame);
         assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES);
 
         let [first, second] = queues;
-        let taken = first.wake().await;
-        assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + 2 * ENTRY_BYTES, "it is not written yet");
-        drop(taken);
-        first.note_written();
+        drop(first.take());
         assert_eq!(backlog.bytes(), 1_000 + SHARED_BYTES + ENTRY_BYTES);
         second.cut_off();
         assert_eq!(backlog.bytes(), 0);
@@ -234,10 +238,14 @@ mod tests {
     #[tokio::test]
     async fn an_answer_counts_in_each_queue_until_it_is_written() {
         let backlog = Backlog::of(1 << 20, 1 << 20);
-        let queues = connections(&backlog, &[100, 200]);
-        assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
-        let _taken = queues[0].wake().await;
-        assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES);
+        let mut queues = connections(&backlog, &[100, 200]).await;
+        queues[0].0.flush();
+        assert_eq!(backlog.bytes(), 300 + 2 * ENTRY_BYTES, "nothing is taken yet");
+        while backlog.bytes() == 300 + 2 * ENTRY_BYTES {
+            queues[0].1.read_exact(&mut [0; 1_000]).await.unwrap();
+            queues[0].0.flush();
+        }
+        assert_eq!(backlog.bytes(), 200 + ENTRY_BYTES);
         drop(queues);
         assert_eq!(backlog.bytes(), 0);
     }
@@ -247,37 +255,39 @@ mod tests {
         let backlog = Backlog::of(32_000, 40_000);
         let begin = Instant::now();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let queues = connections(&backlog, &[20_000, 11_000, 9_000, 30_000, 100]);
+        let queues = connections(&backlog, &[20_000, 11_000, 9_000, 30_000, 100]).await;
         for stalled in [0, 1, 2, 4] {
-            queues[stalled].wake().await;
-            queues[stalled].note_stalled();
+            queues[stalled].0.flush();
         }
-        backlog.relieve(queues.iter(), begin);
+        relieve(&backlog, &queues, begin);
         assert_eq!(cut(&queues), [false; 5], "nobody is slow yet");
-        backlog.relieve(queues.iter(), Instant::now());
+        relieve(&backlog, &queues, Instant::now());
         assert_eq!(cut(&queues), [true, true, false, false, false]);
     }
 
     #[tokio::test]
     async fn nobody_is_cut_who_takes_what_is_written_or_is_not_far_behind() {
         let backlog = Backlog::of(32_000, 40_000);
-        let queues = connections(&backlog, &[32_000 / 16, 25_000, 25_000]);
-        for waiting in [0, 1] {
-            queues[waiting].wake().await;
-            queues[waiting].note_stalled();
+        let mut queues = connections(&backlog, &[32_000 / 16 - ENTRY_BYTES, 25_000, 25_000]).await;
+        queues[0].0.flush();
+        queues[1].0.flush();
+        let flushed_at = Instant::now();
+        let (outbound, client) = &mut queues[1];
+        while outbound.stalled_bytes(flushed_at) > 0 {
+            client.read_exact(&mut [0; 1_000]).await.unwrap();
+            outbound.flush();
         }
-        queues[1].note_written();
-        backlog.relieve(queues.iter(), Instant::now());
+        outbound.push(frame_of(25_000));
+        relieve(&backlog, &queues, flushed_at);
         assert_eq!(cut(&queues), [false; 3]);
     }
 
     #[tokio::test]
     async fn within_the_bound_nobody_is_cut() {
         let backlog = Backlog::of(32_000, 100_000);
-        let queues = connections(&backlog, &[30_000, 30_000]);
-        queues[0].wake().await;
-        queues[0].note_stalled();
-        backlog.relieve(queues.iter(), Instant::now());
+        let queues = connections(&backlog, &[30_000, 30_000]).await;
+        queues[0].0.flush();
+        relieve(&backlog, &queues, Instant::now());
         assert_eq!(cut(&queues), [false, false]);
     }
 }

@@ -72,7 +72,7 @@ impl Canary {
 
     /// Sends one; whether it has come back.
     async fn fly(&mut self) -> bool {
-        let outbound = self.hub.outbound(rand::rng().random());
+        let outbound = self.hub.outbound(rand::rng().random(), None);
         let flight = tokio::time::timeout(FLIGHT_LIMIT, self.there_and_back(&outbound)).await;
         self.hub.disconnect(outbound.id, &HashSet::from([RoomId::CANARY]));
         let outcome = flight.unwrap_or(Err(ErrorCode::Unavailable));
@@ -97,9 +97,14 @@ impl Canary {
         let begin = Instant::now();
         let sent = self.upstream.send(RoomId::CANARY, &self.sender, self.content.clone(), None).await?;
         loop {
-            let Wake::Queued(frames, closing) = outbound.wake().await else { continue };
+            let Wake::Queued(closing) = outbound.wake().await else { continue };
             // The canaries of other gateways come here, too.
-            if frames.iter().flat_map(Frames::texts).any(|text| message_id(text) == Some(sent.message.id)) {
+            if outbound
+                .take()
+                .iter()
+                .flat_map(Frames::texts)
+                .any(|text| message_id(text) == Some(sent.message.id))
+            {
                 return Ok(begin.elapsed());
             }
             if closing.is_some() {

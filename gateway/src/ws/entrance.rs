@@ -33,10 +33,11 @@ pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entr
     let id: u64 = rand::rng().random();
     // What is asked of other services for this connection carries its id as the id of the request.
     let context = RequestContext::new(format!("ws-{id:016x}"));
-    let socket = Socket::new(stream, read_ahead, app.hub.outbound(id));
+    let stream = Arc::new(stream);
+    let socket = Socket::new(stream.clone(), read_ahead, app.hub.outbound(id, Some(stream)));
     let introduced = match entrance {
         Entrance::Authenticated(session, place) => {
-            socket.outbound.push(welcome(None, &session));
+            socket.outbound().push(welcome(None, &session));
             Some((socket, session, place))
         }
         // In a box of its own, which takes no memory any more when it is over. Likewise below, and in a connection.
@@ -73,7 +74,7 @@ async fn introduce(
         Ok(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) => {
             match admit(app, &token).await {
                 Ok((session, place)) => {
-                    socket.outbound.push(welcome(reference.as_deref(), &session));
+                    socket.outbound().push(welcome(reference.as_deref(), &session));
                     return Some((socket, session, place));
                 }
                 Err(code) => Refusal::of_code(reference, code),
@@ -88,7 +89,7 @@ async fn introduce(
         }
     };
     let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
-    socket.outbound.push(refusal(&refused));
+    socket.outbound().push(refusal(&refused));
     socket.close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
     None
 }

@@ -1,15 +1,24 @@
-//! The queue of one connection towards its client, bounded in bytes.
+//! The queue of one connection towards its client, bounded in bytes, and the writing of what is in it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::backlog::{Backlog, Charge, ENTRY_BYTES, SharedFrames};
+use super::backlog::{Backlog, Charge, SharedFrames};
 use super::frames::Frames;
+
+/// What frames take in a queue besides their bytes: a queue has up to twice the space that it uses.
+pub(super) const ENTRY_BYTES: usize = 2 * size_of::<Entry>();
+/// Pieces that are written with one system call.
+const MAX_GATHERED: usize = 64;
+/// What a queue keeps space for while there is nothing in it.
+const MAX_SPARE: usize = 4;
 
 /// Why the server closes a connection, as its close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,57 +41,145 @@ impl CloseCode {
     pub(crate) const TOO_SLOW: Self = Self(4429);
 }
 
-/// What a connection shares with those who write to it. Nobody who writes ever waits: a client that does not read is cut.
+/// What a connection shares with those who have something to say to its client. None of them ever waits: a client that does not read is
+/// cut.
+///
+/// Whoever queues something may [write](Self::flush) it, too; what does not go at once is left to the task of the connection.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     /// Unique among all gateways for all practical purposes.
     pub(crate) id: u64,
+    /// Nothing for a client in this process, who takes what is queued.
+    stream: Option<Arc<TcpStream>>,
     backlog: Backlog,
+    /// Held for single writes, which do not wait, and never across an await.
     queue: Mutex<Queue>,
-    /// Told when what was taken is written. Only one task ever waits for it.
+    /// Told when something was written. Only one task ever waits for it.
     emptied: Notify,
 }
 
 #[derive(Debug)]
 struct Queue {
-    frames: VecDeque<Frames>,
-    /// What the frames take, shared or not.
+    entries: VecDeque<Entry>,
+    /// How many bytes of the first one are written.
+    written_of_first: usize,
+    /// How many entries are written, or gone.
+    done: u64,
+    /// Whether a control frame is half written. What is queued waits for the rest of it.
+    is_within_control_frame: bool,
+    /// What the entries take, shared or not.
     bytes: usize,
     /// What they take of the backlog: shared frames are counted there already.
     charge: Charge,
-    writing: Option<Writing>,
+    /// Since when the client has taken nothing of what waits for it.
+    stalled_since: Option<Instant>,
     /// Set once, with the code to close with; nothing is queued after it.
     closing: Option<CloseCode>,
     /// The connection is to be closed at once: what was queued is gone.
     is_cut: bool,
     /// The process drains, and the connection has not been told.
     is_to_leave: bool,
+    /// Somebody is going to [flush](Outbound::flush) the queue.
+    is_to_be_flushed: bool,
     /// Of the one task that serves the connection.
     waker: Option<Waker>,
+}
+
+/// Frames that are queued, and what they take of the backlog.
+#[derive(Debug)]
+struct Entry {
+    frames: Frames,
+    charged: usize,
 }
 
 /// What the task of a connection is woken up for.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wake {
-    /// Everything queued, and the close behind it if there is one.
-    Queued(VecDeque<Frames>, Option<CloseCode>),
+    /// Something is queued, or the close is due behind what is.
+    Queued(Option<CloseCode>),
     /// The process drains. Told once.
     Draining,
 }
 
-/// Frames that were taken and are not written yet.
-#[derive(Debug)]
-struct Writing {
-    bytes: usize,
-    /// Since when the client has taken nothing of it, or not everything.
-    stalled_since: Option<Instant>,
-    _charge: Charge,
-}
-
 impl Queue {
-    /// Everything that waits for the client.
-    fn waiting_bytes(&self) -> usize {
-        self.bytes + self.writing.as_ref().map_or(0, |writing| writing.bytes)
+    fn push(&mut self, frames: Frames, charged: usize) {
+        self.bytes += frames.len() + ENTRY_BYTES;
+        self.charge.add(charged);
+        self.entries.push_back(Entry { frames, charged });
+    }
+
+    /// How many entries are done once all that are there now are.
+    fn end(&self) -> u64 {
+        self.done + self.entries.len() as u64
+    }
+
+    /// Writes what is queued up to an end; `WouldBlock` when not everything goes at once.
+    fn write(&mut self, stream: &TcpStream, end: u64) -> io::Result<()> {
+        while !self.entries.is_empty() {
+            match self.write_once(stream) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.note_written(bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return if self.done < end { Err(error) } else { Ok(()) };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes as much as goes with one system call; how many bytes that were.
+    fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
+        if self.is_within_control_frame {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut pieces = self.entries.iter().map(|entry| entry.frames.wire());
+        let rest_of_first = pieces.next().map_or(&[][..], |first| &first[self.written_of_first..]);
+        if self.entries.len() == 1 {
+            return stream.try_write(rest_of_first);
+        }
+        let mut slices = [IoSlice::new(rest_of_first); MAX_GATHERED];
+        let others = slices[1..].iter_mut().zip(pieces);
+        let count = 1 + others.map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        stream.try_write_vectored(&slices[..count])
+    }
+
+    fn note_written(&mut self, bytes: usize) {
+        self.stalled_since = None;
+        self.written_of_first += bytes;
+        while let Some(first) =
+            self.entries.front().filter(|first| first.frames.len() <= self.written_of_first)
+        {
+            self.written_of_first -= first.frames.len();
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Frames> {
+        let entry = self.entries.pop_front()?;
+        self.let_go(&entry);
+        Some(entry.frames)
+    }
+
+    /// Forgets what is queued, but for the rest of what is half written.
+    fn clear(&mut self) {
+        let kept = usize::from(self.written_of_first > 0);
+        while self.entries.len() > kept
+            && let Some(entry) = self.entries.pop_back()
+        {
+            self.let_go(&entry);
+        }
+    }
+
+    fn let_go(&mut self, entry: &Entry) {
+        self.bytes -= entry.frames.len() + ENTRY_BYTES;
+        self.charge.remove(entry.charged);
+        self.done += 1;
+        if self.entries.is_empty() && self.entries.capacity() > MAX_SPARE {
+            // An idle connection has no memory to spare.
+            self.entries = VecDeque::new();
+        }
     }
 
     fn wake_later(&mut self, cx: &Context<'_>) {
@@ -103,62 +200,109 @@ fn wake(mut queue: MutexGuard<'_, Queue>) {
 }
 
 impl Outbound {
-    pub(crate) fn new(id: u64, backlog: &Backlog) -> Self {
+    /// An empty queue, for a client at the other end of a stream or in this process.
+    pub(super) fn new(id: u64, stream: Option<Arc<TcpStream>>, backlog: &Backlog) -> Self {
         let queue = Queue {
-            frames: VecDeque::new(),
+            entries: VecDeque::new(),
+            written_of_first: 0,
+            done: 0,
+            is_within_control_frame: false,
             bytes: 0,
             charge: backlog.charge(),
-            writing: None,
+            stalled_since: None,
             closing: None,
             is_cut: false,
             is_to_leave: false,
+            is_to_be_flushed: false,
             waker: None,
         };
-        Self { id, backlog: backlog.clone(), queue: Mutex::new(queue), emptied: Notify::new() }
+        Self { id, stream, backlog: backlog.clone(), queue: Mutex::new(queue), emptied: Notify::new() }
     }
 
     /// Queues a frame. One that does not fit cuts the connection: the client has not read for too long.
     pub(crate) fn push(&self, frame: Frames) {
         let own_bytes = frame.len();
-        self.enqueue(frame, own_bytes);
+        if let Some(queue) = self.enqueue(frame, own_bytes) {
+            wake(queue);
+        }
     }
 
     /// The same for frames that other queues share.
     pub(super) fn push_shared(&self, frames: &SharedFrames) {
-        self.enqueue(frames.frames().clone(), 0);
+        if let Some(queue) = self.enqueue(frames.frames().clone(), 0) {
+            wake(queue);
+        }
+    }
+
+    /// The same, without a word to the task of the connection. Whether the caller has to see to it that they are
+    /// [written](Self::flush): not when somebody is to do that already.
+    #[must_use]
+    pub(super) fn push_for_delivery(&self, frames: &SharedFrames) -> bool {
+        let queue = self.enqueue(frames.frames().clone(), 0);
+        queue.is_some_and(|mut queue| !std::mem::replace(&mut queue.is_to_be_flushed, true))
     }
 
     /// Queues a frame that may as well be lost: it is left out as soon as the queue is half full.
     pub(super) fn push_unless_busy(&self, frame: &SharedFrames) {
-        if self.lock().waiting_bytes() <= self.backlog.max_bytes_each() / 2 {
+        if self.lock().bytes <= self.backlog.max_bytes_each() / 2 {
             self.push_shared(frame);
         }
     }
 
-    fn enqueue(&self, frames: Frames, own_bytes: usize) {
+    fn enqueue(&self, frames: Frames, own_bytes: usize) -> Option<MutexGuard<'_, Queue>> {
         let mut queue = self.lock();
         if queue.closing.is_some() {
-            return;
+            return None;
         }
-        let bytes = frames.len() + ENTRY_BYTES;
-        if queue.waiting_bytes() + bytes > self.backlog.max_bytes_each() {
+        if queue.bytes + frames.len() + ENTRY_BYTES > self.backlog.max_bytes_each() {
             drop(queue);
             self.cut_off();
-            return;
+            return None;
         }
-        queue.bytes += bytes;
-        queue.charge.add(own_bytes + ENTRY_BYTES);
-        queue.frames.push_back(frames);
-        wake(queue);
+        queue.push(frames, own_bytes + ENTRY_BYTES);
+        Some(queue)
+    }
+
+    /// Writes what is queued as far as it goes at once, and wakes the task of the connection up for the rest.
+    pub(super) fn flush(&self) {
+        let mut queue = self.lock();
+        queue.is_to_be_flushed = false;
+        let end = queue.end();
+        let is_written = self.stream.as_ref().is_some_and(|stream| queue.write(stream, end).is_ok());
+        self.emptied.notify_one();
+        if !is_written || queue.closing.is_some() || queue.is_to_leave {
+            wake(queue);
+        }
+    }
+
+    /// Up to where the queue is to be [written](Self::write), for everything that is in it now.
+    pub(super) fn end(&self) -> u64 {
+        self.lock().end()
+    }
+
+    /// Writes what is queued up to an [end](Self::end); `WouldBlock` when not everything goes at once. For the task of the connection.
+    pub(super) fn write(&self, stream: &TcpStream, end: u64) -> io::Result<()> {
+        let outcome = self.lock().write(stream, end);
+        self.emptied.notify_one();
+        outcome
+    }
+
+    /// Writes of a control frame what goes at once, never into the middle of what is queued.
+    pub(super) fn write_control(&self, stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        let mut queue = self.lock();
+        if queue.written_of_first > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let written = stream.try_write(bytes);
+        queue.is_within_control_frame = !matches!(written, Ok(length) if length == bytes.len());
+        written
     }
 
     /// Closes the connection at once, as too slow.
     pub(crate) fn cut_off(&self) {
         let mut queue = self.lock();
         queue.closing = Some(CloseCode::TOO_SLOW);
-        queue.frames = VecDeque::new();
-        queue.bytes = 0;
-        queue.charge = self.backlog.charge();
+        queue.clear();
         if !std::mem::replace(&mut queue.is_cut, true) {
             self.backlog.note_slow_client();
         }
@@ -175,9 +319,8 @@ impl Outbound {
     /// What waits for a client that has not taken since then what was written to it; nothing for any other.
     pub(super) fn stalled_bytes(&self, since: Instant) -> usize {
         let queue = self.lock();
-        let stalled_since = queue.writing.as_ref().and_then(|writing| writing.stalled_since);
-        let is_stalled = stalled_since.is_some_and(|stalled_since| stalled_since <= since);
-        if is_stalled { queue.waiting_bytes() } else { 0 }
+        let is_stalled = queue.stalled_since.is_some_and(|stalled_since| stalled_since <= since);
+        if is_stalled { queue.bytes } else { 0 }
     }
 
     /// Waits until little waits for the client: what is read from the store need not be held in memory.
@@ -193,7 +336,7 @@ impl Outbound {
 
     fn is_mostly_empty(&self) -> bool {
         let queue = self.lock();
-        queue.closing.is_some() || queue.waiting_bytes() <= self.backlog.max_bytes_each() / 4
+        queue.closing.is_some() || queue.bytes <= self.backlog.max_bytes_each() / 4
     }
 
     /// Closes the connection behind everything queued so far.
@@ -203,18 +346,15 @@ impl Outbound {
         wake(queue);
     }
 
-    /// Waits until there is something to do. The frames count as waiting until they are [written](Self::note_written) or the next
-    /// ones are taken.
+    /// Waits until there is something to do.
     pub(crate) async fn wake(&self) -> Wake {
         poll_fn(|cx| self.poll_wake(cx)).await
     }
 
     fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
         let mut queue = self.lock();
-        if !queue.frames.is_empty() || queue.closing.is_some() {
-            let (bytes, charge) = (std::mem::take(&mut queue.bytes), queue.charge.take());
-            queue.writing = Some(Writing { bytes, stalled_since: None, _charge: charge });
-            return Poll::Ready(Wake::Queued(std::mem::take(&mut queue.frames), queue.closing));
+        if !queue.entries.is_empty() || queue.closing.is_some() {
+            return Poll::Ready(Wake::Queued(queue.closing));
         }
         if std::mem::take(&mut queue.is_to_leave) {
             return Poll::Ready(Wake::Draining);
@@ -223,22 +363,10 @@ impl Outbound {
         Poll::Pending
     }
 
-    /// Everything queued, whatever else there is.
-    pub(crate) fn take(&self) -> VecDeque<Frames> {
-        std::mem::take(&mut self.lock().frames)
-    }
-
-    /// Says that the client did not take at once what was taken for it.
-    pub(super) fn note_stalled(&self) {
-        if let Some(writing) = &mut self.lock().writing {
-            writing.stalled_since = Some(Instant::now());
-        }
-    }
-
-    /// Says that what was taken is written.
-    pub(crate) fn note_written(&self) {
-        self.lock().writing = None;
-        self.emptied.notify_one();
+    /// Everything queued, for a client in this process.
+    pub(crate) fn take(&self) -> Vec<Frames> {
+        let mut queue = self.lock();
+        std::iter::from_fn(|| queue.pop_front()).collect()
     }
 
     /// Whether the connection is to be closed at once.
@@ -262,12 +390,31 @@ impl Outbound {
 }
 
 #[cfg(test)]
+impl Outbound {
+    /// A queue for a client, which is given back, that takes nothing until it has read what is on its way.
+    pub(super) async fn to_busy_client(id: u64, backlog: &Backlog) -> (Self, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, server) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, (server, _)) = (client.unwrap(), server.unwrap());
+        server.writable().await.unwrap();
+        while server.try_write(&[0; 64 << 10]).is_ok() {}
+        (Self::new(id, Some(Arc::new(server)), backlog), client)
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::time::timeout;
+
     use super::*;
 
     /// A queue with space for so many frames of ten bytes.
     fn queue_of(frames: usize) -> Outbound {
-        Outbound::new(1, &Backlog::of(frames * (10 + ENTRY_BYTES), 1 << 20))
+        Outbound::new(1, None, &Backlog::of(frames * (10 + ENTRY_BYTES), 1 << 20))
     }
 
     /// Ten bytes, two of which are the header.
@@ -275,13 +422,12 @@ mod tests {
         Frames::of_text("12345678")
     }
 
-    fn frames(count: usize, closing: Option<CloseCode>) -> Wake {
-        Wake::Queued((0..count).map(|_| frame()).collect(), closing)
+    /// What the task of the connection is woken up for, and how many frames are queued then.
+    async fn woken(outbound: &Outbound) -> (Wake, usize) {
+        (outbound.wake().await, outbound.take().len())
     }
 
-    fn too_slow() -> Wake {
-        frames(0, Some(CloseCode::TOO_SLOW))
-    }
+    const TOO_SLOW: (Wake, usize) = (Wake::Queued(Some(CloseCode::TOO_SLOW)), 0);
 
     #[tokio::test]
     async fn what_does_not_fit_cuts_the_connection() {
@@ -290,20 +436,7 @@ mod tests {
         assert!(!outbound.is_cut());
         outbound.push(Frames::of_text(""));
         assert!(outbound.is_cut());
-        assert_eq!(outbound.wake().await, too_slow());
-    }
-
-    #[tokio::test]
-    async fn what_is_being_written_counts_until_it_is() {
-        let outbound = queue_of(2);
-        outbound.push(frame());
-        assert_eq!(outbound.wake().await, frames(1, None));
-        outbound.push(frame());
-        outbound.note_written();
-        outbound.push(frame());
-        assert_eq!(outbound.wake().await, frames(2, None));
-        outbound.push(frame());
-        assert_eq!(outbound.wake().await, too_slow());
+        assert_eq!(woken(&outbound).await, TOO_SLOW);
     }
 
     #[tokio::test]
@@ -314,9 +447,9 @@ mod tests {
                 tokio::task::yield_now().await;
                 outbound.cut_off();
             },
-            tokio::time::timeout(std::time::Duration::from_secs(5), outbound.wake()),
+            timeout(Duration::from_secs(5), woken(&outbound)),
         );
-        assert_eq!(woken, Ok(too_slow()));
+        assert_eq!(woken, Ok(TOO_SLOW));
     }
 
     #[tokio::test]
@@ -324,25 +457,10 @@ mod tests {
         let outbound = queue_of(2);
         outbound.drain();
         outbound.push(frame());
-        assert_eq!([outbound.wake().await, outbound.wake().await], [frames(1, None), Wake::Draining]);
+        assert_eq!(woken(&outbound).await, (Wake::Queued(None), 1));
+        assert_eq!(woken(&outbound).await, (Wake::Draining, 0));
         outbound.push(frame());
-        assert_eq!(outbound.wake().await, frames(1, None));
-    }
-
-    #[tokio::test]
-    async fn there_is_space_once_the_queue_was_written() {
-        let outbound = queue_of(3);
-        outbound.push(frame());
-        let writing = async {
-            let taken = outbound.wake().await;
-            tokio::task::yield_now().await;
-            assert!(!outbound.is_mostly_empty());
-            outbound.note_written();
-            taken
-        };
-        let has_space = tokio::time::timeout(std::time::Duration::from_secs(5), outbound.has_space());
-        let (taken, has_space) = tokio::join!(writing, has_space);
-        assert_eq!((taken, has_space), (frames(1, None), Ok(())));
+        assert_eq!(woken(&outbound).await, (Wake::Queued(None), 1));
     }
 
     #[tokio::test]
@@ -351,7 +469,7 @@ mod tests {
         outbound.push(frame());
         outbound.close(CloseCode::RESTART);
         outbound.push(frame());
-        assert_eq!(outbound.wake().await, frames(1, Some(CloseCode::RESTART)));
+        assert_eq!(woken(&outbound).await, (Wake::Queued(Some(CloseCode::RESTART)), 1));
     }
 
     #[tokio::test]
@@ -361,9 +479,113 @@ mod tests {
         outbound.push_unless_busy(&typing);
         outbound.push(frame());
         outbound.push_unless_busy(&typing);
-        assert_eq!(outbound.wake().await, frames(2, None));
-        outbound.push_unless_busy(&typing);
+        assert_eq!(woken(&outbound).await.1, 2);
+    }
+
+    /// Reads up to this many bytes behind what was on its way.
+    async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
+        let mut read = Vec::new();
+        while read.len() < length {
+            let mut chunk = vec![0; 64 << 10];
+            let length = timeout(Duration::from_secs(5), client.read(&mut chunk)).await.unwrap().unwrap();
+            let filler =
+                if read.is_empty() { chunk.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+            read.extend_from_slice(&chunk[filler.min(length)..length]);
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn whoever_queues_writes_what_goes_at_once_and_the_task_of_the_connection_the_rest() {
+        let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(1 << 20, 1 << 20)).await;
+        let stream = outbound.stream.clone().unwrap();
         outbound.push(frame());
-        assert_eq!(outbound.wake().await, frames(1, None), "nor while much is being written");
+        outbound.flush();
+        assert_eq!(outbound.wake().await, Wake::Queued(None), "it waits for the client");
+        let end = outbound.end();
+        let writing = async {
+            while outbound.write(&stream, end).is_err() {
+                stream.writable().await.unwrap();
+            }
+        };
+        let (read_late, ()) = tokio::join!(read(&mut client, 10), writing);
+        assert_eq!(read_late, frame().wire().to_vec());
+
+        let texts = ["1", "2", "3"];
+        let queued = texts.map(Frames::of_text).map(|frames| outbound.backlog.share(frames));
+        let are_to_be_flushed = queued.each_ref().map(|frames| outbound.push_for_delivery(frames));
+        assert_eq!(are_to_be_flushed, [true, false, false], "once is enough");
+        outbound.flush();
+        let woken = timeout(Duration::from_millis(10), outbound.wake()).await;
+        assert!(woken.is_err(), "nothing is left for the task of the connection");
+        assert_eq!(
+            read(&mut client, 9).await,
+            texts.map(|text| Frames::of_text(text).wire().to_vec()).concat()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_control_frame_waits_for_the_end_of_one_that_is_half_written() {
+        let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
+        let stream = outbound.stream.clone().unwrap();
+        let long = Frames::of_text(&"x".repeat(16 << 20));
+        outbound.push(long.clone());
+        let mut begin = vec![0; 1 << 20];
+        client.read_exact(&mut begin).await.unwrap();
+        while outbound.lock().written_of_first == 0 {
+            stream.writable().await.unwrap();
+            outbound.flush();
+        }
+        assert_eq!(outbound.write_control(&stream, b"ping").unwrap_err().kind(), ErrorKind::WouldBlock);
+        outbound.push(frame());
+        outbound.cut_off();
+        let end = outbound.end();
+        let writing = async {
+            while outbound.write(&stream, end).is_err() {
+                stream.writable().await.unwrap();
+            }
+            while outbound.write_control(&stream, b"ping").is_err() {
+                stream.writable().await.unwrap();
+            }
+        };
+        let expected = [long.wire(), &b"ping"[..]].concat();
+        let (read, ()) = tokio::join!(read(&mut client, expected.len()), writing);
+        assert!(read == expected, "{} bytes, and not {}", read.len(), expected.len());
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_waits_for_the_rest_of_a_control_frame() {
+        let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(1 << 20, 1 << 20)).await;
+        let stream = outbound.stream.clone().unwrap();
+        assert!(outbound.write_control(&stream, b"ping").is_err());
+        outbound.push(frame());
+        let drained = async {
+            stream.writable().await.unwrap();
+            outbound.flush();
+            assert_eq!(outbound.end(), 1, "the control frame comes first");
+            assert!(outbound.write(&stream, 1).is_err());
+            assert_eq!(outbound.write_control(&stream, b"ping").unwrap(), 4);
+            outbound.flush();
+            assert!(outbound.take().is_empty());
+        };
+        let (read, ()) = tokio::join!(read(&mut client, 14), drained);
+        assert_eq!(read, [&b"ping"[..], frame().wire()].concat());
+    }
+
+    #[tokio::test]
+    async fn there_is_space_once_the_queue_was_written() {
+        let (outbound, mut client) =
+            Outbound::to_busy_client(1, &Backlog::of(3 * (10 + ENTRY_BYTES), 1 << 20)).await;
+        let stream = outbound.stream.clone().unwrap();
+        outbound.push(frame());
+        outbound.flush();
+        assert!(!outbound.is_mostly_empty());
+        let writing = async {
+            stream.writable().await.unwrap();
+            outbound.flush();
+        };
+        let has_space = timeout(Duration::from_secs(5), outbound.has_space());
+        let (_, (), has_space) = tokio::join!(read(&mut client, 10), writing, has_space);
+        assert_eq!(has_space, Ok(()));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parlance_core::UserId;
 
 use super::backlog::{Backlog, SharedFrames};
+use super::deliveries::Deliveries;
 use super::frames::Frames;
 use super::outbound::Outbound;
 use super::upstream::LinkKey;
@@ -20,11 +21,14 @@ const MAX_HELD: usize = 4 << 20;
 const MAX_BUFFERED: usize = 256 << 10;
 /// What is passed on in one piece, in bytes: a client that is cut gets the rest of the piece it was being sent.
 const MAX_PIECE: usize = 64 << 10;
+/// Subscribers for whom something is queued before the first of them are written to.
+const MAX_UNANNOUNCED: usize = 64;
 
 /// A room with at least one subscriber.
 #[derive(Debug)]
 pub(super) struct Room {
     backlog: Backlog,
+    deliveries: Deliveries,
     /// The stream over which its events come.
     pub(super) home: Option<LinkKey>,
     /// The last `seq` passed on; unknown until the first subscription was answered.
@@ -91,9 +95,10 @@ impl Buffer {
 
 impl Room {
     /// A room without subscribers.
-    pub(super) fn new(backlog: &Backlog) -> Self {
+    pub(super) fn new(backlog: &Backlog, deliveries: &Deliveries) -> Self {
         Self {
             backlog: backlog.clone(),
+            deliveries: deliveries.clone(),
             home: None,
             cursor: None,
             known_head: 0,
@@ -342,10 +347,16 @@ impl Room {
     fn pass_on(&mut self, run: &[(i64, SharedFrames)]) {
         let Some(&(first_seq, _)) = run.first() else { return };
         let pieces = in_pieces(run, &self.backlog);
+        let mut to_be_written = Vec::new();
         for subscriber in self.subscribers.values_mut() {
             match &mut subscriber.phase {
                 Phase::Live { floor } if first_seq > *floor => {
-                    pieces.iter().for_each(|piece| subscriber.outbound.push_shared(piece));
+                    let queued = pieces.iter().map(|piece| subscriber.outbound.push_for_delivery(piece));
+                    to_be_written
+                        .extend(queued.filter(|&is_due| is_due).map(|_| subscriber.outbound.clone()));
+                    if to_be_written.len() >= MAX_UNANNOUNCED {
+                        self.deliveries.add(std::mem::take(&mut to_be_written));
+                    }
                 }
                 Phase::Live { floor } => {
                     let above = run.iter().filter(|(seq, _)| seq > floor);
@@ -354,6 +365,7 @@ impl Room {
                 Phase::Buffering(buffer) => run.iter().for_each(|(seq, frame)| buffer.push(*seq, frame)),
             }
         }
+        self.deliveries.add(to_be_written);
     }
 }
 

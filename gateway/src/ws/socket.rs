@@ -1,11 +1,11 @@
 //! The socket itself: frames in, frames out, and the end.
 //!
 //! [`tungstenite`] reads, and has the last word on control frames. What the gateway has to say is encoded already and shared with
-//! other sockets; it goes from there to the connection, as much as waits with one system call, and without being copied before.
+//! other sockets; it goes from the queue to the connection, as much as waits with one system call, and without being copied before.
+//! The queue keeps both apart: no frame begins inside another.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,7 +17,6 @@ use tungstenite::protocol::frame::coding::CloseCode as Code;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
-use super::frames::Frames;
 use super::outbound::{CloseCode, Outbound};
 use super::protocol::{ClientFrame, Refusal};
 
@@ -29,24 +28,17 @@ const MAX_MESSAGE: usize = 2 << 20;
 const READ_BUFFER: usize = 1 << 10;
 /// The most that is held back, besides what is queued, from a client that does not read: the answers to its pings.
 const MAX_CONTROL_FRAMES: usize = 4 << 10;
-/// Pieces that are written with one system call.
-const MAX_GATHERED: usize = 64;
 /// How long one write may take, and how long a closing handshake.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The socket and the queue towards it.
 pub(super) struct Socket {
-    stream: TcpStream,
-    /// Reads; writes control frames, and only while nothing of the gateway's own is half written.
+    wire: Wire,
+    /// Reads, and writes control frames.
     protocol: Box<WebSocketContext>,
     /// Whether more may have been read than was made use of.
     has_read_ahead: bool,
-    /// What was taken from the queue and is not written yet.
-    unwritten: VecDeque<Frames>,
-    /// How many bytes of the first one are written.
-    written_of_first: usize,
-    pub(super) outbound: Arc<Outbound>,
 }
 
 /// What came from the client.
@@ -60,7 +52,7 @@ pub(super) enum Incoming {
 
 impl Socket {
     /// A socket over a connection on which the handshake is done, and these bytes were read behind it.
-    pub(super) fn new(stream: TcpStream, read_ahead: Vec<u8>, outbound: Arc<Outbound>) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>, read_ahead: Vec<u8>, outbound: Arc<Outbound>) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -68,14 +60,12 @@ impl Socket {
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let protocol = WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
-        Self {
-            stream,
-            protocol: Box::new(protocol),
-            has_read_ahead: true,
-            unwritten: VecDeque::new(),
-            written_of_first: 0,
-            outbound,
-        }
+        Self { wire: Wire { stream, outbound }, protocol: Box::new(protocol), has_read_ahead: true }
+    }
+
+    /// The queue towards the client.
+    pub(super) fn outbound(&self) -> &Arc<Outbound> {
+        &self.wire.outbound
     }
 
     /// The next frame of the client that means something.
@@ -105,28 +95,25 @@ impl Socket {
         }
     }
 
-    /// Writes frames; whether that worked. A client that does not read is cut meanwhile.
-    pub(super) async fn write(&mut self, frames: VecDeque<Frames>) -> bool {
-        self.enqueue(frames);
-        let is_written = match poll_fn(|cx| Poll::Ready(self.poll_write(cx))).await {
+    /// Writes what is queued by now; whether that worked. A client that does not read is cut meanwhile.
+    pub(super) async fn write(&mut self) -> bool {
+        let end = self.wire.outbound.end();
+        match poll_fn(|cx| Poll::Ready(self.poll_write(end, cx))).await {
             Poll::Ready(written) => written.is_ok(),
-            Poll::Pending => Box::pin(self.write_on()).await,
-        };
-        self.outbound.note_written();
-        is_written
+            Poll::Pending => Box::pin(self.write_on(end)).await,
+        }
     }
 
     /// The same for a client that has not taken everything at once.
-    async fn write_on(&mut self) -> bool {
-        self.outbound.note_stalled();
-        let write = poll_fn(|cx| match self.poll_write(cx) {
-            Poll::Pending => self.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
+    async fn write_on(&mut self, end: u64) -> bool {
+        let write = poll_fn(|cx| match self.poll_write(end, cx) {
+            Poll::Pending => self.wire.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
             written => written,
         });
         match tokio::time::timeout(WRITE_LIMIT, write).await {
             Ok(written) => written.is_ok(),
             Err(_) => {
-                self.outbound.cut_off();
+                self.wire.outbound.cut_off();
                 false
             }
         }
@@ -135,21 +122,17 @@ impl Socket {
     /// Asks whether the client is still there; whether that could be written.
     pub(super) async fn ping(&mut self) -> bool {
         self.say(Message::Ping(Bytes::new())).is_ok()
-            && matches!(tokio::time::timeout(WRITE_LIMIT, self.flush()).await, Ok(Ok(())))
+            && matches!(tokio::time::timeout(WRITE_LIMIT, self.write_all()).await, Ok(Ok(())))
     }
 
     /// Writes what is queued and closes with this code.
     pub(super) async fn close(mut self, code: CloseCode) {
-        self.outbound.close(code);
-        let frames = self.outbound.take();
-        // What was cut is lost to the client, but not in the middle of a frame.
-        self.unwritten.truncate(usize::from(self.written_of_first > 0));
-        self.enqueue(frames);
+        self.wire.outbound.close(code);
         let farewell = async {
-            poll_fn(|cx| self.poll_write(cx)).await.map_err(Error::Io)?;
+            self.write_all().await.map_err(Error::Io)?;
             let reason = Utf8Bytes::from_static("");
             self.say(Message::Close(Some(CloseFrame { code: Code::from(code.0), reason })))?;
-            self.flush().await?;
+            self.write_all().await.map_err(Error::Io)?;
             // The client's own close frame ends the connection in good order.
             loop {
                 poll_fn(|cx| self.poll_read(cx)).await?;
@@ -162,9 +145,9 @@ impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         loop {
             if !self.has_read_ahead {
-                ready!(self.stream.poll_read_ready(cx))?;
+                ready!(self.wire.stream.poll_read_ready(cx))?;
             }
-            match self.protocol.read(&mut NonBlocking(&self.stream)) {
+            match self.protocol.read(&mut self.wire) {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.has_read_ahead = false,
                 outcome => {
                     self.has_read_ahead = true;
@@ -174,91 +157,65 @@ impl Socket {
         }
     }
 
-    fn enqueue(&mut self, frames: VecDeque<Frames>) {
-        if self.unwritten.is_empty() {
-            self.unwritten = frames;
-        } else {
-            self.unwritten.extend(frames);
-        }
+    async fn write_all(&mut self) -> io::Result<()> {
+        let end = self.wire.outbound.end();
+        poll_fn(|cx| self.poll_write(end, cx)).await
     }
 
-    /// Writes everything that is to be written, behind the control frames.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.written_of_first == 0 && !self.unwritten.is_empty() {
-            ready!(self.poll_flush(cx)).map_err(io::Error::other)?;
-        }
-        while !self.unwritten.is_empty() {
-            match self.try_write() {
-                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                Ok(bytes) => self.note_written(bytes),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.stream.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+    /// Writes what is queued up to an end, and control frames.
+    fn poll_write(&mut self, end: u64, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let control = self.protocol.flush(&mut self.wire);
+            let are_control_frames_written = goes_at_once(control.map_err(into_io))?;
+            // Which may be in the way of those, or wait for them.
+            let is_queue_written = goes_at_once(self.wire.outbound.write(&self.wire.stream, end))?;
+            if are_control_frames_written && is_queue_written {
+                return Poll::Ready(Ok(()));
             }
-        }
-        // An idle connection has no memory to spare.
-        self.unwritten = VecDeque::new();
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes as much as goes at once; how many bytes that were.
-    fn try_write(&self) -> io::Result<usize> {
-        let mut pieces = self.unwritten.iter().map(Frames::wire);
-        let rest_of_first = pieces.next().map_or(&[][..], |first| &first[self.written_of_first..]);
-        if self.unwritten.len() == 1 {
-            return self.stream.try_write(rest_of_first);
-        }
-        let mut slices = [IoSlice::new(rest_of_first); MAX_GATHERED];
-        let others = slices[1..].iter_mut().zip(pieces);
-        let count = 1 + others.map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
-        self.stream.try_write_vectored(&slices[..count])
-    }
-
-    fn note_written(&mut self, bytes: usize) {
-        self.written_of_first += bytes;
-        while let Some(first) = self.unwritten.front().filter(|first| first.len() <= self.written_of_first) {
-            self.written_of_first -= first.len();
-            self.unwritten.pop_front();
+            ready!(self.wire.stream.poll_write_ready(cx))?;
         }
     }
 
-    /// Has a control frame written with the next flush.
+    /// Has a control frame written with the next write.
     fn say(&mut self, message: Message) -> Result<(), Error> {
-        match self.protocol.write(&mut NonBlocking(&self.stream), message) {
+        match self.protocol.write(&mut self.wire, message) {
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             outcome => outcome,
         }
     }
+}
 
-    async fn flush(&mut self) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_flush(cx)).await
+/// Whether something was done at once; not when it has to wait.
+fn goes_at_once(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
     }
+}
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            match self.protocol.flush(&mut NonBlocking(&self.stream)) {
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.stream.poll_write_ready(cx))?;
-                }
-                outcome => return Poll::Ready(outcome),
-            }
-        }
+fn into_io(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        error => io::Error::other(error),
     }
 }
 
 /// A connection as the protocol wants it: what cannot be done at once is refused with `WouldBlock`.
-struct NonBlocking<'a>(&'a TcpStream);
+struct Wire {
+    stream: Arc<TcpStream>,
+    outbound: Arc<Outbound>,
+}
 
-impl Read for NonBlocking<'_> {
+impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        self.stream.try_read(buffer)
     }
 }
 
-impl Write for NonBlocking<'_> {
+impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        self.outbound.write_control(&self.stream, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

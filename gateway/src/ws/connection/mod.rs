@@ -77,7 +77,7 @@ impl Connection {
         Self {
             app,
             context,
-            outbound: socket.outbound.clone(),
+            outbound: socket.outbound().clone(),
             socket,
             session,
             subscribed: HashSet::new(),
@@ -118,8 +118,8 @@ impl Connection {
     async fn live(&mut self) -> Option<CloseCode> {
         loop {
             match self.next_event().await {
-                Event::Woken(Wake::Queued(frames, closing)) => {
-                    if !self.write(frames).await {
+                Event::Woken(Wake::Queued(closing)) => {
+                    if !self.write().await {
                         return self.outbound.is_cut().then_some(CloseCode::TOO_SLOW);
                     }
                     if closing.is_some() {
@@ -151,9 +151,9 @@ impl Connection {
         }
     }
 
-    /// Writes frames; whether that worked. What is being handled goes on meanwhile: others wait for the turn that it may have.
-    async fn write(&mut self, frames: VecDeque<Frames>) -> bool {
-        let mut written = pin!(self.socket.write(frames));
+    /// Writes what is queued; whether that worked. What is being handled goes on meanwhile: others wait for the turn that it may have.
+    async fn write(&mut self) -> bool {
+        let mut written = pin!(self.socket.write());
         if let Some(current) = &mut self.current {
             tokio::select! {
                 written = written.as_mut() => return written,

@@ -19,6 +19,7 @@ use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{Answer, AttachResponse, EndReason, MembershipEnd};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -26,6 +27,7 @@ pub(crate) use self::delays::Delays;
 use self::encoder::Encoder;
 use self::pages::Pages;
 use super::backlog::{Backlog, SharedFrames};
+use super::deliveries::Deliveries;
 use super::frames::Frames;
 use super::outbound::{CloseCode, Outbound};
 use super::protocol::{Refusal, ServerFrame, refusal};
@@ -58,6 +60,7 @@ struct Shared {
     pages: Pages,
     lifecycle: Lifecycle,
     backlog: Backlog,
+    deliveries: Deliveries,
     delays: Delays,
     fills: Counter<u64>,
     /// Held to copy frames into queues, never across an await.
@@ -80,12 +83,15 @@ impl Hub {
         lifecycle: &Lifecycle,
     ) -> Self {
         let encoder = Arc::new(Encoder::new(users, backlog.clone()));
+        let deliveries = Deliveries::default();
+        deliveries.run(lifecycle);
         let shared = Shared {
             upstream: upstream.clone(),
             encoder: encoder.clone(),
             pages: Pages { messaging, encoder },
             lifecycle: lifecycle.clone(),
             backlog,
+            deliveries,
             delays,
             fills: fills(),
             rooms: Mutex::default(),
@@ -104,8 +110,8 @@ impl Hub {
     }
 
     /// A queue towards a client.
-    pub(super) fn outbound(&self, id: u64) -> Arc<Outbound> {
-        Arc::new(Outbound::new(id, &self.shared.backlog))
+    pub(super) fn outbound(&self, id: u64, stream: Option<Arc<TcpStream>>) -> Arc<Outbound> {
+        Arc::new(Outbound::new(id, stream, &self.shared.backlog))
     }
 
     /// Knows of an authenticated connection, until it is [gone](Self::disconnect).

@@ -78,7 +78,8 @@ impl Hub {
     /// Takes a connection into a room, buffering; whether it was live already.
     fn join(&self, outbound: &Arc<Outbound>, user_id: UserId, room_id: RoomId) -> bool {
         let mut rooms = lock(&self.shared.rooms);
-        let room = rooms.entry(room_id).or_insert_with(|| Room::new(&self.shared.backlog));
+        let room =
+            rooms.entry(room_id).or_insert_with(|| Room::new(&self.shared.backlog, &self.shared.deliveries));
         if room.home.is_none() {
             room.home = self.shared.upstream.home(room_id);
         }

@@ -16,7 +16,7 @@ fn events<const N: usize>(seqs: [i64; N]) -> Vec<(i64, SharedFrames)> {
 }
 
 fn outbound(id: u64) -> Arc<Outbound> {
-    Arc::new(Outbound::new(id, &backlog()))
+    Arc::new(Outbound::new(id, None, &backlog()))
 }
 
 /// What was queued, without the welcome.
@@ -27,7 +27,7 @@ fn taken(outbound: &Outbound) -> Vec<String> {
 }
 
 fn live_room(head: i64) -> (Room, Arc<Outbound>) {
-    let (mut room, outbound) = (Room::new(&backlog()), outbound(1));
+    let (mut room, outbound) = (Room::new(&backlog(), &Deliveries::default()), outbound(1));
     room.join(&outbound, UserId::new(7));
     assert!(room.admit(1, head, 1, Frames::of_text("welcome")));
     assert_eq!(room.go_live(1, head), None);
@@ -110,7 +110,7 @@ fn a_newcomer_gets_what_it_missed_and_then_everything_above_it_once() {
 
 #[test]
 fn whoever_was_answered_with_a_lower_head_than_the_first_one_reads_what_is_between() {
-    let (mut room, low, high) = (Room::new(&backlog()), outbound(1), outbound(2));
+    let (mut room, low, high) = (Room::new(&backlog(), &Deliveries::default()), outbound(1), outbound(2));
     room.join(&low, UserId::new(7));
     room.join(&high, UserId::new(8));
     for seq in [6, 7, 8] {
@@ -155,7 +155,7 @@ fn a_membership_that_ends_takes_the_subscriptions_with_it() {
 
 #[test]
 fn an_end_heard_of_while_the_membership_is_checked_is_weighed_against_the_answer() {
-    let mut room = Room::new(&backlog());
+    let mut room = Room::new(&backlog(), &Deliveries::default());
     for (id, version, expected) in [(1, 1, false), (2, 2, true)] {
         let outbound = outbound(id);
         room.join(&outbound, UserId::new(7));
@@ -167,7 +167,7 @@ fn an_end_heard_of_while_the_membership_is_checked_is_weighed_against_the_answer
 
 #[test]
 fn a_membership_that_ends_while_one_is_told_what_was_missed_ends_that() {
-    let mut room = Room::new(&backlog());
+    let mut room = Room::new(&backlog(), &Deliveries::default());
     let outbound = outbound(1);
     room.join(&outbound, UserId::new(7));
     assert!(room.admit(1, 5, 1, Frames::of_text("welcome")));

@@ -1,0 +1,70 @@
+//! Writing to very many sockets what was queued for them.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parlance_runtime::Lifecycle;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::outbound::Outbound;
+
+/// So many sockets are written to at a time; then others have their turn.
+const SHARE: usize = 32;
+
+/// The connections for which something was queued that nobody has written yet. As many tasks as there are threads write it: one task for
+/// each connection, woken up for each event, would cost more than the event. What is queued while they are busy goes out with what waits
+/// already.
+///
+/// Each connection is in here at most once. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deliveries {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    due: Mutex<VecDeque<Arc<Outbound>>>,
+    /// Tells one writer when something is due, and all of them when it is more than one share.
+    added: Notify,
+}
+
+impl Deliveries {
+    /// Starts the tasks that write.
+    pub(super) fn run(&self, lifecycle: &Lifecycle) {
+        for _ in 0..Handle::current().metrics().num_workers() {
+            lifecycle.spawn_companion("deliveries", self.clone().write_forever());
+        }
+    }
+
+    /// Has written what was queued for these connections, none of which is in here.
+    pub(super) fn add(&self, outbounds: Vec<Arc<Outbound>>) {
+        let added = outbounds.len();
+        self.shared.due.lock().unwrap_or_else(PoisonError::into_inner).extend(outbounds);
+        match added {
+            0 => {}
+            1..=SHARE => self.shared.added.notify_one(),
+            _ => self.shared.added.notify_waiters(),
+        }
+    }
+
+    async fn write_forever(self) -> anyhow::Result<()> {
+        loop {
+            let mut added = pin!(self.shared.added.notified());
+            added.as_mut().enable();
+            while let Some(share) = self.take() {
+                share.iter().for_each(|outbound| outbound.flush());
+                tokio::task::yield_now().await;
+            }
+            added.await;
+        }
+    }
+
+    /// Those that are due first; nothing when none is.
+    fn take(&self) -> Option<Vec<Arc<Outbound>>> {
+        let mut due = self.shared.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = due.len().min(SHARE);
+        (share > 0).then(|| due.drain(..share).collect())
+    }
+}
