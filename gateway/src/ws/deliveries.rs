@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_runtime::Lifecycle;
 use tokio::runtime::Handle;
@@ -41,7 +41,7 @@ impl Deliveries {
     /// Has written what was queued for these connections, none of which is in here.
     pub(super) fn add(&self, outbounds: Vec<Arc<Outbound>>) {
         let added = outbounds.len();
-        self.shared.due.lock().unwrap_or_else(PoisonError::into_inner).extend(outbounds);
+        self.lock().extend(outbounds);
         match added {
             0 => {}
             1..=SHARE => self.shared.added.notify_one(),
@@ -51,20 +51,31 @@ impl Deliveries {
 
     async fn write_forever(self) -> anyhow::Result<()> {
         loop {
-            let mut added = pin!(self.shared.added.notified());
-            added.as_mut().enable();
             while let Some(share) = self.take() {
-                share.iter().for_each(|outbound| outbound.flush());
+                share.into_iter().for_each(|outbound| outbound.flush());
                 tokio::task::yield_now().await;
             }
-            added.await;
+            let mut added = pin!(self.shared.added.notified());
+            added.as_mut().enable();
+            // Of what came before that nobody is told.
+            if self.is_empty() {
+                added.await;
+            }
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Those that are due first; nothing when none is.
     fn take(&self) -> Option<Vec<Arc<Outbound>>> {
-        let mut due = self.shared.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = self.lock();
         let share = due.len().min(SHARE);
         (share > 0).then(|| due.drain(..share).collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Outbound>>> {
+        self.shared.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

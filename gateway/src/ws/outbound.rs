@@ -52,7 +52,7 @@ pub(crate) struct Outbound {
     /// Nothing for a client in this process, who takes what is queued.
     stream: Option<Arc<TcpStream>>,
     backlog: Backlog,
-    /// Held for single writes, which do not wait, and never across an await.
+    /// Held for writes, which do not wait, and never across an await.
     queue: Mutex<Queue>,
     /// Told when something was written. Only one task ever waits for it.
     emptied: Notify,
@@ -65,8 +65,8 @@ struct Queue {
     written_of_first: usize,
     /// How many entries are written, or gone.
     done: u64,
-    /// Whether a control frame is half written. What is queued waits for the rest of it.
-    is_within_control_frame: bool,
+    /// Whether a control frame waits, or the rest of one: it comes before the next entry.
+    is_control_frame_next: bool,
     /// What the entries take, shared or not.
     bytes: usize,
     /// What they take of the backlog: shared frames are counted there already.
@@ -95,7 +95,7 @@ struct Entry {
 /// What the task of a connection is woken up for.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wake {
-    /// Something is queued, or the close is due behind what is.
+    /// Something is to be written, or the close is due behind it.
     Queued(Option<CloseCode>),
     /// The process drains. Told once.
     Draining,
@@ -131,12 +131,12 @@ impl Queue {
 
     /// Writes as much as goes with one system call; how many bytes that were.
     fn write_once(&self, stream: &TcpStream) -> io::Result<usize> {
-        if self.is_within_control_frame {
+        if self.is_control_frame_next && self.written_of_first == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
         let mut pieces = self.entries.iter().map(|entry| entry.frames.wire());
         let rest_of_first = pieces.next().map_or(&[][..], |first| &first[self.written_of_first..]);
-        if self.entries.len() == 1 {
+        if self.entries.len() == 1 || self.is_control_frame_next {
             return stream.try_write(rest_of_first);
         }
         let mut slices = [IoSlice::new(rest_of_first); MAX_GATHERED];
@@ -206,7 +206,7 @@ impl Outbound {
             entries: VecDeque::new(),
             written_of_first: 0,
             done: 0,
-            is_within_control_frame: false,
+            is_control_frame_next: false,
             bytes: 0,
             charge: backlog.charge(),
             stalled_since: None,
@@ -270,7 +270,7 @@ impl Outbound {
         let end = queue.end();
         let is_written = self.stream.as_ref().is_some_and(|stream| queue.write(stream, end).is_ok());
         self.emptied.notify_one();
-        if !is_written || queue.closing.is_some() || queue.is_to_leave {
+        if !is_written || queue.is_control_frame_next || queue.closing.is_some() || queue.is_to_leave {
             wake(queue);
         }
     }
@@ -287,14 +287,13 @@ impl Outbound {
         outcome
     }
 
-    /// Writes of a control frame what goes at once, never into the middle of what is queued.
+    /// Writes of a control frame what goes at once: never into the middle of an entry, but before the next one.
     pub(super) fn write_control(&self, stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         let mut queue = self.lock();
-        if queue.written_of_first > 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let written = stream.try_write(bytes);
-        queue.is_within_control_frame = !matches!(written, Ok(length) if length == bytes.len());
+        let is_in_the_middle = queue.written_of_first > 0;
+        let written =
+            if is_in_the_middle { Err(ErrorKind::WouldBlock.into()) } else { stream.try_write(bytes) };
+        queue.is_control_frame_next = !matches!(written, Ok(length) if length == bytes.len());
         written
     }
 
@@ -353,7 +352,7 @@ impl Outbound {
 
     fn poll_wake(&self, cx: &Context<'_>) -> Poll<Wake> {
         let mut queue = self.lock();
-        if !queue.entries.is_empty() || queue.closing.is_some() {
+        if !queue.entries.is_empty() || queue.is_control_frame_next || queue.closing.is_some() {
             return Poll::Ready(Wake::Queued(queue.closing));
         }
         if std::mem::take(&mut queue.is_to_leave) {
@@ -524,19 +523,59 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_control_frame_waits_for_the_end_of_one_that_is_half_written() {
+    /// A queue whose only entry, which comes back, is half written.
+    async fn half_written() -> (Outbound, TcpStream, Frames) {
         let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
-        let stream = outbound.stream.clone().unwrap();
         let long = Frames::of_text(&"x".repeat(16 << 20));
         outbound.push(long.clone());
-        let mut begin = vec![0; 1 << 20];
-        client.read_exact(&mut begin).await.unwrap();
+        client.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
         while outbound.lock().written_of_first == 0 {
-            stream.writable().await.unwrap();
+            outbound.stream.as_ref().unwrap().writable().await.unwrap();
             outbound.flush();
         }
+        (outbound, client, long)
+    }
+
+    #[tokio::test]
+    async fn a_control_frame_comes_behind_what_is_half_written_and_before_what_is_not() {
+        let (outbound, mut client, long) = half_written().await;
+        let stream = outbound.stream.clone().unwrap();
+        outbound.push(frame());
         assert_eq!(outbound.write_control(&stream, b"ping").unwrap_err().kind(), ErrorKind::WouldBlock);
+        let end = outbound.end();
+        let writing = async {
+            let (mut is_pinged, mut is_written) = (false, false);
+            while !is_pinged || !is_written {
+                stream.writable().await.unwrap();
+                is_pinged = is_pinged || outbound.write_control(&stream, b"ping").is_ok();
+                is_written = outbound.write(&stream, end).is_ok();
+            }
+        };
+        let expected = [long.wire(), &b"ping"[..], frame().wire()].concat();
+        let (read, ()) = tokio::join!(read(&mut client, expected.len()), writing);
+        assert!(read == expected, "{} bytes, and not {}", read.len(), expected.len());
+    }
+
+    #[tokio::test]
+    async fn a_control_frame_that_had_to_wait_is_not_forgotten() {
+        let (outbound, mut client, long) = half_written().await;
+        let stream = outbound.stream.clone().unwrap();
+        assert!(outbound.write_control(&stream, b"ping").is_err());
+        let writing = async {
+            while !outbound.lock().entries.is_empty() {
+                stream.writable().await.unwrap();
+                outbound.flush();
+            }
+            timeout(Duration::from_secs(5), outbound.wake()).await
+        };
+        let (_, woken) = tokio::join!(read(&mut client, long.len()), writing);
+        assert_eq!(woken, Ok(Wake::Queued(None)));
+    }
+
+    #[tokio::test]
+    async fn a_cut_leaves_the_rest_of_what_is_half_written() {
+        let (outbound, mut client, long) = half_written().await;
+        let stream = outbound.stream.clone().unwrap();
         outbound.push(frame());
         outbound.cut_off();
         let end = outbound.end();
@@ -544,13 +583,10 @@ mod tests {
             while outbound.write(&stream, end).is_err() {
                 stream.writable().await.unwrap();
             }
-            while outbound.write_control(&stream, b"ping").is_err() {
-                stream.writable().await.unwrap();
-            }
         };
-        let expected = [long.wire(), &b"ping"[..]].concat();
-        let (read, ()) = tokio::join!(read(&mut client, expected.len()), writing);
-        assert!(read == expected, "{} bytes, and not {}", read.len(), expected.len());
+        let (read, ()) = tokio::join!(read(&mut client, long.len()), writing);
+        assert!(read == long.wire().to_vec(), "{} bytes, and not {}", read.len(), long.len());
+        assert_eq!(woken(&outbound).await, TOO_SLOW);
     }
 
     #[tokio::test]

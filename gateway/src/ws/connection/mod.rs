@@ -316,7 +316,11 @@ impl Connection {
     async fn meet_deadline(&mut self) -> Option<CloseCode> {
         match self.deadlines.meet(Instant::now(), self.may_leave()) {
             Due::Nothing => None,
-            Due::Ping => (!self.socket.ping().await).then_some(CloseCode::GOING_AWAY),
+            Due::Ping => {
+                let is_asked = self.socket.ping().await;
+                let code = if self.outbound.is_cut() { CloseCode::TOO_SLOW } else { CloseCode::GOING_AWAY };
+                (!is_asked).then_some(code)
+            }
             Due::GiveUp => Some(CloseCode::GOING_AWAY),
             Due::Expire => self.expire().await,
             Due::Leave => Some(CloseCode::RESTART),
