@@ -176,8 +176,9 @@ impl Shared {
         match message {
             Message::Text(text) => {
                 let frame = serde_json::from_str(&text)?;
-                let outgoing = self.tampering.lock().unwrap().answer(link, frame);
-                for Outgoing { link: to, delay, frame } in outgoing {
+                // Held until all of it is queued, so that what two connections cause for a third does not change places.
+                let mut tampering = self.tampering.lock().unwrap();
+                for Outgoing { link: to, delay, frame } in tampering.answer(link, frame) {
                     let sent = self.enqueue(to, delay, Some(Message::text(frame.to_string())));
                     // Somebody else may have left.
                     if to == link {
