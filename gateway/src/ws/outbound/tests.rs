@@ -1,0 +1,232 @@
+//! What is queued for a client, by whom it is written, and who is cut.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use super::*;
+
+impl Outbound {
+    /// A queue for a client, which is given back, that takes nothing until it has read what is on its way.
+    pub(in super::super) async fn to_busy_client(id: u64, backlog: &Backlog) -> (Self, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, server) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let (client, (server, _)) = (client.unwrap(), server.unwrap());
+        server.writable().await.unwrap();
+        while server.try_write(&[0; 64 << 10]).is_ok() {}
+        (Self::new(id, Some(Arc::new(server)), backlog), client)
+    }
+}
+
+/// A queue with space for so many frames of ten bytes.
+fn queue_of(frames: usize) -> Outbound {
+    Outbound::new(1, None, &Backlog::of(frames * (10 + ENTRY_BYTES), 1 << 20))
+}
+
+/// Ten bytes, two of which are the header.
+fn frame() -> Frames {
+    Frames::of_text("12345678")
+}
+
+/// What the task of the connection is woken up for, and how many frames are queued then.
+async fn woken(outbound: &Outbound) -> (Wake, usize) {
+    (outbound.wake().await, outbound.take().len())
+}
+
+const TOO_SLOW: (Wake, usize) = (Wake::Queued(Some(CloseCode::TOO_SLOW)), 0);
+
+#[tokio::test]
+async fn what_does_not_fit_cuts_the_connection() {
+    let outbound = queue_of(1);
+    outbound.push(frame());
+    assert!(!outbound.is_cut());
+    outbound.push(Frames::of_text(""));
+    assert!(outbound.is_cut());
+    assert_eq!(woken(&outbound).await, TOO_SLOW);
+}
+
+#[tokio::test]
+async fn who_waits_for_frames_hears_of_the_cut() {
+    let outbound = queue_of(1);
+    let ((), woken) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            outbound.cut_off();
+        },
+        timeout(Duration::from_secs(5), woken(&outbound)),
+    );
+    assert_eq!(woken, Ok(TOO_SLOW));
+}
+
+#[tokio::test]
+async fn draining_is_told_once_and_behind_what_was_queued() {
+    let outbound = queue_of(2);
+    outbound.drain();
+    outbound.push(frame());
+    assert_eq!(woken(&outbound).await, (Wake::Queued(None), 1));
+    assert_eq!(woken(&outbound).await, (Wake::Draining, 0));
+    outbound.push(frame());
+    assert_eq!(woken(&outbound).await, (Wake::Queued(None), 1));
+}
+
+#[tokio::test]
+async fn a_close_comes_behind_what_was_queued() {
+    let outbound = queue_of(3);
+    outbound.push(frame());
+    outbound.close(CloseCode::RESTART);
+    outbound.push(frame());
+    assert_eq!(woken(&outbound).await, (Wake::Queued(Some(CloseCode::RESTART)), 1));
+}
+
+#[tokio::test]
+async fn signs_of_typing_are_left_out_first() {
+    let outbound = queue_of(3);
+    let typing = outbound.backlog.share(frame());
+    outbound.push_unless_busy(&typing);
+    outbound.push(frame());
+    outbound.push_unless_busy(&typing);
+    assert_eq!(woken(&outbound).await.1, 2);
+}
+
+/// Reads up to this many bytes behind what was on its way.
+async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut read = Vec::new();
+    while read.len() < length {
+        let mut chunk = vec![0; 64 << 10];
+        let length = timeout(Duration::from_secs(5), client.read(&mut chunk)).await.unwrap().unwrap();
+        let filler = if read.is_empty() { chunk.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+        read.extend_from_slice(&chunk[filler.min(length)..length]);
+    }
+    read
+}
+
+#[tokio::test]
+async fn whoever_queues_writes_what_goes_at_once_and_the_task_of_the_connection_the_rest() {
+    let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(1 << 20, 1 << 20)).await;
+    let stream = outbound.stream.clone().unwrap();
+    outbound.push(frame());
+    outbound.flush();
+    assert_eq!(outbound.wake().await, Wake::Queued(None), "it waits for the client");
+    let end = outbound.end();
+    let writing = async {
+        while outbound.write(&stream, end).is_err() {
+            stream.writable().await.unwrap();
+        }
+    };
+    let (read_late, ()) = tokio::join!(read(&mut client, 10), writing);
+    assert_eq!(read_late, frame().wire().to_vec());
+
+    let texts = ["1", "2", "3"];
+    let queued = texts.map(Frames::of_text).map(|frames| outbound.backlog.share(frames));
+    let are_to_be_flushed = queued.each_ref().map(|frames| outbound.push_for_delivery(frames));
+    assert_eq!(are_to_be_flushed, [true, false, false], "once is enough");
+    outbound.flush();
+    let woken = timeout(Duration::from_millis(10), outbound.wake()).await;
+    assert!(woken.is_err(), "nothing is left for the task of the connection");
+    assert_eq!(read(&mut client, 9).await, texts.map(|text| Frames::of_text(text).wire().to_vec()).concat());
+}
+
+/// A queue whose only entry, which comes back, is half written.
+async fn half_written() -> (Outbound, TcpStream, Frames) {
+    let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
+    let long = Frames::of_text(&"x".repeat(16 << 20));
+    outbound.push(long.clone());
+    client.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+    while outbound.lock().written_of_first == 0 {
+        outbound.stream.as_ref().unwrap().writable().await.unwrap();
+        outbound.flush();
+    }
+    (outbound, client, long)
+}
+
+#[tokio::test]
+async fn a_control_frame_comes_behind_what_is_half_written_and_before_what_is_not() {
+    let (outbound, mut client, long) = half_written().await;
+    let stream = outbound.stream.clone().unwrap();
+    outbound.push(frame());
+    assert_eq!(outbound.write_control(&stream, b"ping").unwrap_err().kind(), ErrorKind::WouldBlock);
+    let end = outbound.end();
+    let writing = async {
+        let (mut is_pinged, mut is_written) = (false, false);
+        while !is_pinged || !is_written {
+            stream.writable().await.unwrap();
+            is_pinged = is_pinged || outbound.write_control(&stream, b"ping").is_ok();
+            is_written = outbound.write(&stream, end).is_ok();
+        }
+    };
+    let expected = [long.wire(), &b"ping"[..], frame().wire()].concat();
+    let (read, ()) = tokio::join!(read(&mut client, expected.len()), writing);
+    assert!(read == expected, "{} bytes, and not {}", read.len(), expected.len());
+}
+
+#[tokio::test]
+async fn a_control_frame_that_had_to_wait_is_not_forgotten() {
+    let (outbound, mut client, long) = half_written().await;
+    let stream = outbound.stream.clone().unwrap();
+    assert!(outbound.write_control(&stream, b"ping").is_err());
+    let writing = async {
+        while !outbound.lock().entries.is_empty() {
+            stream.writable().await.unwrap();
+            outbound.flush();
+        }
+        timeout(Duration::from_secs(5), outbound.wake()).await
+    };
+    let (_, woken) = tokio::join!(read(&mut client, long.len()), writing);
+    assert_eq!(woken, Ok(Wake::Queued(None)));
+}
+
+#[tokio::test]
+async fn a_cut_leaves_the_rest_of_what_is_half_written() {
+    let (outbound, mut client, long) = half_written().await;
+    let stream = outbound.stream.clone().unwrap();
+    outbound.push(frame());
+    outbound.cut_off();
+    let end = outbound.end();
+    let writing = async {
+        while outbound.write(&stream, end).is_err() {
+            stream.writable().await.unwrap();
+        }
+    };
+    let (read, ()) = tokio::join!(read(&mut client, long.len()), writing);
+    assert!(read == long.wire().to_vec(), "{} bytes, and not {}", read.len(), long.len());
+    assert_eq!(woken(&outbound).await, TOO_SLOW);
+}
+
+#[tokio::test]
+async fn what_is_queued_waits_for_the_rest_of_a_control_frame() {
+    let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(1 << 20, 1 << 20)).await;
+    let stream = outbound.stream.clone().unwrap();
+    assert!(outbound.write_control(&stream, b"ping").is_err());
+    outbound.push(frame());
+    let drained = async {
+        stream.writable().await.unwrap();
+        outbound.flush();
+        assert_eq!(outbound.end(), 1, "the control frame comes first");
+        assert!(outbound.write(&stream, 1).is_err());
+        assert_eq!(outbound.write_control(&stream, b"ping").unwrap(), 4);
+        outbound.flush();
+        assert!(outbound.take().is_empty());
+    };
+    let (read, ()) = tokio::join!(read(&mut client, 14), drained);
+    assert_eq!(read, [&b"ping"[..], frame().wire()].concat());
+}
+
+#[tokio::test]
+async fn there_is_space_once_the_queue_was_written() {
+    let (outbound, mut client) =
+        Outbound::to_busy_client(1, &Backlog::of(3 * (10 + ENTRY_BYTES), 1 << 20)).await;
+    let stream = outbound.stream.clone().unwrap();
+    outbound.push(frame());
+    outbound.flush();
+    assert!(!outbound.is_mostly_empty());
+    let writing = async {
+        stream.writable().await.unwrap();
+        outbound.flush();
+    };
+    let has_space = timeout(Duration::from_secs(5), outbound.has_space());
+    let (_, (), has_space) = tokio::join!(read(&mut client, 10), writing, has_space);
+    assert_eq!(has_space, Ok(()));
+}
