@@ -134,11 +134,15 @@ async fn half_written() -> (Outbound, TcpStream, Frames) {
     let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
     let long = Frames::of_text(&"x".repeat(16 << 20));
     outbound.push(long.clone());
-    client.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
-    while outbound.lock().written_of_first == 0 {
-        outbound.stream.as_ref().unwrap().writable().await.unwrap();
-        outbound.flush();
-    }
+    let begun = async {
+        while outbound.lock().written_of_first == 0 {
+            // How much has to be read before there is space again is for the system to say.
+            client.read_exact(&mut [0; 4 << 10]).await.unwrap();
+            tokio::task::yield_now().await;
+            outbound.flush();
+        }
+    };
+    timeout(Duration::from_secs(5), begun).await.unwrap();
     (outbound, client, long)
 }
 
