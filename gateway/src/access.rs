@@ -1,6 +1,8 @@
-//! Which tokens are accepted: their verification, the keys for it, and the users who are locked out.
+//! Which tokens are accepted: their verification, the keys for it, and the users who are locked
+//! out.
 //!
-//! Keys and users come over a stream from auth. While auth is away, the last known state stays in force.
+//! Keys and users come over a stream from auth. While auth is away, the last known state stays in
+//! force.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use parlance_core::{Clock, ErrorCode, Timestamp, UserId};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
-use parlance_proto::auth::{AccessState, GetAccessStateRequest, PublicKey, WatchAccessStateRequest};
+use parlance_proto::auth::{
+    AccessState, GetAccessStateRequest, PublicKey, WatchAccessStateRequest,
+};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use quick_cache::UnitWeighter;
@@ -69,13 +73,15 @@ struct Shared {
     keys: watch::Sender<Option<Arc<Keys>>>,
     inactive: watch::Sender<Arc<HashSet<UserId>>>,
     verified: VerifiedByToken,
-    /// The last time the keys were asked for. Its lock is held while asking, so that everybody waits for the same answer.
+    /// The last time the keys were asked for. Its lock is held while asking, so that everybody
+    /// waits for the same answer.
     last_refetch: Mutex<Option<Refetch>>,
 }
 
 type Keys = BTreeMap<String, Key>;
 
-/// Only tokens that have been verified are in it, so nobody can fill it with ones whose hashes are the same.
+/// Only tokens that have been verified are in it, so nobody can fill it with ones whose hashes are
+/// the same.
 type VerifiedByToken = Cache<Box<str>, Verified, UnitWeighter, foldhash::quality::RandomState>;
 
 #[derive(Clone)]
@@ -123,8 +129,8 @@ impl Access {
         access
     }
 
-    /// The session of a token. Errors: `invalid_token`, `inactive_user`, and `unavailable` when it takes a key that auth cannot be
-    /// asked for.
+    /// The session of a token. Errors: `invalid_token`, `inactive_user`, and `unavailable` when it
+    /// takes a key that auth cannot be asked for.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Session>, ErrorCode> {
         let session = self.verify(token).await?;
         if self.is_inactive(session.user_id) {
@@ -164,7 +170,9 @@ impl Access {
         let kid = kid_of(token)?;
         let key = self.key(&kid).await?;
         let session = Arc::new(self.decode(token, &key)?);
-        self.0.verified.insert(token.into(), Verified { session: session.clone(), kid: kid.into() });
+        self.0
+            .verified
+            .insert(token.into(), Verified { session: session.clone(), kid: kid.into() });
         Ok(session)
     }
 
@@ -177,8 +185,10 @@ impl Access {
             .map_err(|_| ErrorCode::InvalidToken)?
             .claims;
         let expires_at = claims.exp.checked_mul(1_000_000).map(Timestamp::from_micros);
-        let expires_at = expires_at.filter(|&end| end > self.0.clock.now()).ok_or(ErrorCode::InvalidToken)?;
-        let user_id = claims.sub.parse().ok().filter(|&id: &i64| id > 0).ok_or(ErrorCode::InvalidToken)?;
+        let expires_at =
+            expires_at.filter(|&end| end > self.0.clock.now()).ok_or(ErrorCode::InvalidToken)?;
+        let user_id =
+            claims.sub.parse().ok().filter(|&id: &i64| id > 0).ok_or(ErrorCode::InvalidToken)?;
         Ok(Session { user_id: UserId::new(user_id), username: claims.username, expires_at })
     }
 
@@ -198,10 +208,13 @@ impl Access {
         self.0.keys.borrow().as_ref()?.get(kid).cloned()
     }
 
-    /// Asks for the keys, unless that was done within the last second: then the outcome is that of then.
+    /// Asks for the keys, unless that was done within the last second: then the outcome is that of
+    /// then.
     async fn refetch_keys(&self) -> Result<(), ErrorCode> {
         let mut last = self.0.last_refetch.lock().await;
-        if let Some(refetch) = last.as_ref().filter(|refetch| refetch.at.elapsed() < REFETCH_INTERVAL) {
+        if let Some(refetch) =
+            last.as_ref().filter(|refetch| refetch.at.elapsed() < REFETCH_INTERVAL)
+        {
             return refetch.outcome;
         }
         // Should this request be given up while it asks, that counts, too.
@@ -218,7 +231,8 @@ impl Access {
         outcome
     }
 
-    /// Adds what was asked for. The answer may be older than what the stream has brought meanwhile, so it takes nothing away.
+    /// Adds what was asked for. The answer may be older than what the stream has brought meanwhile,
+    /// so it takes nothing away.
     fn learn_keys(&self, state: AccessState) {
         if self.0.keys.borrow().is_none() {
             self.apply(state);
@@ -235,7 +249,8 @@ impl Access {
 
     /// Puts a state in force.
     fn apply(&self, state: AccessState) {
-        let inactive: HashSet<UserId> = state.inactive_user_ids.into_iter().map(UserId::new).collect();
+        let inactive: HashSet<UserId> =
+            state.inactive_user_ids.into_iter().map(UserId::new).collect();
         self.0.inactive.send_if_modified(|present| {
             let is_changed = **present != inactive;
             if is_changed {
@@ -259,13 +274,14 @@ impl Access {
     /// Follows one stream to its end. Returns whether anything came.
     async fn watch_once(&self) -> bool {
         let mut has_heard = false;
-        let mut stream = match self.0.auth.clone().watch_access_state(WatchAccessStateRequest {}).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) => {
-                tracing::debug!(error = status.message(), "the access state cannot be watched");
-                return has_heard;
-            }
-        };
+        let mut stream =
+            match self.0.auth.clone().watch_access_state(WatchAccessStateRequest {}).await {
+                Ok(answer) => answer.into_inner(),
+                Err(status) => {
+                    tracing::debug!(error = status.message(), "the access state cannot be watched");
+                    return has_heard;
+                }
+            };
         // A connection that is dead without saying so is noticed by the pings of HTTP/2.
         while let Ok(Some(message)) = stream.message().await {
             self.apply(message.state.unwrap_or_default());
@@ -319,7 +335,13 @@ impl From<PublicKey> for Key {
 
 fn cache() -> VerifiedByToken {
     let capacity = MAX_REMEMBERED as u64;
-    Cache::with(MAX_REMEMBERED, capacity, UnitWeighter, Default::default(), DefaultLifecycle::default())
+    Cache::with(
+        MAX_REMEMBERED,
+        capacity,
+        UnitWeighter,
+        Default::default(),
+        DefaultLifecycle::default(),
+    )
 }
 
 #[cfg(test)]

@@ -59,8 +59,13 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    /// Sets up the clients, which connect when first used, and the tasks behind [`Access`] and [`Users`].
-    pub(crate) fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    /// Sets up the clients, which connect when first used, and the tasks behind [`Access`] and
+    /// [`Users`].
+    pub(crate) fn start(
+        config: Config,
+        clock: Clock,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Self> {
         let credential = Credential::start(&config.credential, lifecycle)?;
         let client = |service, addresses: &str, deadline: Duration| {
             let (addresses, credential) = (addresses.to_owned(), credential.clone());
@@ -72,7 +77,8 @@ impl App {
         let messaging = client("messaging", &config.messaging_addresses, config.upstream_deadline)?;
 
         let upstream = Upstream::new(messaging.clone());
-        let messaging = MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
+        let messaging =
+            MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
         let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);

@@ -1,7 +1,8 @@
 //! Reading the body of a request before anything is answered.
 //!
-//! An answer that leaves a body unread makes the connection end in a reset, and the client may never see the answer. So every body
-//! is read, the larger part of a large one thrown away, whatever the answer will be.
+//! An answer that leaves a body unread makes the connection end in a reset, and the client may
+//! never see the answer. So every body is read, the larger part of a large one thrown away,
+//! whatever the answer will be.
 
 use std::time::Duration;
 

@@ -26,7 +26,8 @@ pub struct Config {
     /// In a container `0.0.0.0:8000`.
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
-    /// The origins whose web pages may use the API, comma-separated, each as `scheme://host[:port]`; empty for none.
+    /// The origins whose web pages may use the API, comma-separated, each as
+    /// `scheme://host[:port]`; empty for none.
     ///
     /// The default is for a page that is being developed: name yours.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "http://localhost:3000")]
@@ -45,10 +46,12 @@ pub struct Config {
     pub messaging_addresses: String,
     /// How long a call to a service may take, in seconds.
     ///
-    /// Statements are ended after 1.5 s: with less than 2 s here, a store that is slow cannot be told from a service that is away.
+    /// Statements are ended after 1.5 s: with less than 2 s here, a store that is slow cannot be
+    /// told from a service that is away.
     #[arg(long, env = "UPSTREAM_DEADLINE", default_value = "2", value_parser = seconds)]
     pub upstream_deadline: Duration,
-    /// How long registering and logging in may take, in seconds: passwords are hashed slowly, and one after the other.
+    /// How long registering and logging in may take, in seconds: passwords are hashed slowly, and
+    /// one after the other.
     ///
     /// Raise it with `HASH_QUEUE` of auth: it has to suffice for the last of those who wait.
     #[arg(long, env = "PASSWORD_DEADLINE", default_value = "15", value_parser = seconds)]
@@ -60,8 +63,8 @@ pub struct Config {
     pub canary_interval: Duration,
     /// How many of all traces are recorded, from 0 for none to 1 for all, if there is a collector.
     ///
-    /// A recorded message is about ten steps, which take some ten kilobytes at the collector and processor time in every part: record
-    /// all of them only where there is little to do.
+    /// A recorded message is about ten steps, which take some ten kilobytes at the collector and
+    /// processor time in every part: record all of them only where there is little to do.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "0.01", value_parser = ratio)]
     pub otel_traces_sampler_arg: f64,
     /// The `iss` that tokens must have; the same as at the auth service.
@@ -104,7 +107,9 @@ fn checked_origin(text: &str) -> Result<String, String> {
     if canonical.as_deref() == Some(text) {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not an origin such as https://chat.example or http://localhost:3000"))
+        Err(format!(
+            "`{text}` is not an origin such as https://chat.example or http://localhost:3000"
+        ))
     }
 }
 
@@ -114,8 +119,11 @@ mod tests {
 
     #[test]
     fn origins_are_a_list_of_scheme_host_and_port() {
-        let origins: AllowedOrigins = "http://localhost:3000, https://chat.example".parse().unwrap();
-        assert!(origins.contains("http://localhost:3000") && origins.contains("https://chat.example"));
+        let origins: AllowedOrigins =
+            "http://localhost:3000, https://chat.example".parse().unwrap();
+        assert!(
+            origins.contains("http://localhost:3000") && origins.contains("https://chat.example")
+        );
         assert!(!origins.contains("http://localhost"));
         assert!("".parse::<AllowedOrigins>().is_ok());
     }

@@ -1,4 +1,5 @@
-//! Cross-origin requests ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)): which web pages may read the answers.
+//! Cross-origin requests ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)): which web
+//! pages may read the answers.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -13,8 +14,9 @@ use crate::app::App;
 
 // With credentials allowed, `*` would mean a method or a header of that name.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("accept, authorization, content-type, traceparent, tracestate, x-request-id");
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
+    "accept, authorization, content-type, traceparent, tracestate, x-request-id",
+);
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
 /// For how many seconds a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

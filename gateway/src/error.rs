@@ -31,7 +31,8 @@ impl ApiError {
         Self { code, fields, retry_after: None }
     }
 
-    /// An answer that breaks the contract between gateway and service, which only a mistake of ours explains.
+    /// An answer that breaks the contract between gateway and service, which only a mistake of ours
+    /// explains.
     pub(crate) fn contract_broken(what: &'static str) -> Self {
         tracing::error!(what, "a service broke its contract");
         ErrorCode::Internal.into()
@@ -71,11 +72,15 @@ impl IntoResponse for ApiError {
         let status = http_status(self.code);
         let code = self.code.public_name();
         let mut response = if status == http::StatusCode::UNPROCESSABLE_ENTITY {
-            let detail =
-                if self.fields.is_empty() { vec![FieldError::of_body(self.code)] } else { self.fields };
+            let detail = if self.fields.is_empty() {
+                vec![FieldError::of_body(self.code)]
+            } else {
+                self.fields
+            };
             Json(FieldErrors { detail, code }).into_response()
         } else {
-            let request_id = RequestContext::current().map(|context| context.request_id.to_string());
+            let request_id =
+                RequestContext::current().map(|context| context.request_id.to_string());
             let request_id = request_id.filter(|_| status.is_server_error());
             Json(Refusal { detail: self.code.sentence(), code, request_id }).into_response()
         };

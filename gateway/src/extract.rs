@@ -1,5 +1,5 @@
-//! What handlers take from a request: the caller behind a token, and the input. A handler names the caller first, so that a bad
-//! token is refused before a bad body.
+//! What handlers take from a request: the caller behind a token, and the input. A handler names the
+//! caller first, so that a bad token is refused before a bad body.
 
 use std::sync::Arc;
 
@@ -35,18 +35,22 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ErrorCod
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().map_err(|_| ErrorCode::InvalidToken)?;
     let Some((scheme, token)) = value.trim().split_once(' ') else { return Ok(None) };
-    Ok(Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()))
+    Ok(Some(token.trim())
+        .filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()))
 }
 
 impl FromRequestParts<App> for Input {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let query =
-            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| ErrorCode::BadRequest)?.0;
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| ErrorCode::BadRequest)?
+            .0;
         // Parameters that cannot be decoded are no integers and nobody's name.
         let path = match RawPathParams::from_request_parts(parts, app).await {
-            Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            Ok(params) => {
+                params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            }
             Err(_) => Vec::new(),
         };
         Ok(Self::new(path, query))
@@ -72,7 +76,8 @@ impl FromRequestParts<App> for JsonInput {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default();
     media_type.trim().eq_ignore_ascii_case("application/json")
 }

@@ -1,7 +1,9 @@
-//! Pages of history. Those that are asked for at about the same time come with one call to messaging, which checks and reads them together.
+//! Pages of history. Those that are asked for at about the same time come with one call to
+//! messaging, which checks and reads them together.
 //!
-//! The newest page of a room is the one that everybody reads who opens it. It is remembered, as it was encoded, with the room's
-//! number of the last change: messaging is asked each time whether the reader is a member and whether that is still the last.
+//! The newest page of a room is the one that everybody reads who opens it. It is remembered, as it
+//! was encoded, with the room's number of the last change: messaging is asked each time whether the
+//! reader is a member and whether that is still the last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +12,9 @@ use bytes::Bytes;
 use parlance_core::{ErrorCode, UserId};
 use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
-use parlance_proto::messaging::{HistoryAnswer, HistoryPage, HistoryQuestion, Message, ReadHistoryRequest};
+use parlance_proto::messaging::{
+    HistoryAnswer, HistoryPage, HistoryQuestion, Message, ReadHistoryRequest,
+};
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
@@ -23,14 +27,15 @@ use crate::objects::{User, UsersById};
 
 /// About how much memory the remembered pages may take, in bytes.
 const MAX_REMEMBERED: u64 = 16 << 20;
-/// How many pages of usual size that is, to lay the cache out by: it is divided into 8 parts at most, and a page that is larger than
-/// a part is not remembered.
+/// How many pages of usual size that is, to lay the cache out by: it is divided into 8 parts at
+/// most, and a page that is larger than a part is not remembered.
 const USUALLY_REMEMBERED: usize = 400;
-/// A page is read anew after this time, whatever messaging says: a store that failed over to a replica without the last changes
-/// gives their numbers to others.
+/// A page is read anew after this time, whatever messaging says: a store that failed over to a
+/// replica without the last changes gives their numbers to others.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
-/// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and 26 MB if all were as long as may be.
+/// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and
+/// 26 MB if all were as long as may be.
 fn bounds(deadline: Duration) -> Bounds<HistoryQuestion> {
     let weigh = |question: &HistoryQuestion| question.limit as usize;
     Bounds { queued: 4_096, patience: deadline, calls: 4, weight: 1_600, weigh }
@@ -129,7 +134,9 @@ fn decode(answer: HistoryAnswer) -> Result<Reading, ErrorCode> {
     match answer.outcome {
         Some(Outcome::Page(page)) => Ok(Reading::Page(page)),
         Some(Outcome::Unchanged(_)) => Ok(Reading::Unchanged),
-        Some(Outcome::Error(name)) => Err(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal)),
+        Some(Outcome::Error(name)) => {
+            Err(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal))
+        }
         None => Err(ErrorCode::Internal),
     }
 }
@@ -162,7 +169,8 @@ impl From<HistoryPage> for Page {
         senders.sort_unstable();
         senders.dedup();
         // The content twice, as it came and as it is encoded, and all that is around it.
-        let weight: u64 = page.messages.iter().map(|message| 512 + 2 * message.content.len() as u64).sum();
+        let weight: u64 =
+            page.messages.iter().map(|message| 512 + 2 * message.content.len() as u64).sum();
         Self {
             messages: page.messages,
             has_more: page.has_more,
@@ -176,7 +184,8 @@ impl From<HistoryPage> for Page {
 }
 
 impl Page {
-    /// The page with these senders in it: as it was encoded before, if none of them has changed since.
+    /// The page with these senders in it: as it was encoded before, if none of them has changed
+    /// since.
     pub(crate) fn encoded(
         &self,
         senders: &UsersById,
@@ -190,7 +199,8 @@ impl Page {
             return Ok(encoding.body.clone());
         }
         let body = encode(self)?;
-        *encoding = Some(Encoding { senders: senders.values().cloned().collect(), body: body.clone() });
+        *encoding =
+            Some(Encoding { senders: senders.values().cloned().collect(), body: body.clone() });
         Ok(body)
     }
 }

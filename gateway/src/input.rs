@@ -1,4 +1,5 @@
-//! Reading path, query and body of a request, and collecting everything that is wrong with them for one answer.
+//! Reading path, query and body of a request, and collecting everything that is wrong with them for
+//! one answer.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,7 +16,8 @@ const IDS: RangeInclusive<i64> = 1..=i64::MAX;
 #[derive(Debug)]
 pub(crate) struct Invalid;
 
-/// What a client sent. Each reading method writes down what is wrong; [`refusal`](Self::refusal) tells it all.
+/// What a client sent. Each reading method writes down what is wrong; [`refusal`](Self::refusal)
+/// tells it all.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     path: Vec<(String, String)>,
@@ -123,7 +125,11 @@ impl Input {
         name: &'static str,
         parse: fn(String) -> Result<T, Violation>,
     ) -> Result<Option<T>, Invalid> {
-        if self.members()?.contains_key(name) { self.parsed(name, parse).map(Some) } else { Ok(None) }
+        if self.members()?.contains_key(name) {
+            self.parsed(name, parse).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The content of a message in the body.
@@ -143,13 +149,19 @@ impl Input {
                 Err(self.reject("body", name, ("too_short", sentence)))
             }
             Some(Value::Array(elements)) => self.elements(name, elements),
-            Some(_) => Err(self.reject("body", name, ("list_type", "A list is required here".to_owned()))),
+            Some(_) => {
+                Err(self.reject("body", name, ("list_type", "A list is required here".to_owned())))
+            }
             None if min == 0 => Ok(Vec::new()),
             None => Err(self.reject("body", name, ("missing", "Field required".to_owned()))),
         }
     }
 
-    fn elements(&mut self, name: &'static str, elements: Vec<Value>) -> Result<Vec<String>, Invalid> {
+    fn elements(
+        &mut self,
+        name: &'static str,
+        elements: Vec<Value>,
+    ) -> Result<Vec<String>, Invalid> {
         let count = elements.len();
         let mut texts = Vec::with_capacity(count);
         for (index, element) in elements.into_iter().enumerate() {
@@ -175,7 +187,8 @@ impl Input {
     }
 
     fn reject_violation(&mut self, name: &'static str, violation: Violation) -> Invalid {
-        self.errors.push(FieldError::of_violation([Step::Name("body"), Step::Name(name)], violation));
+        self.errors
+            .push(FieldError::of_violation([Step::Name("body"), Step::Name(name)], violation));
         Invalid
     }
 
@@ -199,7 +212,8 @@ fn value_of(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
 }
 
-/// Reads decimal digits with an optional sign. A number beyond 64 bits is out of range, not unparsable.
+/// Reads decimal digits with an optional sign. A number beyond 64 bits is out of range, not
+/// unparsable.
 fn integer(text: &str, range: RangeInclusive<i64>) -> Result<i64, (&'static str, String)> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -207,7 +221,8 @@ fn integer(text: &str, range: RangeInclusive<i64>) -> Result<i64, (&'static str,
     }
     let too_small =
         |min: &dyn Display| ("greater_than_equal", format!("The number should be at least {min}"));
-    let too_large = |max: &dyn Display| ("less_than_equal", format!("The number should be at most {max}"));
+    let too_large =
+        |max: &dyn Display| ("less_than_equal", format!("The number should be at most {max}"));
     match text.parse::<i64>() {
         Ok(number) if number < *range.start() => Err(too_small(range.start())),
         Ok(number) if number > *range.end() => Err(too_large(range.end())),

@@ -1,5 +1,6 @@
-//! The gateway: HTTP, WebSocket and JSON on one side, gRPC on the other. It verifies tokens, checks syntax, translates, joins users
-//! into answers and fans events out to sockets. It has no database and no rule of business beyond syntax.
+//! The gateway: HTTP, WebSocket and JSON on one side, gRPC on the other. It verifies tokens, checks
+//! syntax, translates, joins users into answers and fans events out to sockets. It has no database
+//! and no rule of business beyond syntax.
 
 mod access;
 mod app;
@@ -33,22 +34,25 @@ use crate::ws::canary::Canary;
 /// The name of this process in logs and metrics.
 pub const NAME: &str = "gateway";
 
-/// Starts to serve. The process is ready as soon as it knows which tokens to accept and a message has gone the whole way once;
-/// until then it answers, with 503 where it has to.
+/// Starts to serve. The process is ready as soon as it knows which tokens to accept and a message
+/// has gone the whole way once; until then it answers, with 503 where it has to.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let listen = config.listen;
-    let listener = server::listen(listen).with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
+    let listener =
+        server::listen(listen).with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
     let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
     let canary = Canary::new(&app)?;
     lifecycle.spawn_background("canary", watch_messages_flow(app.clone(), canary));
-    let server = server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
+    let server =
+        server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
     lifecycle.spawn_background("http server", server.serve(listener));
     tracing::info!(%listen, "serving HTTP");
     Ok(())
 }
 
-/// Says that the process is ready once messages have been seen to flow, which is never taken back, and goes on looking.
+/// Says that the process is ready once messages have been seen to flow, which is never taken back,
+/// and goes on looking.
 async fn watch_messages_flow(app: App, mut canary: Canary) -> anyhow::Result<()> {
     let watching = async {
         app.access.wait_for_first_state().await;

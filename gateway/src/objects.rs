@@ -14,7 +14,8 @@ use crate::error::ApiError;
 
 /// The users that an answer names, by id.
 pub(crate) type UsersById = HashMap<UserId, Arc<User>, ById>;
-/// Makes hashers for ids, which are numbers in a row that nobody can choose: no need to mix them well.
+/// Makes hashers for ids, which are numbers in a row that nobody can choose: no need to mix them
+/// well.
 pub(crate) type ById = BuildHasherDefault<IdHasher>;
 
 /// A person with an account.
@@ -58,7 +59,10 @@ impl User {
         updated_at: Timestamp,
     ) -> Self {
         let members = UserMembers { id, username: &username, is_active, created_at, updated_at };
-        #[expect(clippy::expect_used, reason = "numbers, text and truth values always have an encoding")]
+        #[expect(
+            clippy::expect_used,
+            reason = "numbers, text and truth values always have an encoding"
+        )]
         let encoded = to_raw_value(&members).expect("a user can be encoded");
         Self { id, username, is_active, created_at, updated_at, encoded }
     }
@@ -78,7 +82,8 @@ impl PartialEq for User {
 
 impl From<auth::User> for User {
     fn from(user: auth::User) -> Self {
-        let [created_at, updated_at] = [user.created_at_us, user.updated_at_us].map(Timestamp::from_micros);
+        let [created_at, updated_at] =
+            [user.created_at_us, user.updated_at_us].map(Timestamp::from_micros);
         Self::new(UserId::new(user.id), user.username, user.is_active, created_at, updated_at)
     }
 }
@@ -130,7 +135,10 @@ pub struct Invitation<'a> {
 
 impl<'a> Invitation<'a> {
     /// The invitation with its users, which must be among those given.
-    pub(crate) fn join(invitation: &contacts::Invitation, users: &'a UsersById) -> Result<Self, ApiError> {
+    pub(crate) fn join(
+        invitation: &contacts::Invitation,
+        users: &'a UsersById,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
             id: invitation.id,
             from_user: user_of(users, invitation.from_user_id)?,
@@ -160,7 +168,10 @@ pub struct Contact<'a> {
 
 impl<'a> Contact<'a> {
     /// The contact with its user, who must be among those given.
-    pub(crate) fn join(contact: &contacts::Contact, users: &'a UsersById) -> Result<Self, ApiError> {
+    pub(crate) fn join(
+        contact: &contacts::Contact,
+        users: &'a UsersById,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
             id: contact.id,
             other_user: user_of(users, contact.other_user_id)?,
@@ -269,7 +280,8 @@ impl<'a> From<(&'a messaging::Message, &'a User)> for Message<'a> {
     }
 }
 
-/// A key that a client chose for one of its messages, so that sending it again stores nothing new: 1 to 64 characters, no NUL.
+/// A key that a client chose for one of its messages, so that sending it again stores nothing new:
+/// 1 to 64 characters, no NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientMessageId(String);
 
@@ -296,10 +308,12 @@ impl ClientMessageId {
     }
 }
 
-/// A user whom auth has been asked for. Users are never deleted, so one that is unknown is a mistake.
+/// A user whom auth has been asked for. Users are never deleted, so one that is unknown is a
+/// mistake.
 pub(crate) fn user_of(users: &UsersById, id: i64) -> Result<&User, ApiError> {
     let user = users.get(&UserId::new(id));
-    user.map(|user| &**user).ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
+    user.map(|user| &**user)
+        .ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
 }
 
 #[cfg(test)]
@@ -325,9 +339,11 @@ mod tests {
 
     #[test]
     fn ids_in_a_row_are_spread() {
-        let hashes = |shift| (1..=128_i64).map(move |id| ById::default().hash_one(UserId::new(id)) >> shift);
-        let distinct =
-            |hashes: &mut dyn Iterator<Item = u64>| hashes.collect::<std::collections::HashSet<_>>().len();
+        let hashes =
+            |shift| (1..=128_i64).map(move |id| ById::default().hash_one(UserId::new(id)) >> shift);
+        let distinct = |hashes: &mut dyn Iterator<Item = u64>| {
+            hashes.collect::<std::collections::HashSet<_>>().len()
+        };
         // A table looks at the lowest bits, and tells neighbours apart by the highest seven.
         assert_eq!(distinct(&mut hashes(0).map(|hash| hash % 128)), 128);
         assert!(distinct(&mut hashes(57)) > 64);

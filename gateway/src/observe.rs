@@ -46,7 +46,8 @@ impl Observation {
         self.context.clone()
     }
 
-    /// Ends with the answer, which gets the id. Only a failure of ours is worth a line of the log by default.
+    /// Ends with the answer, which gets the id. Only a failure of ours is worth a line of the log
+    /// by default.
     pub(crate) fn end(self, durations: &RequestDurations, response: &mut Response) {
         let Self { started, context, method, uri, route, mut span } = self;
         let (status, duration) = (response.status(), started.elapsed());
@@ -89,7 +90,8 @@ fn log_answer(method: &Method, path: &str, status: StatusCode, duration: Duratio
     }
 }
 
-/// Runs a future in which every single call to a service may take as long as `limit`, and all together twice as long.
+/// Runs a future in which every single call to a service may take as long as `limit`, and all
+/// together twice as long.
 pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> F::Output {
     match RequestContext::current() {
         Some(context) => limited(context, limit).scope(future).await,
@@ -97,7 +99,8 @@ pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> F::Output {
     }
 }
 
-/// The context in which the time for the answer runs from now on: no call to a service takes longer than leaves time to answer.
+/// The context in which the time for the answer runs from now on: no call to a service takes longer
+/// than leaves time to answer.
 pub(crate) fn limited(context: RequestContext, limit: Duration) -> RequestContext {
     RequestContext { deadline: Some(Instant::now() + 2 * limit), ..context }
 }
@@ -123,7 +126,8 @@ fn is_sane(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// How long requests take, by route and outcome, named by OpenTelemetry's semantic conventions for HTTP.
+/// How long requests take, by route and outcome, named by OpenTelemetry's semantic conventions for
+/// HTTP.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestDurations {
     histogram: Histogram<f64>,
@@ -141,7 +145,13 @@ impl RequestDurations {
         Self { histogram }
     }
 
-    fn record(&self, method: &Method, route: Option<&MatchedPath>, status: StatusCode, duration: Duration) {
+    fn record(
+        &self,
+        method: &Method,
+        route: Option<&MatchedPath>,
+        status: StatusCode,
+        duration: Duration,
+    ) {
         let method = KeyValue::new("http.request.method", method_name(method));
         let status = KeyValue::new("http.response.status_code", i64::from(status.as_u16()));
         match route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())) {

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Content, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder,
+};
 
 use crate::error::{FieldError, FieldErrors, Refusal, Step};
 use crate::router;
@@ -54,7 +56,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, patch, delete].into_iter().flatten()
 }
 
-/// Makes the name of the operation unique, and adds the refusals that every operation of its kind can answer with.
+/// Makes the name of the operation unique, and adds the refusals that every operation of its kind
+/// can answer with.
 fn complete(operation: &mut Operation) {
     let tag = operation.tags.iter().flatten().next();
     operation.operation_id =
@@ -91,6 +94,7 @@ fn shared_responses() -> [(&'static str, &'static str, Response); 7] {
 }
 
 fn response(description: &str, schema: &str) -> Response {
-    let content: Content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    let content: Content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
     ResponseBuilder::new().description(description).content("application/json", content).build()
 }

@@ -44,7 +44,8 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Puts [`answer`] around a route. One layer of our own: each of axum's boxes a future and copies the request.
+/// Puts [`answer`] around a route. One layer of our own: each of axum's boxes a future and copies
+/// the request.
 #[derive(Clone)]
 struct Surroundings {
     app: App,
@@ -80,8 +81,8 @@ impl Service<Request> for Surrounded {
     }
 }
 
-/// From the outside in: the id and the trace that everything else stands in, CORS, reading the body, the time limit, and catching
-/// panics.
+/// From the outside in: the id and the trace that everything else stands in, CORS, reading the
+/// body, the time limit, and catching panics.
 async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let (observation, origin) = (Observation::begin(&request, &app.sampling), Origin::of(&request));
     let mut response = if origin.is_preflight() {
@@ -97,12 +98,18 @@ async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     response
 }
 
-async fn handle(app: &App, mut route: Route, request: Request, context: RequestContext) -> Response {
+async fn handle(
+    app: &App,
+    mut route: Route,
+    request: Request,
+    context: RequestContext,
+) -> Response {
     let context = observe::limited(context, app.config.upstream_deadline);
-    let handled = AssertUnwindSafe(route.call(request)).catch_unwind().map(|outcome| match outcome {
-        Ok(Ok(response)) => response,
-        Err(_) => answer_panic(),
-    });
+    let handled =
+        AssertUnwindSafe(route.call(request)).catch_unwind().map(|outcome| match outcome {
+            Ok(Ok(response)) => response,
+            Err(_) => answer_panic(),
+        });
     context.scope(handled).await
 }
 

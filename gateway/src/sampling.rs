@@ -1,7 +1,8 @@
 //! Which traces are recorded.
 //!
-//! Some of all, by chance, wherever they began. What a client wants recorded is, too, but no more than one trace a second: nobody
-//! outside shall have everything recorded, which costs, nor fill the collector so that others find nothing there.
+//! Some of all, by chance, wherever they began. What a client wants recorded is, too, but no more
+//! than one trace a second: nobody outside shall have everything recorded, which costs, nor fill
+//! the collector so that others find nothing there.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,7 +32,8 @@ impl Sampling {
     /// The trace of a request with these headers, recorded or not.
     pub(crate) fn of_request(&self, headers: &HeaderMap) -> Trace {
         let trace = Trace::continued(headers);
-        let is_recorded = trace::is_recording() && (self.chooses() || trace.is_sampled() && self.grants());
+        let is_recorded =
+            trace::is_recording() && (self.chooses() || trace.is_sampled() && self.grants());
         trace.with_sampled(is_recorded)
     }
 
@@ -52,7 +54,10 @@ impl Sampling {
         let next = self.next_wish_ms.load(Ordering::Relaxed);
         let after = (now + WISH_INTERVAL).as_millis() as u64;
         now.as_millis() as u64 >= next
-            && self.next_wish_ms.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .next_wish_ms
+                .compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 }
 
@@ -78,11 +83,15 @@ mod tests {
 
     #[test]
     fn without_a_collector_nobody_is_told_to_record() {
-        let sampled = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let sampled =
+            HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         let headers = HeaderMap::from_iter([("traceparent".parse().unwrap(), sampled)]);
         let mut passed_on = HeaderMap::new();
         Sampling::new(1.0).of_request(&headers).propagate(&mut passed_on);
-        assert_eq!(passed_on["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+        assert_eq!(
+            passed_on["traceparent"],
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+        );
         assert!(Sampling::new(1.0).of_frame().is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! The cached look-up of users. Ids become user objects with one call to auth a request, however many there are; what auth has
-//! said once is served on while auth is away.
+//! The cached look-up of users. Ids become user objects with one call to auth a request, however
+//! many there are; what auth has said once is served on while auth is away.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,16 +58,28 @@ impl Remembered {
 
 impl Users {
     /// Begins to forget users whose activity changes.
-    pub(crate) fn start(auth: AuthServiceClient<Client>, access: &Access, lifecycle: &Lifecycle) -> Self {
+    pub(crate) fn start(
+        auth: AuthServiceClient<Client>,
+        access: &Access,
+        lifecycle: &Lifecycle,
+    ) -> Self {
         let remembered = Arc::new(cache());
-        let users =
-            Self { auth, remembered, inactive_users: access.inactive_users(), last_failure: Arc::default() };
+        let users = Self {
+            auth,
+            remembered,
+            inactive_users: access.inactive_users(),
+            last_failure: Arc::default(),
+        };
         lifecycle.spawn_companion("users", users.clone().forget_changed(access.inactive_users()));
         users
     }
 
-    /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown here and auth cannot be asked.
-    pub(crate) async fn by_ids(&self, ids: impl IntoIterator<Item = UserId>) -> Result<UsersById, ApiError> {
+    /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown
+    /// here and auth cannot be asked.
+    pub(crate) async fn by_ids(
+        &self,
+        ids: impl IntoIterator<Item = UserId>,
+    ) -> Result<UsersById, ApiError> {
         let mut found = UsersById::default();
         let (mut stale, mut missing) = (Vec::new(), HashSet::new());
         let inactive = self.inactive_users.borrow().clone();
@@ -98,8 +110,9 @@ impl Users {
         Ok(found)
     }
 
-    /// The user whom a good token was issued to. Auth does not know one whose account was lost with the newest part of the
-    /// database, when a backup was restored: then the token is not one of ours any more.
+    /// The user whom a good token was issued to. Auth does not know one whose account was lost with
+    /// the newest part of the database, when a backup was restored: then the token is not one of
+    /// ours any more.
     pub(crate) async fn of_token(&self, id: UserId) -> Result<Arc<User>, ApiError> {
         let remembered = self.remembered.get(&id);
         if let Some(remembered) = remembered
@@ -116,8 +129,12 @@ impl Users {
         self.remembered.get(&id).map(|remembered| remembered.user)
     }
 
-    /// The users with these names, ignoring case, by the names as they were asked for. Names nobody has are left out.
-    pub(crate) async fn find(&self, names: &[String]) -> Result<HashMap<String, Arc<User>>, ApiError> {
+    /// The users with these names, ignoring case, by the names as they were asked for. Names nobody
+    /// has are left out.
+    pub(crate) async fn find(
+        &self,
+        names: &[String],
+    ) -> Result<HashMap<String, Arc<User>>, ApiError> {
         let possible: Vec<String> =
             names.iter().filter(|name| Username::parse((*name).clone()).is_ok()).cloned().collect();
         let mut found = HashMap::new();
@@ -125,7 +142,8 @@ impl Users {
             let request = FindUsersRequest { usernames: usernames.to_vec() };
             let answer = self.auth.clone().find_users(request).await?.into_inner();
             for hit in answer.found {
-                let user = hit.user.ok_or_else(|| ApiError::contract_broken("a found user is empty"))?;
+                let user =
+                    hit.user.ok_or_else(|| ApiError::contract_broken("a found user is empty"))?;
                 found.insert(hit.requested_username, self.remember(user.into()));
             }
         }
@@ -185,7 +203,13 @@ impl Users {
 
 fn cache() -> RememberedById {
     let capacity = MAX_REMEMBERED as u64;
-    Cache::with(MAX_REMEMBERED, capacity, UnitWeighter, ById::default(), DefaultLifecycle::default())
+    Cache::with(
+        MAX_REMEMBERED,
+        capacity,
+        UnitWeighter,
+        ById::default(),
+        DefaultLifecycle::default(),
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The gRPC contracts between the parts of Parlance. The `.proto` files are the reference; everything here is generated from
-//! them, but for [`is_idempotent`], which reads their `idempotency_level`.
+//! The gRPC contracts between the parts of Parlance. The `.proto` files are the reference;
+//! everything here is generated from them, but for [`is_idempotent`], which reads their
+//! `idempotency_level`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -26,8 +27,9 @@ package!(messaging, "parlance.messaging.v1", "Messages, their order and live eve
 /// All packages as an encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// Whether calling the method at `path` (`/parlance.auth.v1.AuthService/GetUsers`) twice is the same as calling it once, as its
-/// `idempotency_level` says. Only such calls may be repeated when it is not known whether the first one arrived.
+/// Whether calling the method at `path` (`/parlance.auth.v1.AuthService/GetUsers`) twice is the
+/// same as calling it once, as its `idempotency_level` says. Only such calls may be repeated when
+/// it is not known whether the first one arrived.
 pub fn is_idempotent(path: &str) -> bool {
     static PATHS: LazyLock<HashSet<String>> = LazyLock::new(idempotent_paths);
     PATHS.contains(path)
@@ -35,14 +37,23 @@ pub fn is_idempotent(path: &str) -> bool {
 
 fn idempotent_paths() -> HashSet<String> {
     #[expect(clippy::expect_used, reason = "the bytes are compiled in and a test reads them")]
-    let descriptors = FileDescriptorSet::decode(DESCRIPTORS).expect("the compiled-in descriptors are valid");
+    let descriptors =
+        FileDescriptorSet::decode(DESCRIPTORS).expect("the compiled-in descriptors are valid");
     let mut paths = HashSet::new();
     for file in &descriptors.file {
         for service in &file.service {
             for method in &service.method {
                 let level = method.options.as_ref().map(|options| options.idempotency_level());
-                if matches!(level, Some(IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent)) {
-                    paths.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                if matches!(
+                    level,
+                    Some(IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent)
+                ) {
+                    paths.insert(format!(
+                        "/{}.{}/{}",
+                        file.package(),
+                        service.name(),
+                        method.name()
+                    ));
                 }
             }
         }

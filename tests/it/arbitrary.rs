@@ -15,7 +15,8 @@ const MEMBERS: [&str; 7] =
     ["username", "password", "name", "member_usernames", "usernames", "content", "client_msg_id"];
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let text = prop_oneof![".{0,80}", "\\PC{0,10}", "[a-z]{3,20}", "\u{0}{1,3}", "[ \t\u{3000}]{0,4}"];
+    let text =
+        prop_oneof![".{0,80}", "\\PC{0,10}", "[a-z]{3,20}", "\u{0}{1,3}", "[ \t\u{3000}]{0,4}"];
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -34,23 +35,23 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 /// A body with any of the known members, each with any value.
 fn any_object() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::btree_map(prop::sample::select(&MEMBERS[..]), any_json(), 0..=MEMBERS.len()).prop_map(
-        |members| {
+    prop::collection::btree_map(prop::sample::select(&MEMBERS[..]), any_json(), 0..=MEMBERS.len())
+        .prop_map(|members| {
             let members: Map<_, _> =
                 members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             Value::Object(members).to_string().into_bytes()
-        },
-    )
+        })
 }
 
 /// A body, mostly of JSON, sometimes cut short or damaged.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
-    let damaged =
-        (any_object(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut body, index, byte)| {
+    let damaged = (any_object(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
+        |(mut body, index, byte)| {
             let index = index.index(body.len());
             body[index] = byte;
             body
-        });
+        },
+    );
     let cut = (any_object(), any::<prop::sample::Index>()).prop_map(|(mut body, index)| {
         body.truncate(index.index(body.len()));
         body
@@ -66,8 +67,10 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
 
 /// A call with any id, name and query in its path.
 fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
-    let calls: Vec<(&str, &str)> =
-        PROTECTED.into_iter().chain([("POST", "/v1/auth/register"), ("POST", "/v1/auth/login")]).collect();
+    let calls: Vec<(&str, &str)> = PROTECTED
+        .into_iter()
+        .chain([("POST", "/v1/auth/register"), ("POST", "/v1/auth/login")])
+        .collect();
     let id = prop_oneof![4 => Just(room.to_string()), 1 => any::<i64>().prop_map(|id| id.to_string()), 1 => "[%0-9a-f.-]{1,24}"];
     let name = prop_oneof!["[a-zA-Z0-9]{1,20}", "(%[0-9a-f]{2}){1,9}"];
     let query = prop_oneof![
@@ -110,7 +113,8 @@ async fn no_input_gives_a_5xx_or_an_answer_of_another_shape() {
         let body = bodies.new_tree(&mut runner).unwrap().current();
         let what = format!("{method} {path} {:?}", String::from_utf8_lossy(&body));
         let request: RequestBuilder = anna.request(method.parse::<Method>().unwrap(), &path);
-        let answer = Answer::of(request.header("content-type", "application/json").body(body)).await;
+        let answer =
+            Answer::of(request.header("content-type", "application/json").body(body)).await;
         assert_answer(&answer, &what);
     }
 }

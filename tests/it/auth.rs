@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, PASSWORD, assert_members, assert_user, fresh_name, person, stack};
+use crate::support::{
+    Answer, Api, PASSWORD, assert_members, assert_user, fresh_name, person, stack,
+};
 
 async fn register(username: &str, password: &str) -> Answer {
     let api = Api::of(stack().await, 0);
@@ -78,7 +80,8 @@ async fn me_is_the_user_as_registered() {
     let token = log_in(&name, PASSWORD).await.ok(200);
     for gateway in [0, 1] {
         let request = Api::of(stack, gateway).request(reqwest::Method::GET, "/v1/auth/me");
-        let me = Answer::of(request.bearer_auth(token["access_token"].as_str().unwrap())).await.ok(200);
+        let me =
+            Answer::of(request.bearer_auth(token["access_token"].as_str().unwrap())).await.ok(200);
         assert_eq!(me, user);
     }
 }
@@ -141,7 +144,10 @@ async fn anything_but_letters_and_digits_is_refused() {
     ] {
         let answer = register(bad, PASSWORD).await;
         let sentence = answer.json()["detail"][0]["msg"].as_str().unwrap_or_default().to_owned();
-        assert!(sentence.contains("Username must contain only alphanumeric characters"), "{answer:?}");
+        assert!(
+            sentence.contains("Username must contain only alphanumeric characters"),
+            "{answer:?}"
+        );
         answer.invalid(&["body.username value_error"]);
     }
 }

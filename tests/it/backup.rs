@@ -31,8 +31,8 @@ async fn script(name: &str, stack: &Stack, file: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Has two people talk while the backup is taken and afterwards; all messages that were acknowledged, and how many of them were
-/// before it began.
+/// Has two people talk while the backup is taken and afterwards; all messages that were
+/// acknowledged, and how many of them were before it began.
 async fn back_up_while_people_talk(
     stack: &Stack,
     file: &Path,
@@ -61,7 +61,8 @@ async fn back_up_while_people_talk(
     (acked.into_inner().unwrap(), before)
 }
 
-/// Takes everything out of the stack's database but the roles, and has Parlance start on what was saved.
+/// Takes everything out of the stack's database but the roles, and has Parlance start on what was
+/// saved.
 async fn restore(stack: &Stack, file: &Path) {
     for part in PARTS {
         stack.process(part, 0).kill().await.unwrap();
@@ -79,7 +80,8 @@ fn number(message: &Value, name: &str) -> i64 {
     message[name].as_i64().unwrap_or_else(|| panic!("no {name}: {message}"))
 }
 
-/// Demands that the history holds what had been acknowledged before the backup began, and beyond that whatever came next.
+/// Demands that the history holds what had been acknowledged before the backup began, and beyond
+/// that whatever came next.
 fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) {
     let last_before = acked[..before].iter().map(|message| number(message, "seq")).max().unwrap();
     acked.sort_by_key(|message| number(message, "seq"));
@@ -92,7 +94,8 @@ fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) 
     }
 }
 
-/// A socket of a client that has seen the room up to this number and asks for what came since; the answer.
+/// A socket of a client that has seen the room up to this number and asks for what came since; the
+/// answer.
 async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value) {
     let mut socket = person.socket().await;
     let frame = json!({"type": "subscribe", "room_id": room, "after_seq": after_seq});
@@ -124,7 +127,8 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
         let drill = script("drill", fresh, &file).await;
         assert!(drill.contains(&format!("messages {}", history.len())), "{drill}");
 
-        // Clients that have seen more than was saved reload, whether they come back before others have said as much again or later.
+        // Clients that have seen more than was saved reload, whether they come back before others
+        // have said as much again or later.
         let highest = |name| acked.iter().map(|message| number(message, name)).max().unwrap();
         for (room, seen) in [(room, highest("seq")), (quiet, 3)] {
             let (mut socket, answer) = come_back(&anna, room, seen).await;

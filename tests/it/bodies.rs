@@ -7,7 +7,11 @@ use crate::support::{Answer, Api, fresh_name, make_room, person, stack};
 
 const REGISTER: &str = "/v1/auth/register";
 
-async fn post_raw(path: &str, content_type: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+async fn post_raw(
+    path: &str,
+    content_type: Option<&str>,
+    body: impl Into<reqwest::Body>,
+) -> Answer {
     let request = Api::of(stack().await, 0).request(Method::POST, path).body(body);
     Answer::of(match content_type {
         Some(content_type) => request.header("content-type", content_type),
@@ -28,7 +32,8 @@ async fn missing_members_are_all_told() {
 
 #[tokio::test]
 async fn values_of_a_wrong_type_are_all_told() {
-    for value in ["null", "1", "1.5e3", "true", "[]", "{}", "[\"abc\"]", "99999999999999999999999"] {
+    for value in ["null", "1", "1.5e3", "true", "[]", "{}", "[\"abc\"]", "99999999999999999999999"]
+    {
         let body = format!(r#"{{"username": {value}, "password": {value}}}"#);
         register(body).await.invalid(&["body.username string_type", "body.password string_type"]);
     }
@@ -49,9 +54,15 @@ async fn json_that_is_no_object_is_refused() {
 
 #[tokio::test]
 async fn what_is_no_json_is_refused() {
-    for body in
-        ["{", " ", "{\"username\": \"abc\",}", "username=abc", "{'username': 'abc'}", "{} {}", "\u{feff}{}"]
-    {
+    for body in [
+        "{",
+        " ",
+        "{\"username\": \"abc\",}",
+        "username=abc",
+        "{'username': 'abc'}",
+        "{} {}",
+        "\u{feff}{}",
+    ] {
         register(body).await.invalid(&["body json_invalid"]);
     }
     register(b"{\"username\": \"\xff\xfe\"}".to_vec()).await.invalid(&["body json_invalid"]);
@@ -96,16 +107,22 @@ async fn nul_is_refused_wherever_it_would_be_stored() {
 #[tokio::test]
 async fn of_a_repeated_member_one_counts_and_nothing_breaks() {
     let name = fresh_name();
-    let body =
-        format!(r#"{{"username": 5, "username": "{name}", "password": "x", "password": "securepass123"}}"#);
+    let body = format!(
+        r#"{{"username": 5, "username": "{name}", "password": "x", "password": "securepass123"}}"#
+    );
     assert_eq!(register(body).await.ok(201)["username"], name);
 }
 
 #[tokio::test]
 async fn only_json_is_taken() {
     let body = json!({"username": fresh_name(), "password": "securepass123"}).to_string();
-    for other in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "text/json", "json"]
-    {
+    for other in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "text/json",
+        "json",
+    ] {
         post_raw(REGISTER, Some(other), body.clone()).await.refused(415, "unsupported_media_type");
     }
     post_raw(REGISTER, None, body.clone()).await.refused(415, "unsupported_media_type");
@@ -147,14 +164,23 @@ async fn no_422_repeats_what_was_sent() {
     let anna = person(stack().await).await;
     // No username, so that nothing is made of it.
     let secret = "Tr0ub4dor&3";
-    let texts =
-        [json!(secret), json!([secret]), json!({secret: secret}), json!(format!("{secret} \0")), Value::Null];
+    let texts = [
+        json!(secret),
+        json!([secret]),
+        json!({secret: secret}),
+        json!(format!("{secret} \0")),
+        Value::Null,
+    ];
     for text in texts {
         let body = json!({"username": text, "password": text, "name": [text], "usernames": text,
             "member_usernames": text, "content": [text], "client_msg_id": [text], secret: text});
-        for path in
-            [REGISTER, "/v1/contacts/invite", "/v1/rooms", "/v1/rooms/1/members", "/v1/messages/rooms/1"]
-        {
+        for path in [
+            REGISTER,
+            "/v1/contacts/invite",
+            "/v1/rooms",
+            "/v1/rooms/1/members",
+            "/v1/messages/rooms/1",
+        ] {
             let answer = anna.post(path, &body).await;
             assert!(!answer.text.contains(secret), "{answer:?}");
         }

@@ -1,4 +1,5 @@
-//! The canary, which shows a gateway that messages flow: before it is first ready it must have come back, afterwards it is a metric.
+//! The canary, which shows a gateway that messages flow: before it is first ready it must have come
+//! back, afterwards it is a metric.
 
 use parlance_devstack::Stack;
 use serde_json::json;
@@ -50,12 +51,16 @@ async fn a_gateway_is_ready_once_a_message_has_gone_the_whole_way() {
         let anna = person(stack).await;
         let gateway = stack.process("gateway", 0);
         for part in ["messaging", "rooms", "postgres"] {
-            let missing =
-                if part == "postgres" { stack.postgres().process() } else { stack.process(part, 0) };
+            let missing = if part == "postgres" {
+                stack.postgres().process()
+            } else {
+                stack.process(part, 0)
+            };
             gateway.kill().await.unwrap();
             missing.kill().await.unwrap();
             gateway.start_again().await.unwrap();
-            eventually(RESTART, "the gateway lives", async || stack.is_alive("gateway", 0).await).await;
+            eventually(RESTART, "the gateway lives", async || stack.is_alive("gateway", 0).await)
+                .await;
             lose_canaries(stack).await;
             assert!(!gateway.is_ready().await, "ready without {part}");
             assert_eq!(anna.get("/v1/healthz").await.status, 200);
@@ -86,8 +91,10 @@ async fn a_gateway_that_is_ready_stays_so_and_tells_that_messages_do_not_flow() 
 
         stack.process("messaging", 0).restart(RESTART).await.unwrap();
         let before = returns(stack).await;
-        eventually(RECOVERY, "canaries come back", async || returns(stack).await > before + 2.0).await;
-        eventually(RECOVERY, "the last one came back just now", async || age(stack).await < 1.0).await;
+        eventually(RECOVERY, "canaries come back", async || returns(stack).await > before + 2.0)
+            .await;
+        eventually(RECOVERY, "the last one came back just now", async || age(stack).await < 1.0)
+            .await;
     })
     .await;
 }
@@ -133,10 +140,11 @@ async fn nobody_reaches_the_room_of_the_canary() {
     let [anna, ben] = people(stack).await;
     make_room(&anna, &[&ben]).await;
     let mut database = stack.postgres().connect("parlance").await.unwrap();
-    let canary: i64 = sqlx::query_scalar("SELECT max(id) FROM messaging.messages WHERE room_id = 0")
-        .fetch_one(&mut database)
-        .await
-        .unwrap();
+    let canary: i64 =
+        sqlx::query_scalar("SELECT max(id) FROM messaging.messages WHERE room_id = 0")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
 
     let (too_small, content) = (["path.room_id greater_than_equal"], json!({"content": "x"}));
     anna.get("/v1/rooms/0").await.invalid(&too_small);

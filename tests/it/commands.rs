@@ -16,7 +16,8 @@ async fn migrate_says_in_the_log_what_it_has_done() {
         );
         for applied in [pending.lines().count(), 0] {
             let log = migrate(service, &database, &[]).await;
-            let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let lines: Vec<Value> =
+                log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert_eq!(lines.last().unwrap()["message"], "the schema is up to date", "{log}");
             assert_eq!(lines.last().unwrap()["applied"], applied, "{log}");
         }

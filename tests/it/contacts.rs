@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Person, assert_contact, assert_invitation, assert_members, become_contacts, fresh_name, people,
-    person, stack,
+    Answer, Person, assert_contact, assert_invitation, assert_members, become_contacts, fresh_name,
+    people, person, stack,
 };
 
 async fn invite(from: &Person, to: &Person) -> Answer {
@@ -41,7 +41,8 @@ pub(crate) async fn assert_exactly_contacts(one: &Person, other: &Person) {
         assert_eq!(found["sent_invitations"], json!([]));
         assert_eq!(found["received_invitations"], json!([]));
         let contacts = found["contacts"].as_array().unwrap();
-        let ids: Vec<&Value> = contacts.iter().map(|contact| &contact["other_user"]["id"]).collect();
+        let ids: Vec<&Value> =
+            contacts.iter().map(|contact| &contact["other_user"]["id"]).collect();
         assert_eq!(ids, [other.id]);
         assert_eq!(system_rooms_with(person, other).await, 1);
     }
@@ -65,7 +66,10 @@ async fn inviting_answers_the_invitation_that_both_see() {
     assert_eq!(invitation["created_at"], invitation["updated_at"]);
 
     let sent = contacts_of(&anna.at(stack, 1)).await;
-    assert_eq!(sent, json!({"sent_invitations": [invitation], "received_invitations": [], "contacts": []}));
+    assert_eq!(
+        sent,
+        json!({"sent_invitations": [invitation], "received_invitations": [], "contacts": []})
+    );
     let received = contacts_of(&ben.at(stack, 1)).await;
     assert_eq!(
         received,
@@ -84,7 +88,9 @@ async fn an_invitation_finds_its_user_in_any_case() {
 #[tokio::test]
 async fn nobody_unknown_can_be_invited() {
     let anna = person(stack().await).await;
-    for name in [fresh_name().as_str(), "", "a b", "ab", "abc\0", "p\u{430}ypal", &"x".repeat(10_000)] {
+    for name in
+        [fresh_name().as_str(), "", "a b", "ab", "abc\0", "p\u{430}ypal", &"x".repeat(10_000)]
+    {
         let answer = anna.post("/v1/contacts/invite", &json!({"username": name})).await;
         answer.refused(404, "user_not_found");
     }
@@ -94,7 +100,8 @@ async fn nobody_unknown_can_be_invited() {
 async fn nobody_invites_themselves() {
     let anna = person(stack().await).await;
     invite(&anna, &anna).await.refused(400, "self_invitation");
-    let answer = anna.post("/v1/contacts/invite", &json!({"username": anna.name.to_uppercase()})).await;
+    let answer =
+        anna.post("/v1/contacts/invite", &json!({"username": anna.name.to_uppercase()})).await;
     answer.refused(400, "self_invitation");
 }
 

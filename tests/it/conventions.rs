@@ -97,8 +97,11 @@ async fn a_missing_token_is_told_before_anything_in_the_request() {
     for (name, path) in PROTECTED {
         ask(name, path).await.refused(401, "unauthenticated");
         let wrong = path.replace("/1", "/zero") + "?limit=0";
-        let request =
-            api().await.request(method(name), &wrong).header("content-type", "text/plain").body("{");
+        let request = api()
+            .await
+            .request(method(name), &wrong)
+            .header("content-type", "text/plain")
+            .body("{");
         Answer::of(request).await.refused(401, "unauthenticated");
     }
 }
@@ -115,10 +118,14 @@ async fn a_bad_token_is_told_before_anything_in_the_request() {
 async fn the_scheme_of_a_token_ignores_case() {
     let anna = person(stack().await).await;
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        ask_with_header("/v1/auth/me", "authorization", &format!("{scheme} {}", anna.token)).await.ok(200);
+        ask_with_header("/v1/auth/me", "authorization", &format!("{scheme} {}", anna.token))
+            .await
+            .ok(200);
     }
     for value in ["Basic YTpi", "Bearer", "Bearer ", &anna.token] {
-        ask_with_header("/v1/auth/me", "authorization", value).await.refused(401, "unauthenticated");
+        ask_with_header("/v1/auth/me", "authorization", value)
+            .await
+            .refused(401, "unauthenticated");
     }
 }
 
@@ -211,7 +218,8 @@ async fn any_other_request_id_is_replaced() {
         assert_ne!(answer.header("x-request-id"), id);
     }
     let is_sane = |id: &String| {
-        (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
     assert!(made.iter().all(is_sane), "{made:?}");
     made.sort_unstable();
@@ -226,7 +234,8 @@ async fn pages_of_an_allowed_origin_read_every_answer() {
         [("/v1/auth/me", 200), ("/v1/rooms/0", 422), ("/v1/rooms/1/leave", 405), ("/nowhere", 404)]
     {
         let answer =
-            Answer::of(anna.request(Method::GET, path).header("origin", "http://localhost:3000")).await;
+            Answer::of(anna.request(Method::GET, path).header("origin", "http://localhost:3000"))
+                .await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -240,9 +249,12 @@ async fn pages_of_an_allowed_origin_read_every_answer() {
 
 #[tokio::test]
 async fn pages_of_other_origins_read_nothing() {
-    for origin in
-        ["http://localhost:3001", "https://localhost:3000", "http://localhost:3000.evil.example", "null"]
-    {
+    for origin in [
+        "http://localhost:3001",
+        "https://localhost:3000",
+        "http://localhost:3000.evil.example",
+        "null",
+    ] {
         let answer = ask_with_header("/v1/healthz", "origin", origin).await;
         assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
         assert_eq!(answer.header("vary").to_lowercase(), "origin");
@@ -253,15 +265,21 @@ async fn pages_of_other_origins_read_nothing() {
 #[tokio::test]
 async fn a_preflight_allows_every_method_and_header_of_the_api() {
     for (name, path) in PROTECTED {
-        let request = api().await.request(Method::OPTIONS, path).header("origin", "http://localhost:3000");
-        let request = request.header("access-control-request-method", name);
         let request =
-            request.header("access-control-request-headers", "authorization, content-type, x-request-id");
+            api().await.request(Method::OPTIONS, path).header("origin", "http://localhost:3000");
+        let request = request.header("access-control-request-method", name);
+        let request = request
+            .header("access-control-request-headers", "authorization, content-type, x-request-id");
         let answer = Answer::of(request).await;
         assert!(answer.status.is_success(), "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
-        assert!(answer.header("access-control-allow-methods").split(", ").any(|allowed| allowed == name));
+        assert!(
+            answer
+                .header("access-control-allow-methods")
+                .split(", ")
+                .any(|allowed| allowed == name)
+        );
         for header in ["authorization", "content-type", "x-request-id"] {
             let allowed = answer.header("access-control-allow-headers").to_lowercase();
             assert!(allowed.split(", ").any(|allowed| allowed == header), "{allowed}");
@@ -272,7 +290,8 @@ async fn a_preflight_allows_every_method_and_header_of_the_api() {
 #[tokio::test]
 async fn times_are_precise_to_the_microsecond() {
     let [anna, ben] = people(stack().await).await;
-    let invite = async || anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.ok(200);
+    let invite =
+        async || anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.ok(200);
     let mut invitations = Vec::new();
     for _ in 0..3 {
         invitations.push(invite().await);
@@ -288,7 +307,8 @@ async fn times_are_precise_to_the_microsecond() {
         rooms.push(anna.post("/v1/rooms", &json!({"name": "Den"})).await.ok(201));
     }
     let room = rooms[0]["id"].as_i64().unwrap();
-    let messages = [anna.say(room, "x").await, anna.say(room, "x").await, anna.say(room, "x").await];
+    let messages =
+        [anna.say(room, "x").await, anna.say(room, "x").await, anna.say(room, "x").await];
     for objects in [&invitations[..], &users, &rooms, &messages] {
         // Three times out of three by chance: once in 1,000,000,000.
         let is_coarse = |object: &Value| object["created_at"].as_str().unwrap().ends_with("000Z");
@@ -322,11 +342,17 @@ async fn health_keys_and_documents_need_no_token() {
 async fn the_openapi_document_knows_every_call() {
     let document = ask("GET", "/v1/openapi.json").await.ok(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
-    for (name, path) in PROTECTED.iter().chain(&[("POST", "/v1/auth/register"), ("POST", "/v1/auth/login")]) {
+    for (name, path) in
+        PROTECTED.iter().chain(&[("POST", "/v1/auth/register"), ("POST", "/v1/auth/login")])
+    {
         let is_it = |known: &String| {
-            let (known, path): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
+            let (known, path): (Vec<_>, Vec<_>) =
+                (known.split('/').collect(), path.split('/').collect());
             known.len() == path.len()
-                && known.iter().zip(&path).all(|(known, path)| known == path || known.starts_with('{'))
+                && known
+                    .iter()
+                    .zip(&path)
+                    .all(|(known, path)| known == path || known.starts_with('{'))
         };
         let paths = document["paths"].as_object().unwrap();
         let operation = paths
@@ -344,7 +370,10 @@ async fn an_outage_is_told_with_the_request_id_and_nothing_of_its_cause() {
     stack.process("contacts", 0).kill().await.unwrap();
     let request = anna.request(Method::GET, "/v1/contacts").header("x-request-id", "my-id");
     let answer = Answer::of(request.timeout(Duration::from_secs(5))).await;
-    assert_eq!((answer.header("x-request-id"), &answer.json()["request_id"]), ("my-id", &json!("my-id")));
+    assert_eq!(
+        (answer.header("x-request-id"), &answer.json()["request_id"]),
+        ("my-id", &json!("my-id"))
+    );
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     for word in ["contacts", "grpc", "tcp", "connect", "transport", "127.0.0.1"] {
         assert!(!answer.text.to_lowercase().contains(word), "{answer:?}");

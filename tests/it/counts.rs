@@ -8,10 +8,12 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::{Person, become_contacts, person};
 
-/// So many times a request is made, so that what runs in the background now and then does not count.
+/// So many times a request is made, so that what runs in the background now and then does not
+/// count.
 const REPETITIONS: i64 = 40;
 
-/// A stack that nobody else uses meanwhile. The first gateway serves the preparations, the second one what is counted.
+/// A stack that nobody else uses meanwhile. The first gateway serves the preparations, the second
+/// one what is counted.
 async fn quiet_stack() -> (&'static Stack, MutexGuard<'static, ()>) {
     static QUIET: OnceCell<Stack> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
@@ -19,7 +21,12 @@ async fn quiet_stack() -> (&'static Stack, MutexGuard<'static, ()>) {
     let turn = TURN.lock().await;
     let start = async || {
         // Canaries make calls and statements of their own.
-        Stack::builder().gateways(2).environment("gateway", "CANARY_INTERVAL", "3600").start().await.unwrap()
+        Stack::builder()
+            .gateways(2)
+            .environment("gateway", "CANARY_INTERVAL", "3600")
+            .start()
+            .await
+            .unwrap()
     };
     (QUIET.get_or_init(start).await, turn)
 }
@@ -61,7 +68,9 @@ async fn calls(stack: &Stack) -> BTreeMap<String, i64> {
     let mut calls = BTreeMap::new();
     for service in ["auth", "contacts", "rooms", "messaging"] {
         let metrics = stack.metrics(service, 0).await.unwrap();
-        for line in metrics.lines().filter(|line| line.starts_with("rpc_server_call_duration_seconds_count"))
+        for line in metrics
+            .lines()
+            .filter(|line| line.starts_with("rpc_server_call_duration_seconds_count"))
         {
             let (labels, count) = line.rsplit_once(' ').unwrap();
             let method = labels.split("rpc_method=\"").nth(1).unwrap().split('"').next().unwrap();
@@ -186,8 +195,10 @@ async fn two_hundred_contacts_cost_as_much_as_three() {
 async fn a_full_page_of_history_costs_as_much_as_a_short_one() {
     let (stack, _turn) = quiet_stack().await;
     let (small, large) = (person(stack).await, person(stack).await);
-    let (short, long) =
-        (become_contacts(&small, &large).await, become_contacts(&large, &person(stack).await).await);
+    let (short, long) = (
+        become_contacts(&small, &large).await,
+        become_contacts(&large, &person(stack).await).await,
+    );
     for _ in 0..3 {
         small.say(short, "x").await;
     }

@@ -72,7 +72,8 @@ async fn everybody_is_connected_to_postgres_over_tls(stack: &Stack) {
 /// What the service says to a Postgres whose certificate is of an authority that it does not know.
 async fn postgres_is_believed_for_its_authority_only(stack: &Stack) {
     let url = stack.role_url("auth").unwrap();
-    let foreign = Authority::new().unwrap().issue(&stack.folder().join("foreign"), &["127.0.0.1"]).unwrap();
+    let foreign =
+        Authority::new().unwrap().issue(&stack.folder().join("foreign"), &["127.0.0.1"]).unwrap();
     let status = async |ca: &Path| {
         let url = format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display());
         try_auth_command(&["migrate", "--status"], &[("DATABASE_URL", &url)]).await
@@ -81,15 +82,19 @@ async fn postgres_is_believed_for_its_authority_only(stack: &Stack) {
     assert!(good.status.success(), "{good:?}");
     let refused = status(&foreign.ca).await;
     assert!(!refused.status.success(), "{refused:?}");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("invalid peer certificate"), "{refused:?}");
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("invalid peer certificate"),
+        "{refused:?}"
+    );
 }
 
 async fn redis_is_believed_for_its_authority_only(stack: &Stack) {
     let messaging = stack.process("messaging", 0);
     let has_connected = async || {
         let metrics = stack.metrics("messaging", 0).await.unwrap();
-        let mut counts =
-            metrics.lines().filter(|line| line.starts_with("parlance_messaging_redis_connections_total"));
+        let mut counts = metrics
+            .lines()
+            .filter(|line| line.starts_with("parlance_messaging_redis_connections_total"));
         counts.any(|line| !line.ends_with(" 0"))
     };
     let restart_with = async |ca: &Path| {

@@ -63,7 +63,8 @@ async fn unavailable(call: impl Future<Output = Answer>) {
     let begin = Instant::now();
     let answer = call.await;
     assert!(begin.elapsed() < DEADLINE, "{:?}", begin.elapsed());
-    let seconds: u64 = answer.header("retry-after").parse().unwrap_or_else(|_| panic!("{answer:?}"));
+    let seconds: u64 =
+        answer.header("retry-after").parse().unwrap_or_else(|_| panic!("{answer:?}"));
     assert!(seconds > 0);
     answer.refused(503, "unavailable");
 }
@@ -76,8 +77,7 @@ async fn recovers(path: &str, person: &Person) {
 /// Sends until a send is acked; meanwhile the outcome is not known.
 async fn send_until_acked(socket: &mut Socket, room: i64, content: &str) -> Value {
     let begin = Instant::now();
-    let frame =
-        json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
+    let frame = json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
     loop {
         let asked = Instant::now();
         socket.send(&frame).await;
@@ -98,7 +98,10 @@ async fn send_until_acked(socket: &mut Socket, room: i64, content: &str) -> Valu
 
 /// Registers somebody over REST, which needs auth.
 async fn register(person: &Person, name: &str) -> Answer {
-    person.api.post("/v1/auth/register", &json!({"username": name, "password": "securepass123"})).await
+    person
+        .api
+        .post("/v1/auth/register", &json!({"username": name, "password": "securepass123"}))
+        .await
 }
 
 fn history_of(room: i64) -> String {
@@ -117,7 +120,10 @@ async fn without_auth_who_is_known_is_served_and_messages_live_on() {
 
         unavailable(register(&anna, "somebody")).await;
         unavailable(
-            anna.api.post("/v1/auth/login", &json!({"username": anna.name, "password": "securepass123"})),
+            anna.api.post(
+                "/v1/auth/login",
+                &json!({"username": anna.name, "password": "securepass123"}),
+            ),
         )
         .await;
         for path in ["/v1/rooms", "/v1/contacts", &history_of(room)] {
@@ -167,7 +173,8 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
 
         unavailable(anna.get("/v1/rooms")).await;
         unavailable(anna.get(&history_of(room))).await;
-        unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"}))).await;
+        unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})))
+            .await;
         let refused = bens.ask(&message_with_ref(room, "x", "1")).await;
         assert_eq!((&refused["code"], &refused["ref"]), (&json!("unavailable"), &json!("1")));
         let refused = ben.socket().await.ask(&json!({"type": "subscribe", "room_id": room})).await;
@@ -179,7 +186,8 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
         recovers("/v1/rooms", &anna).await;
         let mut annas = anna.socket().await;
         let ack = send_until_acked(&mut annas, room, "After").await;
-        // Whether what was refused is stored is not known; that this comes to who stayed subscribed, is.
+        // Whether what was refused is stored is not known; that this comes to who stayed
+        // subscribed, is.
         while bens.next().await["message"]["id"] != ack["message_id"] {}
         // The log of memberships is followed again.
         anna.delete(&format!("/v1/rooms/{room}/members/{}", ben.name)).await.ok(204);
@@ -192,7 +200,8 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
 async fn an_acceptance_stands_without_rooms_and_the_room_appears_once() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
-        let invitation = anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.ok(200);
+        let invitation =
+            anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.ok(200);
         stack.process("rooms", 0).kill().await.unwrap();
         let begin = Instant::now();
         ben.post_empty(&format!("/v1/contacts/{}/accept", invitation["id"])).await.ok(200);
@@ -222,7 +231,8 @@ async fn without_messaging_everything_else_works_and_sockets_stay() {
         let mut bens = ben.subscribed(room).await;
         stack.process("messaging", 0).kill().await.unwrap();
         unavailable(anna.get(&history_of(room))).await;
-        unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"}))).await;
+        unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})))
+            .await;
         assert_eq!(bens.ask(&message_with_ref(room, "x", "1")).await["code"], "unavailable");
         become_contacts(&anna, &carl).await;
         make_room(&carl, &[]).await;
@@ -292,7 +302,10 @@ async fn a_replica_of_messaging_dies_and_the_other_takes_over() {
         let hurting = async {
             for round in 0..4 {
                 let enough = round * EACH;
-                eventually(RECOVERY, "sends go on", async || acked.load(Ordering::Relaxed) > enough).await;
+                eventually(RECOVERY, "sends go on", async || {
+                    acked.load(Ordering::Relaxed) > enough
+                })
+                .await;
                 let process = stack.process("messaging", round % 2);
                 process.kill().await.unwrap();
                 process.restart(RESTART).await.unwrap();
@@ -360,16 +373,16 @@ async fn pipelined_sends_keep_their_order_while_replicas_come_and_go() {
         tokio::join!(join_all(sending), hurting);
         for room in rooms {
             let contents = whole_history(&anna, room).await.into_iter();
-            let contents =
-                contents.map(|message| message["content"].as_str().unwrap().parse::<i64>().unwrap());
+            let contents = contents
+                .map(|message| message["content"].as_str().unwrap().parse::<i64>().unwrap());
             assert!(contents.eq(1..=MESSAGES));
         }
     })
     .await;
 }
 
-/// Changes a message often enough for both replicas of messaging to have their share, and demands that everybody hears of each
-/// change in time.
+/// Changes a message often enough for both replicas of messaging to have their share, and demands
+/// that everybody hears of each change in time.
 async fn everybody_hears(person: &Person, message: &Value, sockets: &mut [Socket], mark: &str) {
     for round in 0..8 {
         let content = format!("{mark} {round}");
@@ -393,7 +406,8 @@ async fn without_redis_changes_are_accepted_and_reach_everybody_within_two_secon
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let message = anna.say(room, "Before").await;
-        let mut sockets = vec![anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
+        let mut sockets =
+            vec![anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
         everybody_hears(&anna, &message, &mut sockets, "with Redis").await;
 
         stack.redis().process().kill().await.unwrap();
@@ -422,7 +436,8 @@ async fn postgres_stops_and_comes_back() {
         anna.say(room, "Before").await;
         assert_eq!(seq_of(&bens.next().await), 1);
 
-        // The Postgres of tests acks before it writes; what was told so far shall not be lost with it.
+        // The Postgres of tests acks before it writes; what was told so far shall not be lost with
+        // it.
         let mut connection = stack.postgres().connect("parlance").await.unwrap();
         sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
         drop(connection);
@@ -440,7 +455,8 @@ async fn postgres_stops_and_comes_back() {
         }
         let ack = send_until_acked(&mut anna.socket().await, room, "After").await;
         while bens.next().await["message"]["id"] != ack["message_id"] {}
-        eventually(RECOVERY, "register", async || register(&anna, "newcomer").await.status == 201).await;
+        eventually(RECOVERY, "register", async || register(&anna, "newcomer").await.status == 201)
+            .await;
         person(stack).await.get("/v1/auth/me").await.ok(200);
     })
     .await;

@@ -25,8 +25,8 @@ const LOG_INS_BURST: usize = 60;
 /// How long the gateway may take to see that a socket is gone.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A stack with little for each. Its gateway believes the tests when they say for whom they ask, so that each can have an address
-/// of its own.
+/// A stack with little for each. Its gateway believes the tests when they say for whom they ask, so
+/// that each can have an address of its own.
 async fn frugal_stack() -> &'static Stack {
     static FRUGAL: OnceCell<Stack> = OnceCell::const_new();
     FRUGAL
@@ -42,10 +42,16 @@ async fn frugal_stack() -> &'static Stack {
                 ("MAX_LOG_INS_PER_SECOND", "1".to_owned()),
                 ("LOG_INS_BURST", LOG_INS_BURST.to_string()),
             ];
-            let set = |stack: parlance_devstack::StackBuilder, (name, value): (&'static str, String)| {
+            let set = |stack: parlance_devstack::StackBuilder,
+                       (name, value): (&'static str, String)| {
                 stack.environment("gateway", name, &value)
             };
-            settings.into_iter().fold(Stack::builder(), set).start().await.expect("the stack starts")
+            settings
+                .into_iter()
+                .fold(Stack::builder(), set)
+                .start()
+                .await
+                .expect("the stack starts")
         })
         .await
 }
@@ -92,7 +98,10 @@ async fn a_user_has_so_many_connections_from_wherever() {
     welcomed(stack, "192.0.2.4", &ben).await;
 
     sockets.pop().unwrap().drop_connection();
-    eventually(SOON, "a place is free", async || open(stack, "192.0.2.4", Some(&anna)).await.is_ok()).await;
+    eventually(SOON, "a place is free", async || {
+        open(stack, "192.0.2.4", Some(&anna)).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -105,12 +114,16 @@ async fn an_address_has_so_many_sockets() {
     }
     assert_eq!(sockets.len(), MAX_SOCKETS);
     assert_eq!(open(stack, "192.0.2.10", Some(&ben)).await.err(), Some(429));
-    let upgrade = ben.request(Method::GET, "/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
+    let upgrade =
+        ben.request(Method::GET, "/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
     refused_for_now(Answer::of(upgrade).await);
     welcomed(stack, "192.0.2.11", &ben).await;
 
     drop(sockets.pop());
-    eventually(SOON, "a place is free", async || open(stack, "192.0.2.10", Some(&ben)).await.is_ok()).await;
+    eventually(SOON, "a place is free", async || {
+        open(stack, "192.0.2.10", Some(&ben)).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -123,7 +136,8 @@ async fn sockets_of_nobody_known_are_fewer_until_they_are_known() {
     welcomed(stack, "192.0.2.20", &anna).await;
 
     known.ask(&json!({"type": "auth", "token": anna.token})).await;
-    eventually(SOON, "a place is free", async || open(stack, "192.0.2.20", None).await.is_ok()).await;
+    eventually(SOON, "a place is free", async || open(stack, "192.0.2.20", None).await.is_ok())
+        .await;
 }
 
 #[tokio::test]
@@ -182,11 +196,16 @@ async fn too_many_frames_are_refused_in_order_and_the_connection_stays() {
     assert!(acked.len() >= BURST && acked.len() < count, "{}", acked.len());
     assert!(acked.len() as f64 <= BURST as f64 + regained + 1.0, "{} {regained}", acked.len());
     let stored = whole_history(&anna, room).await;
-    let stored: Vec<&str> = stored.iter().map(|message| message["content"].as_str().unwrap()).collect();
+    let stored: Vec<&str> =
+        stored.iter().map(|message| message["content"].as_str().unwrap()).collect();
     assert_eq!(stored, acked);
 
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(socket.ask(&json!({"type": "ping"})).await["type"], "pong", "a second later there is space");
+    assert_eq!(
+        socket.ask(&json!({"type": "ping"})).await["type"],
+        "pong",
+        "a second later there is space"
+    );
 }
 
 #[tokio::test]
@@ -195,7 +214,8 @@ async fn an_address_has_so_many_log_ins() {
     let api = Api::of(stack, 0);
     let credentials = json!({"username": fresh_name(), "password": PASSWORD});
     let log_in = async |address: &str| {
-        let request = api.request(Method::POST, "/v1/auth/login").header("x-forwarded-for", address);
+        let request =
+            api.request(Method::POST, "/v1/auth/login").header("x-forwarded-for", address);
         Answer::of(request.json(&credentials)).await
     };
     let begin = Instant::now();
@@ -223,11 +243,16 @@ async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
     }
     for index in 0..2_000 {
         let answer = socket.next().await;
-        assert_eq!((&answer["type"], &answer["ref"]), (&json!("ack"), &json!(index.to_string())), "{answer}");
+        assert_eq!(
+            (&answer["type"], &answer["ref"]),
+            (&json!("ack"), &json!(index.to_string())),
+            "{answer}"
+        );
     }
 }
 
-/// Sends what there is, and then a byte a second of more; what came back until the gateway ended the connection, and when that was.
+/// Sends what there is, and then a byte a second of more; what came back until the gateway ended
+/// the connection, and when that was.
 async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
     let base = stack.gateway_url(0);
     let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
@@ -256,7 +281,8 @@ async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
 async fn half_sent_requests_end_after_ten_seconds() {
     let stack = stack().await;
     let more = "x".repeat(60);
-    let head = "POST /v1/auth/login HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
+    let head =
+        "POST /v1/auth/login HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n";
     let sized = format!("{head}content-length: 100\r\n\r\n{{");
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n1000\r\n");
     let upgrade = "GET /v1/messages/ws HTTP/1.1\r\nhost: gateway\r\nupgrade: websocket\r\n";
@@ -273,7 +299,10 @@ async fn half_sent_requests_end_after_ten_seconds() {
     for ((sent, _), (answer, after)) in halves.iter().zip(ended) {
         assert!((9.0..14.0).contains(&after.as_secs_f64()), "{after:?}: {sent}");
         if sent.contains("\r\n\r\n") {
-            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 408 ") && answer.contains("request_timeout"),
+                "{answer}"
+            );
         }
     }
 }

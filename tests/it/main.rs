@@ -1,5 +1,10 @@
 //! End-to-end tests: all of Parlance as real processes, spoken to through its public APIs only.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod arbitrary;
 mod auth;

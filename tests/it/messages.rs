@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Person, assert_members, assert_message, become_contacts, make_room, people, person, stack,
+    Answer, Person, assert_members, assert_message, become_contacts, make_room, people, person,
+    stack,
 };
 
 /// An id that no room and no message has.
@@ -69,7 +70,11 @@ async fn a_page_that_was_read_before_has_what_happened_since() {
             for reader in [&anna, &ben] {
                 let reader = reader.at(stack, gateway);
                 assert_eq!(page(&reader, room, "").await, (all.to_owned(), false), "{step}");
-                assert_eq!(page(&reader, room, "?limit=1").await, (last.to_owned(), all.len() > 1), "{step}");
+                assert_eq!(
+                    page(&reader, room, "?limit=1").await,
+                    (last.to_owned(), all.len() > 1),
+                    "{step}"
+                );
             }
         }
     }
@@ -229,18 +234,36 @@ async fn history_is_read_backwards_from_the_newest() {
     let anna = person(stack().await).await;
     let (room, ids) = told(&anna, "abcdefg").await;
     assert_eq!(page(&anna, room, "?limit=3").await, ("efg".to_owned(), true));
-    assert_eq!(page(&anna, room, &format!("?limit=3&before_id={}", ids[4])).await, ("bcd".to_owned(), true));
-    assert_eq!(page(&anna, room, &format!("?limit=3&before_id={}", ids[1])).await, ("a".to_owned(), false));
-    assert_eq!(page(&anna, room, &format!("?limit=3&before_id={}", ids[0])).await, (String::new(), false));
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&before_id={}", ids[4])).await,
+        ("bcd".to_owned(), true)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&before_id={}", ids[1])).await,
+        ("a".to_owned(), false)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&before_id={}", ids[0])).await,
+        (String::new(), false)
+    );
 }
 
 #[tokio::test]
 async fn history_is_read_forwards_after_an_id() {
     let anna = person(stack().await).await;
     let (room, ids) = told(&anna, "abcdefg").await;
-    assert_eq!(page(&anna, room, &format!("?limit=3&after_id={}", ids[0])).await, ("bcd".to_owned(), true));
-    assert_eq!(page(&anna, room, &format!("?limit=3&after_id={}", ids[3])).await, ("efg".to_owned(), false));
-    assert_eq!(page(&anna, room, &format!("?limit=3&after_id={}", ids[6])).await, (String::new(), false));
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&after_id={}", ids[0])).await,
+        ("bcd".to_owned(), true)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&after_id={}", ids[3])).await,
+        ("efg".to_owned(), false)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=3&after_id={}", ids[6])).await,
+        (String::new(), false)
+    );
 }
 
 #[tokio::test]
@@ -249,9 +272,18 @@ async fn has_more_is_exact_at_the_end() {
     let (room, ids) = told(&anna, "abc").await;
     assert_eq!(page(&anna, room, "?limit=3").await, ("abc".to_owned(), false));
     assert_eq!(page(&anna, room, "?limit=2").await, ("bc".to_owned(), true));
-    assert_eq!(page(&anna, room, &format!("?limit=2&before_id={}", ids[2])).await, ("ab".to_owned(), false));
-    assert_eq!(page(&anna, room, &format!("?limit=2&after_id={}", ids[0])).await, ("bc".to_owned(), false));
-    assert_eq!(page(&anna, room, &format!("?limit=1&after_id={}", ids[0])).await, ("b".to_owned(), true));
+    assert_eq!(
+        page(&anna, room, &format!("?limit=2&before_id={}", ids[2])).await,
+        ("ab".to_owned(), false)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=2&after_id={}", ids[0])).await,
+        ("bc".to_owned(), false)
+    );
+    assert_eq!(
+        page(&anna, room, &format!("?limit=1&after_id={}", ids[0])).await,
+        ("b".to_owned(), true)
+    );
 }
 
 #[tokio::test]
@@ -303,8 +335,11 @@ async fn the_query_of_history_is_checked_before_the_room() {
     ] {
         history(&anna, NOWHERE, &query).await.invalid(&[expected]);
     }
-    let all =
-        ["query.limit greater_than_equal", "query.before_id int_parsing", "query.after_id less_than_equal"];
+    let all = [
+        "query.limit greater_than_equal",
+        "query.before_id int_parsing",
+        "query.after_id less_than_equal",
+    ];
     history(&anna, NOWHERE, &format!("?limit=0&before_id=x&after_id={beyond}")).await.invalid(&all);
 }
 
@@ -321,7 +356,9 @@ async fn members_read_what_was_said_before_they_joined() {
     let [anna, ben] = people(stack().await).await;
     become_contacts(&anna, &ben).await;
     let (room, _) = told(&anna, "abc").await;
-    anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]})).await.ok(200);
+    anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]}))
+        .await
+        .ok(200);
     assert_eq!(page(&ben, room, "").await, ("abc".to_owned(), false));
 }
 
@@ -334,7 +371,10 @@ async fn deleted_messages_are_gone_and_not_counted() {
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     delete(&anna, &json!({"id": ids[2]})).await.ok(204);
     assert_eq!(page(&anna.at(stack, 1), room, "?limit=2").await, ("bd".to_owned(), false));
-    assert_eq!(page(&anna, room, &format!("?limit=2&before_id={}", ids[3])).await, ("b".to_owned(), false));
+    assert_eq!(
+        page(&anna, room, &format!("?limit=2&before_id={}", ids[3])).await,
+        ("b".to_owned(), false)
+    );
 }
 
 #[tokio::test]
@@ -432,7 +472,15 @@ async fn ids_and_times_grow_with_seq_whoever_sends_where() {
     let seqs: Vec<i64> = read.iter().map(|message| message["seq"].as_i64().unwrap()).collect();
     assert_eq!(seqs, (1..=60).collect::<Vec<_>>());
     assert!(read.windows(2).all(|pair| pair[0]["id"].as_i64() < pair[1]["id"].as_i64()));
-    assert!(read.windows(2).all(|pair| pair[0]["created_at"].as_str() <= pair[1]["created_at"].as_str()));
-    let as_texts = |messages: &[Value]| messages.iter().map(Value::to_string).collect::<BTreeSet<_>>();
-    assert_eq!(as_texts(&sent), as_texts(&read), "every answered message is there, once, as answered");
+    assert!(
+        read.windows(2)
+            .all(|pair| pair[0]["created_at"].as_str() <= pair[1]["created_at"].as_str())
+    );
+    let as_texts =
+        |messages: &[Value]| messages.iter().map(Value::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(
+        as_texts(&sent),
+        as_texts(&read),
+        "every answered message is there, once, as answered"
+    );
 }

@@ -19,7 +19,8 @@ fn documented() -> BTreeSet<String> {
 
 /// What a process shows, without units and without what the Prometheus client adds of itself.
 fn shown(metrics: &str) -> impl Iterator<Item = String> {
-    let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let families =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     families
         .filter(|name| !name.starts_with("process_") && *name != "target_info")
         .map(|name| name.trim_end_matches("_total").trim_end_matches("_seconds").to_owned())

@@ -1,4 +1,5 @@
-//! How Postgres carries out what the services ask it for: plans are made once for each connection, and must be right for all times.
+//! How Postgres carries out what the services ask it for: plans are made once for each connection,
+//! and must be right for all times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -68,8 +69,10 @@ const A_ROW_IN_EACH_TABLE: &str = "
 
 /// A service's statements, each with the number of its parameters.
 fn statements_of(service: &str) -> Vec<(String, usize)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../services").join(service).join(".sqlx");
-    let descriptions = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let folder =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../services").join(service).join(".sqlx");
+    let descriptions =
+        fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
     let statements = descriptions.map(|description| {
         let description: Value = serde_json::from_slice(&description).unwrap();
         let parameters = description["describe"]["parameters"]["Left"].as_array().unwrap().len();
@@ -84,7 +87,8 @@ async fn plan(connection: &mut PgConnection, statement: &str, parameters: usize)
     let arguments = vec!["NULL"; parameters].join(", ");
     let arguments = if parameters == 0 { String::new() } else { format!("({arguments})") };
     let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE statement{arguments}");
-    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
+    let plan: Value =
+        sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
     connection.execute("DEALLOCATE statement").await.unwrap();
     plan[0]["Plan"].clone()
 }
@@ -108,7 +112,8 @@ async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_ther
     let mut seen = BTreeSet::new();
     for service in ["auth", "contacts", "rooms", "messaging"] {
         migrate(service, &database, &[]).await;
-        let config = PostgresConfig { database_url: database.clone().into(), database_max_connections: 1 };
+        let config =
+            PostgresConfig { database_url: database.clone().into(), database_max_connections: 1 };
         let pool = postgres::pool(service, &config).unwrap();
         let mut connection = pool.acquire().await.unwrap();
         let statements = statements_of(service);
@@ -129,7 +134,8 @@ async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_ther
             }
         }
     }
-    let meant: BTreeSet<_> = READ_AS_A_WHOLE.map(|(service, name)| (service, name.to_owned())).into();
+    let meant: BTreeSet<_> =
+        READ_AS_A_WHOLE.map(|(service, name)| (service, name.to_owned())).into();
     assert_eq!(seen, meant);
 }
 
@@ -149,7 +155,8 @@ const SEND_TO_ALL_ROOMS: &str = "
     messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, keys, contents, FALSE)";
 
 #[tokio::test]
-async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_have_a_single_one() {
+async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_have_a_single_one()
+{
     let database = fresh_database().await.unwrap();
     migrate("messaging", &database, &[]).await;
     let mut connection = PgConnection::connect(&database).await.unwrap();
@@ -161,10 +168,12 @@ async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_
 
     // A connection that plans with what Postgres knows now.
     let mut connection = PgConnection::connect(&database).await.unwrap();
-    let stored: i64 = sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut connection).await.unwrap();
+    let stored: i64 =
+        sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut connection).await.unwrap();
     assert_eq!(stored, 300);
     connection.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
-    let uses = "SELECT indexrelname::TEXT, idx_scan FROM pg_stat_user_indexes WHERE relname = 'messages'";
+    let uses =
+        "SELECT indexrelname::TEXT, idx_scan FROM pg_stat_user_indexes WHERE relname = 'messages'";
     let uses: BTreeMap<String, i64> =
         sqlx::query_as(uses).fetch_all(&mut connection).await.unwrap().into_iter().collect();
     assert_eq!(uses["messages_client_msg_id_unique"], 600, "{uses:?}");
@@ -183,14 +192,18 @@ async fn heads_are_not_read_as_a_whole_when_there_was_a_single_one() {
     let pool = postgres::pool("messaging", &config).unwrap();
     let mut connection = pool.acquire().await.unwrap();
     let mut stored: Vec<i64> = Vec::new();
-    for further in ["", "INSERT INTO messaging.room_heads (room_id) SELECT generate_series(1001, 1299)"] {
+    for further in
+        ["", "INSERT INTO messaging.room_heads (room_id) SELECT generate_series(1001, 1299)"]
+    {
         superuser.execute(further).await.unwrap();
         // The first time makes the plan.
-        stored.push(sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut *connection).await.unwrap());
+        stored
+            .push(sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut *connection).await.unwrap());
     }
     assert_eq!(stored, [1, 300]);
     connection.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
-    let searches = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'room_heads_pkey'";
+    let searches =
+        "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'room_heads_pkey'";
     let searches: i64 = sqlx::query_scalar(searches).fetch_one(&mut *connection).await.unwrap();
     // To lock them, and to move them.
     assert!(searches >= 2 * 300, "each head is searched for, not in all of them: {searches}");

@@ -30,7 +30,11 @@ async fn names(statement: &'static str, schema: &str) -> Vec<String> {
 
 /// The tables of a schema, as they stand in statements.
 async fn tables_of(schema: &str) -> Vec<String> {
-    names("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1", schema).await
+    names(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1",
+        schema,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -48,7 +52,8 @@ async fn a_role_reads_and_writes_in_its_own_schema_and_in_no_other() {
                     format!("TRUNCATE {table}"),
                     format!("DROP TABLE {table}"),
                 ] {
-                    let is_harmless = statement.starts_with("SELECT") || statement.starts_with("DELETE");
+                    let is_harmless =
+                        statement.starts_with("SELECT") || statement.starts_with("DELETE");
                     if role == schema && !is_harmless {
                         continue;
                     }
@@ -76,7 +81,11 @@ async fn a_role_calls_functions_of_its_own_schema_and_of_no_other() {
     for (role, schema) in pairs() {
         let mut connection = log_in(role).await;
         for call in calls_of(schema).await {
-            assert_eq!(error_of(&mut connection, &call).await.as_deref(), NO_PRIVILEGE, "{role}: {call}");
+            assert_eq!(
+                error_of(&mut connection, &call).await.as_deref(),
+                NO_PRIVILEGE,
+                "{role}: {call}"
+            );
         }
     }
 }
@@ -148,8 +157,10 @@ async fn messaging_asks_redis_for_nothing_that_it_may_not() {
     anna.say(room, "Hello").await;
     assert_eq!(bens.next().await["message"]["content"], "Hello");
     eventually(Duration::from_secs(10), "a publication comes back", async || {
-        let replicas =
-            [stack.metrics("messaging", 0).await.unwrap(), stack.metrics("messaging", 1).await.unwrap()];
+        let replicas = [
+            stack.metrics("messaging", 0).await.unwrap(),
+            stack.metrics("messaging", 1).await.unwrap(),
+        ];
         replicas.iter().flat_map(|metrics| metrics.lines()).any(|line| {
             line.starts_with("parlance_messaging_redis_lag_seconds_count") && !line.ends_with(" 0")
         })

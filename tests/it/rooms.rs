@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Person, assert_members, assert_room, become_contacts, fresh_name, make_room, people, person,
-    stack,
+    Answer, Person, assert_members, assert_room, become_contacts, fresh_name, make_room, people,
+    person, stack,
 };
 
 /// An id that no room has.
@@ -64,7 +64,8 @@ async fn a_room_is_the_same_wherever_it_appears() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     become_contacts(&anna, &ben).await;
-    let answer = create(&anna, json!({"name": "Den", "member_usernames": [ben.name]})).await.ok(201);
+    let answer =
+        create(&anna, json!({"name": "Den", "member_usernames": [ben.name]})).await.ok(201);
     let room = without_skipped(answer, &json!([]));
     assert_eq!(member_ids(&room), [anna.id, ben.id]);
     let id = room["id"].as_i64().unwrap();
@@ -74,8 +75,10 @@ async fn a_room_is_the_same_wherever_it_appears() {
         assert_members(&listed, &["rooms"]);
         assert!(listed["rooms"].as_array().unwrap().contains(&room), "{listed}");
     }
-    let unchanged =
-        without_skipped(add(&anna, id, &[&ben.name]).await.ok(200), &skipped(&ben.name, "already_a_member"));
+    let unchanged = without_skipped(
+        add(&anna, id, &[&ben.name]).await.ok(200),
+        &skipped(&ben.name, "already_a_member"),
+    );
     assert_eq!(unchanged, room);
 }
 
@@ -131,7 +134,14 @@ async fn the_skipped_are_told_in_order_with_a_reason() {
     let [anna, ben, carl] = people(stack().await).await;
     become_contacts(&anna, &ben).await;
     let nobody = fresh_name();
-    let names = [carl.name.as_str(), &nobody, &ben.name, "not a name", &anna.name, &ben.name.to_uppercase()];
+    let names = [
+        carl.name.as_str(),
+        &nobody,
+        &ben.name,
+        "not a name",
+        &anna.name,
+        &ben.name.to_uppercase(),
+    ];
     let expected = json!([
         {"username": carl.name, "reason": "not_a_contact"},
         {"username": nobody, "reason": "user_not_found"},
@@ -161,9 +171,15 @@ async fn only_contacts_of_the_owner_are_added() {
     let [anna, ben, carl] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
     become_contacts(&ben, &carl).await;
-    without_skipped(add(&anna, room, &[&carl.name]).await.ok(200), &skipped(&carl.name, "not_a_contact"));
+    without_skipped(
+        add(&anna, room, &[&carl.name]).await.ok(200),
+        &skipped(&carl.name, "not_a_contact"),
+    );
     anna.post("/v1/contacts/invite", &json!({"username": carl.name})).await.ok(200);
-    without_skipped(add(&anna, room, &[&carl.name]).await.ok(200), &skipped(&carl.name, "not_a_contact"));
+    without_skipped(
+        add(&anna, room, &[&carl.name]).await.ok(200),
+        &skipped(&carl.name, "not_a_contact"),
+    );
 }
 
 #[tokio::test]
@@ -254,7 +270,8 @@ async fn a_deleted_room_is_gone_with_its_messages() {
         remove(person, room, &ben.name).await.refused(404, "room_not_found");
         let history = person.get(&format!("/v1/messages/rooms/{room}/history")).await;
         history.refused(404, "room_not_found");
-        let sent = person.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})).await;
+        let sent =
+            person.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})).await;
         sent.refused(404, "room_not_found");
         person.patch(&message, &json!({"content": "x"})).await.refused(404, "message_not_found");
         person.delete(&message).await.refused(404, "message_not_found");
@@ -328,7 +345,9 @@ async fn input_of_rooms_is_checked() {
     anna.post(&members, &json!({})).await.invalid(&["body.usernames missing"]);
     anna.post(&members, &json!({"usernames": "x"})).await.invalid(&["body.usernames list_type"]);
     anna.post(&members, &json!({"usernames": []})).await.invalid(&["body.usernames too_short"]);
-    anna.post(&members, &json!({"usernames": ["x", {}]})).await.invalid(&["body.usernames.1 string_type"]);
+    anna.post(&members, &json!({"usernames": ["x", {}]}))
+        .await
+        .invalid(&["body.usernames.1 string_type"]);
     create(&anna, json!({"name": "a\0b"})).await.invalid(&["body.name value_error"]);
 }
 
@@ -338,7 +357,8 @@ async fn nothing_of_a_refused_room_is_made() {
     create(&anna, json!({"name": "Den", "member_usernames": [1]}))
         .await
         .invalid(&["body.member_usernames.0 string_type"]);
-    let request = anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
+    let request =
+        anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
     Answer::of(request.body(r#"{"name": "Den", "x": 1e999}"#)).await;
     assert_eq!(anna.get("/v1/rooms").await.ok(200), json!({"rooms": []}));
 }

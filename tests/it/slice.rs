@@ -18,7 +18,10 @@ async fn two_people_at_two_gateways_talk_in_one_order() {
     assert_eq!(heard["message"]["sender"]["id"], anna.id);
     assert_eq!(annas.next().await, heard, "the sender gets the same event");
 
-    bens.send(&json!({"type": "send_message", "room_id": room, "content": "Hello Anna", "ref": "1"})).await;
+    bens.send(
+        &json!({"type": "send_message", "room_id": room, "content": "Hello Anna", "ref": "1"}),
+    )
+    .await;
     assert_eq!(seq_of(&annas.next().await), 2);
     assert_eq!(anna.history(room).await, ben.at(stack, 1).history(room).await);
 }

@@ -30,7 +30,9 @@ fn methods_of(service: &str) -> Vec<String> {
         }
     }
     assert!(methods.len() > 2, "{methods:?}");
-    methods.extend(["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"].map(str::to_owned));
+    methods.extend(
+        ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"].map(str::to_owned),
+    );
     methods.push("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo".to_owned());
     methods
 }

@@ -10,7 +10,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Api, PASSWORD, Person, assert_members, auth_command, eventually, make_room, people, person, stack,
+    Answer, Api, PASSWORD, Person, assert_members, auth_command, eventually, make_room, people,
+    person, stack,
 };
 
 /// An Ed25519 key in PKCS #8 (RFC 8410), up to its 32 secret bytes.
@@ -144,7 +145,8 @@ async fn a_token_of_another_key_is_refused_with_any_kid() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let stack = Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "1").start().await.unwrap();
+    let stack =
+        Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "1").start().await.unwrap();
     let anna = person(&stack).await;
     let claims = claims_of(&anna.token);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 1);
@@ -156,7 +158,11 @@ async fn an_expired_token_is_refused() {
 #[tokio::test]
 async fn tokens_of_another_issuer_or_audience_are_refused() {
     for setting in ["TOKEN_ISSUER", "TOKEN_AUDIENCE"] {
-        let stack = Stack::builder().environment("gateway", setting, "somewhere-else").start().await.unwrap();
+        let stack = Stack::builder()
+            .environment("gateway", setting, "somewhere-else")
+            .start()
+            .await
+            .unwrap();
         let anna = person(&stack).await;
         me(&stack, 0, &anna.token).await.refused(401, "invalid_token");
     }
@@ -205,7 +211,9 @@ async fn a_deactivated_user_is_locked_out_everywhere_within_two_seconds() {
         eventually(Duration::from_secs(2), "the token is refused", is_out).await;
         let anna = anna.at(stack, gateway);
         anna.get("/v1/rooms").await.refused(401, "inactive_user");
-        anna.post("/v1/contacts/invite", &json!({"username": ben.name})).await.refused(401, "inactive_user");
+        anna.post("/v1/contacts/invite", &json!({"username": ben.name}))
+            .await
+            .refused(401, "inactive_user");
     }
 }
 
@@ -216,7 +224,10 @@ async fn nobody_can_invite_a_deactivated_user() {
     auth_command(stack, &["deactivate", &anna.name], &[]).await;
     let invitation = json!({"username": anna.name});
     for gateway in [0, 1] {
-        ben.at(stack, gateway).post("/v1/contacts/invite", &invitation).await.refused(404, "user_not_found");
+        ben.at(stack, gateway)
+            .post("/v1/contacts/invite", &invitation)
+            .await
+            .refused(404, "user_not_found");
     }
 }
 
@@ -255,7 +266,8 @@ async fn others_see_who_is_inactive_and_who_is_back() {
             eventually(Duration::from_secs(2), command, is_seen).await;
         }
     }
-    // What a gateway shows may come straight from auth, before it has heard itself that the tokens count again.
+    // What a gateway shows may come straight from auth, before it has heard itself that the tokens
+    // count again.
     let is_back = async || me(stack, 1, &anna.token).await.status == 200;
     eventually(Duration::from_secs(2), "tokens count again", is_back).await;
 }

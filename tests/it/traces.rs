@@ -1,4 +1,5 @@
-//! Traces: a message is followed from the request to the sockets, by a collector that gets every step.
+//! Traces: a message is followed from the request to the sockets, by a collector that gets every
+//! step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,12 +29,13 @@ fn observed(collector: SocketAddr, ratio: &str) -> StackBuilder {
         .environment("gateway", "OTEL_TRACES_SAMPLER_ARG", ratio)
         // No batch holds a canary, which belongs to no trace.
         .environment("gateway", "CANARY_INTERVAL", "3600");
-    parts
-        .iter()
-        .fold(builder, |builder, part| builder.environment(part, "OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint))
+    parts.iter().fold(builder, |builder, part| {
+        builder.environment(part, "OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)
+    })
 }
 
-/// Lets each gateway know only the replica of messaging with its own number, so that events take the way over Redis.
+/// Lets each gateway know only the replica of messaging with its own number, so that events take
+/// the way over Redis.
 fn apart() -> impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync {
     let addresses = Mutex::new(BTreeMap::new());
     move |arrow| {
@@ -70,7 +72,8 @@ struct Trace(Vec<Step>);
 impl Trace {
     /// The one with this id, as soon as all steps have come.
     async fn complete(collector: &Collector, id: &str, root: &str) -> Self {
-        let trace = || Self(collector.steps().into_iter().filter(|step| step.trace_id == id).collect());
+        let trace =
+            || Self(collector.steps().into_iter().filter(|step| step.trace_id == id).collect());
         eventually(EXPORTED, "all steps come", async || trace().has_all(root)).await;
         trace()
     }
@@ -96,13 +99,15 @@ impl Trace {
     /// From the root to this step, as programs and names.
     fn way_to<'a>(&'a self, step: &'a Step) -> Vec<(&'a str, &'a str)> {
         let above = std::iter::successors(Some(step), |step| self.parent(step));
-        let mut way: Vec<_> = above.map(|step| (step.service.as_str(), step.name.as_str())).collect();
+        let mut way: Vec<_> =
+            above.map(|step| (step.service.as_str(), step.name.as_str())).collect();
         way.reverse();
         way
     }
 }
 
-/// Demands all that happened to a message, below the step in which the first gateway was asked to send it.
+/// Demands all that happened to a message, below the step in which the first gateway was asked to
+/// send it.
 fn assert_followed(trace: &Trace, root: &str) {
     let sent = [("gateway", root), ("gateway", "submit message"), ("messaging", "store message")];
     let from_sent = |way: &[(&'static str, &'static str)]| [&sent[..], way].concat();
@@ -127,7 +132,10 @@ fn assert_followed(trace: &Trace, root: &str) {
 
     let (message, batch) = (trace.step("store message"), trace.step("batch"));
     assert_eq!(message.events, ["taken into a batch", "admitted", "committed"]);
-    assert_eq!((&message.links, &batch.links), (&vec![batch.id.clone()], &vec![message.id.clone()]));
+    assert_eq!(
+        (&message.links, &batch.links),
+        (&vec![batch.id.clone()], &vec![message.id.clone()])
+    );
     assert_eq!(batch.attributes["messaging.batch.message_count"], "1");
 
     // Another replica and another gateway than those it was sent through.
@@ -228,9 +236,13 @@ async fn messages_that_are_stored_and_written_together_each_have_their_steps() {
         for message in stored() {
             let batch = batch_of(&message, &batches).unwrap();
             assert!(batch.links.contains(&message.id));
-            assert_eq!(batch.attributes["messaging.batch.message_count"], batch.links.len().to_string());
+            assert_eq!(
+                batch.attributes["messaging.batch.message_count"],
+                batch.links.len().to_string()
+            );
         }
-        let traces = |steps: Vec<Step>| steps.into_iter().map(|step| step.trace_id).collect::<BTreeSet<_>>();
+        let traces =
+            |steps: Vec<Step>| steps.into_iter().map(|step| step.trace_id).collect::<BTreeSet<_>>();
         assert_eq!(traces(named(last[0])), traces(named(last[1])));
     })
     .await;
@@ -238,8 +250,14 @@ async fn messages_that_are_stored_and_written_together_each_have_their_steps() {
 
 /// Asks for something, and says whether it is to be recorded.
 async fn ask_sampled(person: &Person, sampled: bool) {
-    let parent = format!("00-{:032x}-b7ad6b7169203331-0{}", rand::random::<u128>().max(1), u8::from(sampled));
-    Answer::of(person.request(Method::GET, "/v1/rooms").header("traceparent", parent)).await.ok(200);
+    let parent = format!(
+        "00-{:032x}-b7ad6b7169203331-0{}",
+        rand::random::<u128>().max(1),
+        u8::from(sampled)
+    );
+    Answer::of(person.request(Method::GET, "/v1/rooms").header("traceparent", parent))
+        .await
+        .ok(200);
 }
 
 #[tokio::test]

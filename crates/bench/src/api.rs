@@ -47,8 +47,9 @@ pub(crate) struct Circle {
 
 impl Api {
     pub(crate) fn of(stack: &Stack, gateways: usize, at_once: usize) -> anyhow::Result<Self> {
-        let client =
-            |source| Client::builder().local_address(Some(loopback(source).into())).timeout(DEADLINE).build();
+        let client = |source| {
+            Client::builder().local_address(Some(loopback(source).into())).timeout(DEADLINE).build()
+        };
         let address = |index| stack.gateway_url(index).trim_start_matches("http://").parse();
         Ok(Self {
             clients: (0..SOURCES).map(client).collect::<Result<_, _>>()?,
@@ -95,7 +96,8 @@ impl Api {
         let (status, user) =
             self.ask(Method::POST, "/v1/auth/register", None, Some(credentials.clone())).await?;
         ensure!(status == 201, "register {name}: {status} {user}");
-        let (status, login) = self.ask(Method::POST, "/v1/auth/login", None, Some(credentials)).await?;
+        let (status, login) =
+            self.ask(Method::POST, "/v1/auth/login", None, Some(credentials)).await?;
         ensure!(status == 200, "login {name}: {status} {login}");
         let token = login["access_token"].as_str().context("a login has a token")?.to_owned();
         Ok(Person { name, token })
@@ -134,7 +136,8 @@ impl Api {
         let (owner, others) = members.split_first().context("a room has an owner")?;
         let names: Vec<&str> = others.iter().map(|member| member.name.as_str()).collect();
         let body = json!({"name": "Room", "member_usernames": names});
-        let (status, room) = self.ask(Method::POST, "/v1/rooms", Some(&owner.token), Some(body)).await?;
+        let (status, room) =
+            self.ask(Method::POST, "/v1/rooms", Some(&owner.token), Some(body)).await?;
         ensure!(status == 201 && room["skipped"] == json!([]), "make a room: {status} {room}");
         room["id"].as_i64().context("a room has an id")
     }

@@ -18,7 +18,8 @@ pub(crate) struct Machine {
     pub(crate) processor: Option<String>,
     pub(crate) cores: usize,
     pub(crate) memory: Option<String>,
-    /// Processes that ran or waited to, on average of the last minute: more than a few make the figures worthless.
+    /// Processes that ran or waited to, on average of the last minute: more than a few make the
+    /// figures worthless.
     pub(crate) load: Option<String>,
     pub(crate) kernel: Option<String>,
     pub(crate) postgres: Option<String>,
@@ -36,7 +37,9 @@ impl Machine {
             cores: thread::available_parallelism().map_or(0, usize::from),
             memory: line_of("/proc/meminfo", "MemTotal"),
             load: load(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .ok()
+                .map(|text| text.trim().to_owned()),
             postgres: postgres_version(stack).await.ok(),
             redis: redis_version(),
             is_debug: cfg!(debug_assertions),
@@ -48,7 +51,10 @@ impl Machine {
         let known = [
             ("date", Some(self.date.clone())),
             ("commit", self.commit.clone()),
-            ("processor", self.processor.clone().map(|name| format!("{name}, {} cores", self.cores))),
+            (
+                "processor",
+                self.processor.clone().map(|name| format!("{name}, {} cores", self.cores)),
+            ),
             ("memory", self.memory.clone()),
             ("load average before", self.load.clone()),
             ("Linux", self.kernel.clone()),
@@ -63,7 +69,8 @@ impl Machine {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cores {
     all: u64,
-    /// In which a core of this virtual machine had something to do, and its host did something else.
+    /// In which a core of this virtual machine had something to do, and its host did something
+    /// else.
     stolen: u64,
 }
 
@@ -72,7 +79,8 @@ impl Cores {
         Self::parse(&fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// By [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). What guests take is in the first eight already.
+    /// By [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). What guests take
+    /// is in the first eight already.
     fn parse(stat: &str) -> Option<Self> {
         let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
         let ticks: Vec<u64> = ticks.filter_map(|field| field.parse().ok()).collect();
@@ -91,7 +99,8 @@ fn commit() -> Option<String> {
         return None;
     }
     let commit = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
-    let changes = output(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
+    let changes =
+        output(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
     Some(if changes.is_empty() { commit } else { format!("{commit}, with changes") })
 }
 

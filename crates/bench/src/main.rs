@@ -1,5 +1,6 @@
-//! The benchmark: starts a private Parlance, drives it where its users feel it, runs a yardstick beside each scenario, and prints one
-//! table. What is measured is what the programs of its own build do: use the profile `dist`.
+//! The benchmark: starts a private Parlance, drives it where its users feel it, runs a yardstick
+//! beside each scenario, and prints one table. What is measured is what the programs of its own
+//! build do: use the profile `dist`.
 
 mod api;
 mod files;
@@ -83,7 +84,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether every scenario could be carried out; whether goals are met is for the reader of the table.
+/// Whether every scenario could be carried out; whether goals are met is for the reader of the
+/// table.
 async fn measure(cli: Cli) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let display = Display::new();
@@ -105,7 +107,8 @@ async fn measure(cli: Cli) -> anyhow::Result<bool> {
     let Outcome { machine, findings: Findings { rows, curves }, failures } = outcome;
     let machine = machine.context("there is nothing to measure")?;
     let (replicas, duration) = (cli.replicas, begin.elapsed());
-    let report = Report { machine, scale, is_quick: cli.quick, replicas, rows, curves, failures, duration };
+    let report =
+        Report { machine, scale, is_quick: cli.quick, replicas, rows, curves, failures, duration };
     publish(&cli.output, &report)?;
     Ok(report.failures.is_empty())
 }
@@ -130,7 +133,8 @@ impl Outcome {
             let before = Cores::now();
             match scenario.run(bench).await {
                 Ok(mut findings) => {
-                    let stolen = before.zip(Cores::now()).map(|(before, now)| now.stolen_since(before));
+                    let stolen =
+                        before.zip(Cores::now()).map(|(before, now)| now.stolen_since(before));
                     findings.rows.iter_mut().for_each(|row| row.stolen = stolen);
                     for row in &findings.rows {
                         bench.display.line(&format!("{}: {}", row.scenario, row.summary()));
@@ -149,8 +153,9 @@ impl Outcome {
 
 /// The processes that have ended by themselves, to be appended to a sentence.
 fn ended(stack: &Stack) -> String {
-    let sentence =
-        |process: &Process| Some(format!("; {} has ended ({})", process.name(), process.exit_status()?));
+    let sentence = |process: &Process| {
+        Some(format!("; {} has ended ({})", process.name(), process.exit_status()?))
+    };
     stack.processes().filter_map(sentence).collect()
 }
 

@@ -15,7 +15,8 @@ use crate::stats::Percentiles;
 
 const SIZE: (u32, u32) = (900, 480);
 const FONT: &str = "sans-serif";
-const COLOURS: [RGBColor; 3] = [RGBColor(31, 90, 168), RGBColor(230, 145, 30), RGBColor(204, 51, 51)];
+const COLOURS: [RGBColor; 3] =
+    [RGBColor(31, 90, 168), RGBColor(230, 145, 30), RGBColor(204, 51, 51)];
 
 type Drawn = Result<(), Box<dyn Error>>;
 type Points = Vec<(f64, f64)>;
@@ -54,8 +55,12 @@ pub(crate) fn drawn(curves: &Curves) -> impl Iterator<Item = (&'static str, &'st
 }
 
 fn plots(curves: &Curves) -> impl Iterator<Item = Plot> {
-    let all =
-        [latency(&curves.latency), rooms(&curves.rooms), fan_out(&curves.fan_out), memory(&curves.memory)];
+    let all = [
+        latency(&curves.latency),
+        rooms(&curves.rooms),
+        fan_out(&curves.fan_out),
+        memory(&curves.memory),
+    ];
     // A line needs two points.
     all.into_iter().filter(|plot| plot.lines.iter().any(|(_, points)| points.len() > 1))
 }
@@ -90,7 +95,8 @@ fn rooms(curve: &[(usize, f64)]) -> Plot {
 }
 
 fn fan_out(curve: &[(usize, [f64; 2])]) -> Plot {
-    let line = |shape: usize| curve.iter().map(|(count, rates)| (*count as f64, rates[shape])).collect();
+    let line =
+        |shape: usize| curve.iter().map(|(count, rates)| (*count as f64, rates[shape])).collect();
     Plot {
         file: "fan-out.svg",
         title: "Deliveries over subscribers of one room",
@@ -108,7 +114,10 @@ fn memory(curve: &[(usize, f64)]) -> Plot {
         across: "connections, idle",
         upwards: "MiB in the gateway",
         axes: Axes::Neither,
-        lines: vec![("resident", curve.iter().map(|(count, memory)| (*count as f64, *memory)).collect())],
+        lines: vec![(
+            "resident",
+            curve.iter().map(|(count, memory)| (*count as f64, *memory)).collect(),
+        )],
     }
 }
 
@@ -118,7 +127,9 @@ impl Plot {
         root.fill(&WHITE)?;
         let (x, y) = (self.range(|point| point.0), self.range(|point| point.1));
         match self.axes {
-            Axes::Both => self.draw_on(&root, x.log_scale(), (y.start / 1.5..y.end * 1.5).log_scale())?,
+            Axes::Both => {
+                self.draw_on(&root, x.log_scale(), (y.start / 1.5..y.end * 1.5).log_scale())?
+            }
             Axes::Across => self.draw_on(&root, x.log_scale(), 0.0..y.end * 1.1)?,
             Axes::Neither => self.draw_on(&root, x, 0.0..y.end * 1.1)?,
         }
@@ -156,7 +167,8 @@ impl Plot {
             .draw()?;
         for ((name, points), colour) in self.lines.iter().zip(COLOURS) {
             let line = LineSeries::new(points.clone(), colour.stroke_width(2)).point_size(3);
-            let swatch = move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled());
+            let swatch =
+                move |(x, y)| Rectangle::new([(x, y - 2), (x + 18, y + 2)], colour.filled());
             chart.draw_series(line)?.label(*name).legend(swatch);
         }
         // One line is what the title says.

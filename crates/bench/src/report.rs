@@ -13,7 +13,8 @@ use crate::stats::Percentiles;
 use crate::usage::{ByPart, CLIENTS};
 
 /// In this order they stand in a cell.
-const PARTS: [&str; 8] = ["gateway", "messaging", "rooms", "auth", "contacts", "postgres", "redis", CLIENTS];
+const PARTS: [&str; 8] =
+    ["gateway", "messaging", "rooms", "auth", "contacts", "postgres", "redis", CLIENTS];
 const MIB: f64 = 1_048_576.0;
 
 /// What a scenario has found.
@@ -84,7 +85,10 @@ impl fmt::Display for Report {
         }
         for Failure { scenario, error } in &self.failures {
             let error = error.replace('|', "\\|").replace('\n', " ");
-            writeln!(f, "| {scenario} | **could not be measured**: {error} | | | | **no** | | | | |")?;
+            writeln!(
+                f,
+                "| {scenario} | **could not be measured**: {error} | | | | **no** | | | | |"
+            )?;
         }
         for (plot, title) in plot::drawn(&self.curves) {
             writeln!(f, "\n![{title}]({plot})")?;
@@ -123,7 +127,10 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
     let figure = or_dash(row.figure().map(|figure| format!("**{}** {}", show(figure), row.unit)));
     let yardstick = row.yardstick.as_ref().and_then(|yardstick| {
-        let cpu = yardstick.cpu.map(|cpu| format!(", CPU s for 1,000: {}", show(cpu))).unwrap_or_default();
+        let cpu = yardstick
+            .cpu
+            .map(|cpu| format!(", CPU s for 1,000: {}", show(cpu)))
+            .unwrap_or_default();
         Some(format!("{} ({}{cpu})", show(yardstick.figure()?), yardstick.name))
     });
     let ratio = or_dash(row.ratio().map(|ratio| format!("{} ×", show(ratio))));
@@ -184,8 +191,10 @@ mod tests {
         let measured = Measured { figure: 16_000.0, operations: 10_000, latencies: None, usage };
         let yardstick = Yardstick::new("pgbench", vec![1_000.0], None);
         let goals = [Goal::RatioAtLeast(8.0), Goal::AtLeast(20_000.0)];
-        let mut row =
-            Row::new("hot room", "sends/s", &[measured]).unwrap().beside(yardstick).with_goals(goals);
+        let mut row = Row::new("hot room", "sends/s", &[measured])
+            .unwrap()
+            .beside(yardstick)
+            .with_goals(goals);
         row.stolen = Some(0.0123);
         Report {
             machine: Machine::default(),

@@ -35,7 +35,8 @@ pub(crate) struct Row {
     /// Bytes at the end of the last round.
     pub(crate) memory: ByPart<u64>,
     pub(crate) goals: Vec<Goal>,
-    /// Of the time of all cores while the scenario ran, the share that the host of a virtual machine gave to others.
+    /// Of the time of all cores while the scenario ran, the share that the host of a virtual
+    /// machine gave to others.
     pub(crate) stolen: Option<f64>,
     /// What else is to be known.
     pub(crate) note: Option<String>,
@@ -133,8 +134,9 @@ impl Row {
     /// The figure and the ratio, for a person who waits.
     pub(crate) fn summary(&self) -> String {
         let figure = self.figure().map_or_else(|| "nothing".to_owned(), show);
-        let ratio =
-            self.ratio().map_or_else(String::new, |ratio| format!(", {} × the yardstick", show(ratio)));
+        let ratio = self
+            .ratio()
+            .map_or_else(String::new, |ratio| format!(", {} × the yardstick", show(ratio)));
         format!("{figure} {}{ratio}", self.unit)
     }
 
@@ -142,7 +144,9 @@ impl Row {
     pub(crate) fn compared(&self) -> String {
         let yardstick = self.yardstick.as_ref().and_then(Yardstick::figure);
         match (yardstick, self.ratio()) {
-            (Some(figure), Some(ratio)) => format!("{} {}: {} ×", show(figure), self.unit, show(ratio)),
+            (Some(figure), Some(ratio)) => {
+                format!("{} {}: {} ×", show(figure), self.unit, show(ratio))
+            }
             _ => "nothing".to_owned(),
         }
     }
@@ -173,7 +177,9 @@ fn cpu_for_1000(rounds: &[Measured]) -> ByPart<f64> {
     if operations == 0 {
         return ByPart::new();
     }
-    sums.into_iter().map(|(part, cpu)| (part, cpu.as_secs_f64() * 1_000.0 / operations as f64)).collect()
+    sums.into_iter()
+        .map(|(part, cpu)| (part, cpu.as_secs_f64() * 1_000.0 / operations as f64))
+        .collect()
 }
 
 impl Yardstick {
@@ -314,7 +320,9 @@ mod tests {
     #[test]
     fn figures_have_three_digits_that_matter() {
         let shown: Vec<String> =
-            [1_234_567.8, 999.0, 15_000.0, 12.34, 1.5, 0.5, 0.01234, 0.0, -1_234.0].map(show).to_vec();
+            [1_234_567.8, 999.0, 15_000.0, 12.34, 1.5, 0.5, 0.01234, 0.0, -1_234.0]
+                .map(show)
+                .to_vec();
         let wanted = ["1,234,568", "999", "15,000", "12.3", "1.5", "0.5", "0.0123", "0", "-1,234"];
         assert_eq!(shown, wanted);
     }

@@ -81,7 +81,8 @@ mod tests {
             latencies.record(Duration::from_micros(micros));
         }
         let found = latencies.percentiles().unwrap();
-        let wanted = [(found.p50, 50.0), (found.p99, 99.0), (found.p999, 99.9), (found.slowest, 100.0)];
+        let wanted =
+            [(found.p50, 50.0), (found.p99, 99.0), (found.p999, 99.9), (found.slowest, 100.0)];
         for (found, wanted) in wanted {
             assert!((found - wanted).abs() <= wanted / 1_000.0, "{found} instead of {wanted}");
         }

@@ -70,7 +70,8 @@ impl Window {
 pub(crate) fn since(stack: &Stack, before: &ByPart<Usage>) -> ByPart<Usage> {
     let mut after = of_stack(stack);
     for (part, usage) in &mut after {
-        usage.cpu = usage.cpu.saturating_sub(before.get(part).map_or(Duration::ZERO, |usage| usage.cpu));
+        usage.cpu =
+            usage.cpu.saturating_sub(before.get(part).map_or(Duration::ZERO, |usage| usage.cpu));
     }
     after
 }
@@ -104,7 +105,8 @@ fn all_processes() -> Vec<Listed> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     // One that has ended meanwhile is none.
-    ids.filter_map(|id: u32| parse_stat(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?)).collect()
+    ids.filter_map(|id: u32| parse_stat(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?))
+        .collect()
 }
 
 /// The name in the middle may hold anything, brackets included.
@@ -143,7 +145,10 @@ mod tests {
     #[test]
     fn a_line_of_the_kernel_is_read_behind_the_name() {
         let stat = "42 (a (b) c) S 7 42 42 0 -1 4194304 100 200 0 0 11 22 33 44 20 0 1 0 12345";
-        assert_eq!(parse_stat(42, stat), Some(Listed { id: 42, parent: 7, ticks: 11 + 22 + 33 + 44 }));
+        assert_eq!(
+            parse_stat(42, stat),
+            Some(Listed { id: 42, parent: 7, ticks: 11 + 22 + 33 + 44 })
+        );
         assert_eq!(parse_stat(42, "42 (short) S 7"), None);
     }
 

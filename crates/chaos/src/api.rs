@@ -1,4 +1,5 @@
-//! The public REST API as people use it who do not give up: at any gateway, until the outcome is known.
+//! The public REST API as people use it who do not give up: at any gateway, until the outcome is
+//! known.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +39,8 @@ impl Api {
     /// The gateways at these addresses.
     pub(crate) fn at(gateways: &[SocketAddr]) -> anyhow::Result<Self> {
         let client = Client::builder().timeout(REQUEST_DEADLINE).build()?;
-        let bases: Vec<String> = gateways.iter().map(|gateway| format!("http://{gateway}")).collect();
+        let bases: Vec<String> =
+            gateways.iter().map(|gateway| format!("http://{gateway}")).collect();
         let socket = |base: &String| format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
         let sockets = bases.iter().map(socket).collect();
         Ok(Self { client, bases, sockets, prefix: "person".to_owned(), next: AtomicUsize::new(0) })
@@ -49,7 +51,8 @@ impl Api {
         Self { prefix: prefix.to_owned(), ..self }
     }
 
-    /// The same for other people, whose names begin with this, and whose sockets go to these addresses.
+    /// The same for other people, whose names begin with this, and whose sockets go to these
+    /// addresses.
     #[cfg(test)]
     pub(crate) fn for_others(self, prefix: &str, sockets: Vec<String>) -> Self {
         Self { sockets, ..self.for_people_named(prefix) }
@@ -82,7 +85,11 @@ impl Api {
                 Ok(answer) if answer.status().as_u16() < 500 && answer.status().as_u16() != 429 => {
                     let status = answer.status().as_u16();
                     if let Ok(text) = answer.text().await {
-                        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? };
+                        let body = if text.is_empty() {
+                            Value::Null
+                        } else {
+                            serde_json::from_str(&text)?
+                        };
                         return Ok((status, body));
                     }
                     "the answer broke off".to_owned()
@@ -109,7 +116,8 @@ impl Api {
         let (status, user) =
             self.ask(Method::POST, "/v1/auth/register", None, Some(credentials.clone())).await?;
         ensure!(status == 201, "register {name}: {status} {user}");
-        let (status, login) = self.ask(Method::POST, "/v1/auth/login", None, Some(credentials)).await?;
+        let (status, login) =
+            self.ask(Method::POST, "/v1/auth/login", None, Some(credentials)).await?;
         ensure!(status == 200, "login {name}: {status} {login}");
         let id = user["id"].as_i64().context("a user has an id")?;
         let token = login["access_token"].as_str().context("a login has a token")?.to_owned();
@@ -117,10 +125,15 @@ impl Api {
     }
 
     /// Makes a room of contacts of its owner; its id.
-    pub(crate) async fn make_room(&self, owner: &Person, members: &[&Person]) -> anyhow::Result<i64> {
+    pub(crate) async fn make_room(
+        &self,
+        owner: &Person,
+        members: &[&Person],
+    ) -> anyhow::Result<i64> {
         let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
         let body = json!({"name": "Room", "member_usernames": names});
-        let (status, room) = self.ask(Method::POST, "/v1/rooms", Some(&owner.token), Some(body)).await?;
+        let (status, room) =
+            self.ask(Method::POST, "/v1/rooms", Some(&owner.token), Some(body)).await?;
         ensure!(status == 201 && room["skipped"] == json!([]), "make a room: {status} {room}");
         room["id"].as_i64().context("a room has an id")
     }
@@ -136,7 +149,8 @@ impl Api {
         // An answer that was lost makes the next try a repetition.
         ensure!(status == 200 || answer["code"] == "already_invited", "invite: {status} {answer}");
         let contacts = self.get(other, "/v1/contacts").await?;
-        let invitations = contacts["received_invitations"].as_array().context("a list of invitations")?;
+        let invitations =
+            contacts["received_invitations"].as_array().context("a list of invitations")?;
         let Some(invitation) = invitations.iter().find(|it| it["from_user"]["id"] == one.id) else {
             // The other one may have invited back at the same time.
             let list = contacts["contacts"].as_array().context("a list of contacts")?;
@@ -147,12 +161,20 @@ impl Api {
         };
         let path = format!("/v1/contacts/{}/accept", invitation["id"]);
         let (status, answer) = self.ask(Method::POST, &path, Some(&other.token), None).await?;
-        ensure!(status == 200 || answer["code"] == "invitation_not_found", "accept: {status} {answer}");
+        ensure!(
+            status == 200 || answer["code"] == "invitation_not_found",
+            "accept: {status} {answer}"
+        );
         Ok(())
     }
 
     /// Ends a membership, whatever fails on the way.
-    pub(crate) async fn remove(&self, owner: &Person, room: i64, member: &Person) -> anyhow::Result<()> {
+    pub(crate) async fn remove(
+        &self,
+        owner: &Person,
+        room: i64,
+        member: &Person,
+    ) -> anyhow::Result<()> {
         let path = format!("/v1/rooms/{room}/members/{}", member.name);
         let (status, answer) = self.ask(Method::DELETE, &path, Some(&owner.token), None).await?;
         ensure!(status == 204 || answer["code"] == "not_a_member", "remove: {status} {answer}");

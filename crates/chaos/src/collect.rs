@@ -1,5 +1,6 @@
-//! What the store has at the end: messages through the public history, contacts and rooms through the lists of everybody, and the
-//! numbers, which no list shows completely, from the database itself.
+//! What the store has at the end: messages through the public history, contacts and rooms through
+//! the lists of everybody, and the numbers, which no list shows completely, from the database
+//! itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,11 @@ use crate::history::{History, StoredMessage, StoredRoom};
 const PAGE: usize = 100;
 
 /// Adds the present state to what the clients have recorded.
-pub(crate) async fn collect(database_url: &str, world: &World, history: &mut History) -> anyhow::Result<()> {
+pub(crate) async fn collect(
+    database_url: &str,
+    world: &World,
+    history: &mut History,
+) -> anyhow::Result<()> {
     for (room, members) in &world.rooms {
         let messages = read_messages(world, &world.people[members[0]], *room).await?;
         history.stored.insert(*room, StoredRoom { messages, ..StoredRoom::default() });
@@ -55,13 +60,19 @@ async fn read_messages(
         let path = format!("/v1/messages/rooms/{room}/history?limit={PAGE}&before_id={first}");
         for message in list(&world.api.get(owner, &path).await?, "messages")? {
             let content = message["content"].as_str().context("a message has content")?.to_owned();
-            messages.insert(number(message, "id")?, StoredMessage { seq: number(message, "seq")?, content });
+            messages.insert(
+                number(message, "id")?,
+                StoredMessage { seq: number(message, "seq")?, content },
+            );
         }
     }
     Ok(messages)
 }
 
-async fn read_numbers(database_url: &str, rooms: &mut BTreeMap<i64, StoredRoom>) -> anyhow::Result<()> {
+async fn read_numbers(
+    database_url: &str,
+    rooms: &mut BTreeMap<i64, StoredRoom>,
+) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(database_url).await?;
     let numbers: Vec<(i64, i64, i64)> =
         sqlx::query_as("SELECT room_id, seq, change_seq FROM messaging.messages")
@@ -73,9 +84,10 @@ async fn read_numbers(database_url: &str, rooms: &mut BTreeMap<i64, StoredRoom>)
             room.numbers.extend([seq, change_seq]);
         }
     }
-    let heads: Vec<(i64, i64)> = sqlx::query_as("SELECT room_id, last_seq FROM messaging.room_heads")
-        .fetch_all(&mut connection)
-        .await?;
+    let heads: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT room_id, last_seq FROM messaging.room_heads")
+            .fetch_all(&mut connection)
+            .await?;
     for (room, head) in heads {
         if let Some(room) = rooms.get_mut(&room) {
             room.head = head;
@@ -107,7 +119,8 @@ async fn read_system_rooms(
         let members = list(room, "members")?;
         let ids: Vec<i64> =
             members.iter().map(|member| number(&member["user"], "id")).collect::<Result<_, _>>()?;
-        // With any other number of members it is nobody's system room, and the pair will be found to have none.
+        // With any other number of members it is nobody's system room, and the pair will be found
+        // to have none.
         if let [one, other] = ids[..] {
             system_rooms.insert(number(room, "id")?, pair(one, other));
         }

@@ -104,7 +104,8 @@ pub(crate) async fn usage(stack: &Stack, part: &str, index: usize) -> anyhow::Re
 
 /// The value of a metric that has one time series; nothing if it has never been set.
 pub(crate) fn metric(metrics: &str, name: &str) -> Option<u64> {
-    let is_named = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    let is_named =
+        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
     let value = metrics.lines().find(is_named)?.rsplit(' ').next()?.parse::<f64>().ok()?;
     // None that is asked for is negative, or has a fraction.
     Some(value as u64)

@@ -1,6 +1,8 @@
-//! What happened, as the clients saw it and as the store has it at the end. Plain data: the judge needs nothing else.
+//! What happened, as the clients saw it and as the store has it at the end. Plain data: the judge
+//! needs nothing else.
 //!
-//! Times are microseconds of the wall clock; clients and servers share one machine, so theirs can be compared.
+//! Times are microseconds of the wall clock; clients and servers share one machine, so theirs can
+//! be compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -134,7 +136,8 @@ pub(crate) struct Removal {
 pub(crate) struct StoredRoom {
     /// What the public history shows, by id.
     pub(crate) messages: BTreeMap<i64, StoredMessage>,
-    /// The numbers of all creations and last changes in the store, those of deleted messages included.
+    /// The numbers of all creations and last changes in the store, those of deleted messages
+    /// included.
     pub(crate) numbers: BTreeSet<i64>,
     /// The last number taken.
     pub(crate) head: i64,

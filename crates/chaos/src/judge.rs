@@ -1,7 +1,8 @@
 //! The verdict: which promises a recorded history breaks. Pure: history in, verdict out.
 //!
-//! A number (`seq`) may rightly be missing for a subscriber when its change was overtaken while it was away, so completeness is judged
-//! by state: applied in order, the events must give what the store has.
+//! A number (`seq`) may rightly be missing for a subscriber when its change was overtaken while it
+//! was away, so completeness is judged by state: applied in order, the events must give what the
+//! store has.
 
 mod conduct;
 mod delivery;
@@ -79,7 +80,9 @@ impl Rule {
             }
             Self::LateRecovery => "faults after which a subscriber was not live again within 5 s",
             Self::BadClients => "bad clients that were answered otherwise than promised",
-            Self::Growth => "tasks, connections or memory that a process kept, or that kept growing",
+            Self::Growth => {
+                "tasks, connections or memory that a process kept, or that kept growing"
+            }
         }
     }
 }

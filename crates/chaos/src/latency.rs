@@ -9,7 +9,8 @@ use crate::history::{Entry, Event, View};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies(Vec<i64>);
 
-/// An event that says when it was committed: that time, and the time that it took to its subscriber.
+/// An event that says when it was committed: that time, and the time that it took to its
+/// subscriber.
 pub(crate) type Delivery = (i64, i64);
 
 /// All deliveries to these subscribers, catching up included.
@@ -38,7 +39,8 @@ impl Latencies {
     /// The time within which so many of a hundred deliveries were done.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let last = self.0.len().checked_sub(1)?;
-        // Within a machine's clock no event arrives before it was committed, save for a step of that clock.
+        // Within a machine's clock no event arrives before it was committed, save for a step of
+        // that clock.
         Some(Duration::from_micros(u64::try_from(self.0[last * percent / 100]).unwrap_or(0)))
     }
 

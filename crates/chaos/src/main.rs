@@ -1,5 +1,6 @@
-//! The consistency checker: starts a private Parlance of two replicas of everything, drives clients over real sockets, injects faults on
-//! a seeded schedule, heals, waits for quiet, and judges what was recorded. It exits with 1 when a promise was broken.
+//! The consistency checker: starts a private Parlance of two replicas of everything, drives clients
+//! over real sockets, injects faults on a seeded schedule, heals, waits for quiet, and judges what
+//! was recorded. It exits with 1 when a promise was broken.
 
 mod api;
 mod clients;
@@ -47,7 +48,8 @@ struct Cli {
     /// Measure one promise instead, under the condition that is hardest for it.
     #[arg(long, conflicts_with = "quick")]
     scenario: Option<Scenario>,
-    /// Talk to the Parlance at this address until the standard input ends, instead of hurting a private one; then judge.
+    /// Talk to the Parlance at this address until the standard input ends, instead of hurting a
+    /// private one; then judge.
     #[arg(long, conflicts_with_all = ["quick", "scenario"], requires = "database_url")]
     against: Option<SocketAddr>,
     /// The database of that Parlance.

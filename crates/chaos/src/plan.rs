@@ -1,5 +1,6 @@
-//! What a run does and when, all from one seed: who is in which room, which faults follow each other, who is removed, who meets.
-//! What the machine adds, such as how long a restart takes, is not part of it.
+//! What a run does and when, all from one seed: who is in which room, which faults follow each
+//! other, who is removed, who meets. What the machine adds, such as how long a restart takes, is
+//! not part of it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -79,7 +80,8 @@ impl Scale {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) scale: Scale,
-    /// Whether both gateways know each replica of messaging by the same address, so that they agree on the homes of rooms.
+    /// Whether both gateways know each replica of messaging by the same address, so that they agree
+    /// on the homes of rooms.
     pub(crate) homes_agree: bool,
     /// The members of each room; the first is the owner.
     pub(crate) rooms: Vec<Vec<usize>>,
@@ -171,11 +173,13 @@ fn faults(rng: &mut StdRng, scale: Scale, homes_agree: bool) -> Vec<Scheduled> {
     schedule
 }
 
-/// One every 8 s, never an owner, never the same twice; enough members stay for every room to be watched.
+/// One every 8 s, never an owner, never the same twice; enough members stay for every room to be
+/// watched.
 fn removals(rng: &mut StdRng, rooms: &[Vec<usize>], length: Duration) -> Vec<Removal> {
     let mut candidates: Vec<(usize, usize)> = Vec::new();
     for (room, members) in rooms.iter().enumerate() {
-        candidates.extend(members.iter().skip(1).take(members.len() / 2).map(|person| (room, *person)));
+        candidates
+            .extend(members.iter().skip(1).take(members.len() / 2).map(|person| (room, *person)));
     }
     candidates.shuffle(rng);
     let times = (1..).map(|number| Duration::from_secs(8) * number).take_while(|at| *at < length);
@@ -183,7 +187,12 @@ fn removals(rng: &mut StdRng, rooms: &[Vec<usize>], length: Duration) -> Vec<Rem
 }
 
 /// One every second, between people who do not know each other through a room's owner.
-fn meetings(rng: &mut StdRng, rooms: &[Vec<usize>], people: usize, length: Duration) -> Vec<Meeting> {
+fn meetings(
+    rng: &mut StdRng,
+    rooms: &[Vec<usize>],
+    people: usize,
+    length: Duration,
+) -> Vec<Meeting> {
     let pair = |one: usize, other: usize| (one.min(other), one.max(other));
     let mut known: BTreeSet<(usize, usize)> = BTreeSet::new();
     for members in rooms {
@@ -191,7 +200,9 @@ fn meetings(rng: &mut StdRng, rooms: &[Vec<usize>], people: usize, length: Durat
     }
     let mut strangers: Vec<(usize, usize)> = Vec::new();
     for one in 0..people {
-        strangers.extend((one + 1..people).map(|other| (one, other)).filter(|pair| !known.contains(pair)));
+        strangers.extend(
+            (one + 1..people).map(|other| (one, other)).filter(|pair| !known.contains(pair)),
+        );
     }
     strangers.shuffle(rng);
     let times = (1..).map(|number| Duration::from_secs(1) * number).take_while(|at| *at < length);
@@ -214,7 +225,8 @@ mod tests {
     fn a_run_has_every_kind_of_fault_and_its_length_is_bounded() {
         for (scale, most) in [(Scale::QUICK, 140), (Scale::FULL, 590)] {
             let plan = Plan::new(4, scale);
-            let kinds: BTreeSet<String> = plan.faults.iter().flat_map(|it| &it.faults).map(kind).collect();
+            let kinds: BTreeSet<String> =
+                plan.faults.iter().flat_map(|it| &it.faults).map(kind).collect();
             assert_eq!(kinds.len(), 23, "{kinds:?}");
             let length: Duration = plan.faults.iter().map(|it| it.after + it.lasts).sum();
             assert!(length >= scale.duration && length.as_secs() < most, "{length:?}");

@@ -123,7 +123,10 @@ fn draw_head(head: &Area<'_>) -> Result<(), Box<dyn std::error::Error>> {
         head.draw(&Text::new(name, (left + 34, middle), style.clone()))?;
         left += 115;
     }
-    head.draw(&Rectangle::new([(left, middle - 9), (left + 26, middle + 9)], BAND.mix(0.25).filled()))?;
+    head.draw(&Rectangle::new(
+        [(left, middle - 9), (left + 26, middle + 9)],
+        BAND.mix(0.25).filled(),
+    ))?;
     head.draw(&Text::new("fault", (left + 34, middle), style))?;
     Ok(())
 }
@@ -144,7 +147,11 @@ fn draw_faults(
         let end = end.max(begin + 3.0 * seconds / f64::from(SIZE.0));
         area.draw(&Rectangle::new([(begin, LOWEST), (end, top)], BAND.mix(0.25).filled()))?;
         let number = EmptyElement::at(((begin + end) / 2.0, top))
-            + Text::new((index + 1).to_string(), (0, 4 + 17 * (index % NUMBER_ROWS) as i32), style.clone());
+            + Text::new(
+                (index + 1).to_string(),
+                (0, 4 + 17 * (index % NUMBER_ROWS) as i32),
+                style.clone(),
+            );
         area.draw(&number)?;
     }
     Ok(())
@@ -152,7 +159,8 @@ fn draw_faults(
 
 /// The line of a percentile, broken where nothing was committed.
 fn lines(buckets: &[Bucket], percent: usize) -> impl Iterator<Item = Vec<(f64, f64)>> {
-    let length = buckets.windows(2).map(|pair| pair[1].at - pair[0].at).fold(f64::INFINITY, f64::min);
+    let length =
+        buckets.windows(2).map(|pair| pair[1].at - pair[0].at).fold(f64::INFINITY, f64::min);
     let parts = buckets.chunk_by(move |one, next| next.at - one.at < 1.5 * length);
     parts.map(move |part| {
         part.iter().filter_map(|bucket| Some((bucket.at, value(bucket, percent)?))).collect()

@@ -45,7 +45,9 @@ impl Display {
             if let Some(spinner) = &self.spinner {
                 let acked = progress.acked.load(Ordering::Relaxed);
                 let delivered = progress.delivered.load(Ordering::Relaxed);
-                spinner.set_message(format!("{acked} messages acknowledged, {delivered} events delivered"));
+                spinner.set_message(format!(
+                    "{acked} messages acknowledged, {delivered} events delivered"
+                ));
             }
             sleep(REFRESH.min(end.saturating_duration_since(Instant::now()))).await;
         }

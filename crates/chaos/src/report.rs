@@ -36,12 +36,19 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn write_summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plan, history, .. } = self;
-        let acked = history.sends.iter().filter(|send| matches!(send.outcome, Outcome::Acked { .. })).count();
+        let acked = history
+            .sends
+            .iter()
+            .filter(|send| matches!(send.outcome, Outcome::Acked { .. }))
+            .count();
         let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
         let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
         let latencies: Latencies = deliveries(&history.views).map(|(_, took)| took).collect();
-        let outcome =
-            if self.verdict.is_clean() { "every promise was kept" } else { "**a promise was broken**" };
+        let outcome = if self.verdict.is_clean() {
+            "every promise was kept"
+        } else {
+            "**a promise was broken**"
+        };
         writeln!(f, "# Consistency under faults, seed {}: {outcome}\n", plan.seed)?;
         writeln!(f, "| | |\n| --- | ---: |")?;
         writeln!(f, "| clients | {} |", 2 * plan.scale.users)?;
@@ -52,7 +59,11 @@ impl Report<'_> {
         writeln!(f, "| messages acknowledged | {acked} |")?;
         writeln!(f, "| edits and deletions tried | {changes} |")?;
         writeln!(f, "| events delivered | {events} |")?;
-        writeln!(f, "| delivery, median, 99 %, slowest | {} |", latencies.to_string().replace(" |", ","))?;
+        writeln!(
+            f,
+            "| delivery, median, 99 %, slowest | {} |",
+            latencies.to_string().replace(" |", ",")
+        )?;
         writeln!(f, "| contacts made | {} |", history.contacts.len())?;
         writeln!(f, "| members removed | {} |", history.removals.len())?;
         writeln!(f, "| faults | {} |", history.faults.len())?;
@@ -71,7 +82,10 @@ impl Report<'_> {
     }
 
     fn write_faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n| | fault | lasted | everybody live again after |\n| ---: | --- | ---: | ---: |")?;
+        writeln!(
+            f,
+            "\n| | fault | lasted | everybody live again after |\n| ---: | --- | ---: | ---: |"
+        )?;
         for (index, recovery) in self.verdict.recoveries.iter().enumerate() {
             let live_after = match recovery.live_after {
                 Some(time) if time > LIMIT => format!("**{:.1} s**", time.as_secs_f64()),

@@ -1,5 +1,5 @@
-//! One run: people and rooms are made, clients set to work, faults injected; then all is healed and quiet, and what was recorded is
-//! handed over.
+//! One run: people and rooms are made, clients set to work, faults injected; then all is healed and
+//! quiet, and what was recorded is handed over.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,7 +67,12 @@ pub(crate) async fn start(homes_agree: bool) -> anyhow::Result<Arena> {
 }
 
 /// Carries out the plan, and looks at what all processes hold.
-pub(crate) async fn run(api: Api, arena: &Arena, plan: &Plan, display: &Display) -> anyhow::Result<History> {
+pub(crate) async fn run(
+    api: Api,
+    arena: &Arena,
+    plan: &Plan,
+    display: &Display,
+) -> anyhow::Result<History> {
     let mut observer = Observer::new(&arena.stack);
     observer.look(Stage::Idle).await;
     let mut history = tokio::select! {
@@ -104,7 +109,8 @@ pub(crate) async fn run_through(
     display.step("healed: waiting for quiet");
     phase.send_replace(Phase::Finishing);
     let mut sends = gather(&mut senders, plan.scale.waits.finishing, &phase).await?;
-    let removals = all(&mut removing).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat();
+    let removals =
+        all(&mut removing).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat();
     all(&mut meeting).await?.into_iter().collect::<anyhow::Result<()>>()?;
     if *phases.borrow() < Phase::Over {
         let mut ending = JoinSet::new();
@@ -148,7 +154,14 @@ pub(crate) async fn make_world(api: Api, plan: &Plan) -> anyhow::Result<World> {
         Some((talker, listener)) => Some(gather_villains(&api, talker, listener, &rooms).await?),
         None => None,
     };
-    Ok(World { api, clock: Clock::system(), people, rooms, villains, progress: Progress::default() })
+    Ok(World {
+        api,
+        clock: Clock::system(),
+        people,
+        rooms,
+        villains,
+        progress: Progress::default(),
+    })
 }
 
 /// Makes a room, with a villain who listens if there is one; its id, and the numbers of the others.
@@ -159,7 +172,8 @@ async fn make_room(
     listener: Option<&Person>,
 ) -> anyhow::Result<(i64, Vec<usize>)> {
     let owner = &people[members[0]];
-    let others: Vec<&Person> = members[1..].iter().map(|index| &people[*index]).chain(listener).collect();
+    let others: Vec<&Person> =
+        members[1..].iter().map(|index| &people[*index]).chain(listener).collect();
     for other in &others {
         api.befriend(owner, other).await?;
     }
@@ -187,7 +201,11 @@ fn start_subscribers(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinS
     subscribers
 }
 
-pub(crate) fn start_senders(world: &SharedWorld, plan: &Plan, phases: &Phases) -> JoinSet<Vec<Send>> {
+pub(crate) fn start_senders(
+    world: &SharedWorld,
+    plan: &Plan,
+    phases: &Phases,
+) -> JoinSet<Vec<Send>> {
     let mut senders = JoinSet::new();
     let people = world.people.len();
     let mean_pause = Duration::from_secs(1).mul_f64(people as f64 / f64::from(plan.scale.rate));
@@ -251,7 +269,8 @@ pub(crate) async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> anyhow::Result<Ve
     Ok(outcomes)
 }
 
-/// Until every subscriber who is still a member has seen the last message of its rooms; what is missing then is missing.
+/// Until every subscriber who is still a member has seen the last message of its rooms; what is
+/// missing then is missing.
 pub(crate) async fn wait_for_quiet(world: &World, expected: usize, limit: Duration) {
     let begin = Instant::now();
     while world.progress.ends_seen.load(Ordering::Relaxed) < expected && begin.elapsed() < limit {

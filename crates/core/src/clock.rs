@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::Timestamp;
 
-/// The wall clock, or in tests one that moves only when told. Deadlines and intervals use tokio's clock instead.
+/// The wall clock, or in tests one that moves only when told. Deadlines and intervals use tokio's
+/// clock instead.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// Microseconds since the Unix epoch when time is set by hand.
@@ -40,7 +41,10 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the machine's clock"
+)]
 fn system_now() -> Timestamp {
     time::OffsetDateTime::now_utc().into()
 }

@@ -5,7 +5,16 @@ macro_rules! id {
     ($name:ident, $doc:literal) => {
         #[doc = $doc]
         #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            PartialOrd,
+            Ord,
+            Hash,
+            serde::Serialize,
+            serde::Deserialize,
         )]
         #[serde(transparent)]
         #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
@@ -41,7 +50,7 @@ impl UserId {
 }
 
 impl RoomId {
-    /// Where canaries are sent: the messages by which gateways see that messages flow. No room has this id, and no client can name
-    /// it: ids begin with 1.
+    /// Where canaries are sent: the messages by which gateways see that messages flow. No room has
+    /// this id, and no client can name it: ids begin with 1.
     pub const CANARY: Self = Self::new(0);
 }

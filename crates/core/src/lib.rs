@@ -1,4 +1,5 @@
-//! What every part of Parlance shares: ids, error codes, the rules of names, passwords and contents, time. No I/O.
+//! What every part of Parlance shares: ids, error codes, the rules of names, passwords and
+//! contents, time. No I/O.
 
 mod clock;
 mod error_code;

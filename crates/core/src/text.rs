@@ -24,7 +24,8 @@ pub enum Violation {
     Other(&'static str),
 }
 
-/// A password that may be hashed: at least 8 characters, at most the 72 bytes that bcrypt uses. Never shown.
+/// A password that may be hashed: at least 8 characters, at most the 72 bytes that bcrypt uses.
+/// Never shown.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -60,7 +61,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The name of a room: 1 to 255 characters, stored as sent, without NUL (which Postgres cannot store).
+/// The name of a room: 1 to 255 characters, stored as sent, without NUL (which Postgres cannot
+/// store).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomName(String);
 
@@ -92,7 +94,8 @@ impl RoomName {
     }
 }
 
-/// The content of a message: 1 to 16,384 bytes, not only white space, no NUL, stored exactly as sent.
+/// The content of a message: 1 to 16,384 bytes, not only white space, no NUL, stored exactly as
+/// sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageContent(String);
 

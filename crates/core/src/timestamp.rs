@@ -6,7 +6,8 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime};
 
-/// Microseconds since the Unix epoch. Shown as RFC 3339 in UTC with six digits and a `Z`: `2026-11-22T15:06:39.000000Z`.
+/// Microseconds since the Unix epoch. Shown as RFC 3339 in UTC with six digits and a `Z`:
+/// `2026-11-22T15:06:39.000000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -35,7 +36,8 @@ impl From<OffsetDateTime> for Timestamp {
 
 impl From<Timestamp> for OffsetDateTime {
     fn from(value: Timestamp) -> Self {
-        let begin_of_second = Self::from_unix_timestamp(value.as_seconds()).unwrap_or(Self::UNIX_EPOCH);
+        let begin_of_second =
+            Self::from_unix_timestamp(value.as_seconds()).unwrap_or(Self::UNIX_EPOCH);
         begin_of_second + Duration::microseconds(value.0.rem_euclid(1_000_000))
     }
 }
@@ -52,7 +54,8 @@ impl Serialize for Timestamp {
     }
 }
 
-/// A point in time as it is shown. Answers are full of them, and what formats by a description takes ten times as long.
+/// A point in time as it is shown. Answers are full of them, and what formats by a description
+/// takes ten times as long.
 struct Text([u8; Self::TEMPLATE.len()]);
 
 impl Text {
@@ -93,7 +96,9 @@ fn write_digits(place: &mut [u8], mut number: u32) {
 mod postgres {
     use sqlx::encode::IsNull;
     use sqlx::error::BoxDynError;
-    use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
+    use sqlx::postgres::{
+        PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres,
+    };
     use sqlx::{Decode, Encode, Type};
     use time::OffsetDateTime;
 
@@ -142,7 +147,10 @@ mod tests {
     #[test]
     fn is_shown_in_utc_with_six_digits() {
         assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(Timestamp::from_micros(1_795_359_999_000_042).to_string(), "2026-11-22T15:06:39.000042Z");
+        assert_eq!(
+            Timestamp::from_micros(1_795_359_999_000_042).to_string(),
+            "2026-11-22T15:06:39.000042Z"
+        );
         assert_eq!(Timestamp::from_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
     }
 

@@ -8,8 +8,9 @@ use unicode_security::MixedScript;
 
 use crate::Violation;
 
-/// A name that a user can have: 3 to 50 characters, each a Unicode letter or decimal digit, the letters of a single script
-/// ([UTS 39, section 5.1](https://www.unicode.org/reports/tr39/#Single_Script)). Kept and shown as registered.
+/// A name that a user can have: 3 to 50 characters, each a Unicode letter or decimal digit, the
+/// letters of a single script ([UTS 39, section
+/// 5.1](https://www.unicode.org/reports/tr39/#Single_Script)). Kept and shown as registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -43,8 +44,9 @@ impl Username {
         &self.0
     }
 
-    /// The form in which names are compared: two names are the same when this is. NFKC with full case folding, repeated as the
-    /// compatibility caseless match of the Unicode Standard (definition D146) does.
+    /// The form in which names are compared: two names are the same when this is. NFKC with full
+    /// case folding, repeated as the compatibility caseless match of the Unicode Standard
+    /// (definition D146) does.
     pub fn folded(&self) -> String {
         let once: String =
             caseless::default_case_fold_str(&self.0.nfkd().collect::<String>()).nfkd().collect();
@@ -87,8 +89,18 @@ mod tests {
 
     #[test]
     fn letters_and_digits_of_one_script_are_accepted() {
-        for name in ["abc", "Ann4", "123", "Jürgen", "Ивана", "日本語かな", "한국어", "عمر٣", "abc٣", "Ωμέγα"]
-        {
+        for name in [
+            "abc",
+            "Ann4",
+            "123",
+            "Jürgen",
+            "Ивана",
+            "日本語かな",
+            "한국어",
+            "عمر٣",
+            "abc٣",
+            "Ωμέγα",
+        ] {
             assert!(is_accepted(name), "{name}");
         }
     }
@@ -96,9 +108,17 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let fifty_one = "a".repeat(51);
-        for name in
-            ["ab", "a b", "a_b", "ab\0", "abc😀", "Jurgen\u{308}", "p\u{430}ypal", "a\u{200b}bc", &fifty_one]
-        {
+        for name in [
+            "ab",
+            "a b",
+            "a_b",
+            "ab\0",
+            "abc😀",
+            "Jurgen\u{308}",
+            "p\u{430}ypal",
+            "a\u{200b}bc",
+            &fifty_one,
+        ] {
             assert!(!is_accepted(name), "{name:?}");
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
 use crate::secrets::write_secret;
@@ -36,7 +36,8 @@ impl Authority {
         Ok(Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?))
     }
 
-    /// Puts a new certificate for these hosts (names or addresses) into a folder, in place of one that is there.
+    /// Puts a new certificate for these hosts (names or addresses) into a folder, in place of one
+    /// that is there.
     pub fn issue(&self, folder: &Path, hosts: &[&str]) -> anyhow::Result<CertificateFiles> {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let mut parameters = CertificateParams::new(hosts)?;

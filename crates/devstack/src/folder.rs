@@ -11,8 +11,8 @@ use rand::Rng;
 const PREFIX: &str = "parlance-test-";
 const LOCK: &str = "lock";
 
-/// A folder that is removed when this value is dropped. If the process ends without that, the next one that makes such a folder
-/// removes it: the lock inside shows whether its owner lives.
+/// A folder that is removed when this value is dropped. If the process ends without that, the next
+/// one that makes such a folder removes it: the lock inside shows whether its owner lives.
 #[derive(Debug)]
 pub(crate) struct TemporaryFolder {
     path: PathBuf,

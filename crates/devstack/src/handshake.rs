@@ -1,4 +1,5 @@
-//! A stranger at the door of a gRPC server: what the server shows, and whether it lets the stranger in.
+//! A stranger at the door of a gRPC server: what the server shows, and whether it lets the stranger
+//! in.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -22,16 +23,22 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What a client of HTTP/2 says first: the preface, and settings that change nothing.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// The certificate that a gRPC server shows to who has these files, if it lets them in: an error if it does not, or is not of the
-/// authority in them.
-pub async fn certificate_shown_at(address: SocketAddr, files: &CertificateFiles) -> anyhow::Result<Vec<u8>> {
+/// The certificate that a gRPC server shows to who has these files, if it lets them in: an error if
+/// it does not, or is not of the authority in them.
+pub async fn certificate_shown_at(
+    address: SocketAddr,
+    files: &CertificateFiles,
+) -> anyhow::Result<Vec<u8>> {
     let key = PrivateKeyDer::from_pem_file(&files.key)?;
     let config = builder(&files.ca)?.with_client_auth_cert(certificates_in(&files.cert)?, key)?;
     greet(address, config).await
 }
 
 /// The same for somebody who has no certificate, but knows the authority.
-pub async fn certificate_shown_to_stranger_at(address: SocketAddr, ca: &Path) -> anyhow::Result<Vec<u8>> {
+pub async fn certificate_shown_to_stranger_at(
+    address: SocketAddr,
+    ca: &Path,
+) -> anyhow::Result<Vec<u8>> {
     greet(address, builder(ca)?.with_no_client_auth()).await
 }
 
@@ -51,7 +58,8 @@ fn certificates_in(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> 
     Ok(CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>()?)
 }
 
-/// A server that refuses a certificate says so after its own part of the handshake, so its first word is waited for.
+/// A server that refuses a certificate says so after its own part of the handshake, so its first
+/// word is waited for.
 async fn greet(address: SocketAddr, mut config: ClientConfig) -> anyhow::Result<Vec<u8>> {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let greeting = async {

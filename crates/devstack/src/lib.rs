@@ -1,6 +1,7 @@
-//! Starts what Parlance needs on one machine: a private Postgres, a private Redis, and Parlance's own processes. `make up` uses it
-//! for development, the tests use it for stacks of their own. Nothing it starts outlives the process that started it, however that
-//! one ends, and nothing it starts is reachable from another machine unless asked for.
+//! Starts what Parlance needs on one machine: a private Postgres, a private Redis, and Parlance's
+//! own processes. `make up` uses it for development, the tests use it for stacks of their own.
+//! Nothing it starts outlives the process that started it, however that one ends, and nothing it
+//! starts is reachable from another machine unless asked for.
 
 pub mod certificates;
 pub mod commands;

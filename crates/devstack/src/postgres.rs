@@ -1,4 +1,5 @@
-//! A private Postgres: a cluster of its own, in a folder of its own, reachable by password over 127.0.0.1 only.
+//! A private Postgres: a cluster of its own, in a folder of its own, reachable by password over
+//! 127.0.0.1 only.
 
 use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,7 +39,9 @@ impl Durability {
     fn options(self) -> &'static [&'static str] {
         match self {
             // As in `docker-compose.yml`.
-            Self::Durable => &["fsync=on", "shared_buffers=256MB", "max_connections=300", "min_wal_size=1GB"],
+            Self::Durable => {
+                &["fsync=on", "shared_buffers=256MB", "max_connections=300", "min_wal_size=1GB"]
+            }
             Self::Fleeting => &[
                 "fsync=off",
                 "synchronous_commit=off",
@@ -107,7 +110,12 @@ impl Postgres {
     }
 
     /// The URL for a role that is to look for a Postgres at this address.
-    pub(crate) fn url_at(address: SocketAddr, role: &str, password: &str, database: &str) -> String {
+    pub(crate) fn url_at(
+        address: SocketAddr,
+        role: &str,
+        password: &str,
+        database: &str,
+    ) -> String {
         format!("postgres://{role}:{password}@{address}/{database}")
     }
 
@@ -118,7 +126,8 @@ impl Postgres {
         connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
     }
 
-    /// Lets psql run a script in one of its databases as the superuser; the script sees the variables, and its output is in the log.
+    /// Lets psql run a script in one of its databases as the superuser; the script sees the
+    /// variables, and its output is in the log.
     pub(crate) async fn run_script(
         &self,
         database: &str,
@@ -147,7 +156,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// The program `pgbench`, told to work on one of its databases as the superuser. What it is to do is for the caller to add.
+    /// The program `pgbench`, told to work on one of its databases as the superuser. What it is to
+    /// do is for the caller to add.
     pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
         let mut pgbench = Command::new(self.programs.pgbench()?);
         pgbench
@@ -163,7 +173,8 @@ impl Postgres {
         &self.process
     }
 
-    /// Ends it at once, as `pg_ctl stop -m immediate` does: the next start has to recover from the log.
+    /// Ends it at once, as `pg_ctl stop -m immediate` does: the next start has to recover from the
+    /// log.
     pub async fn stop_immediately(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::QUIT)?;
         self.process.wait(Duration::from_secs(10)).await.map(drop)
@@ -196,7 +207,8 @@ async fn make_cluster(
     let unfinished = settings.folder.join("postgres.unfinished");
     let password_file = unfinished.with_extension("password");
     if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
     DirBuilder::new().mode(0o700).create(&unfinished)?;
     write_secret(&password_file, &settings.password)?;
@@ -205,7 +217,8 @@ async fn make_cluster(
         user.give(&password_file)?;
     }
 
-    let initdb = Process::start(initdb(programs, settings, &unfinished, &password_file, user)).await?;
+    let initdb =
+        Process::start(initdb(programs, settings, &unfinished, &password_file, user)).await?;
     let status = initdb.wait(INITDB_DEADLINE).await?;
     fs::remove_file(&password_file)?;
     ensure!(status.success(), "initdb failed ({status}){}", initdb.last_lines());
@@ -238,7 +251,12 @@ fn initdb(
     }
 }
 
-fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: Option<User>) -> Spec {
+fn server(
+    programs: &PostgresPrograms,
+    settings: &Settings,
+    data: &Path,
+    user: Option<User>,
+) -> Spec {
     let mut options = vec![
         "listen_addresses=127.0.0.1".to_owned(),
         "unix_socket_directories=".to_owned(),
@@ -247,7 +265,11 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
     options.extend(settings.durability.options().iter().map(|option| (*option).to_owned()));
     if let Some(files) = &settings.certificate {
         let (cert, key) = (files.cert.display(), files.key.display());
-        options.extend(["ssl=on".to_owned(), format!("ssl_cert_file={cert}"), format!("ssl_key_file={key}")]);
+        options.extend([
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={cert}"),
+            format!("ssl_key_file={key}"),
+        ]);
     }
     if programs.has_statement_statistics() {
         options.push("shared_preload_libraries=pg_stat_statements".to_owned());
@@ -255,10 +277,17 @@ fn server(programs: &PostgresPrograms, settings: &Settings, data: &Path, user: O
     let mut arguments = vec!["-D".into(), data.into()];
     arguments.extend(options.into_iter().flat_map(|option| ["-c".into(), option.into()]));
 
-    let probe = Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
+    let probe =
+        Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
     let death_signal = settings.durability.death_signal();
     let log = settings.folder.join("logs/postgres.log");
-    Spec { arguments, user, probe, death_signal, ..Spec::new("postgres", programs.postgres(), data, log) }
+    Spec {
+        arguments,
+        user,
+        probe,
+        death_signal,
+        ..Spec::new("postgres", programs.postgres(), data, log)
+    }
 }
 
 #[cfg(test)]

@@ -46,8 +46,10 @@ impl Probe {
 
 /// The body of an HTTP answer, which must be 200.
 pub(crate) async fn get(port: u16, path: &str) -> anyhow::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
-    let answer = timeout(PATIENCE, exchange(port, &request, MOST_BYTES)).await.context("no answer")??;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let answer =
+        timeout(PATIENCE, exchange(port, &request, MOST_BYTES)).await.context("no answer")??;
     let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     ensure!(status == "200", "{path} was answered with {status}: {}", body.trim());
@@ -56,7 +58,8 @@ pub(crate) async fn get(port: u16, path: &str) -> anyhow::Result<String> {
 
 async fn ping_redis(port: u16, user: &str, password: &str) -> anyhow::Result<()> {
     const GOOD: &str = "+OK\r\n+PONG\r\n";
-    let answer = exchange(port, &format!("AUTH {user} {password}\r\nPING\r\n"), GOOD.len() as u64).await?;
+    let answer =
+        exchange(port, &format!("AUTH {user} {password}\r\nPING\r\n"), GOOD.len() as u64).await?;
     ensure!(answer == GOOD, "Redis answered: {}", answer.trim());
     Ok(())
 }

@@ -34,7 +34,8 @@ pub(crate) struct Spec {
     pub(crate) folder: PathBuf,
     /// Whose place it takes, when this process is root.
     pub(crate) user: Option<User>,
-    /// What it reads on its standard input: settings that must not be seen in the list of processes.
+    /// What it reads on its standard input: settings that must not be seen in the list of
+    /// processes.
     pub(crate) input: Vec<u8>,
     /// Where its output is appended to.
     pub(crate) log: PathBuf,
@@ -43,8 +44,8 @@ pub(crate) struct Spec {
     pub(crate) probe: Probe,
 }
 
-/// A process that may run, may have ended, and may be started again. It ends when this value is dropped or when the process that
-/// started it ends, even by SIGKILL.
+/// A process that may run, may have ended, and may be started again. It ends when this value is
+/// dropped or when the process that started it ends, even by SIGKILL.
 #[derive(Debug)]
 pub struct Process {
     spec: Spec,
@@ -114,7 +115,8 @@ impl Process {
             self.spawn().await?;
             match self.wait_until_ready(deadline.saturating_sub(begin.elapsed())).await {
                 Ok(()) => return Ok(()),
-                // What it left behind when it was killed, such as its port or its shared memory, may take a moment to go.
+                // What it left behind when it was killed, such as its port or its shared memory,
+                // may take a moment to go.
                 Err(_) if self.exit_status().is_some() && begin.elapsed() < deadline => {
                     sleep(POLL_PAUSE * 10).await
                 }
@@ -123,7 +125,8 @@ impl Process {
         }
     }
 
-    /// Starts it again after it has ended, with the same ports and settings, without waiting until it is ready.
+    /// Starts it again after it has ended, with the same ports and settings, without waiting until
+    /// it is ready.
     pub async fn start_again(&self) -> anyhow::Result<()> {
         self.spawn().await
     }
@@ -213,9 +216,9 @@ impl Process {
         ensure!(self.id().is_none(), "{} runs already", self.name());
         let mut command = self.spec.command()?;
         command.envs(self.more_environment().iter());
-        let child = spawner::spawn(command, self.spec.input.clone())
-            .await
-            .with_context(|| format!("cannot start {} ({})", self.name(), self.spec.program.display()))?;
+        let child = spawner::spawn(command, self.spec.input.clone()).await.with_context(|| {
+            format!("cannot start {} ({})", self.name(), self.spec.program.display())
+        })?;
         *self.child() = Some(child);
         Ok(())
     }
@@ -230,8 +233,14 @@ impl Process {
 }
 
 impl Spec {
-    /// A program without arguments that sees nothing of the environment, runs as this process does, and is killed outright.
-    pub(crate) fn new(name: impl Into<String>, program: PathBuf, folder: &Path, log: PathBuf) -> Self {
+    /// A program without arguments that sees nothing of the environment, runs as this process does,
+    /// and is killed outright.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        program: PathBuf,
+        folder: &Path,
+        log: PathBuf,
+    ) -> Self {
         Self {
             name: name.into(),
             program,
@@ -252,8 +261,9 @@ impl Spec {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
 
-        // In a session of its own, as under a service manager. Ctrl-C at the terminal is for the parent alone, which ends its
-        // children in order; and a kernel that shares the cores out to sessions sees as many as there are parts.
+        // In a session of its own, as under a service manager. Ctrl-C at the terminal is for the
+        // parent alone, which ends its children in order; and a kernel that shares the cores out to
+        // sessions sees as many as there are parts.
         let mut command = Command::new(programs::setsid()?);
         command.arg(&setpriv).arg("--pdeathsig").arg(signal_name(self.death_signal));
         if let Some(user) = &self.user {

@@ -20,7 +20,8 @@ pub(crate) struct PostgresPrograms {
 }
 
 impl PostgresPrograms {
-    /// The installation of the major version that the data was made by, if it is there; without data, the newest.
+    /// The installation of the major version that the data was made by, if it is there; without
+    /// data, the newest.
     pub(crate) fn find(wanted_major: Option<u32>) -> anyhow::Result<Self> {
         let mut installed = installed_versions();
         installed.sort_by_key(|(major, _)| (Some(*major) == wanted_major, *major));
@@ -39,10 +40,11 @@ impl PostgresPrograms {
         let output = Command::new(self.postgres()).arg("--version").output();
         let version = String::from_utf8(output.context("cannot run `postgres --version`")?.stdout)?;
         // Such as `postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)`.
-        let number =
-            version.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-        let major =
-            number.and_then(|number| number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+        let number = version
+            .split_whitespace()
+            .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let major = number
+            .and_then(|number| number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         ensure!(
             major == Some(wanted),
             "the database was made by PostgreSQL {wanted}, and {} is {}: install postgresql-{wanted}, or start from an \
@@ -109,7 +111,9 @@ fn installed_versions() -> Vec<(u32, PathBuf)> {
     };
     entries
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
+        })
         .filter(|(_, folder)| is_complete(folder))
         .collect()
 }
@@ -133,7 +137,9 @@ pub(crate) fn postgres_major_of(data: &Path) -> anyhow::Result<Option<u32>> {
     if !file.exists() {
         return Ok(None);
     }
-    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let major = text.trim().parse().with_context(|| format!("{} holds no version", file.display()))?;
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let major =
+        text.trim().parse().with_context(|| format!("{} holds no version", file.display()))?;
     Ok(Some(major))
 }

@@ -29,7 +29,8 @@ impl Progress {
 
     /// Begins a step, which ends the one before.
     pub(crate) fn step(&self, text: &str) {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(text.to_owned());
+        let last =
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(text.to_owned());
         match (&self.spinner, last) {
             (None, _) => eprintln!("{text} ..."),
             (Some(spinner), last) => {

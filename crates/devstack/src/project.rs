@@ -8,7 +8,8 @@ use anyhow::{Context, bail, ensure};
 
 use crate::secrets::Secrets;
 
-/// What the folder looks like. Raise it when a folder that an older version made cannot be used any more.
+/// What the folder looks like. Raise it when a folder that an older version made cannot be used any
+/// more.
 const LAYOUT: &str = "1";
 const LAYOUT_FILE: &str = "layout";
 const LOCK_FILE: &str = "lock";
@@ -22,15 +23,23 @@ pub(crate) struct ProjectFolder {
 }
 
 impl ProjectFolder {
-    /// Makes the folder if it is not there, and keeps other processes off it as long as this value lives.
+    /// Makes the folder if it is not there, and keeps other processes off it as long as this value
+    /// lives.
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
         // Others may pass: Postgres runs as another user when this process is root.
-        DirBuilder::new().recursive(true).mode(0o711).create(path).with_context(|| cannot("make", path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(path)
+            .with_context(|| cannot("make", path))?;
         let path = fs::canonicalize(path).with_context(|| cannot("find", path))?;
         let lock_file = path.join(LOCK_FILE);
         let lock = File::create(&lock_file).with_context(|| cannot("write", &lock_file))?;
         if lock.try_lock().is_err() {
-            bail!("Parlance runs already on the data in {}: stop it first with Ctrl-C", path.display());
+            bail!(
+                "Parlance runs already on the data in {}: stop it first with Ctrl-C",
+                path.display()
+            );
         }
         Ok(Self { path, _lock: lock })
     }

@@ -1,4 +1,5 @@
-//! A private Redis: it carries messages between processes and keeps nothing, so it has no data on the disk.
+//! A private Redis: it carries messages between processes and keeps nothing, so it has no data on
+//! the disk.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// Of messaging; made of letters and digits.
     pub(crate) password: String,
-    /// A port for connections over TLS, which messaging is to use then, and the certificate to show there.
+    /// A port for connections over TLS, which messaging is to use then, and the certificate to show
+    /// there.
     pub(crate) encrypted: Option<(u16, CertificateFiles)>,
 }
 
@@ -99,6 +101,11 @@ fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> 
         input: input.into_bytes(),
         death_signal: Signal::KILL,
         probe: Probe::Redis { port: *port, user: MESSAGING, password: password.clone() },
-        ..Spec::new("redis", programs::redis_server()?, Path::new("/"), folder.join("logs/redis.log"))
+        ..Spec::new(
+            "redis",
+            programs::redis_server()?,
+            Path::new("/"),
+            folder.join("logs/redis.log"),
+        )
     })
 }

@@ -1,4 +1,5 @@
-//! The secrets of one stack. All are letters and digits, so that they fit into URLs, SQL and configuration files as they are.
+//! The secrets of one stack. All are letters and digits, so that they fit into URLs, SQL and
+//! configuration files as they are.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +41,8 @@ impl Secrets {
 
     /// Those in the file, which holds lines such as `INTERNAL_TOKEN=…`.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self(text.lines().filter_map(parse_line).collect()))
     }
 

@@ -1,5 +1,5 @@
-//! The one thread that starts child processes. The kernel tells a child of its parent's death when the *thread* that started it
-//! ends; this one ends with the process and not before.
+//! The one thread that starts child processes. The kernel tells a child of its parent's death when
+//! the *thread* that started it ends; this one ends with the process and not before.
 
 use std::io::{self, Write};
 use std::process::{Child, Command};
@@ -25,7 +25,8 @@ static JOBS: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
     sender
 });
 
-/// Starts the command and writes `input`, which must be short, to its standard input if that is a pipe.
+/// Starts the command and writes `input`, which must be short, to its standard input if that is a
+/// pipe.
 pub(crate) async fn spawn(command: Command, input: Vec<u8>) -> anyhow::Result<Child> {
     let (sender, answer) = oneshot::channel();
     let ended = || anyhow!("the thread that starts processes has ended");

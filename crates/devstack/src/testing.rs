@@ -1,5 +1,5 @@
-//! What tests of one service need: empty databases and a Redis. The first test that asks starts the servers, all tests of the
-//! process share them, and they end with the process.
+//! What tests of one service need: empty databases and a Redis. The first test that asks starts the
+//! servers, all tests of the process share them, and they end with the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,7 +60,8 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
 pub async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
     let (folder_path, port) = (folder.path().to_owned(), free_port()?);
-    let settings = redis::Settings { folder: folder_path, port, password: random_secret(), encrypted: None };
+    let settings =
+        redis::Settings { folder: folder_path, port, password: random_secret(), encrypted: None };
     let server = Redis::start(settings).await?;
     Ok(InFolder { server, _folder: folder })
 }

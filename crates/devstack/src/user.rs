@@ -45,12 +45,15 @@ impl User {
             .with_context(|| format!("cannot give {} to the user {}", path.display(), self.name))
     }
 
-    /// The arguments of setpriv that turn root into this user, for a process that works in `folder`. A folder below one that
-    /// is closed to others, such as /root, is opened to that process alone by leaving it the capability to pass.
+    /// The arguments of setpriv that turn root into this user, for a process that works in
+    /// `folder`. A folder below one that is closed to others, such as /root, is opened to that
+    /// process alone by leaving it the capability to pass.
     pub(crate) fn setpriv_arguments(&self, setpriv: &Path, folder: &Path) -> Vec<String> {
         let mut arguments = self.identity();
         if !self.can_enter(setpriv, folder) {
-            arguments.extend(["--inh-caps=+dac_override", "--ambient-caps=+dac_override"].map(str::to_owned));
+            arguments.extend(
+                ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"].map(str::to_owned),
+            );
         }
         arguments
     }

@@ -14,9 +14,13 @@ use tokio::net::TcpListener;
 use crate::Lifecycle;
 use crate::telemetry::Metrics;
 
-/// Serves `/livez` (the process runs), `/readyz` (it can serve: 200, else 503) and `/metrics` (Prometheus text format) until the
-/// process stops.
-pub async fn start(listen: SocketAddr, metrics: Metrics, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+/// Serves `/livez` (the process runs), `/readyz` (it can serve: 200, else 503) and `/metrics`
+/// (Prometheus text format) until the process stops.
+pub async fn start(
+    listen: SocketAddr,
+    metrics: Metrics,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (ADMIN_LISTEN)"))?;

@@ -1,7 +1,8 @@
 //! Asks together what comes up together.
 //!
-//! While few questions come, each is asked at once. While as many calls are under way as may be, questions collect, and the next
-//! call asks all of them: what a call costs is shared by more, the more there is to ask. Nothing waits for a timer.
+//! While few questions come, each is asked at once. While as many calls are under way as may be,
+//! questions collect, and the next call asks all of them: what a call costs is shared by more, the
+//! more there is to ask. Nothing waits for a timer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::context::RequestContext;
 pub struct Bounds<Q> {
     /// Questions that may wait; beyond it the answer is `unavailable` at once.
     pub queued: usize,
-    /// How long an answer may take, the time in the queue included; beyond it the answer is `unavailable`.
+    /// How long an answer may take, the time in the queue included; beyond it the answer is
+    /// `unavailable`.
     pub patience: Duration,
     /// Calls under way at once.
     pub calls: usize,
@@ -29,7 +31,8 @@ pub struct Bounds<Q> {
 
 /// The way to the questions that wait. Cheap to clone.
 ///
-/// A call belongs to as many requests as there are questions in it. It is made in the context of the first whose trace is recorded.
+/// A call belongs to as many requests as there are questions in it. It is made in the context of
+/// the first whose trace is recorded.
 #[derive(Debug)]
 pub struct Collector<Q, A> {
     waiting: mpsc::Sender<Waiting<Q, A>>,
@@ -52,8 +55,14 @@ impl<Q, A> Clone for Collector<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Collector<Q, A> {
-    /// Starts to collect. A call gets questions and gives an answer to each, in their order, before a deadline of its own.
-    pub fn start<F, Fut>(name: &'static str, bounds: Bounds<Q>, call: F, lifecycle: &Lifecycle) -> Self
+    /// Starts to collect. A call gets questions and gives an answer to each, in their order, before
+    /// a deadline of its own.
+    pub fn start<F, Fut>(
+        name: &'static str,
+        bounds: Bounds<Q>,
+        call: F,
+        lifecycle: &Lifecycle,
+    ) -> Self
     where
         F: Fn(Vec<Q>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
@@ -119,7 +128,9 @@ where
             let outcome = match context {
                 None => asked.await,
                 // The others may have more time.
-                Some(context) => Box::pin(RequestContext { deadline: None, ..context }.scope(asked)).await,
+                Some(context) => {
+                    Box::pin(RequestContext { deadline: None, ..context }.scope(asked)).await
+                }
             };
             hand_out(outcome, answers);
             drop(permit);
@@ -127,9 +138,13 @@ where
     }
 }
 
-fn hand_out<A>(outcome: Result<Vec<A>, ErrorCode>, waiting: Vec<oneshot::Sender<Result<A, ErrorCode>>>) {
+fn hand_out<A>(
+    outcome: Result<Vec<A>, ErrorCode>,
+    waiting: Vec<oneshot::Sender<Result<A, ErrorCode>>>,
+) {
     let is_complete = |answers: &Vec<A>| answers.len() == waiting.len();
-    let outcome = outcome.and_then(|answers| Some(answers).filter(is_complete).ok_or(ErrorCode::Internal));
+    let outcome =
+        outcome.and_then(|answers| Some(answers).filter(is_complete).ok_or(ErrorCode::Internal));
     // Who asked may have stopped waiting, here and below.
     match outcome {
         Ok(answers) => {
@@ -192,12 +207,15 @@ mod tests {
             Self::busy_within(BOUNDS).await
         }
 
-        async fn busy_within(bounds: Bounds<usize>) -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
+        async fn busy_within(
+            bounds: Bounds<usize>,
+        ) -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
             let calls = Arc::<Calls>::default();
             let answering = calls.clone();
             let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
             let call = move |questions| answering.clone().answer(questions);
-            let fixture = Self { collector: Collector::start("test", bounds, call, &lifecycle), calls };
+            let fixture =
+                Self { collector: Collector::start("test", bounds, call, &lifecycle), calls };
             let first = fixture.ask(1);
             fixture.until_asked(1).await;
             (fixture, first)
@@ -276,6 +294,9 @@ mod tests {
         let (fixture, first) =
             Fixture::busy_within(Bounds { patience: Duration::from_millis(50), ..BOUNDS }).await;
         let second = fixture.ask(2);
-        assert_eq!(tokio::join!(first, second), (Err(ErrorCode::Unavailable), Err(ErrorCode::Unavailable)));
+        assert_eq!(
+            tokio::join!(first, second),
+            (Err(ErrorCode::Unavailable), Err(ErrorCode::Unavailable))
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! Groups of settings that several processes share. Each setting is a flag and an environment variable; clap checks them at
-//! start and names the one that is wrong. A process flattens the groups it needs into its own configuration.
+//! Groups of settings that several processes share. Each setting is a flag and an environment
+//! variable; clap checks them at start and names the one that is wrong. A process flattens the
+//! groups it needs into its own configuration.
 //!
-//! A secret may also be given as the file that holds it, as `file:/run/secrets/database-url`: where it must not be seen in the
-//! environment of the process.
+//! A secret may also be given as the file that holds it, as `file:/run/secrets/database-url`: where
+//! it must not be seen in the environment of the process.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -32,8 +33,8 @@ pub struct LogConfig {
     pub log_format: LogFormat,
     /// Which log lines are written, as directives of tracing-subscriber's EnvFilter.
     ///
-    /// `info,parlance_gateway::observe=debug` adds a line for every request. More than `info` costs time for each message: it is for
-    /// looking for a mistake.
+    /// `info,parlance_gateway::observe=debug` adds a line for every request. More than `info` costs
+    /// time for each message: it is for looking for a mistake.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub log_filter: String,
 }
@@ -51,12 +52,12 @@ pub struct ProcessConfig {
     pub admin_listen: SocketAddr,
     /// How long work that has begun may take to end after SIGTERM, in seconds.
     ///
-    /// A gateway spreads the closing of its sockets over most of it: give one with very many sockets more. Whoever ends the process
-    /// has to wait for longer than that before killing it.
+    /// A gateway spreads the closing of its sockets over most of it: give one with very many
+    /// sockets more. Whoever ends the process has to wait for longer than that before killing it.
     #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
-    /// Threads that run the program's tasks. Without it a gateway has as many as there are cores, a service half as many, and
-    /// at least one.
+    /// Threads that run the program's tasks. Without it a gateway has as many as there are cores, a
+    /// service half as many, and at least one.
     #[arg(long, env = "WORKER_THREADS")]
     pub worker_threads: Option<NonZeroUsize>,
     /// The collector of traces, which speaks OTLP over gRPC, as `http://host:port`; empty for none.
@@ -77,10 +78,11 @@ pub struct HealthConfig {
 /// How the parts of Parlance know each other.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialConfig {
-    /// The secret that every gRPC call between the parts carries; the same for all of them, at least 16 characters. Or `file:` and
-    /// the path of a file with it.
+    /// The secret that every gRPC call between the parts carries; the same for all of them, at
+    /// least 16 characters. Or `file:` and the path of a file with it.
     ///
-    /// Of several, comma-separated, the first is shown and each is accepted, so that a secret can be replaced while everything runs.
+    /// Of several, comma-separated, the first is shown and each is accepted, so that a secret can
+    /// be replaced while everything runs.
     #[arg(long, env = "INTERNAL_TOKEN", hide_env_values = true, value_parser = internal_token)]
     pub internal_token: SecretString,
     /// Beside the secret, certificates.
@@ -88,11 +90,12 @@ pub struct CredentialConfig {
     pub tls: GrpcTlsConfig,
 }
 
-/// The files for TLS between the parts, in PEM: all three, or none for connections in the clear. They are read again when they
-/// change.
+/// The files for TLS between the parts, in PEM: all three, or none for connections in the clear.
+/// They are read again when they change.
 #[derive(Args, Clone, Debug, Default)]
 pub struct GrpcTlsConfig {
-    /// The certificate that this process shows, as a server and as a client, and those between it and an authority; PEM.
+    /// The certificate that this process shows, as a server and as a client, and those between it
+    /// and an authority; PEM.
     #[arg(long, env = "GRPC_TLS_CERT", requires_all = ["grpc_tls_key", "grpc_tls_ca"])]
     pub grpc_tls_cert: Option<PathBuf>,
     /// The key of that certificate; PEM.
@@ -119,18 +122,21 @@ pub struct GrpcServerConfig {
 /// A Postgres database.
 #[derive(Args, Clone, Debug)]
 pub struct PostgresConfig {
-    /// The database, as `postgres://role:password@host:port/database`, or `file:` and the path of a file with that.
+    /// The database, as `postgres://role:password@host:port/database`, or `file:` and the path of a
+    /// file with that.
     ///
-    /// The role is the service's own: it owns the schema of that name and sees no other. No pooler in transaction mode may be in
-    /// between: migrations hold a lock of their session.
+    /// The role is the service's own: it owns the schema of that name and sees no other. No pooler
+    /// in transaction mode may be in between: migrations hold a lock of their session.
     ///
-    /// With `?sslmode=verify-full&sslrootcert=FILE` it is reached over TLS only, and its certificate is verified.
+    /// With `?sslmode=verify-full&sslrootcert=FILE` it is reached over TLS only, and its
+    /// certificate is verified.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret_url)]
     pub database_url: SecretString,
     /// The most connections held open to it.
     ///
-    /// Raise it when all have been in use for long (`db.client.connection.count`) and Postgres has processor time to spare. Those of
-    /// all replicas, and of one more each during a rollout, have to be fewer than its `max_connections`.
+    /// Raise it when all have been in use for long (`db.client.connection.count`) and Postgres has
+    /// processor time to spare. Those of all replicas, and of one more each during a rollout, have
+    /// to be fewer than its `max_connections`.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_max_connections: u32,
 }
@@ -138,10 +144,12 @@ pub struct PostgresConfig {
 /// A Redis server.
 #[derive(Args, Clone, Debug)]
 pub struct RedisConfig {
-    /// The server, as `redis://user:password@host:port`, or `rediss://…` over TLS; or `file:` and the path of a file with that.
+    /// The server, as `redis://user:password@host:port`, or `rediss://…` over TLS; or `file:` and
+    /// the path of a file with that.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = secret_url)]
     pub redis_url: SecretString,
-    /// The authorities that may vouch for the server of a `rediss://` URL, in PEM; without it those that the system knows.
+    /// The authorities that may vouch for the server of a `rediss://` URL, in PEM; without it those
+    /// that the system knows.
     #[arg(long, env = "REDIS_CA")]
     pub redis_ca: Option<PathBuf>,
 }
@@ -178,7 +186,8 @@ pub fn ratio(text: &str) -> Result<f64, String> {
 
 fn collector(text: &str) -> Result<String, String> {
     let address = text.strip_prefix("http://").map(|address| address.trim_end_matches('/'));
-    if text.is_empty() || address.is_some_and(|address| !address.contains(',') && addresses(address).is_ok())
+    if text.is_empty()
+        || address.is_some_and(|address| !address.contains(',') && addresses(address).is_ok())
     {
         Ok(text.to_owned())
     } else {
@@ -188,9 +197,12 @@ fn collector(text: &str) -> Result<String, String> {
 
 fn internal_token(text: &str) -> Result<SecretString, String> {
     let text = secret(text)?;
-    let is_secret = |token: &str| token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_secret =
+        |token: &str| token.len() >= 16 && token.bytes().all(|byte| byte.is_ascii_graphic());
     if !text.split(',').all(is_secret) {
-        return Err("at least 16 visible ASCII characters are wanted, in each of several".to_owned());
+        return Err(
+            "at least 16 visible ASCII characters are wanted, in each of several".to_owned()
+        );
     }
     Ok(text.into())
 }
@@ -226,7 +238,9 @@ mod tests {
     use clap::Parser;
     use secrecy::ExposeSecret;
 
-    use super::{CredentialConfig, addresses, collector, internal_token, internal_tokens, ratio, secret_url};
+    use super::{
+        CredentialConfig, addresses, collector, internal_token, internal_tokens, ratio, secret_url,
+    };
 
     #[test]
     fn a_secret_may_be_in_a_file() {
@@ -263,7 +277,9 @@ mod tests {
     fn each_of_several_internal_tokens_is_long_enough() {
         let both = internal_token("0123456789abcdef,fedcba9876543210").unwrap();
         assert!(internal_tokens(&both).eq(["0123456789abcdef", "fedcba9876543210"]));
-        for bad in ["", "0123456789abcde", "0123456789abcdef,", "0123456789abcdef,x", "0123456789 bcdef"] {
+        for bad in
+            ["", "0123456789abcde", "0123456789abcdef,", "0123456789abcdef,x", "0123456789 bcdef"]
+        {
             assert!(internal_token(bad).is_err(), "{bad:?}");
         }
     }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use crate::trace::{Span, Step, Trace};
 
-/// Set for the time in which a request is handled. Log lines that are written meanwhile carry its id and its trace; calls to other
-/// services that are made meanwhile take up all of it. Cheap to clone.
+/// Set for the time in which a request is handled. Log lines that are written meanwhile carry its
+/// id and its trace; calls to other services that are made meanwhile take up all of it. Cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// The id that the client gave or the gateway made.
@@ -52,7 +53,10 @@ impl RequestContext {
 
     /// The same, if its trace is recorded.
     pub fn recorded() -> Option<Self> {
-        CURRENT.try_with(|context| context.trace.is_recorded().then(|| context.clone())).ok().flatten()
+        CURRENT
+            .try_with(|context| context.trace.is_recorded().then(|| context.clone()))
+            .ok()
+            .flatten()
     }
 
     /// Begins a step of the request that the running task handles, if its trace is recorded.
@@ -60,8 +64,8 @@ impl RequestContext {
         CURRENT.try_with(|context| context.trace.step(step)).unwrap_or_default()
     }
 
-    /// How long a call made now may take: its own limit, and at most half of what remains to the caller, so that a failed call
-    /// leaves time to answer.
+    /// How long a call made now may take: its own limit, and at most half of what remains to the
+    /// caller, so that a failed call leaves time to answer.
     pub fn limit_nested_call(limit: Duration) -> Duration {
         let deadline = CURRENT.try_with(|context| context.deadline).ok().flatten();
         let remaining = deadline.map(|deadline| deadline - Instant::now());

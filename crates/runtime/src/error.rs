@@ -1,7 +1,8 @@
 //! The one table between error codes, gRPC and HTTP, and the way of an error through a gRPC answer.
 //!
-//! A service answers with a [`Status`] made by [`status`]; the code itself rides in the metadata entry `parlance-error`, and
-//! [`code_of_status`] reads it on the other side. Nobody else builds a `Status`.
+//! A service answers with a [`Status`] made by [`status`]; the code itself rides in the metadata
+//! entry `parlance-error`, and [`code_of_status`] reads it on the other side. Nobody else builds a
+//! `Status`.
 
 use std::time::Duration;
 
@@ -29,17 +30,17 @@ pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
     use ErrorCode::*;
     match code {
         Validation | ContentInvalid => (Code::InvalidArgument, StatusCode::UNPROCESSABLE_ENTITY),
-        UsernameTaken | AlreadyContacts | AlreadyInvited => (Code::AlreadyExists, StatusCode::BAD_REQUEST),
+        UsernameTaken | AlreadyContacts | AlreadyInvited => {
+            (Code::AlreadyExists, StatusCode::BAD_REQUEST)
+        }
         SelfInvitation => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
         InvalidCredentials | Unauthenticated | InvalidToken | InactiveUser | TokenExpired => {
             (Code::Unauthenticated, StatusCode::UNAUTHORIZED)
         }
-        UserNotFound | InvitationNotFound | RoomNotFound | MemberNotFound | MessageNotFound | NotFound => {
-            (Code::NotFound, StatusCode::NOT_FOUND)
-        }
-        NotAMember | SystemRoom | NotTheOwner | OwnerCannotLeave | NotTheSender | OriginNotAllowed => {
-            (Code::PermissionDenied, StatusCode::FORBIDDEN)
-        }
+        UserNotFound | InvitationNotFound | RoomNotFound | MemberNotFound | MessageNotFound
+        | NotFound => (Code::NotFound, StatusCode::NOT_FOUND),
+        NotAMember | SystemRoom | NotTheOwner | OwnerCannotLeave | NotTheSender
+        | OriginNotAllowed => (Code::PermissionDenied, StatusCode::FORBIDDEN),
         MethodNotAllowed => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
         UnsupportedMediaType => (Code::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         PayloadTooLarge => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
@@ -59,11 +60,14 @@ pub const fn http_status(code: ErrorCode) -> StatusCode {
     mapping(code).1
 }
 
-/// The gRPC answer for an error. What went wrong inside is logged here, once, and does not leave the process.
+/// The gRPC answer for an error. What went wrong inside is logged here, once, and does not leave
+/// the process.
 pub fn status(error: &dyn Coded) -> Status {
     let code = error.code();
     match code {
-        ErrorCode::Internal => tracing::error!(error = chain(error), "a request failed by a mistake of ours"),
+        ErrorCode::Internal => {
+            tracing::error!(error = chain(error), "a request failed by a mistake of ours")
+        }
         ErrorCode::Unavailable => {
             tracing::warn!(error = chain(error), "a request failed for want of something")
         }
@@ -82,11 +86,14 @@ pub fn status_of_code(code: ErrorCode, retry_after: Option<Duration>) -> Status 
     Status::with_metadata(mapping(code).0, code.sentence(), metadata)
 }
 
-/// The error code in a gRPC answer. An answer without one did not come from a service of ours: the connection, a deadline or a
-/// mistake made it.
+/// The error code in a gRPC answer. An answer without one did not come from a service of ours: the
+/// connection, a deadline or a mistake made it.
 pub fn code_of_status(status: &Status) -> ErrorCode {
-    let named =
-        status.metadata().get(CODE_KEY).and_then(|name| name.to_str().ok()).and_then(ErrorCode::from_name);
+    let named = status
+        .metadata()
+        .get(CODE_KEY)
+        .and_then(|name| name.to_str().ok())
+        .and_then(ErrorCode::from_name);
     named.unwrap_or(match status.code() {
         Code::Unavailable
         | Code::DeadlineExceeded

@@ -1,4 +1,5 @@
-//! Asking a process how it is: for the health checks of containers, whose image holds no other program that could ask.
+//! Asking a process how it is: for the health checks of containers, whose image holds no other
+//! program that could ask.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,7 +16,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
 /// More than `/readyz` ever answers.
 const MOST_BYTES: u64 = 4_096;
 
-/// Asks the process that serves this admin port for `/readyz`: an error if it is not ready, or does not answer in time.
+/// Asks the process that serves this admin port for `/readyz`: an error if it is not ready, or does
+/// not answer in time.
 pub async fn ask(config: &HealthConfig) -> anyhow::Result<()> {
     let address = reachable(config.admin_listen);
     let asked = timeout(ANSWER_DEADLINE, get_ready(address)).await;
@@ -38,7 +40,9 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn get_ready(address: SocketAddr) -> anyhow::Result<String> {
     let connected = TcpStream::connect(address).await;
     let mut stream = connected.with_context(|| format!("cannot reach {address} (ADMIN_LISTEN)"))?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
     let mut answer = String::new();
     stream.take(MOST_BYTES).read_to_string(&mut answer).await?;
     Ok(answer)

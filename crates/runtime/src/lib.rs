@@ -1,4 +1,5 @@
-//! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle, stores, gRPC, health.
+//! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle,
+//! stores, gRPC, health.
 
 pub mod admin;
 mod collector;

@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::trace;
 
-/// Owns every task of a process and ends them in order: after SIGTERM or SIGINT the process is no longer ready, then drains,
-/// then stops. A background task that ends before its time ends the process, so that it is started anew.
+/// Owns every task of a process and ends them in order: after SIGTERM or SIGINT the process is no
+/// longer ready, then drains, then stops. A background task that ends before its time ends the
+/// process, so that it is started anew.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     tasks: TaskTracker,
@@ -54,8 +55,8 @@ impl Lifecycle {
         (lifecycle, ending)
     }
 
-    /// Starts a task that lives as long as the process: it ends by itself after [`draining`](Self::draining) and not before. The
-    /// process waits for it when it drains.
+    /// Starts a task that lives as long as the process: it ends by itself after
+    /// [`draining`](Self::draining) and not before. The process waits for it when it drains.
     pub fn spawn_background(
         &self,
         name: &'static str,
@@ -64,8 +65,8 @@ impl Lifecycle {
         self.spawn(self.clone().watch_over(name, task));
     }
 
-    /// Starts a task that serves the others until the very end, such as a resolver or a writer: the process does not wait for
-    /// it, but drops it when everything else has drained.
+    /// Starts a task that serves the others until the very end, such as a resolver or a writer: the
+    /// process does not wait for it, but drops it when everything else has drained.
     pub fn spawn_companion(
         &self,
         name: &'static str,
@@ -77,7 +78,11 @@ impl Lifecycle {
     }
 
     /// Runs a task, and reports its end unless the process is ending anyway.
-    async fn watch_over(self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send) {
+    async fn watch_over(
+        self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send,
+    ) {
         let outcome = AssertUnwindSafe(task).catch_unwind().await;
         if self.draining.is_cancelled() {
             return;
@@ -85,7 +90,11 @@ impl Lifecycle {
         match outcome {
             Ok(Ok(())) => tracing::error!(task = name, "a background task ended before its time"),
             Ok(Err(error)) => {
-                tracing::error!(task = name, error = format!("{error:#}"), "a background task failed")
+                tracing::error!(
+                    task = name,
+                    error = format!("{error:#}"),
+                    "a background task failed"
+                )
             }
             Err(_) => tracing::error!(task = name, "a background task panicked"),
         }
@@ -93,7 +102,8 @@ impl Lifecycle {
         let _ = self.deaths.try_send(name);
     }
 
-    /// Starts a task of limited life, such as a connection; the process waits for it when it drains.
+    /// Starts a task of limited life, such as a connection; the process waits for it when it
+    /// drains.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
@@ -120,9 +130,13 @@ impl Lifecycle {
 }
 
 impl Ending {
-    /// Sets the process up, then waits for a signal or for the death of a background task, and drains. The exit code tells which it
-    /// was. A signal that comes while the process is being set up ends it at once: it has begun nothing yet.
-    pub async fn run(mut self, set_up: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    /// Sets the process up, then waits for a signal or for the death of a background task, and
+    /// drains. The exit code tells which it was. A signal that comes while the process is being set
+    /// up ends it at once: it has begun nothing yet.
+    pub async fn run(
+        mut self,
+        set_up: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<ExitCode> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut told_to_end = pin!(async {

@@ -12,11 +12,13 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::PostgresConfig;
 
-/// Below the shortest deadline of a caller, so that a slow statement ends before its caller gives up.
+/// Below the shortest deadline of a caller, so that a slow statement ends before its caller gives
+/// up.
 const STATEMENT_TIMEOUT: &str = "1500ms";
-/// Every statement is planned once for a connection (planning anew for each set of arrays takes longer than finding a dozen rows),
-/// and whatever the tables hold at that time, even nothing, its plan looks rows up by index, one by one: all that a service asks
-/// for is found that way. Where a table of few rows has no index for a question it is still read whole, at a price that would make
+/// Every statement is planned once for a connection (planning anew for each set of arrays takes
+/// longer than finding a dozen rows), and whatever the tables hold at that time, even nothing, its
+/// plan looks rows up by index, one by one: all that a service asks for is found that way. Where a
+/// table of few rows has no index for a question it is still read whole, at a price that would make
 /// Postgres compile the statement.
 const PLANS: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
@@ -27,26 +29,31 @@ const PLANS: [(&str, &str); 7] = [
     ("enable_material", "off"),
     ("jit", "off"),
 ];
-/// A connection that was idle for longer is tried out before it is used: Postgres may have restarted meanwhile.
+/// A connection that was idle for longer is tried out before it is used: Postgres may have
+/// restarted meanwhile.
 const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A pool that connects when it is first used.
 pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
-    let options =
-        connect_options(service, config)?.options([("statement_timeout", STATEMENT_TIMEOUT)]).options(PLANS);
+    let options = connect_options(service, config)?
+        .options([("statement_timeout", STATEMENT_TIMEOUT)])
+        .options(PLANS);
     let pool = PgPoolOptions::new()
         .max_connections(config.database_max_connections)
         .acquire_timeout(Duration::from_secs(1))
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE_TIME || connection.ping().await.is_ok()) })
+            Box::pin(async move {
+                Ok(meta.idle_for < TRUSTED_IDLE_TIME || connection.ping().await.is_ok())
+            })
         })
         .connect_lazy_with(options);
     observe(&pool);
     Ok(pool)
 }
 
-/// Shows how many connections the pool has, by what OpenTelemetry's semantic conventions call their state, and how many it may have.
+/// Shows how many connections the pool has, by what OpenTelemetry's semantic conventions call their
+/// state, and how many it may have.
 fn observe(pool: &PgPool) {
     let meter = global::meter("parlance");
     let (counted, limited) = (pool.clone(), pool.clone());
@@ -69,9 +76,10 @@ fn observe(pool: &PgPool) {
         .build();
 }
 
-/// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A database that is not there
-/// yet is waited for. One that the next version of the service has migrated already is left as it is: migrations are safe for the
-/// version before, which may be started again in the middle of an upgrade, or after one was taken back.
+/// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A
+/// database that is not there yet is waited for. One that the next version of the service has
+/// migrated already is left as it is: migrations are safe for the version before, which may be
+/// started again in the middle of an upgrade, or after one was taken back.
 pub async fn migrate(
     service: &'static str,
     config: &PostgresConfig,
@@ -111,7 +119,8 @@ pub async fn migration_status(
     Ok(lines.collect())
 }
 
-/// The error code for a failed statement: the store is away or overloaded, or the statement is a mistake.
+/// The error code for a failed statement: the store is away or overloaded, or the statement is a
+/// mistake.
 pub fn code_of_error(error: &sqlx::Error) -> ErrorCode {
     match error {
         sqlx::Error::Io(_)
@@ -121,10 +130,12 @@ pub fn code_of_error(error: &sqlx::Error) -> ErrorCode {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => ErrorCode::Unavailable,
         sqlx::Error::Database(error) => match error.code().as_deref() {
-            // Connection exceptions, insufficient resources, operator intervention (shutdown, statement timeout), system errors,
-            // and transactions that may be tried again; read-only and authorisation errors come with a fail-over.
+            // Connection exceptions, insufficient resources, operator intervention (shutdown,
+            // statement timeout), system errors, and transactions that may be tried again;
+            // read-only and authorisation errors come with a fail-over.
             Some(code)
-                if ["08", "53", "57", "58", "40", "25", "28"].contains(&code.get(..2).unwrap_or("")) =>
+                if ["08", "53", "57", "58", "40", "25", "28"]
+                    .contains(&code.get(..2).unwrap_or("")) =>
             {
                 ErrorCode::Unavailable
             }
@@ -135,9 +146,15 @@ pub fn code_of_error(error: &sqlx::Error) -> ErrorCode {
     }
 }
 
-fn connect_options(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
-    let options: PgConnectOptions =
-        config.database_url.expose_secret().parse().context("DATABASE_URL is not a Postgres URL")?;
+fn connect_options(
+    service: &'static str,
+    config: &PostgresConfig,
+) -> anyhow::Result<PgConnectOptions> {
+    let options: PgConnectOptions = config
+        .database_url
+        .expose_secret()
+        .parse()
+        .context("DATABASE_URL is not a Postgres URL")?;
     Ok(options.application_name(service).statement_cache_capacity(100))
 }
 
@@ -156,7 +173,8 @@ async fn connect_patiently(options: &PgConnectOptions) -> anyhow::Result<PgConne
     }
 }
 
-/// A role that owns its schema, and may create no other, is refused even `CREATE SCHEMA IF NOT EXISTS`.
+/// A role that owns its schema, and may create no other, is refused even `CREATE SCHEMA IF NOT
+/// EXISTS`.
 async fn without_existing_schemas(
     migrator: &Migrator,
     connection: &mut PgConnection,
@@ -179,13 +197,19 @@ async fn without_existing_schemas(
 }
 
 /// The migrations that were applied and that this program does not have.
-async fn unknown_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
+async fn unknown_versions(
+    connection: &mut PgConnection,
+    migrator: &Migrator,
+) -> anyhow::Result<Vec<i64>> {
     let mut versions = applied_versions(connection, migrator).await?;
     versions.retain(|&version| !migrator.version_exists(version));
     Ok(versions)
 }
 
-async fn applied_versions(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<Vec<i64>> {
+async fn applied_versions(
+    connection: &mut PgConnection,
+    migrator: &Migrator,
+) -> anyhow::Result<Vec<i64>> {
     let table = migrator.table_name.as_ref();
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(table)

@@ -16,8 +16,9 @@ use secrecy::ExposeSecret;
 use crate::config::RedisConfig;
 use crate::tls::root_store;
 
-/// One connection to publish on and one to subscribe on. They are not connected yet: call `init` or `connect`. After a lost
-/// connection the subscriber is subscribed to nothing; its owner subscribes again on every `reconnect_rx`.
+/// One connection to publish on and one to subscribe on. They are not connected yet: call `init` or
+/// `connect`. After a lost connection the subscriber is subscribed to nothing; its owner subscribes
+/// again on every `reconnect_rx`.
 pub fn clients(config: &RedisConfig) -> anyhow::Result<(Client, SubscriberClient)> {
     let mut builder = Builder::from_config(server(config)?);
     builder
@@ -47,7 +48,8 @@ fn server(config: &RedisConfig) -> anyhow::Result<Config> {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("redis").context("REDIS_URL is not a Redis URL")?),
     };
-    let mut server = Config::from_url(&format!("redis{rest}")).context("REDIS_URL is not a Redis URL")?;
+    let mut server =
+        Config::from_url(&format!("redis{rest}")).context("REDIS_URL is not a Redis URL")?;
     server.tls = match &config.redis_ca {
         Some(ca) if is_encrypted => Some(connector(ca).context("REDIS_CA")?.into()),
         Some(_) => bail!("REDIS_CA is for a REDIS_URL that begins with rediss://"),

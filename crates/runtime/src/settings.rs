@@ -1,4 +1,5 @@
-//! What a program can be told, for its documentation: read from what clap knows, so that it is never another thing than what holds.
+//! What a program can be told, for its documentation: read from what clap knows, so that it is
+//! never another thing than what holds.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -10,12 +11,15 @@ use serde_json::{Value, json};
 /// Not a value of any setting that takes only some.
 const WRONG: [&str; 2] = ["-1", ""];
 
-/// One JSON object a line for each setting of any of the program's commands, in the order in which they are declared:
+/// One JSON object a line for each setting of any of the program's commands, in the order in which
+/// they are declared:
 ///
 /// - `variable` and `flag`: its names;
 /// - `commands`: which of the program's commands have it;
-/// - `default`: what holds without it, `null` where that is not always the same or where it must be set (`required`);
-/// - `allowed`: in words, from what the program answers to anything else; `null` if it takes any text;
+/// - `default`: what holds without it, `null` where that is not always the same or where it must be
+///   set (`required`);
+/// - `allowed`: in words, from what the program answers to anything else; `null` if it takes any
+///   text;
 /// - `text`: what it is, by paragraphs; what follows the first says when to change it.
 pub fn describe(program: &Command) -> String {
     let mut commands_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -40,9 +44,12 @@ pub fn describe(program: &Command) -> String {
 }
 
 fn description(command: &Command, setting: &Arg) -> Value {
-    let text = setting.get_long_help().or(setting.get_help()).map(ToString::to_string).unwrap_or_default();
-    let paragraphs: Vec<String> =
-        text.split("\n\n").map(|paragraph| format!("{}.", paragraph.trim_end_matches('.'))).collect();
+    let text =
+        setting.get_long_help().or(setting.get_help()).map(ToString::to_string).unwrap_or_default();
+    let paragraphs: Vec<String> = text
+        .split("\n\n")
+        .map(|paragraph| format!("{}.", paragraph.trim_end_matches('.')))
+        .collect();
     json!({
         "flag": setting.get_long().map(|name| format!("--{name}")),
         "default": default(setting),
@@ -65,8 +72,11 @@ fn allowed(command: &Command, setting: &Arg) -> Option<String> {
     if matches!(setting.get_action(), ArgAction::SetTrue | ArgAction::SetFalse) {
         return Some("`true` or `false`".to_owned());
     }
-    let values: Vec<String> =
-        setting.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    let values: Vec<String> = setting
+        .get_possible_values()
+        .iter()
+        .map(|value| format!("`{}`", value.get_name()))
+        .collect();
     if !values.is_empty() {
         return Some(values.join(" or "));
     }
@@ -86,7 +96,10 @@ fn refusal(command: &Command, setting: &Arg, wrong: &str) -> Option<String> {
     }
     let refused = [format!("{wrong} is not in "), format!("`{wrong}` is not ")];
     let wanted = refused.iter().find_map(|start| said.strip_prefix(start)).unwrap_or(&said);
-    Some(in_words(wanted).unwrap_or_else(|| wanted.replace(" is wanted", "").replace(" are wanted", "")))
+    Some(
+        in_words(wanted)
+            .unwrap_or_else(|| wanted.replace(" is wanted", "").replace(" are wanted", "")),
+    )
 }
 
 /// A range as clap writes it, `4..=31`.
@@ -127,7 +140,9 @@ mod tests {
     fn described() -> BTreeMap<String, Value> {
         let text = describe(&Program::command());
         let settings = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        settings.map(|setting| (setting["variable"].as_str().unwrap().to_owned(), setting)).collect()
+        settings
+            .map(|setting| (setting["variable"].as_str().unwrap().to_owned(), setting))
+            .collect()
     }
 
     #[test]
@@ -162,6 +177,9 @@ mod tests {
         assert_eq!(allowed("LOG_FORMAT"), "`text` or `json`");
         assert_eq!(allowed("LOG_FILTER"), Value::Null);
         assert_eq!(allowed("DATABASE_MAX_CONNECTIONS"), "1 to 1000");
-        assert_eq!(allowed("DATABASE_URL"), "a URL, such as postgres://host/database or redis://host");
+        assert_eq!(
+            allowed("DATABASE_URL"),
+            "a URL, such as postgres://host/database or redis://host"
+        );
     }
 }

@@ -48,8 +48,8 @@ pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Met
 
 /// Sets up the log alone, once, for a process that only does one thing and ends.
 pub fn init_log(config: &LogConfig) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.log_filter).context("LOG_FILTER is not a list of filter directives")?;
+    let filter = EnvFilter::try_new(&config.log_filter)
+        .context("LOG_FILTER is not a list of filter directives")?;
     let lines = lines_as(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
     tracing_subscriber::registry().with(lines).with(filter).try_init()?;
     Ok(())
@@ -66,13 +66,16 @@ where
             .with_target(false)
             .map_event_format(|line| WithRequest { line: line.with_ansi(ansi), format })
             .boxed(),
-        LogFormat::Json => {
-            layer.json().flatten_event(true).map_event_format(|line| WithRequest { line, format }).boxed()
-        }
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .map_event_format(|line| WithRequest { line, format })
+            .boxed(),
     }
 }
 
-/// Shows memory, processor time, file descriptors and threads of the process, and its tasks: what grows when something leaks.
+/// Shows memory, processor time, file descriptors and threads of the process, and its tasks: what
+/// grows when something leaks.
 fn observe_process(registry: &prometheus::Registry) -> anyhow::Result<()> {
     registry.register(Box::new(ProcessCollector::for_self()))?;
     let runtime = tokio::runtime::Handle::current().metrics();
@@ -84,8 +87,9 @@ fn observe_process(registry: &prometheus::Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line of the log, with the ids of the request that is being handled at its end. They come from the request's context, not from
-/// a span: nearly all requests write no line, and a span costs more than answering some of them.
+/// A line of the log, with the ids of the request that is being handled at its end. They come from
+/// the request's context, not from a span: nearly all requests write no line, and a span costs more
+/// than answering some of them.
 struct WithRequest<F> {
     line: F,
     format: LogFormat,
@@ -148,7 +152,8 @@ mod tests {
     async fn lines(format: LogFormat) -> (Vec<String>, Trace) {
         let log = Log::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::registry().with(lines_as(format, move || writer.clone(), false));
+        let subscriber =
+            tracing_subscriber::registry().with(lines_as(format, move || writer.clone(), false));
         let _guard = tracing::subscriber::set_default(subscriber);
         let context = RequestContext::new("an-id");
         let trace = context.trace.clone();
@@ -169,10 +174,14 @@ mod tests {
     #[tokio::test]
     async fn an_object_of_a_request_has_its_ids() {
         let (lines, trace) = lines(LogFormat::Json).await;
-        let objects: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let objects: Vec<Value> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!((&objects[0]["message"], &objects[0]["room.id"]), (&"inside".into(), &7.into()));
         assert_eq!(objects[0]["request.id"], "an-id");
         assert_eq!(objects[0]["trace.id"], trace.to_string());
-        assert_eq!((&objects[1]["message"], objects[1].get("request.id")), (&"outside".into(), None));
+        assert_eq!(
+            (&objects[1]["message"], objects[1].get("request.id")),
+            (&"outside".into(), None)
+        );
     }
 }

@@ -6,8 +6,9 @@ use std::thread::available_parallelism;
 use anyhow::Context;
 use tokio::runtime::Builder;
 
-/// How many of the cores that a process may use it takes for its tasks, if it is not told otherwise: at least one. Tasks that wait for
-/// one another across threads wake these up all the time, which costs more than it brings where others need the cores as well.
+/// How many of the cores that a process may use it takes for its tasks, if it is not told
+/// otherwise: at least one. Tasks that wait for one another across threads wake these up all the
+/// time, which costs more than it brings where others need the cores as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
     /// All of them: for the gateway, which writes to very many sockets at once.

@@ -1,5 +1,6 @@
-//! TLS between the parts. Each shows its certificate, as a server and as a client, and demands one of the other side that the same
-//! authorities vouch for. The files are read again and again: what is in them counts for every new connection.
+//! TLS between the parts. Each shows its certificate, as a server and as a client, and demands one
+//! of the other side that the same authorities vouch for. The files are read again and again: what
+//! is in them counts for every new connection.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -39,7 +40,10 @@ struct Sides {
 
 impl Tls {
     /// Reads the files, and goes on doing so; nothing if none are named.
-    pub(crate) fn start(config: &GrpcTlsConfig, lifecycle: &Lifecycle) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn start(
+        config: &GrpcTlsConfig,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(files) = Files::named_in(config) else { return Ok(None) };
         let contents = files.read()?;
         let (sender, sides) = watch::channel(contents.sides()?);
@@ -59,7 +63,8 @@ impl Tls {
     }
 }
 
-/// Takes over what is new in the files. What cannot be used is told once, and what was in use before is kept.
+/// Takes over what is new in the files. What cannot be used is told once, and what was in use
+/// before is kept.
 async fn reload_forever(
     files: Files,
     mut seen: Option<u64>,
@@ -104,7 +109,8 @@ impl Files {
     }
 
     fn read(&self) -> anyhow::Result<Contents> {
-        let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
         Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)?, ca: read(&self.ca)? })
     }
 }
@@ -125,12 +131,14 @@ impl Contents {
         hasher.finish()
     }
 
-    /// Connections are few and long, so none is resumed: each begins with a look at the certificates.
+    /// Connections are few and long, so none is resumed: each begins with a look at the
+    /// certificates.
     fn sides(&self) -> anyhow::Result<Sides> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let roots = Arc::new(root_store(&self.ca).context("GRPC_TLS_CA")?);
         let chain = certificates(&self.cert).context("GRPC_TLS_CERT")?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).context("GRPC_TLS_KEY: no private key in PEM")?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .context("GRPC_TLS_KEY: no private key in PEM")?;
 
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -140,7 +148,8 @@ impl Contents {
         client.alpn_protocols = vec![PROTOCOL.to_vec()];
         client.resumption = Resumption::disabled();
 
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build()?;
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)

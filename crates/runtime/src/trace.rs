@@ -1,9 +1,9 @@
-//! The place of a request in a trace that may begin and go on in other programs
-//! ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). The trace's id stands on the log lines of the request, and what was
-//! received is passed on.
+//! The place of a request in a trace that may begin and go on in other programs ([W3C Trace
+//! Context](https://www.w3.org/TR/trace-context/)). The trace's id stands on the log lines of the
+//! request, and what was received is passed on.
 //!
-//! Of a trace that is recorded, the steps go to a collector. Few are, and none without a collector; for all others a step costs a look
-//! at a flag.
+//! Of a trace that is recorded, the steps go to a collector. Few are, and none without a collector;
+//! for all others a step costs a look at a flag.
 
 mod export;
 mod span;
@@ -68,7 +68,10 @@ impl Trace {
 
     /// The same trace, to be recorded or not, in every process that it comes to from here.
     pub fn with_sampled(self, is_sampled: bool) -> Self {
-        Self { flags: if is_sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED }, ..self }
+        Self {
+            flags: if is_sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED },
+            ..self
+        }
     }
 
     /// Whether whom it comes from wants it recorded.
@@ -81,7 +84,8 @@ impl Trace {
         self.is_sampled() && is_recording()
     }
 
-    /// Begins a step and moves to the place within it. Unless the trace is recorded nothing happens, and the step is not described.
+    /// Begins a step and moves to the place within it. Unless the trace is recorded nothing
+    /// happens, and the step is not described.
     pub fn enter(&mut self, step: impl FnOnce() -> Step) -> Span {
         let span = self.step(step);
         if let Some(within) = span.trace() {
@@ -90,7 +94,8 @@ impl Trace {
         span
     }
 
-    /// Begins a step beside which others may begin here. Unless the trace is recorded nothing happens, and the step is not described.
+    /// Begins a step beside which others may begin here. Unless the trace is recorded nothing
+    /// happens, and the step is not described.
     pub fn step(&self, step: impl FnOnce() -> Step) -> Span {
         match export::tracer() {
             Some(tracer) if self.is_sampled() => step().begin(tracer, self.context()),
@@ -98,7 +103,8 @@ impl Trace {
         }
     }
 
-    /// Begins a step of the recorded trace that a message carries, if it carries one, as [`Span::traceparent`] wrote it.
+    /// Begins a step of the recorded trace that a message carries, if it carries one, as
+    /// [`Span::traceparent`] wrote it.
     pub fn follow(traceparent: &str, step: impl FnOnce() -> Step) -> Span {
         if traceparent.is_empty() {
             return Span::default();
@@ -141,7 +147,13 @@ impl Trace {
             Parent::Elsewhere => true,
         };
         let (id, parent_id) = (TraceId::from(self.id), SpanId::from(self.parent_id));
-        Some(SpanContext::new(id, parent_id, TraceFlags::SAMPLED, is_remote, state.unwrap_or_default()))
+        Some(SpanContext::new(
+            id,
+            parent_id,
+            TraceFlags::SAMPLED,
+            is_remote,
+            state.unwrap_or_default(),
+        ))
     }
 }
 
@@ -167,7 +179,8 @@ fn parse(text: &str) -> Option<Trace> {
     let is_hex = |text: &str, length: usize| {
         text.len() == length && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let is_well_formed = is_hex(version, 2) && is_hex(id, 32) && is_hex(parent_id, 16) && is_hex(flags, 2);
+    let is_well_formed =
+        is_hex(version, 2) && is_hex(id, 32) && is_hex(parent_id, 16) && is_hex(flags, 2);
     let is_known_version = if version == "00" {
         rest.is_empty()
     } else {
@@ -190,7 +203,8 @@ mod tests {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn passed_on(parent: &str) -> String {
-        let received = HeaderMap::from_iter([(TRACEPARENT, HeaderValue::try_from(parent).unwrap())]);
+        let received =
+            HeaderMap::from_iter([(TRACEPARENT, HeaderValue::try_from(parent).unwrap())]);
         let mut sent = HeaderMap::new();
         Trace::continued(&received).propagate(&mut sent);
         sent[TRACEPARENT].to_str().unwrap().to_owned()
@@ -240,7 +254,10 @@ mod tests {
         assert!(trace.is_sampled() && !trace.is_recorded());
         for span in [trace.step(describe), trace.enter(describe), Trace::follow(PARENT, describe)] {
             assert!(!span.is_recorded());
-            assert_eq!((span.traceparent(), span.step(describe).is_recorded()), (String::new(), false));
+            assert_eq!(
+                (span.traceparent(), span.step(describe).is_recorded()),
+                (String::new(), false)
+            );
         }
         assert_eq!(trace.traceparent(), PARENT, "it is passed on as it is");
     }

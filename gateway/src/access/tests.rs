@@ -74,7 +74,10 @@ async fn a_good_token_names_its_user() {
     access.apply(signer.state(&[]));
     let session = access.authenticate(&signer.sign(&claims())).await.unwrap();
     let expires_at = Timestamp::from_micros((ISSUED + 60) * 1_000_000);
-    assert_eq!(*session, Session { user_id: UserId::new(7), username: "ann".to_owned(), expires_at });
+    assert_eq!(
+        *session,
+        Session { user_id: UserId::new(7), username: "ann".to_owned(), expires_at }
+    );
 }
 
 #[tokio::test]
@@ -112,7 +115,9 @@ async fn damaged_and_foreign_tokens_are_invalid() {
     let (_, signature) = good.rsplit_once('.').unwrap();
     let altered = format!("{}.{}.{signature}", good.split('.').next().unwrap(), signature);
     let impostor = Signer { kid: "k1", ..Signer::new("k1") };
-    for token in ["", "a.b.c", unsigned, &format!("{unsigned}."), &altered, &impostor.sign(&claims())] {
+    for token in
+        ["", "a.b.c", unsigned, &format!("{unsigned}."), &altered, &impostor.sign(&claims())]
+    {
         assert_eq!(access.authenticate(token).await, Err(ErrorCode::InvalidToken), "{token}");
     }
 }
@@ -123,8 +128,11 @@ async fn the_algorithm_is_not_read_from_the_token() {
     access.apply(signer.state(&[]));
     // Signed with what is public, as if it were a shared secret.
     let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
-    let forged = jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&signer.public)).unwrap();
-    let none = format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), "e30");
+    let forged =
+        jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&signer.public))
+            .unwrap();
+    let none =
+        format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), "e30");
     for token in [forged, none] {
         assert_eq!(access.authenticate(&token).await, Err(ErrorCode::InvalidToken));
     }
@@ -166,7 +174,8 @@ async fn a_remembered_token_ends_with_its_key() {
 
 #[tokio::test]
 async fn an_unknown_key_is_unavailable_while_auth_is_away() {
-    let (signer, other, access) = (Signer::new("k1"), Signer::new("k2"), access(Clock::manual(NOW)));
+    let (signer, other, access) =
+        (Signer::new("k1"), Signer::new("k2"), access(Clock::manual(NOW)));
     assert_eq!(access.authenticate(&signer.sign(&claims())).await, Err(ErrorCode::Unavailable));
     access.apply(signer.state(&[]));
     assert_eq!(access.authenticate(&other.sign(&claims())).await, Err(ErrorCode::Unavailable));

@@ -13,7 +13,8 @@ fn input(body: &str) -> Input {
 }
 
 fn with_query(pairs: &[(&str, &str)]) -> Input {
-    let owned = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let owned =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Input::new(Vec::new(), owned)
 }
 
@@ -24,7 +25,9 @@ async fn refused(input: Input) -> Vec<(Value, String)> {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let entries = body["detail"].as_array().unwrap().iter();
-    entries.map(|entry| (entry["loc"].clone(), entry["type"].as_str().unwrap().to_owned())).collect()
+    entries
+        .map(|entry| (entry["loc"].clone(), entry["type"].as_str().unwrap().to_owned()))
+        .collect()
 }
 
 fn entry(loc: Value, kind: &str) -> (Value, String) {
@@ -71,7 +74,9 @@ async fn all_wrong_fields_are_told_at_once() {
 #[tokio::test]
 async fn texts_are_told_too_short_and_too_long() {
     let long = "a".repeat(256);
-    for (name, kind) in [("", "string_too_short"), (&long, "string_too_long"), ("a\0", "value_error")] {
+    for (name, kind) in
+        [("", "string_too_short"), (&long, "string_too_long"), ("a\0", "value_error")]
+    {
         let mut input = input(&json!({ "name": name }).to_string());
         assert!(input.parsed("name", RoomName::parse).is_err());
         assert_eq!(refused(input).await, [entry(json!(["body", "name"]), kind)]);
@@ -191,7 +196,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Reads everything that any handler reads. Whatever was sent, either all is well or the answer is a 422 that says why.
+/// Reads everything that any handler reads. Whatever was sent, either all is well or the answer is
+/// a 422 that says why.
 fn read_everything(body: &[u8], query: &str, path: &str) -> Result<(), TestCaseError> {
     let mut input = Input::new(
         vec![("room_id".to_owned(), path.to_owned())],

@@ -33,14 +33,17 @@ impl ClientAddress {
 pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
-    /// The client behind a connection: its peer or, if that is a trusted proxy, the last address in `X-Forwarded-For` that is
-    /// none. Whatever stands before that address may be the client's own invention.
+    /// The client behind a connection: its peer or, if that is a trusted proxy, the last address in
+    /// `X-Forwarded-For` that is none. Whatever stands before that address may be the client's own
+    /// invention.
     pub(crate) fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let mut client = peer.to_canonical();
-        let lines = headers.get_all(FORWARDED_FOR).into_iter().collect::<Vec<_>>().into_iter().rev();
+        let lines =
+            headers.get_all(FORWARDED_FOR).into_iter().collect::<Vec<_>>().into_iter().rev();
         let mut hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
         while self.contains(client) {
-            // Without a readable address, the nearest proxy that is known stands for all its clients.
+            // Without a readable address, the nearest proxy that is known stands for all its
+            // clients.
             let Some(hop) = hops.next().and_then(address_of_hop) else { break };
             client = hop;
         }
@@ -83,7 +86,8 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, proxies: &str, forwarded_for: &[&'static str]) -> String {
-        let lines = forwarded_for.iter().map(|line| (FORWARDED_FOR, HeaderValue::from_static(line)));
+        let lines =
+            forwarded_for.iter().map(|line| (FORWARDED_FOR, HeaderValue::from_static(line)));
         let headers = HeaderMap::from_iter(lines);
         let proxies: TrustedProxies = proxies.parse().unwrap();
         proxies.client_of(peer.parse().unwrap(), &headers).0.to_string()
@@ -102,7 +106,10 @@ mod tests {
     fn the_last_address_that_is_no_proxy_counts() {
         let proxies = "10.0.0.0/8";
         assert_eq!(client("10.0.0.1", proxies, &["8.8.8.8, 192.0.2.1, 10.9.9.9"]), "192.0.2.1");
-        assert_eq!(client("10.0.0.1", proxies, &["8.8.8.8", "192.0.2.1,10.9.9.9", "10.8.8.8"]), "192.0.2.1");
+        assert_eq!(
+            client("10.0.0.1", proxies, &["8.8.8.8", "192.0.2.1,10.9.9.9", "10.8.8.8"]),
+            "192.0.2.1"
+        );
         assert_eq!(client("10.0.0.1", proxies, &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
         assert_eq!(client("10.0.0.1", proxies, &[]), "10.0.0.1");
     }

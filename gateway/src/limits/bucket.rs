@@ -14,7 +14,8 @@ pub(crate) struct Refill {
 }
 
 impl Refill {
-    /// A bucket of `burst` tokens, to which `per_second` are added; both are above 0. So a token is never more than a second away.
+    /// A bucket of `burst` tokens, to which `per_second` are added; both are above 0. So a token is
+    /// never more than a second away.
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second;
         Self { interval, time_to_fill: interval * burst }

@@ -1,9 +1,11 @@
-//! What one client may take of this gateway, so that none can hurt another: sockets, connections, rooms, frames, log-ins. Each
-//! gateway counts for itself, in memory; what is beyond a limit is refused as `rate_limited` and can be tried again a second later.
+//! What one client may take of this gateway, so that none can hurt another: sockets, connections,
+//! rooms, frames, log-ins. Each gateway counts for itself, in memory; what is beyond a limit is
+//! refused as `rate_limited` and can be tried again a second later.
 //!
-//! The defaults are far above what a person, a page or a busy program does: nobody meets them who means well. They hold what one
-//! client can cost within what the machine can carry. How much is under way or queued for a connection is bounded elsewhere, by
-//! not reading on and by cutting it; the settings of that are here.
+//! The defaults are far above what a person, a page or a busy program does: nobody meets them who
+//! means well. They hold what one client can cost within what the machine can carry. How much is
+//! under way or queued for a connection is bounded elsewhere, by not reading on and by cutting it;
+//! the settings of that are here.
 
 mod address;
 mod bucket;
@@ -28,11 +30,13 @@ pub use self::config::LimitsConfig;
 pub(crate) use self::places::Place;
 use self::places::Places;
 
-/// The networks whose log-ins are remembered. When there are more, the one that logs in least often starts afresh.
+/// The networks whose log-ins are remembered. When there are more, the one that logs in least often
+/// starts afresh.
 const MAX_NETWORKS: usize = 100_000;
 
 /// What the metric of refusals tells apart.
-const LIMITS: [&str; 6] = ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
+const LIMITS: [&str; 6] =
+    ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
 
 /// A socket that is open, while it is held.
 pub(crate) type SocketPlace = Place<Network>;
@@ -58,7 +62,9 @@ impl Limits {
         let log_ins = Refill::new(config.max_log_ins_per_second, config.log_ins_burst);
         let refused = global::meter("parlance")
             .u64_counter("parlance.gateway.rate_limited")
-            .with_description("Sockets, connections, subscriptions, frames and log-ins beyond a limit.")
+            .with_description(
+                "Sockets, connections, subscriptions, frames and log-ins beyond a limit.",
+            )
             .build();
         for limit in LIMITS {
             refused.add(0, &[KeyValue::new("limit", limit)]);
@@ -80,8 +86,12 @@ impl Limits {
         self.sockets.take(address.network()).ok_or_else(|| self.refuse("sockets"))
     }
 
-    /// Takes a place for a socket that has yet to say whose it is, besides [`open_socket`](Self::open_socket).
-    pub(crate) fn await_introduction(&self, address: ClientAddress) -> Result<SocketPlace, ErrorCode> {
+    /// Takes a place for a socket that has yet to say whose it is, besides
+    /// [`open_socket`](Self::open_socket).
+    pub(crate) fn await_introduction(
+        &self,
+        address: ClientAddress,
+    ) -> Result<SocketPlace, ErrorCode> {
         let place = self.unauthenticated_sockets.take(address.network());
         place.ok_or_else(|| self.refuse("unauthenticated_sockets"))
     }
@@ -102,7 +112,11 @@ impl Limits {
     }
 
     /// Takes one frame from what a connection has left.
-    pub(crate) fn take_frame(&self, bucket: &mut TokenBucket, now: Instant) -> Result<(), ErrorCode> {
+    pub(crate) fn take_frame(
+        &self,
+        bucket: &mut TokenBucket,
+        now: Instant,
+    ) -> Result<(), ErrorCode> {
         if bucket.take(self.frames, now) { Ok(()) } else { Err(self.refuse("frames")) }
     }
 

@@ -67,9 +67,12 @@ async fn register(
     let (Ok(username), Ok(password)) = (username, password) else { return Err(input.refusal()) };
     app.limits.take_log_in(address)?;
 
-    let request =
-        RegisterRequest { username: username.as_str().to_owned(), password: password.expose().to_owned() };
-    let answer = within(app.config.password_deadline, app.passwords.clone().register(request)).await?;
+    let request = RegisterRequest {
+        username: username.as_str().to_owned(),
+        password: password.expose().to_owned(),
+    };
+    let answer =
+        within(app.config.password_deadline, app.passwords.clone().register(request)).await?;
     let user = present(answer.into_inner().user)?;
     Ok((StatusCode::CREATED, Encoded::of(&User::from(user))?))
 }
@@ -94,8 +97,9 @@ async fn log_in(
     app.limits.take_log_in(address)?;
 
     let request = LogInRequest { username, password };
-    let answer =
-        within(app.config.password_deadline, app.passwords.clone().log_in(request)).await?.into_inner();
+    let answer = within(app.config.password_deadline, app.passwords.clone().log_in(request))
+        .await?
+        .into_inner();
     Ok(Json(Token {
         access_token: answer.access_token,
         token_type: "bearer",

@@ -5,8 +5,8 @@ use axum::extract::State;
 use http::StatusCode;
 use parlance_core::{ErrorCode, UserId};
 use parlance_proto::contacts::{
-    AcceptInvitationRequest, CheckContactRequest, InviteRequest, ListContactsRequest, ListContactsResponse,
-    RejectInvitationRequest,
+    AcceptInvitationRequest, CheckContactRequest, InviteRequest, ListContactsRequest,
+    ListContactsResponse, RejectInvitationRequest,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,7 +83,8 @@ async fn invite(
     let invited = invited.ok_or(ErrorCode::UserNotFound)?;
     let users = app.users.by_ids([session.user_id, invited.id]).await?;
 
-    let request = InviteRequest { acting_user_id: session.user_id.get(), invited_user_id: invited.id.get() };
+    let request =
+        InviteRequest { acting_user_id: session.user_id.get(), invited_user_id: invited.id.get() };
     let answer = app.contacts.clone().invite(request).await?.into_inner();
     Encoded::of(&Invitation::join(&present(answer.invitation)?, &users)?)
 }
@@ -154,7 +155,8 @@ async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Encoded
 
 fn user_ids(lists: &ListContactsResponse) -> impl Iterator<Item = UserId> {
     let invitations = lists.sent.iter().chain(&lists.received);
-    let invited = invitations.flat_map(|invitation| [invitation.from_user_id, invitation.to_user_id]);
+    let invited =
+        invitations.flat_map(|invitation| [invitation.from_user_id, invitation.to_user_id]);
     invited.chain(lists.contacts.iter().map(|contact| contact.other_user_id)).map(UserId::new)
 }
 
@@ -172,9 +174,15 @@ async fn check(
     Caller(session): Caller,
     input: Input,
 ) -> Result<Json<ContactCheck>, ApiError> {
-    let other = app.users.find_one(&input.path_text("username")).await?.ok_or(ErrorCode::UserNotFound)?;
-    let request =
-        CheckContactRequest { acting_user_id: session.user_id.get(), other_user_id: other.id.get() };
+    let other =
+        app.users.find_one(&input.path_text("username")).await?.ok_or(ErrorCode::UserNotFound)?;
+    let request = CheckContactRequest {
+        acting_user_id: session.user_id.get(),
+        other_user_id: other.id.get(),
+    };
     let answer = app.contacts.clone().check_contact(request).await?.into_inner();
-    Ok(Json(ContactCheck { username: other.username.clone(), is_mutual_contact: answer.are_contacts }))
+    Ok(Json(ContactCheck {
+        username: other.username.clone(),
+        is_mutual_contact: answer.are_contacts,
+    }))
 }

@@ -1,4 +1,5 @@
-//! The description of the API, and a page to read it and try it out, which loads nothing from elsewhere.
+//! The description of the API, and a page to read it and try it out, which loads nothing from
+//! elsewhere.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -62,17 +63,21 @@ async fn page() -> Response {
 async fn asset(input: Input) -> Result<Response, ApiError> {
     let file = input.path_text("file");
     if file == "start.js" {
-        return Ok(([(CONTENT_TYPE, "text/javascript; charset=utf-8")], START_SCRIPT).into_response());
+        return Ok(
+            ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], START_SCRIPT).into_response()
+        );
     }
     if !ASSETS.contains(&file.as_str()) {
         return Err(ErrorCode::NotFound.into());
     }
     let config = Arc::new(utoipa_swagger_ui::Config::default());
-    let asset = utoipa_swagger_ui::serve(&file, config).ok().flatten().ok_or(ErrorCode::NotFound)?;
+    let asset =
+        utoipa_swagger_ui::serve(&file, config).ok().flatten().ok_or(ErrorCode::NotFound)?;
     let bytes = match asset.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => Bytes::from(bytes),
     };
-    let headers = [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=3600".to_owned())];
+    let headers =
+        [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=3600".to_owned())];
     Ok((headers, bytes).into_response())
 }

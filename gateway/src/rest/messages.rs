@@ -22,7 +22,10 @@ const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 100;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(history)).routes(routes!(send)).routes(routes!(edit, delete))
+    OpenApiRouter::new()
+        .routes(routes!(history))
+        .routes(routes!(send))
+        .routes(routes!(edit, delete))
 }
 
 /// A message to be sent.
@@ -35,7 +38,8 @@ struct NewMessage {
     /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
     #[schema(min_length = 1, max_length = 16384)]
     content: String,
-    /// A key of the client's choice, unique among its messages in the room: sending it again stores nothing new.
+    /// A key of the client's choice, unique among its messages in the room: sending it again stores
+    /// nothing new.
     #[schema(min_length = 1, max_length = 64, nullable = false, value_type = String, required = false)]
     client_msg_id: Option<String>,
 }
@@ -62,7 +66,8 @@ pub(crate) struct History<'a> {
     has_more: bool,
 }
 
-/// A page of a room's messages, oldest first: the newest ones, those right before `before_id`, or those right after `after_id`.
+/// A page of a room's messages, oldest first: the newest ones, those right before `before_id`, or
+/// those right after `after_id`.
 #[utoipa::path(
     get, path = "/v1/messages/rooms/{room_id}/history", tag = "messages", security(("bearer" = [])),
     params(
@@ -83,9 +88,12 @@ async fn history(
     mut input: Input,
 ) -> Result<Encoded, ApiError> {
     let room_id = input.room_id();
-    let limit = input.query_integer("limit", 1..=MAX_LIMIT).map(|limit| limit.unwrap_or(DEFAULT_LIMIT));
+    let limit =
+        input.query_integer("limit", 1..=MAX_LIMIT).map(|limit| limit.unwrap_or(DEFAULT_LIMIT));
     let from = page_from(&mut input);
-    let (Ok(room_id), Ok(limit), Ok(from)) = (room_id, limit, from) else { return Err(input.refusal()) };
+    let (Ok(room_id), Ok(limit), Ok(from)) = (room_id, limit, from) else {
+        return Err(input.refusal());
+    };
 
     let question = HistoryQuestion {
         acting_user_id: session.user_id.get(),
@@ -104,7 +112,10 @@ async fn history(
     Ok(Encoded(page.encoded(&senders, encode)?))
 }
 
-fn with_sender<'a>(message: &'a messaging::Message, senders: &'a UsersById) -> Result<Message<'a>, ApiError> {
+fn with_sender<'a>(
+    message: &'a messaging::Message,
+    senders: &'a UsersById,
+) -> Result<Message<'a>, ApiError> {
     Ok(Message::from((message, user_of(senders, message.sender_id)?)))
 }
 
@@ -169,7 +180,8 @@ async fn edit(
     let (message_id, content) = (input.message_id(), input.content());
     let (Ok(message_id), Ok(content)) = (message_id, content) else { return Err(input.refusal()) };
 
-    // Only its sender edits a message. The look-up comes first, so that nothing can fail once the message has changed.
+    // Only its sender edits a message. The look-up comes first, so that nothing can fail once the
+    // message has changed.
     let sender = app.users.of_token(session.user_id).await?;
     let request = EditMessageRequest {
         acting_user_id: session.user_id.get(),
@@ -196,8 +208,10 @@ async fn delete(
     mut input: Input,
 ) -> Result<StatusCode, ApiError> {
     let Ok(message_id) = input.message_id() else { return Err(input.refusal()) };
-    let request =
-        DeleteMessageRequest { acting_user_id: session.user_id.get(), message_id: message_id.get() };
+    let request = DeleteMessageRequest {
+        acting_user_id: session.user_id.get(),
+        message_id: message_id.get(),
+    };
     app.messaging.clone().delete_message(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,5 @@
-//! The REST handlers, a file for each service behind them: read the input, make the calls, join users into the answer.
+//! The REST handlers, a file for each service behind them: read the input, make the calls, join
+//! users into the answer.
 
 pub(crate) mod auth;
 pub(crate) mod contacts;

@@ -6,8 +6,8 @@ use axum::extract::State;
 use http::StatusCode;
 use parlance_core::{RoomName, UserId};
 use parlance_proto::rooms::{
-    self, AddMembersRequest, CreateRoomRequest, DeleteRoomRequest, GetRoomRequest, LeaveRoomRequest,
-    ListRoomsRequest, RemoveMemberRequest,
+    self, AddMembersRequest, CreateRoomRequest, DeleteRoomRequest, GetRoomRequest,
+    LeaveRoomRequest, ListRoomsRequest, RemoveMemberRequest,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -217,7 +217,8 @@ async fn leave(
     mut input: Input,
 ) -> Result<StatusCode, ApiError> {
     let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
-    let request = LeaveRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
+    let request =
+        LeaveRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
     app.rooms.clone().leave_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -238,11 +239,15 @@ async fn delete(
     mut input: Input,
 ) -> Result<StatusCode, ApiError> {
     let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
-    let request = DeleteRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
+    let request =
+        DeleteRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
     app.rooms.clone().delete_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn user_ids(room: &rooms::Room) -> impl Iterator<Item = UserId> {
-    room.owner_id.into_iter().chain(room.members.iter().map(|member| member.user_id)).map(UserId::new)
+    room.owner_id
+        .into_iter()
+        .chain(room.members.iter().map(|member| member.user_id))
+        .map(UserId::new)
 }

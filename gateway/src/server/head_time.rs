@@ -1,8 +1,9 @@
 //! How long a connection waits for the head of its next request.
 //!
-//! hyper asks for a timer before each head and drops it when the head is there. One of the runtime's would be set and taken back for
-//! each request, under a lock that all connections share. Here it is only written down until when to wait, and a connection has one
-//! timer, which is set anew when it has run out and the head was there in time.
+//! hyper asks for a timer before each head and drops it when the head is there. One of the
+//! runtime's would be set and taken back for each request, under a lock that all connections share.
+//! Here it is only written down until when to wait, and a connection has one timer, which is set
+//! anew when it has run out and the head was there in time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,8 @@ use hyper::rt::{Sleep, Timer};
 /// How long the head of a request may take to arrive, and how long a connection may be idle.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// Until when a connection waits for a head, if it does; the timer that hyper is given. Cheap to clone.
+/// Until when a connection waits for a head, if it does; the timer that hyper is given. Cheap to
+/// clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadTime(Arc<Mutex<Option<Instant>>>);
 

@@ -32,13 +32,15 @@ const MAX_HEAD: usize = 64 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// How long a connection made before the process drains may take to bring its first request.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
-/// How many connections may wait to be accepted, for when everybody comes at once; the system may hold fewer (`somaxconn`).
+/// How many connections may wait to be accepted, for when everybody comes at once; the system may
+/// hold fewer (`somaxconn`).
 const MAX_WAITING: u32 = 4_096;
 
 /// Listens on an address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A gateway that is started again does not wait for the connections of the one before to be forgotten.
+    // A gateway that is started again does not wait for the connections of the one before to be
+    // forgotten.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(MAX_WAITING)
@@ -53,8 +55,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Accepts connections until the process drains. Those that the system has made by then are served, too: their clients do not
-    /// know that nobody has accepted them yet.
+    /// Accepts connections until the process drains. Those that the system has made by then are
+    /// served, too: their clients do not know that nobody has accepted them yet.
     pub(crate) async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         loop {
             let accepted = self.lifecycle.draining().run_until_cancelled(listener.accept()).await;
@@ -87,24 +89,32 @@ impl Server {
         Ok(())
     }
 
-    /// Serves one connection to its end. When the process drains, the request that has begun is the last one; a connection that
-    /// has not brought any yet may still bring one.
+    /// Serves one connection to its end. When the process drains, the request that has begun is the
+    /// last one; a connection that has not brought any yet may still bring one.
     async fn serve_connection(self, stream: TcpStream, peer: IpAddr) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "a connection was lost at once");
             return;
         }
         let stopped = self.lifecycle.stopped().clone();
-        // Asked at each turn of the connection: its own one, so that connections do not wait for each other's lock.
+        // Asked at each turn of the connection: its own one, so that connections do not wait for
+        // each other's lock.
         let draining = self.lifecycle.draining().child_token();
-        let client =
-            Arc::new(Client { server: self, peer, draining: draining.clone(), has_asked: SetOnce::new() });
+        let client = Arc::new(Client {
+            server: self,
+            peer,
+            draining: draining.clone(),
+            has_asked: SetOnce::new(),
+        });
         let (asking, head_time) = (client.clone(), HeadTime::default());
         let connection = http1::Builder::new()
             .timer(head_time.clone())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service_fn(move |request| asking.clone().answer(request)))
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| asking.clone().answer(request)),
+            )
             .with_upgrades();
         let mut connection = pin!(connection);
 
@@ -142,7 +152,10 @@ struct Client {
 }
 
 impl Client {
-    async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
         // All but the first find it set.
         let _ = self.has_asked.set(());
         let client = self.server.proxies.client_of(self.peer, request.headers());

@@ -14,8 +14,10 @@ fn user(id: i64) -> User {
 /// A look-up that remembers nobody and whose auth service is at this address.
 async fn users(auth: &str) -> Users {
     let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
-    let credential =
-        CredentialConfig { internal_token: "0123456789abcdef".into(), tls: GrpcTlsConfig::default() };
+    let credential = CredentialConfig {
+        internal_token: "0123456789abcdef".into(),
+        tls: GrpcTlsConfig::default(),
+    };
     let config = ClientConfig {
         service: "auth",
         addresses: auth.to_owned(),

@@ -1,7 +1,8 @@
-//! What waits for the clients of this gateway, in bytes of memory, and who has to go when it is too much.
+//! What waits for the clients of this gateway, in bytes of memory, and who has to go when it is too
+//! much.
 //!
-//! An event is counted once while anybody holds it, however many queues it is in; besides, each queue counts its entries and the
-//! answers that are its own.
+//! An event is counted once while anybody holds it, however many queues it is in; besides, each
+//! queue counts its entries and the answers that are its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,7 +98,8 @@ impl Backlog {
         self.share_recorded(frames, Vec::new())
     }
 
-    /// The same for frames with steps that end when nobody holds them any more: when the last socket has written them.
+    /// The same for frames with steps that end when nobody holds them any more: when the last
+    /// socket has written them.
     pub(super) fn share_recorded(&self, frames: Frames, spans: Vec<Arc<Span>>) -> SharedFrames {
         let mut charge = self.charge();
         charge.add(frames.len() + SHARED_BYTES);
@@ -106,7 +108,10 @@ impl Backlog {
     }
 
     /// All of them in one piece.
-    pub(super) fn join<'a>(&self, frames: impl Iterator<Item = &'a SharedFrames> + Clone) -> SharedFrames {
+    pub(super) fn join<'a>(
+        &self,
+        frames: impl Iterator<Item = &'a SharedFrames> + Clone,
+    ) -> SharedFrames {
         let mut wire = Vec::with_capacity(frames.clone().map(SharedFrames::len).sum());
         frames.clone().for_each(|frames| wire.extend_from_slice(frames.frames.wire()));
         let spans = frames.flat_map(|frames| &frames.spans).cloned().collect();
@@ -118,8 +123,9 @@ impl Backlog {
         self.shared.slow_clients_closed.add(1, &[]);
     }
 
-    /// Cuts, if more waits than may, connections whose clients have read nothing since then, those furthest behind first. What is
-    /// left when all of them are cut waits for clients who read, or is less for each than its share of what may wait.
+    /// Cuts, if more waits than may, connections whose clients have read nothing since then, those
+    /// furthest behind first. What is left when all of them are cut waits for clients who read, or
+    /// is less for each than its share of what may wait.
     pub(super) fn relieve<'a>(
         &self,
         connections: impl ExactSizeIterator<Item = &'a Outbound>,
@@ -128,7 +134,8 @@ impl Backlog {
         if self.bytes() <= self.shared.max_bytes {
             return;
         }
-        let share = (self.shared.max_bytes_each / 16).min(self.shared.max_bytes / connections.len().max(1));
+        let share =
+            (self.shared.max_bytes_each / 16).min(self.shared.max_bytes / connections.len().max(1));
         let stalled: Vec<(&Outbound, usize)> = connections
             .map(|outbound| (outbound, outbound.stalled_bytes(stalled_since)))
             .filter(|(_, bytes)| *bytes > share)

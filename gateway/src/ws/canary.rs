@@ -1,8 +1,9 @@
 //! The canary: a message that the gateway sends to itself the whole way, to see that messages flow.
 //!
-//! It has a room of its own, which no client can name. The gateway subscribes to it anew for each canary, as a connection does, so
-//! that the streams, the check of the membership, the store and the way of an event are those of everybody. That it has come back
-//! once makes a gateway ready. From then on it is a metric: what is away behind would take all gateways away otherwise.
+//! It has a room of its own, which no client can name. The gateway subscribes to it anew for each
+//! canary, as a connection does, so that the streams, the check of the membership, the store and
+//! the way of an event are those of everybody. That it has come back once makes a gateway ready.
+//! From then on it is a metric: what is away behind would take all gateways away otherwise.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,7 +96,8 @@ impl Canary {
     async fn there_and_back(&self, outbound: &Arc<Outbound>) -> Result<Duration, ErrorCode> {
         self.hub.subscribe(outbound, UserId::CANARY, RoomId::CANARY, None, None).await?;
         let begin = Instant::now();
-        let sent = self.upstream.send(RoomId::CANARY, &self.sender, self.content.clone(), None).await?;
+        let sent =
+            self.upstream.send(RoomId::CANARY, &self.sender, self.content.clone(), None).await?;
         loop {
             let Wake::Queued(closing) = outbound.wake().await else { continue };
             // The canaries of other gateways come here, too.

@@ -13,9 +13,9 @@ use super::outbound::Outbound;
 /// So many sockets are written to at a time; then others have their turn.
 const SHARE: usize = 32;
 
-/// The connections for which something was queued that nobody has written yet. As many tasks as there are threads write it: one task for
-/// each connection, woken up for each event, would cost more than the event. What is queued while they are busy goes out with what waits
-/// already.
+/// The connections for which something was queued that nobody has written yet. As many tasks as
+/// there are threads write it: one task for each connection, woken up for each event, would cost
+/// more than the event. What is queued while they are busy goes out with what waits already.
 ///
 /// Each connection is in here at most once. Cheap to clone.
 #[derive(Clone, Debug, Default)]

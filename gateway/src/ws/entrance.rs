@@ -40,15 +40,19 @@ pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entr
             socket.outbound().push(welcome(None, &session));
             Some((socket, session, place))
         }
-        // In a box of its own, which takes no memory any more when it is over. Likewise below, and in a connection.
-        Entrance::Anonymous(place) => Box::pin(context.clone().scope(introduce(&app, socket, place))).await,
+        // In a box of its own, which takes no memory any more when it is over. Likewise below, and
+        // in a connection.
+        Entrance::Anonymous(place) => {
+            Box::pin(context.clone().scope(introduce(&app, socket, place))).await
+        }
     };
     if let Some((socket, session, _place)) = introduced {
         Box::new(Connection::new(app, context, socket, session)).run().await;
     }
 }
 
-/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The place is held until then.
+/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The
+/// place is held until then.
 async fn introduce(
     app: &App,
     mut socket: Socket,
@@ -90,7 +94,9 @@ async fn introduce(
     };
     let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
     socket.outbound().push(refusal(&refused));
-    socket.close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }).await;
+    socket
+        .close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED })
+        .await;
     None
 }
 

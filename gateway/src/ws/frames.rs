@@ -1,6 +1,7 @@
 //! What the server sends, as it goes over the wire.
 //!
-//! Frames of a server are not masked (RFC 6455, section 5.1), so that one encoding, header included, serves everybody who gets it.
+//! Frames of a server are not masked (RFC 6455, section 5.1), so that one encoding, header
+//! included, serves everybody who gets it.
 
 use axum::body::Bytes;
 use tungstenite::protocol::frame::FrameHeader;

@@ -1,4 +1,5 @@
-//! The queue of one connection towards its client, bounded in bytes, and the writing of what is in it.
+//! The queue of one connection towards its client, bounded in bytes, and the writing of what is in
+//! it.
 
 #[cfg(test)]
 mod tests;
@@ -44,10 +45,11 @@ impl CloseCode {
     pub(crate) const TOO_SLOW: Self = Self(4429);
 }
 
-/// What a connection shares with those who have something to say to its client. None of them ever waits: a client that does not read is
-/// cut.
+/// What a connection shares with those who have something to say to its client. None of them ever
+/// waits: a client that does not read is cut.
 ///
-/// Whoever queues something may [write](Self::flush) it, too; what does not go at once is left to the task of the connection.
+/// Whoever queues something may [write](Self::flush) it, too; what does not go at once is left to
+/// the task of the connection.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     /// Unique among all gateways for all practical purposes.
@@ -219,10 +221,17 @@ impl Outbound {
             is_to_be_flushed: false,
             waker: None,
         };
-        Self { id, stream, backlog: backlog.clone(), queue: Mutex::new(queue), emptied: Notify::new() }
+        Self {
+            id,
+            stream,
+            backlog: backlog.clone(),
+            queue: Mutex::new(queue),
+            emptied: Notify::new(),
+        }
     }
 
-    /// Queues a frame. One that does not fit cuts the connection: the client has not read for too long.
+    /// Queues a frame. One that does not fit cuts the connection: the client has not read for too
+    /// long.
     pub(crate) fn push(&self, frame: Frames) {
         let own_bytes = frame.len();
         if let Some(queue) = self.enqueue(frame, own_bytes) {
@@ -237,8 +246,8 @@ impl Outbound {
         }
     }
 
-    /// The same, without a word to the task of the connection. Whether the caller has to see to it that they are
-    /// [written](Self::flush): not when somebody is to do that already.
+    /// The same, without a word to the task of the connection. Whether the caller has to see to it
+    /// that they are [written](Self::flush): not when somebody is to do that already.
     #[must_use]
     pub(super) fn push_for_delivery(&self, frames: &SharedFrames) -> bool {
         let queue = self.enqueue(frames.frames().clone(), 0);
@@ -266,14 +275,20 @@ impl Outbound {
         Some(queue)
     }
 
-    /// Writes what is queued as far as it goes at once, and wakes the task of the connection up for the rest.
+    /// Writes what is queued as far as it goes at once, and wakes the task of the connection up for
+    /// the rest.
     pub(super) fn flush(&self) {
         let mut queue = self.lock();
         queue.is_to_be_flushed = false;
         let end = queue.end();
-        let is_written = self.stream.as_ref().is_some_and(|stream| queue.write(stream, end).is_ok());
+        let is_written =
+            self.stream.as_ref().is_some_and(|stream| queue.write(stream, end).is_ok());
         self.emptied.notify_one();
-        if !is_written || queue.is_control_frame_next || queue.closing.is_some() || queue.is_to_leave {
+        if !is_written
+            || queue.is_control_frame_next
+            || queue.closing.is_some()
+            || queue.is_to_leave
+        {
             wake(queue);
         }
     }
@@ -283,19 +298,24 @@ impl Outbound {
         self.lock().end()
     }
 
-    /// Writes what is queued up to an [end](Self::end); `WouldBlock` when not everything goes at once. For the task of the connection.
+    /// Writes what is queued up to an [end](Self::end); `WouldBlock` when not everything goes at
+    /// once. For the task of the connection.
     pub(super) fn write(&self, stream: &TcpStream, end: u64) -> io::Result<()> {
         let outcome = self.lock().write(stream, end);
         self.emptied.notify_one();
         outcome
     }
 
-    /// Writes of a control frame what goes at once: never into the middle of an entry, but before the next one.
+    /// Writes of a control frame what goes at once: never into the middle of an entry, but before
+    /// the next one.
     pub(super) fn write_control(&self, stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         let mut queue = self.lock();
         let is_in_the_middle = queue.written_of_first > 0;
-        let written =
-            if is_in_the_middle { Err(ErrorKind::WouldBlock.into()) } else { stream.try_write(bytes) };
+        let written = if is_in_the_middle {
+            Err(ErrorKind::WouldBlock.into())
+        } else {
+            stream.try_write(bytes)
+        };
         queue.is_control_frame_next = !matches!(written, Ok(length) if length == bytes.len());
         written
     }
@@ -318,14 +338,16 @@ impl Outbound {
         wake(queue);
     }
 
-    /// What waits for a client that has not taken since then what was written to it; nothing for any other.
+    /// What waits for a client that has not taken since then what was written to it; nothing for
+    /// any other.
     pub(super) fn stalled_bytes(&self, since: Instant) -> usize {
         let queue = self.lock();
         let is_stalled = queue.stalled_since.is_some_and(|stalled_since| stalled_since <= since);
         if is_stalled { queue.bytes } else { 0 }
     }
 
-    /// Waits until little waits for the client: what is read from the store need not be held in memory.
+    /// Waits until little waits for the client: what is read from the store need not be held in
+    /// memory.
     pub(crate) async fn has_space(&self) {
         loop {
             let emptied = self.emptied.notified();

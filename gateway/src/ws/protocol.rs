@@ -1,5 +1,5 @@
-//! The frames: text frames with one JSON object each. What clients send is read by hand, so that every mistake gets its own
-//! sentence; what the server sends is written by serde.
+//! The frames: text frames with one JSON object each. What clients send is read by hand, so that
+//! every mistake gets its own sentence; what the server sends is written by serde.
 
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use serde::Serialize;
@@ -52,8 +52,8 @@ impl Refusal {
 impl ClientFrame {
     /// Reads a text frame.
     pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|_| Refusal::of_code(None, ErrorCode::InvalidJson))?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|_| Refusal::of_code(None, ErrorCode::InvalidJson))?;
         let Value::Object(members) = value else {
             let sentence = "A frame must be a JSON object".to_owned();
             return Err(Refusal { reference: None, code: ErrorCode::InvalidJson, sentence });
@@ -76,7 +76,9 @@ fn misfit(sentence: impl Into<String>) -> Misfit {
 fn reference_of(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     match members.get("ref") {
         None => Ok(None),
-        Some(Value::String(text)) if text.chars().count() <= MAX_REFERENCE => Ok(Some(text.clone())),
+        Some(Value::String(text)) if text.chars().count() <= MAX_REFERENCE => {
+            Ok(Some(text.clone()))
+        }
         Some(_) => {
             let sentence = format!("ref must be a string of at most {MAX_REFERENCE} characters");
             Err(Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence })
@@ -93,14 +95,18 @@ impl Reader {
         let frame_type = self.string("type")?;
         match frame_type.as_str() {
             "auth" => Ok(Request::Auth { token: self.token()? }),
-            "subscribe" => Ok(Request::Subscribe { room_id: self.room_id()?, after_seq: self.after_seq()? }),
+            "subscribe" => {
+                Ok(Request::Subscribe { room_id: self.room_id()?, after_seq: self.after_seq()? })
+            }
             "unsubscribe" => Ok(Request::Unsubscribe { room_id: self.room_id()? }),
             "send_message" => Ok(Request::Send {
                 room_id: self.room_id()?,
                 client_msg_id: self.client_msg_id()?,
                 content: self.content()?,
             }),
-            "edit_message" => Ok(Request::Edit { message_id: self.message_id()?, content: self.content()? }),
+            "edit_message" => {
+                Ok(Request::Edit { message_id: self.message_id()?, content: self.content()? })
+            }
             "delete_message" => Ok(Request::Delete { message_id: self.message_id()? }),
             "typing" => Ok(Request::Typing { room_id: self.room_id()? }),
             "ping" => Ok(Request::Ping),
@@ -137,13 +143,15 @@ impl Reader {
     fn after_seq(&mut self) -> Result<Option<i64>, Misfit> {
         let Some(value) = self.members.get("after_seq") else { return Ok(None) };
         // Beyond 64 bits is beyond every head, which is answered, not refused.
-        let seq = value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX)).filter(|&seq| seq >= 0);
+        let seq =
+            value.as_i64().or_else(|| value.as_u64().map(|_| i64::MAX)).filter(|&seq| seq >= 0);
         seq.map(Some).ok_or_else(|| misfit("after_seq must be an integer of at least 0"))
     }
 
     fn content(&mut self) -> Result<MessageContent, Misfit> {
         let text = self.string("content")?;
-        MessageContent::parse(text).map_err(|violation| (ErrorCode::ContentInvalid, violation.to_string()))
+        MessageContent::parse(text)
+            .map_err(|violation| (ErrorCode::ContentInvalid, violation.to_string()))
     }
 
     fn client_msg_id(&mut self) -> Result<Option<ClientMessageId>, Misfit> {
@@ -244,7 +252,9 @@ impl ServerFrame<'_> {
             Ok(text) => Frames::of_text(&text),
             Err(error) => {
                 tracing::error!(error = %error, "a frame could not be encoded");
-                Frames::of_text(r#"{"type":"error","error":"Internal server error","code":"internal_error"}"#)
+                Frames::of_text(
+                    r#"{"type":"error","error":"Internal server error","code":"internal_error"}"#,
+                )
             }
         }
     }
@@ -297,9 +307,17 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_invalid_json() {
-        for text in
-            ["", "{", "[]", "1", "null", "\"x\"", "{\"type\":\"ping\"} x", r#"{"type":"\ud800"}"#, "NaN"]
-        {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "1",
+            "null",
+            "\"x\"",
+            "{\"type\":\"ping\"} x",
+            r#"{"type":"\ud800"}"#,
+            "NaN",
+        ] {
             assert_eq!(refused(text).0, ErrorCode::InvalidJson, "{text}");
         }
     }
@@ -327,9 +345,13 @@ mod tests {
             assert_eq!(refused(text).0, ErrorCode::InvalidFrame, "{text}");
         }
         let long = "x".repeat(65);
-        assert_eq!(refused(&format!(r#"{{"type":"ping","ref":"{long}"}}"#)).0, ErrorCode::InvalidFrame);
-        let frame =
-            format!(r#"{{"type":"send_message","room_id":1,"content":"x","client_msg_id":"{long}"}}"#);
+        assert_eq!(
+            refused(&format!(r#"{{"type":"ping","ref":"{long}"}}"#)).0,
+            ErrorCode::InvalidFrame
+        );
+        let frame = format!(
+            r#"{{"type":"send_message","room_id":1,"content":"x","client_msg_id":"{long}"}}"#
+        );
         assert_eq!(refused(&frame).0, ErrorCode::InvalidFrame);
     }
 

@@ -1,5 +1,6 @@
-//! One room as this gateway sees it: who is subscribed, how far the events have been passed on, and what is held back until a hole
-//! before it is filled. Pure state: it waits for nothing and asks nobody.
+//! One room as this gateway sees it: who is subscribed, how far the events have been passed on, and
+//! what is held back until a hole before it is filled. Pure state: it waits for nothing and asks
+//! nobody.
 
 #[cfg(test)]
 mod tests;
@@ -15,11 +16,14 @@ use super::frames::Frames;
 use super::outbound::Outbound;
 use super::upstream::LinkKey;
 
-/// What is held back behind a hole, in bytes; more than that is read from the store when its turn comes.
+/// What is held back behind a hole, in bytes; more than that is read from the store when its turn
+/// comes.
 const MAX_HELD: usize = 4 << 20;
-/// What may collect for a subscriber while it is told what it missed, in bytes; more than that is read from the store.
+/// What may collect for a subscriber while it is told what it missed, in bytes; more than that is
+/// read from the store.
 const MAX_BUFFERED: usize = 256 << 10;
-/// What is passed on in one piece, in bytes: a client that is cut gets the rest of the piece it was being sent.
+/// What is passed on in one piece, in bytes: a client that is cut gets the rest of the piece it was
+/// being sent.
 const MAX_PIECE: usize = 64 << 10;
 /// Subscribers for whom something is queued before the first of them are written to.
 const MAX_UNANNOUNCED: usize = 64;
@@ -68,8 +72,8 @@ enum Phase {
 
 #[derive(Debug, Default)]
 struct Buffer {
-    /// Whatever is passed on above this is here; what is below has to be read from the store. Unknown as long as the room's cursor
-    /// is.
+    /// Whatever is passed on above this is here; what is below has to be read from the store.
+    /// Unknown as long as the room's cursor is.
     from: Option<i64>,
     events: Vec<(i64, SharedFrames)>,
     bytes: usize,
@@ -151,15 +155,23 @@ impl Room {
 
     /// The different users who are subscribed.
     pub(super) fn users(&self) -> Vec<UserId> {
-        let mut users: Vec<UserId> = self.subscribers.values().map(|subscriber| subscriber.user_id).collect();
+        let mut users: Vec<UserId> =
+            self.subscribers.values().map(|subscriber| subscriber.user_id).collect();
         users.sort_unstable();
         users.dedup();
         users
     }
 
-    /// Notes that the user was a member at this version and that the room had come this far, and answers. False, and no answer,
-    /// when the subscription ended meanwhile or an end heard of is newer than that.
-    pub(super) fn admit(&mut self, connection_id: u64, head: i64, room_version: i64, answer: Frames) -> bool {
+    /// Notes that the user was a member at this version and that the room had come this far, and
+    /// answers. False, and no answer, when the subscription ended meanwhile or an end heard of is
+    /// newer than that.
+    pub(super) fn admit(
+        &mut self,
+        connection_id: u64,
+        head: i64,
+        room_version: i64,
+        answer: Frames,
+    ) -> bool {
         self.start_at(head);
         let Some(subscriber) = self.subscribers.get_mut(&connection_id) else { return false };
         subscriber.room_version = subscriber.room_version.max(room_version);
@@ -180,14 +192,16 @@ impl Room {
     pub(super) fn confirm_user(&mut self, user_id: UserId, head: i64, room_version: i64) {
         self.start_at(head);
         self.known_head = self.known_head.max(head);
-        for subscriber in self.subscribers.values_mut().filter(|subscriber| subscriber.user_id == user_id) {
+        for subscriber in
+            self.subscribers.values_mut().filter(|subscriber| subscriber.user_id == user_id)
+        {
             subscriber.room_version = subscriber.room_version.max(room_version);
         }
     }
 
-    /// Lets a subscriber that was told everything up to the floor have what collected above it, then everything that comes. When
-    /// collecting began only above the floor, or too much has collected, it has to be told more first: up to the number that comes
-    /// back.
+    /// Lets a subscriber that was told everything up to the floor have what collected above it,
+    /// then everything that comes. When collecting began only above the floor, or too much has
+    /// collected, it has to be told more first: up to the number that comes back.
     #[must_use]
     pub(super) fn go_live(&mut self, connection_id: u64, floor: i64) -> Option<i64> {
         let passed_on = self.cursor.unwrap_or(floor);
@@ -207,7 +221,8 @@ impl Room {
         None
     }
 
-    /// Takes events in: passes on those that come next, drops those that were passed on, and holds the others back.
+    /// Takes events in: passes on those that come next, drops those that were passed on, and holds
+    /// the others back.
     pub(super) fn offer(&mut self, events: impl IntoIterator<Item = (i64, SharedFrames)>) {
         let mut run = Vec::new();
         for (seq, frame) in events {
@@ -245,18 +260,20 @@ impl Room {
         self.hole().is_some() && !was_filling
     }
 
-    /// What has to be read from the store: above the first and up to the second number. Nothing when there is no hole (any more);
-    /// then filling is over.
+    /// What has to be read from the store: above the first and up to the second number. Nothing
+    /// when there is no hole (any more); then filling is over.
     pub(super) fn hole(&mut self) -> Option<(i64, i64)> {
         let hole = self.cursor.and_then(|cursor| {
-            let last_missing = self.held.keys().next().map_or(self.known_head, |first_held| first_held - 1);
+            let last_missing =
+                self.held.keys().next().map_or(self.known_head, |first_held| first_held - 1);
             (last_missing > cursor).then_some((cursor, last_missing))
         });
         self.is_filling = hole.is_some();
         hole
     }
 
-    /// Passes on what was read from the store, complete up to this number, and what was held back behind it.
+    /// Passes on what was read from the store, complete up to this number, and what was held back
+    /// behind it.
     pub(super) fn fill(&mut self, events: Vec<(i64, SharedFrames)>, complete_up_to: i64) {
         let mut run = Vec::new();
         for (seq, frame) in events {
@@ -280,7 +297,8 @@ impl Room {
         }
     }
 
-    /// Ends the subscriptions of a user, or of everybody, unless they were confirmed at this version or a later one.
+    /// Ends the subscriptions of a user, or of everybody, unless they were confirmed at this
+    /// version or a later one.
     pub(super) fn end(&mut self, user_id: Option<UserId>, room_version: i64, notice: &Frames) {
         self.subscribers.retain(|_, subscriber| {
             let is_concerned = user_id.is_none_or(|user_id| subscriber.user_id == user_id);
@@ -314,7 +332,8 @@ impl Room {
             return;
         }
         self.cursor = Some(head);
-        // Others may wait for an answer with a lower head: what was held back up to this one is not passed on to them.
+        // Others may wait for an answer with a lower head: what was held back up to this one is not
+        // passed on to them.
         for subscriber in self.subscribers.values_mut() {
             if let Phase::Buffering(buffer) = &mut subscriber.phase {
                 buffer.from = Some(head);
@@ -351,9 +370,11 @@ impl Room {
         for subscriber in self.subscribers.values_mut() {
             match &mut subscriber.phase {
                 Phase::Live { floor } if first_seq > *floor => {
-                    let queued = pieces.iter().map(|piece| subscriber.outbound.push_for_delivery(piece));
-                    to_be_written
-                        .extend(queued.filter(|&is_due| is_due).map(|_| subscriber.outbound.clone()));
+                    let queued =
+                        pieces.iter().map(|piece| subscriber.outbound.push_for_delivery(piece));
+                    to_be_written.extend(
+                        queued.filter(|&is_due| is_due).map(|_| subscriber.outbound.clone()),
+                    );
                     if to_be_written.len() >= MAX_UNANNOUNCED {
                         self.deliveries.add(std::mem::take(&mut to_be_written));
                     }
@@ -362,7 +383,9 @@ impl Room {
                     let above = run.iter().filter(|(seq, _)| seq > floor);
                     above.for_each(|(_, frame)| subscriber.outbound.push_shared(frame));
                 }
-                Phase::Buffering(buffer) => run.iter().for_each(|(seq, frame)| buffer.push(*seq, frame)),
+                Phase::Buffering(buffer) => {
+                    run.iter().for_each(|(seq, frame)| buffer.push(*seq, frame))
+                }
             }
         }
         self.deliveries.add(to_be_written);

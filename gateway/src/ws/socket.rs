@@ -1,8 +1,9 @@
 //! The socket itself: frames in, frames out, and the end.
 //!
-//! [`tungstenite`] reads, and has the last word on control frames. What the gateway has to say is encoded already and shared with
-//! other sockets; it goes from the queue to the connection, as much as waits with one system call, and without being copied before.
-//! The queue keeps both apart: no frame begins inside another.
+//! [`tungstenite`] reads, and has the last word on control frames. What the gateway has to say is
+//! encoded already and shared with other sockets; it goes from the queue to the connection, as much
+//! as waits with one system call, and without being copied before. The queue keeps both apart: no
+//! frame begins inside another.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,7 +27,8 @@ const MAX_FRAME: usize = 64 << 10;
 const MAX_MESSAGE: usize = 2 << 20;
 /// What is read at once. Every connection has a buffer of this size.
 const READ_BUFFER: usize = 1 << 10;
-/// The most that is held back, besides what is queued, from a client that does not read: the answers to its pings.
+/// The most that is held back, besides what is queued, from a client that does not read: the
+/// answers to its pings.
 const MAX_CONTROL_FRAMES: usize = 4 << 10;
 /// How long one write may take, and how long a closing handshake.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
@@ -51,15 +53,21 @@ pub(super) enum Incoming {
 }
 
 impl Socket {
-    /// A socket over a connection on which the handshake is done, and these bytes were read behind it.
-    pub(super) fn new(stream: Arc<TcpStream>, read_ahead: Vec<u8>, outbound: Arc<Outbound>) -> Self {
+    /// A socket over a connection on which the handshake is done, and these bytes were read behind
+    /// it.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        read_ahead: Vec<u8>,
+        outbound: Arc<Outbound>,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_write_buffer_size(MAX_CONTROL_FRAMES)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        let protocol = WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
+        let protocol =
+            WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
         Self { wire: Wire { stream, outbound }, protocol: Box::new(protocol), has_read_ahead: true }
     }
 
@@ -88,14 +96,19 @@ impl Socket {
             Ok(Message::Text(text)) => Incoming::Frame(ClientFrame::parse(&text)),
             Ok(Message::Binary(_)) => {
                 let sentence = "A frame must be text".to_owned();
-                Incoming::Frame(Err(Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence }))
+                Incoming::Frame(Err(Refusal {
+                    reference: None,
+                    code: ErrorCode::InvalidFrame,
+                    sentence,
+                }))
             }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Nothing,
             Ok(Message::Close(_)) | Err(_) => Incoming::End,
         }
     }
 
-    /// Writes what is queued by now; whether that worked. A client that does not read is cut meanwhile.
+    /// Writes what is queued by now; whether that worked. A client that does not read is cut
+    /// meanwhile.
     pub(super) async fn write(&mut self) -> bool {
         self.write_up_to(self.wire.outbound.end()).await
     }
@@ -110,7 +123,9 @@ impl Socket {
     /// The same for a client that has not taken everything at once.
     async fn write_on(&mut self, end: u64) -> bool {
         let write = poll_fn(|cx| match self.poll_write(end, cx) {
-            Poll::Pending => self.wire.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into())),
+            Poll::Pending => {
+                self.wire.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into()))
+            }
             written => written,
         });
         match tokio::time::timeout(WRITE_LIMIT, write).await {
@@ -122,7 +137,8 @@ impl Socket {
         }
     }
 
-    /// Asks whether the client is still there, before anything else that is queued; whether that could be written.
+    /// Asks whether the client is still there, before anything else that is queued; whether that
+    /// could be written.
     pub(super) async fn ping(&mut self) -> bool {
         self.say(Message::Ping(Bytes::new())).is_ok() && self.write_up_to(0).await
     }
@@ -150,7 +166,9 @@ impl Socket {
                 ready!(self.wire.stream.poll_read_ready(cx))?;
             }
             match self.protocol.read(&mut self.wire) {
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.has_read_ahead = false,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    self.has_read_ahead = false
+                }
                 outcome => {
                     self.has_read_ahead = true;
                     return Poll::Ready(outcome);

@@ -28,7 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Opens the socket for live messages (RFC 6455).
 ///
-/// The token comes in the first frame or in `Authorization`. The frames are described in the documentation of the project.
+/// The token comes in the first frame or in `Authorization`. The frames are described in the
+/// documentation of the project.
 #[utoipa::path(
     get,
     path = "/v1/messages/ws",
@@ -76,7 +77,9 @@ async fn serve(app: App, upgrade: OnUpgrade, entrance: Entrance, _place: SocketP
         }
     };
     match without_http(upgraded) {
-        Some((stream, read_ahead)) => Box::pin(entrance::serve(app, stream, read_ahead, entrance)).await,
+        Some((stream, read_ahead)) => {
+            Box::pin(entrance::serve(app, stream, read_ahead, entrance)).await
+        }
         None => tracing::error!("a socket is no connection that the server has accepted"),
     }
 }
@@ -87,7 +90,8 @@ fn without_http(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
     Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
 }
 
-/// Pages of the gateway's own origin and of the configured ones may connect, and whatever is no page.
+/// Pages of the gateway's own origin and of the configured ones may connect, and whatever is no
+/// page.
 fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
@@ -120,7 +124,9 @@ mod tests {
         assert!(allowed("http://localhost:3000"));
         assert!(allowed("https://chat.example:8000"));
         assert!(is_allowed(&HeaderMap::new(), &AllowedOrigins::default()));
-        for origin in ["https://evil.example", "null", "http://localhost:3001", "https://chat.example"] {
+        for origin in
+            ["https://evil.example", "null", "http://localhost:3001", "https://chat.example"]
+        {
             assert!(!allowed(origin), "{origin}");
         }
     }

@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 
 pub(crate) const ORIGIN: &str = "http://localhost:3000";
 /// A token with the header that auth gives its tokens, and a key that nobody can know.
-pub(crate) const FOREIGN_TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.e30.AAAA";
+pub(crate) const FOREIGN_TOKEN: &str =
+    "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.e30.AAAA";
 
 #[derive(Parser)]
 struct Cli {
@@ -59,7 +60,8 @@ impl TestGateway {
         let config = Cli::parse_from(arguments.iter().chain(settings)).config;
         let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
         parlance_gateway::start(config, Clock::system(), &lifecycle).await.unwrap();
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let client =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { address, lifecycle, client }
     }
 

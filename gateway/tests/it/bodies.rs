@@ -24,7 +24,8 @@ async fn other_refusals_come_before_the_size_and_arrive_all_the_same() {
     let gateway = TestGateway::start().await;
     let large = "a".repeat(1 << 20);
     assert_refused(gateway.post("/v1/nothing", large.clone()).await, 404, "not_found").await;
-    assert_refused(gateway.post("/v1/healthz", large.clone()).await, 405, "method_not_allowed").await;
+    assert_refused(gateway.post("/v1/healthz", large.clone()).await, 405, "method_not_allowed")
+        .await;
     assert_refused(gateway.post("/v1/rooms", large).await, 401, "unauthenticated").await;
 }
 
@@ -32,8 +33,10 @@ async fn other_refusals_come_before_the_size_and_arrive_all_the_same() {
 async fn a_connection_goes_on_after_a_large_body() {
     let gateway = TestGateway::start().await;
     let body = "a".repeat(100_000);
-    let first =
-        format!("POST {REGISTER} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let first = format!(
+        "POST {REGISTER} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let second = "GET /v1/healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let answers = gateway.send_raw(format!("{first}{second}").as_bytes()).await;
     assert!(answers.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answers}");
@@ -43,8 +46,11 @@ async fn a_connection_goes_on_after_a_large_body() {
 #[tokio::test]
 async fn only_json_is_taken() {
     let gateway = TestGateway::start().await;
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"] {
-        let request = gateway.request("POST", REGISTER).header("content-type", content_type).body("{}");
+    for content_type in
+        ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"]
+    {
+        let request =
+            gateway.request("POST", REGISTER).header("content-type", content_type).body("{}");
         assert_refused(request.send().await.unwrap(), 415, "unsupported_media_type").await;
     }
     let without = gateway.request("POST", REGISTER).body("{}").send().await.unwrap();
@@ -72,7 +78,9 @@ async fn bytes_that_are_no_json_are_refused() {
     let gateway = TestGateway::start().await;
     let deep = "[".repeat(60_000);
     for body in [&b"\xff\xfe"[..], b"\0", b"{\"username\": \"\\ud800\"}", b"NaN", deep.as_bytes()] {
-        let body = assert_refused(gateway.post(REGISTER, body.to_vec()).await, 422, "validation_error").await;
+        let body =
+            assert_refused(gateway.post(REGISTER, body.to_vec()).await, 422, "validation_error")
+                .await;
         assert_eq!(body["detail"][0]["type"], "json_invalid");
     }
 }
@@ -80,8 +88,9 @@ async fn bytes_that_are_no_json_are_refused() {
 #[tokio::test]
 async fn a_damaged_body_is_a_bad_request() {
     let gateway = TestGateway::start().await;
-    let request =
-        format!("POST {REGISTER} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n");
+    let request = format!(
+        "POST {REGISTER} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
+    );
     let answer = gateway.send_raw(request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     assert!(answer.contains(r#""code":"bad_request""#), "{answer}");

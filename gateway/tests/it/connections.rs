@@ -105,6 +105,9 @@ async fn a_draining_gateway_accepts_nothing_new_and_lets_idle_connections_go() {
 
     gateway.lifecycle.draining().cancel();
     let mut rest = Vec::new();
-    tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), idle.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(tokio::net::TcpStream::connect(gateway.address).await.is_err());
 }

@@ -35,8 +35,11 @@ async fn every_answer_can_be_read_by_an_allowed_origin() {
 #[tokio::test]
 async fn other_origins_are_not_let_in() {
     let gateway = TestGateway::start().await;
-    for origin in ["http://evil.example", "null", "http://localhost:3000.evil.example", "http://localhost"] {
-        let response = gateway.request("GET", "/v1/healthz").header("origin", origin).send().await.unwrap();
+    for origin in
+        ["http://evil.example", "null", "http://localhost:3000.evil.example", "http://localhost"]
+    {
+        let response =
+            gateway.request("GET", "/v1/healthz").header("origin", origin).send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, "access-control-allow-origin"), "", "{origin}");
         assert_eq!(header(&response, "vary"), "Origin");
@@ -48,8 +51,11 @@ async fn a_preflight_is_told_every_method_and_header() {
     let gateway = TestGateway::start().await;
     let request = gateway.request("OPTIONS", "/v1/messages/5").header("origin", ORIGIN);
     let request = request.header("access-control-request-method", "PATCH");
-    let response =
-        request.header("access-control-request-headers", "authorization,content-type").send().await.unwrap();
+    let response = request
+        .header("access-control-request-headers", "authorization,content-type")
+        .send()
+        .await
+        .unwrap();
     assert!(response.status().is_success());
     assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN);
     assert_eq!(header(&response, "access-control-allow-credentials"), "true");

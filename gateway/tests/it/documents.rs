@@ -53,7 +53,9 @@ async fn every_reference_of_the_document_leads_somewhere() {
                 found.extend(members.get("$ref").and_then(Value::as_str));
                 members.values().for_each(|member| references(member, found));
             }
-            Value::Array(elements) => elements.iter().for_each(|element| references(element, found)),
+            Value::Array(elements) => {
+                elements.iter().for_each(|element| references(element, found))
+            }
             _ => {}
         }
     }
@@ -77,7 +79,10 @@ async fn every_operation_has_a_name_and_tells_its_refusals() {
         for (method, operation) in item.as_object().unwrap() {
             assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}");
             let responses = &operation["responses"];
-            assert!(responses["500"].is_object() && responses["503"].is_object(), "{method} {path}");
+            assert!(
+                responses["500"].is_object() && responses["503"].is_object(),
+                "{method} {path}"
+            );
             let is_secured = operation["security"].to_string().contains("bearer");
             assert!(!is_secured || responses["401"].is_object(), "{method} {path}");
             let has_body = operation["requestBody"].is_object();
@@ -112,7 +117,8 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let page = response.text().await.unwrap();
     assert!(!page.contains("//"), "{page}");
 
-    let links: Vec<&str> = page.split(['"', '\'']).filter(|part| part.starts_with("/docs/")).collect();
+    let links: Vec<&str> =
+        page.split(['"', '\'']).filter(|part| part.starts_with("/docs/")).collect();
     assert_eq!(links.len(), 4, "{links:?}");
     for link in links {
         let response = gateway.get(link).await;
@@ -126,7 +132,9 @@ async fn the_page_loads_nothing_from_elsewhere() {
 #[tokio::test]
 async fn other_parts_of_swagger_ui_are_not_served() {
     let gateway = TestGateway::start().await;
-    for file in ["index.html", "swagger-initializer.js", "oauth2-redirect.html", "..%2fCargo.toml", "%ff"] {
+    for file in
+        ["index.html", "swagger-initializer.js", "oauth2-redirect.html", "..%2fCargo.toml", "%ff"]
+    {
         assert_eq!(gateway.get(&format!("/docs/{file}")).await.status(), 404, "{file}");
     }
 }

@@ -1,4 +1,5 @@
-//! Whose registrations and log-ins are counted together. Those within the limit fail for want of auth.
+//! Whose registrations and log-ins are counted together. Those within the limit fail for want of
+//! auth.
 
 use futures_util::future::join_all;
 
@@ -8,8 +9,10 @@ const CREDENTIALS: &str = r#"{"username": "ann", "password": "securepass123"}"#;
 
 /// The status of a log-in that claims to be forwarded for somebody.
 async fn log_in_for(gateway: &TestGateway, forwarded_for: &str) -> u16 {
-    let request = gateway.request("POST", "/v1/auth/login").header("x-forwarded-for", forwarded_for);
-    let response = request.header("content-type", "application/json").body(CREDENTIALS).send().await.unwrap();
+    let request =
+        gateway.request("POST", "/v1/auth/login").header("x-forwarded-for", forwarded_for);
+    let response =
+        request.header("content-type", "application/json").body(CREDENTIALS).send().await.unwrap();
     response.status().as_u16()
 }
 
@@ -41,9 +44,11 @@ async fn a_trusted_proxy_tells_clients_apart_whatever_they_invent() {
 #[tokio::test]
 async fn registrations_and_log_ins_are_counted_together_and_only_sound_ones() {
     let gateway =
-        TestGateway::start_with_settings(&["--max-log-ins-per-second=1", "--log-ins-burst=2"]).await;
+        TestGateway::start_with_settings(&["--max-log-ins-per-second=1", "--log-ins-burst=2"])
+            .await;
     for _ in 0..5 {
-        assert_refused(gateway.post("/v1/auth/register", "{}").await, 422, "validation_error").await;
+        assert_refused(gateway.post("/v1/auth/register", "{}").await, 422, "validation_error")
+            .await;
     }
     let register = || gateway.post("/v1/auth/register", CREDENTIALS);
     let (one, other) = tokio::join!(register(), gateway.post("/v1/auth/login", CREDENTIALS));

@@ -1,6 +1,10 @@
-//! What the gateway does by itself, with no service behind it: the order of refusals, bodies, CORS, ids, documents.
+//! What the gateway does by itself, with no service behind it: the order of refusals, bodies, CORS,
+//! ids, documents.
 
-#![expect(clippy::unwrap_used, reason = "helpers outside of the test functions may fail a test, too")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers outside of the test functions may fail a test, too"
+)]
 
 mod app;
 mod bodies;

@@ -22,7 +22,8 @@ async fn a_service_that_hangs_is_unavailable_within_the_deadline() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
     let gateway =
-        TestGateway::start_with_services_at(address, &silent.local_addr().unwrap().to_string()).await;
+        TestGateway::start_with_services_at(address, &silent.local_addr().unwrap().to_string())
+            .await;
     let started = Instant::now();
     let response = gateway.post("/v1/auth/login", LOG_IN).await;
     assert_refused(response, 503, "unavailable").await;

@@ -81,7 +81,8 @@ async fn every_secured_operation_wants_a_token_before_it_looks_at_the_rest() {
             (Some("Bearer nonsense"), "invalid_token"),
         ] {
             // Ids, query and body are bad, too, but that is told later.
-            let mut request = gateway.request(&method, &format!("{path}?limit=x")).body("{".repeat(100_000));
+            let mut request =
+                gateway.request(&method, &format!("{path}?limit=x")).body("{".repeat(100_000));
             if let Some(authorization) = authorization {
                 request = request.header("authorization", authorization);
             }
@@ -96,13 +97,17 @@ async fn every_secured_operation_wants_a_token_before_it_looks_at_the_rest() {
 #[tokio::test]
 async fn all_wrong_fields_are_told_at_once() {
     let gateway = TestGateway::start().await;
-    let response = gateway.post("/v1/auth/register", r#"{"username": "a b", "password": "hunter2"}"#).await;
+    let response =
+        gateway.post("/v1/auth/register", r#"{"username": "a b", "password": "hunter2"}"#).await;
     let body = assert_refused(response, 422, "validation_error").await;
     let entries = body["detail"].as_array().unwrap();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["value_error", "string_too_short"]);
     assert!(
-        entries[0]["msg"].as_str().unwrap().contains("Username must contain only alphanumeric characters")
+        entries[0]["msg"]
+            .as_str()
+            .unwrap()
+            .contains("Username must contain only alphanumeric characters")
     );
     assert!(!body.to_string().contains("hunter2"));
 }

@@ -1,5 +1,5 @@
-//! What decides whether a token is accepted, kept in memory and kept fresh: every replica looks at one number of the database
-//! twice a second and reads the rest when it has grown.
+//! What decides whether a token is accepted, kept in memory and kept fresh: every replica looks at
+//! one number of the database twice a second and reads the rest when it has grown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads everything. The revision comes first: what changes while the rest is read is read once more, not missed.
+    /// Reads everything. The revision comes first: what changes while the rest is read is read once
+    /// more, not missed.
     pub(crate) async fn load(conn: &mut PgConnection) -> Result<Self, Error> {
         let revision = store::access_revision::get(conn).await?;
         let keys = KeyRing::new(store::signing_keys::list(conn).await?);
@@ -39,7 +40,10 @@ impl Access {
 
     /// What verifiers have to know now.
     pub(crate) fn state(&self, now: Timestamp) -> AccessState {
-        AccessState { keys: self.keys.published(now), inactive_user_ids: self.inactive_user_ids.clone() }
+        AccessState {
+            keys: self.keys.published(now),
+            inactive_user_ids: self.inactive_user_ids.clone(),
+        }
     }
 }
 
@@ -55,7 +59,11 @@ pub(crate) async fn start(
     Ok(receiver)
 }
 
-async fn follow(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) -> anyhow::Result<()> {
+async fn follow(
+    pool: PgPool,
+    clock: Clock,
+    sender: watch::Sender<Arc<Access>>,
+) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -64,7 +72,10 @@ async fn follow(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) 
         match tokio::time::timeout(POLL_DEADLINE, poll(&pool, clock.now(), &known)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(access))) => {
-                tracing::info!(access.revision = access.revision, "keys or inactive users have changed");
+                tracing::info!(
+                    access.revision = access.revision,
+                    "keys or inactive users have changed"
+                );
                 sender.send_replace(Arc::new(access));
             }
             Ok(Err(error)) => {
@@ -75,7 +86,8 @@ async fn follow(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) 
     }
 }
 
-/// Forgets retired keys, which is a change as any other, and reads everything if anything has changed.
+/// Forgets retired keys, which is a change as any other, and reads everything if anything has
+/// changed.
 async fn poll(pool: &PgPool, now: Timestamp, known: &Access) -> Result<Option<Access>, Error> {
     let mut conn = pool.acquire().await?;
     if known.keys.has_retired(now) {

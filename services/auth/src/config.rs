@@ -46,8 +46,8 @@ pub struct TokenConfig {
 pub struct TokenLifeConfig {
     /// The life of an access token in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys` has to be told the same. A lower value holds for new tokens only: wait for the longest before keys are
-    /// rotated.
+    /// `auth rotate-keys` has to be told the same. A lower value holds for new tokens only: wait
+    /// for the longest before keys are rotated.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
 }
@@ -65,7 +65,8 @@ pub struct PasswordConfig {
     pub hash_threads: u32,
     /// How many more may wait for their turn before others are told to come back later.
     ///
-    /// A longer queue makes people wait longer, and no more of them log in: `PASSWORD_DEADLINE` of the gateway has to suffice for it.
+    /// A longer queue makes people wait longer, and no more of them log in: `PASSWORD_DEADLINE` of
+    /// the gateway has to suffice for it.
     #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub hash_queue: u32,
 }
@@ -76,7 +77,8 @@ pub struct RotateKeysConfig {
     /// The database with the schema `auth`.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// How long the new key is published before it signs, in seconds: longer than any verifier takes to hear of it.
+    /// How long the new key is published before it signs, in seconds: longer than any verifier
+    /// takes to hear of it.
     #[arg(long, env = "KEY_PUBLICATION_LEAD", default_value = "60", value_parser = seconds)]
     pub key_publication_lead: Duration,
     /// How long tokens live that were signed with the old key.

@@ -41,9 +41,11 @@ impl Coded for Error {
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::HashQueueFull { .. } => ErrorCode::Unavailable,
             Self::Database(error) => code_of_error(error),
-            Self::Hash(_) | Self::HashTask(_) | Self::NoSigningKey | Self::SigningKey | Self::Sign(_) => {
-                ErrorCode::Internal
-            }
+            Self::Hash(_)
+            | Self::HashTask(_)
+            | Self::NoSigningKey
+            | Self::SigningKey
+            | Self::Sign(_) => ErrorCode::Internal,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The threads on which passwords are hashed. They do nothing else, and let everything else on the machine go first.
+//! The threads on which passwords are hashed. They do nothing else, and let everything else on the
+//! machine go first.
 
 use std::io;
 
@@ -7,7 +8,8 @@ use tokio::task::JoinHandle;
 
 use crate::priority;
 
-/// A number of threads. They end when this value is dropped, which does not wait for what they are about.
+/// A number of threads. They end when this value is dropped, which does not wait for what they are
+/// about.
 #[derive(Debug)]
 pub(crate) struct HashThreads {
     /// Runs no tasks: only its threads for blocking work are used.
@@ -28,14 +30,18 @@ impl HashThreads {
     }
 
     /// Starts a job as soon as a thread is free. What waits is for the caller to bound.
-    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
         self.handle.spawn_blocking(job)
     }
 }
 
 impl Drop for HashThreads {
     fn drop(&mut self) {
-        // Dropped as it is, a runtime would wait for its threads, which the one that drops this value must not.
+        // Dropped as it is, a runtime would wait for its threads, which the one that drops this
+        // value must not.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

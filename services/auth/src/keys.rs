@@ -1,7 +1,7 @@
 //! Ed25519 keys: making them, and choosing the one that signs now.
 //!
-//! A key is published from the moment it is made, signs from `signs_from` until its successor does, and stays published until
-//! the last token it signed has expired.
+//! A key is published from the moment it is made, signs from `signs_from` until its successor does,
+//! and stays published until the last token it signed has expired.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -30,7 +30,8 @@ pub(crate) fn generate(now: Timestamp, signs_from: Timestamp) -> Result<KeyRow, 
 }
 
 /// The JWK thumbprint of an Ed25519 key: the hash of its required members in lexicographic order
-/// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638), [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037)).
+/// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638), [RFC
+/// 8037](https://www.rfc-editor.org/rfc/rfc8037)).
 fn thumbprint(public_key: &[u8]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public_key);
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
@@ -75,8 +76,8 @@ impl KeyRing {
         Self(rows.into_iter().map(SigningKey::from).collect())
     }
 
-    /// The last key whose time has come. The clocks of replicas differ a little: to one of them the very first key may come
-    /// from the future, and it signs all the same.
+    /// The last key whose time has come. The clocks of replicas differ a little: to one of them the
+    /// very first key may come from the future, and it signs all the same.
     pub(crate) fn signing_key(&self, now: Timestamp) -> Option<&SigningKey> {
         self.0.iter().rfind(|key| key.signs_from <= now).or_else(|| self.0.first())
     }
@@ -100,14 +101,16 @@ mod tests {
     /// The example of RFC 8037, appendix A.3.
     #[test]
     fn a_kid_is_the_thumbprint_of_the_key() {
-        let public_key = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        let public_key =
+            URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         assert_eq!(thumbprint(&public_key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
     fn the_last_key_whose_time_has_come_signs() {
         let at = Timestamp::from_micros;
-        let ring = KeyRing::new(vec![generate(at(0), at(10)).unwrap(), generate(at(0), at(20)).unwrap()]);
+        let ring =
+            KeyRing::new(vec![generate(at(0), at(10)).unwrap(), generate(at(0), at(20)).unwrap()]);
         let signing = |now| ring.signing_key(at(now)).map(|key| key.signs_from);
         assert_eq!(signing(9), Some(at(10)));
         assert_eq!(signing(19), Some(at(10)));

@@ -1,5 +1,6 @@
-//! The auth service. It owns users, their password hashes, the signing keys and the tokens made with them. It knows nothing of
-//! contacts, rooms or messages, and does not verify tokens: the gateway does, with the keys published here.
+//! The auth service. It owns users, their password hashes, the signing keys and the tokens made
+//! with them. It knows nothing of contacts, rooms or messages, and does not verify tokens: the
+//! gateway does, with the keys published here.
 
 mod access;
 mod app;
@@ -32,7 +33,8 @@ use crate::passwords::Passwords;
 pub const SERVICE: &str = "auth";
 static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// Brings the schema up to date, makes the first key if there is none, and serves until the process drains.
+/// Brings the schema up to date, makes the first key if there is none, and serves until the process
+/// drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATOR).await?;
@@ -49,8 +51,14 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     };
     let routes = grpc::routes(Arc::new(app));
     let listen = config.grpc.grpc_listen;
-    parlance_runtime::grpc::serve(listen, &credential, "parlance.auth.v1.AuthService", routes, lifecycle)
-        .await?;
+    parlance_runtime::grpc::serve(
+        listen,
+        &credential,
+        "parlance.auth.v1.AuthService",
+        routes,
+        lifecycle,
+    )
+    .await?;
     lifecycle.set_ready();
     Ok(())
 }

@@ -71,7 +71,10 @@ async fn run(command: Cli) -> anyhow::Result<ExitCode> {
         }
         Cli::RotateKeys(config) => {
             let rotation = commands::rotate_keys(&config, &clock).await?;
-            println!("The key {} is published and signs from {} on.", rotation.kid, rotation.signs_from);
+            println!(
+                "The key {} is published and signs from {} on.",
+                rotation.kid, rotation.signs_from
+            );
             println!("The old key is published until {}.", rotation.old_key_retires_at);
         }
         Cli::Deactivate(user) => set_active(&user, &clock, false).await?,

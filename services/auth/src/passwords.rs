@@ -1,5 +1,5 @@
-//! Hashing passwords with bcrypt, on a bounded number of threads that do nothing else and let everything else go first: one hash
-//! takes a good part of a second of a core.
+//! Hashing passwords with bcrypt, on a bounded number of threads that do nothing else and let
+//! everything else go first: one hash takes a good part of a second of a core.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::config::PasswordConfig;
 use crate::error::Error;
 use crate::hashing::HashThreads;
 
-/// Hashes and compares passwords, a few at a time. Some more may wait; the rest is told to come back later.
+/// Hashes and compares passwords, a few at a time. Some more may wait; the rest is told to come
+/// back later.
 pub(crate) struct Passwords {
     cost: u32,
     threads: HashThreads,
@@ -34,7 +35,8 @@ impl Passwords {
         let (cost, count) = (config.bcrypt_cost, config.hash_threads as usize);
         let threads = HashThreads::new(count).context("cannot make threads to hash on")?;
         let started = Instant::now();
-        let dummy_hash = threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
+        let dummy_hash =
+            threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
         let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
         let admitted_count = count + config.hash_queue as usize;
         let running = Arc::new(Semaphore::new(count));
@@ -54,12 +56,13 @@ impl Passwords {
     /// The hash to store for a new password.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
         let cost = self.cost;
-        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take; the type has refused what is longer.
+        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take; the type has refused what
+        // is longer.
         self.run(move || bcrypt::hash(password.expose(), cost)).await
     }
 
-    /// Whether the password is the one of the hash. It takes the same time when there is no password that could be right, or no
-    /// hash to compare it with; then the answer is no.
+    /// Whether the password is the one of the hash. It takes the same time when there is no
+    /// password that could be right, or no hash to compare it with; then the answer is no.
     pub(crate) async fn matches(
         &self,
         password: Option<Password>,
@@ -67,8 +70,9 @@ impl Passwords {
     ) -> Result<bool, Error> {
         let is_possible = password.is_some() && stored_hash.is_some();
         let hash = stored_hash.unwrap_or_else(|| self.dummy_hash.clone());
-        let is_equal =
-            self.run(move || bcrypt::verify(password.as_ref().map_or("", Password::expose), &hash)).await?;
+        let is_equal = self
+            .run(move || bcrypt::verify(password.as_ref().map_or("", Password::expose), &hash))
+            .await?;
         Ok(is_equal && is_possible)
     }
 
@@ -94,17 +98,22 @@ impl Passwords {
     }
 }
 
-/// Shows how many hashes are computed and how many wait, from the permits of each kind and how many there are.
+/// Shows how many hashes are computed and how many wait, from the permits of each kind and how many
+/// there are.
 fn observe(running: (Arc<Semaphore>, usize), admitted: (Arc<Semaphore>, usize)) {
-    let taken =
-        |(permits, count): &(Arc<Semaphore>, usize)| count.saturating_sub(permits.available_permits());
+    let taken = |(permits, count): &(Arc<Semaphore>, usize)| {
+        count.saturating_sub(permits.available_permits())
+    };
     global::meter("parlance")
         .u64_observable_gauge("parlance.auth.hashes")
         .with_description("Hashes of passwords that are computed, or wait for that.")
         .with_callback(move |gauge| {
             let (running, admitted) = (taken(&running), taken(&admitted));
             gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
-            gauge.observe(admitted.saturating_sub(running) as u64, &[KeyValue::new("state", "waiting")]);
+            gauge.observe(
+                admitted.saturating_sub(running) as u64,
+                &[KeyValue::new("state", "waiting")],
+            );
         })
         .build();
 }
@@ -114,7 +123,9 @@ fn observe_limits(config: &PasswordConfig) {
     let (running, waiting) = (u64::from(config.hash_threads), u64::from(config.hash_queue));
     global::meter("parlance")
         .u64_observable_gauge("parlance.auth.hashes.limit")
-        .with_description("Hashes of passwords that may be computed at the same time, or wait for that.")
+        .with_description(
+            "Hashes of passwords that may be computed at the same time, or wait for that.",
+        )
         .with_callback(move |gauge| {
             gauge.observe(running, &[KeyValue::new("state", "running")]);
             gauge.observe(waiting, &[KeyValue::new("state", "waiting")]);

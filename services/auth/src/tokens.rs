@@ -1,4 +1,5 @@
-//! Issuing access tokens: JSON Web Tokens (RFC 7519) signed with Ed25519. Verifying them is the gateway's.
+//! Issuing access tokens: JSON Web Tokens (RFC 7519) signed with Ed25519. Verifying them is the
+//! gateway's.
 
 use jsonwebtoken::{Algorithm, Header};
 use parlance_core::{Timestamp, UserId};

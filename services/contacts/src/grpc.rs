@@ -1,4 +1,5 @@
-//! Decodes requests, calls the use case, encodes its answer. The only place that knows the generated types of this service.
+//! Decodes requests, calls the use case, encodes its answer. The only place that knows the
+//! generated types of this service.
 
 use parlance_core::UserId;
 use parlance_proto::contacts as proto;
@@ -47,7 +48,8 @@ impl ContactsService for Api {
         request: Request<proto::AcceptInvitationRequest>,
     ) -> Result<Response<proto::AcceptInvitationResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, id) = (UserId::new(request.acting_user_id), PairId(request.invitation_id));
+        let (acting_user, id) =
+            (UserId::new(request.acting_user_id), PairId(request.invitation_id));
         let contact = ops::accept_invitation(&self.app, acting_user, id).await?;
         Ok(Response::new(proto::AcceptInvitationResponse { contact: Some(contact.into()) }))
     }
@@ -57,7 +59,8 @@ impl ContactsService for Api {
         request: Request<proto::RejectInvitationRequest>,
     ) -> Result<Response<proto::RejectInvitationResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, id) = (UserId::new(request.acting_user_id), PairId(request.invitation_id));
+        let (acting_user, id) =
+            (UserId::new(request.acting_user_id), PairId(request.invitation_id));
         ops::reject_invitation(&self.app, acting_user, id).await?;
         Ok(Response::new(proto::RejectInvitationResponse {}))
     }
@@ -80,7 +83,8 @@ impl ContactsService for Api {
         request: Request<proto::CheckContactRequest>,
     ) -> Result<Response<proto::CheckContactResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, other) = (UserId::new(request.acting_user_id), UserId::new(request.other_user_id));
+        let (acting_user, other) =
+            (UserId::new(request.acting_user_id), UserId::new(request.other_user_id));
         let are_contacts = ops::check_contact(&self.app, acting_user, other).await?;
         Ok(Response::new(proto::CheckContactResponse { are_contacts }))
     }

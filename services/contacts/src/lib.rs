@@ -1,7 +1,7 @@
 //! The contacts service: how two users stand to each other, which is nothing, invited, or contacts.
 //!
-//! It knows users by id only, and of rooms only that two contacts get a system room: it asks the rooms service for it, and goes on
-//! asking until the room is there.
+//! It knows users by id only, and of rooms only that two contacts get a system room: it asks the
+//! rooms service for it, and goes on asking until the room is there.
 
 mod app;
 mod config;

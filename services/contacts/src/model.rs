@@ -66,7 +66,9 @@ impl Pair {
     /// The system room that two contacts do not have yet, as far as it is known.
     pub(crate) fn wanted_room(&self) -> Option<WantedRoom> {
         match self.state {
-            State::Contacts { wanted_room: Some(id), .. } => Some(WantedRoom { id, users: self.users }),
+            State::Contacts { wanted_room: Some(id), .. } => {
+                Some(WantedRoom { id, users: self.users })
+            }
             _ => None,
         }
     }

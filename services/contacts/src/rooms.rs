@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::model::UserPair;
 
-/// Well within the deadline of the one who accepts an invitation, and shorter than the claim on a row of the outbox.
+/// Well within the deadline of the one who accepts an invitation, and shorter than the claim on a
+/// row of the outbox.
 const DEADLINE: Duration = Duration::from_millis(600);
 
 /// The rooms service. Cheap to clone.
@@ -38,8 +39,10 @@ impl Rooms {
 
     /// Makes the system room of the two unless it is there.
     pub(crate) async fn ensure_system_room(&self, pair: UserPair) -> Result<(), Error> {
-        let request =
-            EnsureSystemRoomRequest { first_user_id: pair.low.get(), second_user_id: pair.high.get() };
+        let request = EnsureSystemRoomRequest {
+            first_user_id: pair.low.get(),
+            second_user_id: pair.high.get(),
+        };
         let mut client = RoomsServiceClient::new(self.client.clone());
         timeout(DEADLINE, client.ensure_system_room(request))
             .await

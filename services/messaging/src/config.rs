@@ -32,7 +32,8 @@ pub struct Config {
     pub rooms_deadline: Duration,
     /// How often the store is read for what Redis did not tell, in seconds.
     ///
-    /// Messages between replicas are late by this while Redis is away. Every replica asks Postgres so often.
+    /// Messages between replicas are late by this while Redis is away. Every replica asks Postgres
+    /// so often.
     #[arg(long, env = "TAIL_INTERVAL", default_value = "0.5", value_parser = seconds)]
     pub tail_interval: Duration,
 }

@@ -1,4 +1,5 @@
-//! The gateways attached to this replica: who wants to hear of which room, and the queue towards each.
+//! The gateways attached to this replica: who wants to hear of which room, and the queue towards
+//! each.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::grpc::encode;
 use crate::model::{Event, MembershipEnd};
 
-/// What may wait for one gateway, in bytes of content and in batches. Beyond it the gateway is cut off: it attaches again and
-/// catches up, which costs less than remembering everything for a reader that does not read.
+/// What may wait for one gateway, in bytes of content and in batches. Beyond it the gateway is cut
+/// off: it attaches again and catches up, which costs less than remembering everything for a reader
+/// that does not read.
 const MAX_QUEUED_BYTES: usize = 64 << 20;
 const MAX_QUEUED_BATCHES: usize = 4_096;
 
@@ -22,8 +24,8 @@ const MAX_QUEUED_BATCHES: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LinkId(u64);
 
-/// All attached gateways. Cheap to clone. The lock is held for map look-ups and for copying events into queues, never across
-/// an await.
+/// All attached gateways. Cheap to clone. The lock is held for map look-ups and for copying events
+/// into queues, never across an await.
 #[derive(Clone, Debug, Default)]
 pub struct Gateways {
     registry: Arc<Mutex<Registry>>,
@@ -103,7 +105,8 @@ impl Gateways {
     /// The gateway no longer hears of the room. Whether it was the last one to do so.
     pub(crate) fn stop_listening(&self, id: LinkId, room_id: RoomId) -> bool {
         let mut registry = self.lock();
-        let was_listening = registry.links.get_mut(&id).is_some_and(|link| link.rooms.remove(&room_id));
+        let was_listening =
+            registry.links.get_mut(&id).is_some_and(|link| link.rooms.remove(&room_id));
         was_listening && registry.remove_listener(id, room_id)
     }
 
@@ -117,8 +120,8 @@ impl Gateways {
         self.lock().rooms.contains_key(&room_id)
     }
 
-    /// Passes events on to whoever listens, and answers to whoever asked: one batch for each gateway concerned, events first, so that
-    /// a sender's own event precedes its answer.
+    /// Passes events on to whoever listens, and answers to whoever asked: one batch for each
+    /// gateway concerned, events first, so that a sender's own event precedes its answer.
     pub(crate) fn deliver(&self, events: &[Event], answers: Vec<(LinkId, Answer)>) {
         let mut batches: HashMap<LinkId, AttachResponse> = HashMap::new();
         let mut registry = self.lock();
@@ -147,7 +150,8 @@ impl Gateways {
         registry.send(batches);
     }
 
-    /// Tells those who listen of heads above what was passed on to them, so that they fetch what they miss; how many there were.
+    /// Tells those who listen of heads above what was passed on to them, so that they fetch what
+    /// they miss; how many there were.
     pub(crate) fn deliver_heads(&self, heads: impl IntoIterator<Item = (RoomId, i64)>) -> usize {
         let mut batches: HashMap<LinkId, AttachResponse> = HashMap::new();
         let mut told = 0;
@@ -246,6 +250,7 @@ fn goodbye() -> AttachResponse {
 /// About how many bytes a batch takes up.
 fn weight(batch: &AttachResponse) -> usize {
     const OVERHEAD: usize = 128;
-    let events: usize = batch.events.iter().map(|event| OVERHEAD + encode::content_bytes(event)).sum();
+    let events: usize =
+        batch.events.iter().map(|event| OVERHEAD + encode::content_bytes(event)).sum();
     events + OVERHEAD * (1 + batch.ends.len() + batch.answers.len() + batch.heads.len())
 }

@@ -1,8 +1,8 @@
 //! Messages, their order, and live events. The only service on the hot path of a message.
 //!
-//! It knows rooms and users by id only; whether a user may do something it asks the rooms service, every time. The way of a
-//! message is `grpc::attach` → [`writer`] → `messaging.write_batch` in Postgres → [`gateways`] and [`bus`]; what that way loses,
-//! [`tail`] finds.
+//! It knows rooms and users by id only; whether a user may do something it asks the rooms service,
+//! every time. The way of a message is `grpc::attach` → [`writer`] → `messaging.write_batch` in
+//! Postgres → [`gateways`] and [`bus`]; what that way loses, [`tail`] finds.
 
 mod app;
 pub mod bus;

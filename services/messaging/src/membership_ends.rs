@@ -1,8 +1,10 @@
-//! Who is no longer a member: follows the log of ended memberships that rooms keeps, and tells the gateways.
+//! Who is no longer a member: follows the log of ended memberships that rooms keeps, and tells the
+//! gateways.
 //!
-//! The log is the same at every replica of rooms, and each is followed. So an end comes from whichever tells it first, and a
-//! replica that hangs, or the way to it, keeps nobody's subscription alive. That an end comes more than once does no harm: it says
-//! which version of the room it made, and what is older than a subscription is old news to it.
+//! The log is the same at every replica of rooms, and each is followed. So an end comes from
+//! whichever tells it first, and a replica that hangs, or the way to it, keeps nobody's
+//! subscription alive. That an end comes more than once does no harm: it says which version of the
+//! room it made, and what is older than a subscription is old news to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,11 +25,13 @@ use crate::model::{EndReason, MembershipEnd};
 /// A stream without a sign of life for this long is given up; rooms sends one every 5 s.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// Where a new process begins: at the oldest change that rooms remembers. One that began at the present would miss what ends
-/// between the first subscription and its first batch, and rooms that were deleted while no replica ran.
+/// Where a new process begins: at the oldest change that rooms remembers. One that began at the
+/// present would miss what ends between the first subscription and its first batch, and rooms that
+/// were deleted while no replica ran.
 const OLDEST_CURSOR: u64 = 1;
 
-/// Follows the log at each replica of rooms for as long as the process lives: tells the gateways, and announces deleted rooms.
+/// Follows the log at each replica of rooms for as long as the process lives: tells the gateways,
+/// and announces deleted rooms.
 pub(crate) fn follow(
     rooms: Client,
     gateways: Gateways,
@@ -71,7 +75,8 @@ impl Follower {
         while let Some(batch) = next(&mut stream).await? {
             if batch.reset {
                 if cursor != self.cursor.load(Ordering::Acquire) {
-                    // Another replica has told more, or was reset as well: begin again where that one is.
+                    // Another replica has told more, or was reset as well: begin again where that
+                    // one is.
                     return Ok(());
                 }
                 tracing::warn!(

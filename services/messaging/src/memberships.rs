@@ -1,7 +1,7 @@
 //! What this service asks of rooms: who is a member.
 //!
-//! There is no cache. Questions that come up while others are being asked are collected and asked together, so that a strict
-//! check for every send, read and subscription costs little.
+//! There is no cache. Questions that come up while others are being asked are collected and asked
+//! together, so that a strict check for every send, read and subscription costs little.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,9 +13,15 @@ use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::{Bounds, Collector, Lifecycle};
 
-/// A call weighs as much as the questions in it. There are several calls, as a slow one shall not hold up everything.
-const BOUNDS: Bounds<Vec<Question>> =
-    Bounds { queued: 10_000, patience: Duration::from_secs(2), calls: 4, weight: 5_000, weigh: Vec::len };
+/// A call weighs as much as the questions in it. There are several calls, as a slow one shall not
+/// hold up everything.
+const BOUNDS: Bounds<Vec<Question>> = Bounds {
+    queued: 10_000,
+    patience: Duration::from_secs(2),
+    calls: 4,
+    weight: 5_000,
+    weigh: Vec::len,
+};
 
 /// Is this user a member of this room?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +65,10 @@ impl Memberships {
     }
 
     /// Answers many questions as of now, in their order; `unavailable` when rooms cannot be asked.
-    pub(crate) async fn check_all(&self, questions: Vec<Question>) -> Result<Vec<Answer>, ErrorCode> {
+    pub(crate) async fn check_all(
+        &self,
+        questions: Vec<Question>,
+    ) -> Result<Vec<Answer>, ErrorCode> {
         self.inquiries.ask(questions).await
     }
 }
@@ -100,7 +109,8 @@ fn decode(answer: &proto::MembershipAnswer) -> Answer {
     }
 }
 
-/// The canary belongs to no room. That rooms was asked for its room like for any other, and knows of none, admits it.
+/// The canary belongs to no room. That rooms was asked for its room like for any other, and knows
+/// of none, admits it.
 fn admit_canary(question: &Question, answer: Answer) -> Answer {
     match answer {
         Err(ErrorCode::RoomNotFound) if *question == Question::CANARY => {

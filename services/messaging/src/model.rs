@@ -31,7 +31,12 @@ pub(crate) struct Event {
 impl Event {
     /// The event of a message that was sent.
     pub(crate) fn created(message: Message, traceparent: String) -> Self {
-        Self { room_id: message.room_id, seq: message.seq, kind: EventKind::Created(message), traceparent }
+        Self {
+            room_id: message.room_id,
+            seq: message.seq,
+            kind: EventKind::Created(message),
+            traceparent,
+        }
     }
 }
 

@@ -12,15 +12,19 @@ const NO_REQUEST: &str = "-";
 
 /// From taking a message in to knowing what has come of it.
 pub(crate) fn store(traceparent: &str, room_id: RoomId) -> Span {
-    Trace::follow(traceparent, || Step::server("store message").with("parlance.room.id", room_id.get()))
+    Trace::follow(traceparent, || {
+        Step::server("store message").with("parlance.room.id", room_id.get())
+    })
 }
 
-/// Storing a batch, and what calls are made in meanwhile; nothing when no message in it is recorded. The batch stands below the first
-/// message that is, and each of them and the batch are linked.
+/// Storing a batch, and what calls are made in meanwhile; nothing when no message in it is
+/// recorded. The batch stands below the first message that is, and each of them and the batch are
+/// linked.
 pub(crate) fn batch(jobs: &mut [Job]) -> Option<(Span, RequestContext)> {
     let first = jobs.iter().find(|job| job.span.is_recorded())?;
     let size = jobs.len() as i64;
-    let mut batch = first.span.step(|| Step::internal("batch").with("messaging.batch.message_count", size));
+    let mut batch =
+        first.span.step(|| Step::internal("batch").with("messaging.batch.message_count", size));
     let trace = batch.trace()?;
     for job in jobs.iter_mut().filter(|job| job.span.is_recorded()) {
         job.span.note("taken into a batch");

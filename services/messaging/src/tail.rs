@@ -1,7 +1,9 @@
-//! The tail: reads from the store what was committed lately, and tells the gateways of heads they have not heard of.
+//! The tail: reads from the store what was committed lately, and tells the gateways of heads they
+//! have not heard of.
 //!
-//! Redis is a hint; the table `batches` is the truth. A crash between commit and publication, a lost connection, a Redis that is
-//! away, a lagging listener: all of them heal here, within two intervals.
+//! Redis is a hint; the table `batches` is the truth. A crash between commit and publication, a
+//! lost connection, a Redis that is away, a lagging listener: all of them heal here, within two
+//! intervals.
 
 use std::time::Duration;
 
@@ -25,7 +27,9 @@ const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) fn start(pool: PgPool, gateways: Gateways, every: Duration, lifecycle: &Lifecycle) {
     let heads = global::meter("parlance")
         .u64_counter("parlance.messaging.tail.heads")
-        .with_description("Rooms that had come further than this replica's gateways were told by events.")
+        .with_description(
+            "Rooms that had come further than this replica's gateways were told by events.",
+        )
         .build();
     lifecycle.spawn_companion("tail", Tail { pool: pool.clone(), gateways, heads }.follow(every));
     lifecycle.spawn_companion("forget what is old", forget_forever(pool));
@@ -52,13 +56,16 @@ impl Tail {
                     cursor = Some(next_cursor);
                     last_look = Instant::now();
                 }
-                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the tail could not read the store"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = chain(&error), "the tail could not read the store")
+                }
                 Err(_) => tracing::warn!("the tail could not read the store in time"),
             }
         }
     }
 
-    /// Looks once, from the cursor or, without one, at the heads of all rooms somebody listens to; the next cursor.
+    /// Looks once, from the cursor or, without one, at the heads of all rooms somebody listens to;
+    /// the next cursor.
     async fn look(&self, cursor: Option<i64>) -> sqlx::Result<i64> {
         let mut conn = self.pool.acquire().await?;
         let (heads, next_cursor) = match cursor {
@@ -83,7 +90,9 @@ async fn forget_forever(pool: PgPool) -> anyhow::Result<()> {
         ticks.tick().await;
         match tokio::time::timeout(LOOK_LIMIT, forget(&pool)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = chain(&error), "what is old could not be forgotten"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = chain(&error), "what is old could not be forgotten")
+            }
             Err(_) => tracing::warn!("what is old could not be forgotten in time"),
         }
     }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::store::{messages, room_heads};
 
-/// Deleted rooms that may wait; more than that are buried when the log of memberships is read again.
+/// Deleted rooms that may wait; more than that are buried when the log of memberships is read
+/// again.
 const MAX_QUEUED: usize = 10_000;
 /// Messages purged in one statement, so that none takes long.
 const PURGE_STEP: i64 = 1_000;
@@ -25,7 +26,10 @@ pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId>
     sender
 }
 
-async fn bury_forever(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow::Result<()> {
+async fn bury_forever(
+    pool: PgPool,
+    mut deleted_rooms: mpsc::Receiver<RoomId>,
+) -> anyhow::Result<()> {
     while let Some(room_id) = deleted_rooms.recv().await {
         loop {
             match tokio::time::timeout(BURIAL_LIMIT, bury(&pool, room_id)).await {

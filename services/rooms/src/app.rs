@@ -19,12 +19,17 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) membership_log_retention: Duration,
-    /// Marked whenever this process has ended a membership, so that its watchers need not wait for their next look.
+    /// Marked whenever this process has ended a membership, so that its watchers need not wait for
+    /// their next look.
     pub(crate) membership_ended: Arc<watch::Sender<()>>,
 }
 
 impl App {
-    pub(crate) fn new(config: &Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Clock,
+        lifecycle: &Lifecycle,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             pool: postgres::pool(crate::SERVICE, &config.postgres)?,
             rosters: Rosters::new(),

@@ -14,7 +14,8 @@ pub struct Config {
     /// Where it stores.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// How long ended memberships stay in the log, in seconds. A watcher that was away for longer checks all memberships anew.
+    /// How long ended memberships stay in the log, in seconds. A watcher that was away for longer
+    /// checks all memberships anew.
     #[arg(long, env = "MEMBERSHIP_LOG_RETENTION", default_value = "600", value_parser = seconds)]
     pub membership_log_retention: Duration,
 }

@@ -1,4 +1,5 @@
-//! Decodes requests, calls the use case, encodes its answer. The only place that knows the generated types.
+//! Decodes requests, calls the use case, encodes its answer. The only place that knows the
+//! generated types.
 
 use parlance_core::{RoomId, RoomName, UserId};
 use parlance_proto::rooms as proto;
@@ -11,7 +12,8 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{
-    Answer, Batch, Cursor, End, EndReason, Kind, Member, Pair, Question, Room, SkipReason, Skipped, Standing,
+    Answer, Batch, Cursor, End, EndReason, Kind, Member, Pair, Question, Room, SkipReason, Skipped,
+    Standing,
 };
 use crate::ops;
 
@@ -36,7 +38,9 @@ impl From<Error> for Status {
 #[tonic::async_trait]
 impl RoomsService for Api {
     type WatchMembershipsStream = std::pin::Pin<
-        Box<dyn tokio_stream::Stream<Item = Result<proto::WatchMembershipsResponse, Status>> + Send>,
+        Box<
+            dyn tokio_stream::Stream<Item = Result<proto::WatchMembershipsResponse, Status>> + Send,
+        >,
     >;
 
     async fn create_room(
@@ -45,7 +49,8 @@ impl RoomsService for Api {
     ) -> Result<Response<proto::CreateRoomResponse>, Status> {
         let request = request.into_inner();
         let name = RoomName::parse(request.name).map_err(Error::NameInvalid)?;
-        let (acting_user, wanted) = (UserId::new(request.acting_user_id), user_ids(&request.member_ids));
+        let (acting_user, wanted) =
+            (UserId::new(request.acting_user_id), user_ids(&request.member_ids));
         let (room, skipped) = ops::create_room(&self.app, acting_user, &name, &wanted).await?;
         Ok(Response::new(proto::CreateRoomResponse {
             room: Some(room.into()),
@@ -67,7 +72,8 @@ impl RoomsService for Api {
         request: Request<proto::GetRoomRequest>,
     ) -> Result<Response<proto::GetRoomResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, room_id) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
+        let (acting_user, room_id) =
+            (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
         let room = ops::get_room(&self.app, acting_user, room_id).await?;
         Ok(Response::new(proto::GetRoomResponse { room: Some(room.into()) }))
     }
@@ -77,7 +83,8 @@ impl RoomsService for Api {
         request: Request<proto::AddMembersRequest>,
     ) -> Result<Response<proto::AddMembersResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, room_id) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
+        let (acting_user, room_id) =
+            (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
         let wanted = user_ids(&request.member_ids);
         let (room, skipped) = ops::add_members(&self.app, acting_user, room_id, &wanted).await?;
         Ok(Response::new(proto::AddMembersResponse {
@@ -91,7 +98,8 @@ impl RoomsService for Api {
         request: Request<proto::LeaveRoomRequest>,
     ) -> Result<Response<proto::LeaveRoomResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, room_id) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
+        let (acting_user, room_id) =
+            (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
         ops::leave_room(&self.app, acting_user, room_id).await?;
         Ok(Response::new(proto::LeaveRoomResponse {}))
     }
@@ -101,8 +109,10 @@ impl RoomsService for Api {
         request: Request<proto::RemoveMemberRequest>,
     ) -> Result<Response<proto::RemoveMemberResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, room_id) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
-        ops::remove_member(&self.app, acting_user, room_id, request.member_id.map(UserId::new)).await?;
+        let (acting_user, room_id) =
+            (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
+        ops::remove_member(&self.app, acting_user, room_id, request.member_id.map(UserId::new))
+            .await?;
         Ok(Response::new(proto::RemoveMemberResponse {}))
     }
 
@@ -111,7 +121,8 @@ impl RoomsService for Api {
         request: Request<proto::DeleteRoomRequest>,
     ) -> Result<Response<proto::DeleteRoomResponse>, Status> {
         let request = request.into_inner();
-        let (acting_user, room_id) = (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
+        let (acting_user, room_id) =
+            (UserId::new(request.acting_user_id), RoomId::new(request.room_id));
         ops::delete_room(&self.app, acting_user, room_id).await?;
         Ok(Response::new(proto::DeleteRoomResponse {}))
     }
@@ -121,8 +132,10 @@ impl RoomsService for Api {
         request: Request<proto::EnsureSystemRoomRequest>,
     ) -> Result<Response<proto::EnsureSystemRoomResponse>, Status> {
         let request = request.into_inner();
-        let (first, second) = (UserId::new(request.first_user_id), UserId::new(request.second_user_id));
-        let pair = Pair::of(first, second).ok_or(Error::Malformed("a user is no contact of themselves"))?;
+        let (first, second) =
+            (UserId::new(request.first_user_id), UserId::new(request.second_user_id));
+        let pair = Pair::of(first, second)
+            .ok_or(Error::Malformed("a user is no contact of themselves"))?;
         let room_id = ops::ensure_system_room(&self.app, pair).await?;
         Ok(Response::new(proto::EnsureSystemRoomResponse { room_id: room_id.get() }))
     }

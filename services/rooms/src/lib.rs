@@ -1,7 +1,7 @@
 //! The rooms service: rooms, their members, the rules of both, and the log of ended memberships.
 //!
-//! It calls nobody. Two users are contacts for it when they share a system room, which the contacts service asks it to make. It
-//! knows neither names of users nor messages.
+//! It calls nobody. Two users are contacts for it when they share a system room, which the contacts
+//! service asks it to make. It knows neither names of users nor messages.
 
 mod app;
 mod config;
@@ -32,7 +32,10 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let app = app::App::new(&config, clock, lifecycle)?;
-    lifecycle.spawn_background("trimming of the membership log", ops::trim_membership_log::run(app.clone()));
+    lifecycle.spawn_background(
+        "trimming of the membership log",
+        ops::trim_membership_log::run(app.clone()),
+    );
     let routes = Routes::new(RoomsServiceServer::new(grpc::Api::new(app)));
     let (listen, name) = (config.grpc.grpc_listen, rooms_service_server::SERVICE_NAME);
     parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;

@@ -157,7 +157,8 @@ pub(crate) enum EndReason {
     RoomDeleted,
 }
 
-/// Where a watcher of the log goes on: everything that transactions with this id and higher ones wrote may be new to it.
+/// Where a watcher of the log goes on: everything that transactions with this id and higher ones
+/// wrote may be new to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) u64);
 

@@ -1,7 +1,9 @@
-//! The members of rooms as they were last read, so that nobody's list of rooms reads them all again.
+//! The members of rooms as they were last read, so that nobody's list of rooms reads them all
+//! again.
 //!
-//! What is remembered is used only beside the version of the room that was just read from the store: a change of the members, by
-//! whatever replica, changes the version in the same transaction, and so is seen by every list that is asked for after it.
+//! What is remembered is used only beside the version of the room that was just read from the
+//! store: a change of the members, by whatever replica, changes the version in the same
+//! transaction, and so is seen by every list that is asked for after it.
 
 use std::sync::Arc;
 
@@ -15,8 +17,8 @@ use crate::model::{Member, Room, RoomHead, RoomVersion};
 const MAX_MEMBERS: u64 = 2_000_000;
 /// What a room costs besides its members, in members.
 const COST_OF_ROOM: u64 = 10;
-/// How many large rooms that is, to lay the cache out by: it is divided into 32 parts at most, and a room that is larger than a
-/// part is not remembered.
+/// How many large rooms that is, to lay the cache out by: it is divided into 32 parts at most, and
+/// a room that is larger than a part is not remembered.
 const LARGE_ROOMS: usize = 1_000;
 
 /// Remembers members. Cheap to clone.

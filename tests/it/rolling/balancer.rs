@@ -14,7 +14,8 @@ use crate::support::{Answer, Person};
 /// Longer than a gateway takes for any answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Takes the gateways in turn, each request on a connection of its own. One that no longer accepts connections is passed over.
+/// Takes the gateways in turn, each request on a connection of its own. One that no longer accepts
+/// connections is passed over.
 pub(super) struct Balancer<'a> {
     stack: &'a Stack,
     client: Client,
@@ -44,14 +45,20 @@ pub(super) struct Call<'a> {
 enum Failure {
     /// The gateway has not seen the request.
     Refused,
-    /// The connection was closed before anything was answered, in the instant in which the gateway closed its door.
+    /// The connection was closed before anything was answered, in the instant in which the gateway
+    /// closed its door.
     ShutOut,
 }
 
 impl<'a> Balancer<'a> {
     pub(super) fn of(stack: &'a Stack) -> Self {
         let client = Client::builder().pool_max_idle_per_host(0).timeout(DEADLINE).build().unwrap();
-        Self { stack, client, turn: AtomicUsize::new(0), health: Mutex::new([Health::Ready; REPLICAS]) }
+        Self {
+            stack,
+            client,
+            turn: AtomicUsize::new(0),
+            health: Mutex::new([Health::Ready; REPLICAS]),
+        }
     }
 
     /// What the check of the gateway's health has found.
@@ -83,7 +90,12 @@ impl<'a> Balancer<'a> {
     pub(super) async fn repeatable(&self, call: &Call<'_>) -> Answer {
         for gateway in self.gateways() {
             if let Ok(answer) = self.attempt(call, gateway).await {
-                assert!(!answer.status.is_server_error(), "{} {}: {answer:?}", call.method, call.path);
+                assert!(
+                    !answer.status.is_server_error(),
+                    "{} {}: {answer:?}",
+                    call.method,
+                    call.path
+                );
                 return answer;
             }
         }
@@ -119,7 +131,10 @@ impl<'a> Balancer<'a> {
             Err(error) if error.is_connect() => return Err(Failure::Refused),
             Err(_) if self.was_leaving(gateway, begun) => return Err(Failure::ShutOut),
             Err(error) => {
-                panic!("gateway {gateway} has left {} {} unanswered: {error:?}", call.method, call.path)
+                panic!(
+                    "gateway {gateway} has left {} {} unanswered: {error:?}",
+                    call.method, call.path
+                )
             }
         };
         let (status, headers) = (response.status(), response.headers().clone());

@@ -16,7 +16,8 @@ async fn shown_by(stack: &Stack, service: &str, index: usize) -> Vec<u8> {
     certificate_shown_at(stack.address(service, index), &files).await.unwrap()
 }
 
-/// Gives every part a new certificate, and has all of them connect anew after the new ones are shown.
+/// Gives every part a new certificate, and has all of them connect anew after the new ones are
+/// shown.
 async fn replace_certificates(load: &Load<'_>) {
     let stack = load.stack;
     let mut old = Vec::new();
@@ -28,7 +29,8 @@ async fn replace_certificates(load: &Load<'_>) {
     }
     for (service, old) in SERVICES.into_iter().zip(&old) {
         for index in 0..REPLICAS {
-            eventually(RECOVERY, service, async || shown_by(stack, service, index).await != *old).await;
+            eventually(RECOVERY, service, async || shown_by(stack, service, index).await != *old)
+                .await;
         }
     }
     for service in SERVICES {

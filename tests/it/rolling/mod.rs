@@ -1,5 +1,5 @@
-//! Restarts of one process after the other, as an update of a running installation does them, and what a single process does when
-//! it is told to go.
+//! Restarts of one process after the other, as an update of a running installation does them, and
+//! what a single process does when it is told to go.
 
 mod balancer;
 mod certificates;
@@ -52,8 +52,9 @@ impl<'a> Load<'a> {
 fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
     let seconds = DRAIN_TIME.as_secs().to_string();
     let builder = Stack::builder().replicas(replicas).gateways(gateways);
-    let builder =
-        PARTS.iter().fold(builder, |builder, part| builder.environment(part, "DRAIN_TIME", &seconds));
+    let builder = PARTS
+        .iter()
+        .fold(builder, |builder, part| builder.environment(part, "DRAIN_TIME", &seconds));
     builder.environment("gateway", "MAX_LOG_INS_PER_SECOND", "1000")
 }
 
@@ -66,11 +67,14 @@ async fn restart_all(load: &Load<'_>) {
     }
 }
 
-/// Replaces the secret of the parts as the operations guide says, which takes three rounds of restarts.
+/// Replaces the secret of the parts as the operations guide says, which takes three rounds of
+/// restarts.
 async fn replace_internal_token(load: &Load<'_>) {
-    for tokens in
-        [format!("{OLD_TOKEN},{NEW_TOKEN}"), format!("{NEW_TOKEN},{OLD_TOKEN}"), NEW_TOKEN.to_owned()]
-    {
+    for tokens in [
+        format!("{OLD_TOKEN},{NEW_TOKEN}"),
+        format!("{NEW_TOKEN},{OLD_TOKEN}"),
+        NEW_TOKEN.to_owned(),
+    ] {
         for part in PARTS {
             for index in 0..REPLICAS {
                 load.stack.process(part, index).set_environment("INTERNAL_TOKEN", &tokens);
@@ -102,8 +106,11 @@ async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done
         let [anna, ben, carl] = people(stack).await;
         let quiet_room = make_room(&anna, &[&ben]).await;
         anna.say(quiet_room, "Hello").await;
-        let busy_rooms =
-            [make_room(&anna, &[&carl]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await];
+        let busy_rooms = [
+            make_room(&anna, &[&carl]).await,
+            make_room(&anna, &[]).await,
+            make_room(&anna, &[]).await,
+        ];
 
         let load = Load::on(stack);
         let reading = join_all(

@@ -6,8 +6,8 @@ use super::Load;
 use super::balancer::Call;
 use crate::support::Person;
 
-/// Reads everything that can be read about a person and a room again and again: never an error, never anything else than the
-/// first time.
+/// Reads everything that can be read about a person and a room again and again: never an error,
+/// never anything else than the first time.
 pub(super) async fn read(load: &Load<'_>, reader: &Person, friend: &Person, room: i64) {
     let paths = [
         "/v1/auth/me".to_owned(),

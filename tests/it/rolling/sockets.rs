@@ -1,4 +1,5 @@
-//! Those who talk in a room: senders that repeat what was not acked, and subscribers that come back for what they have missed.
+//! Those who talk in a room: senders that repeat what was not acked, and subscribers that come back
+//! for what they have missed.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,7 +14,8 @@ use crate::ws::whole_history;
 const SENDERS: usize = 2;
 const SUBSCRIBERS: usize = 2;
 
-/// Talks in a room while the load goes on, and compares afterwards what was sent, acked, seen and stored.
+/// Talks in a room while the load goes on, and compares afterwards what was sent, acked, seen and
+/// stored.
 pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
     let sending = async {
         let acks = join_all((0..SENDERS).map(|sender| send(load, person, room, sender))).await;
@@ -31,7 +33,10 @@ pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
     assert_eq!(contents.len(), history.len(), "every message is stored once");
     for ack in acks.iter().flatten() {
         let stored = &history[ack["seq"].as_u64().unwrap() as usize - 1];
-        assert_eq!((&stored["id"], &stored["content"]), (&ack["message_id"], &ack["client_msg_id"]));
+        assert_eq!(
+            (&stored["id"], &stored["content"]),
+            (&ack["message_id"], &ack["client_msg_id"])
+        );
     }
     assert_eq!(acks.iter().flatten().count() + 1, history.len());
     for messages in seen {
@@ -60,8 +65,7 @@ async fn send_until_acked(
     socket: &mut Option<Socket>,
     content: &str,
 ) -> Value {
-    let frame =
-        json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
+    let frame = json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
     loop {
         let mut open = match socket.take() {
             Some(open) => open,
@@ -80,12 +84,15 @@ async fn send_until_acked(
     }
 }
 
-/// Subscribes, and again with what was seen last whenever the connection ends; the messages up to the end.
+/// Subscribes, and again with what was seen last whenever the connection ends; the messages up to
+/// the end.
 async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();
     loop {
         let mut socket = connect(load, person).await;
-        socket.send(&json!({"type": "subscribe", "room_id": room, "after_seq": messages.len()})).await;
+        socket
+            .send(&json!({"type": "subscribe", "room_id": room, "after_seq": messages.len()}))
+            .await;
         loop {
             match socket.frame_or_end().await {
                 Ok(frame) if frame["type"] == "message" => messages.push(frame["message"].clone()),
@@ -98,7 +105,10 @@ async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
                     break;
                 }
             }
-            if messages.last().is_some_and(|message| message["content"] == format!("The end {room}")) {
+            if messages
+                .last()
+                .is_some_and(|message| message["content"] == format!("The end {room}"))
+            {
                 return messages;
             }
         }
@@ -108,8 +118,12 @@ async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
 /// Opens an authenticated socket at a gateway that has a place; the welcome is taken.
 pub(super) async fn connect(load: &Load<'_>, person: &Person) -> Socket {
     for gateway in load.balancer.gateways() {
-        let Some(mut socket) = Socket::reach(&load.stack.gateway_url(gateway), &person.token).await else {
-            assert!(load.balancer.was_leaving(gateway, Instant::now()), "gateway {gateway} takes no socket");
+        let Some(mut socket) = Socket::reach(&load.stack.gateway_url(gateway), &person.token).await
+        else {
+            assert!(
+                load.balancer.was_leaving(gateway, Instant::now()),
+                "gateway {gateway} takes no socket"
+            );
             continue;
         };
         match socket.frame_or_end().await {

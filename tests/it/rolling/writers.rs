@@ -1,4 +1,5 @@
-//! Those who change things. Whatever was answered is there at once and whole; whatever was not is there whole or not at all.
+//! Those who change things. Whatever was answered is there at once and whole; whatever was not is
+//! there whole or not at all.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use super::balancer::Call;
 use super::sockets::connect;
 use crate::support::{Answer, Api, Ended, PASSWORD, Person, eventually, fresh_name};
 
-/// For how long something may still be under way that was not answered: the deadline of the gateway, and some more.
+/// For how long something may still be under way that was not answered: the deadline of the
+/// gateway, and some more.
 const UNDER_WAY: Duration = Duration::from_millis(2_500);
 /// How long a system room may take that could not be made at once.
 const ROOM_LIMIT: Duration = Duration::from_secs(10);
@@ -54,7 +56,8 @@ async fn live(load: &Load<'_>) {
     couple.leave_and_delete(room).await;
 }
 
-/// Asks for a change until it was made. `is_made` tells whether it was, and panics when it was made by half.
+/// Asks for a change until it was made. `is_made` tells whether it was, and panics when it was made
+/// by half.
 async fn until_made(what: &str, ask: impl AsyncFn() -> Outcome, is_made: impl AsyncFn() -> bool) {
     let mut is_in_doubt = false;
     loop {
@@ -81,7 +84,8 @@ async fn newcomer(load: &Load<'_>) -> Person {
     let name = fresh_name();
     let credentials = json!({"username": name, "password": PASSWORD});
     let register = async || post(load, None, "/v1/auth/register", Some(&credentials), 201).await;
-    until_made("registering", register, async || token_of(load, &credentials).await.is_some()).await;
+    until_made("registering", register, async || token_of(load, &credentials).await.is_some())
+        .await;
     let token = token_of(load, &credentials).await.unwrap();
     let mut newcomer = Person { api: Api::of(load.stack, 0), id: 0, name, token };
     let me = load.balancer.get(&newcomer, "/v1/auth/me").await;
@@ -142,7 +146,8 @@ impl Couple<'_> {
         sent[0]["id"].as_i64()
     }
 
-    /// Whether both have each other as their only contact, and no invitation is left; else neither has.
+    /// Whether both have each other as their only contact, and no invitation is left; else neither
+    /// has.
     async fn are_contacts(&self) -> bool {
         let (annas, bens) = self.contacts().await;
         let others = |contacts: &Value| -> Vec<i64> {
@@ -150,17 +155,26 @@ impl Couple<'_> {
             contacts.iter().map(|contact| contact["other_user"]["id"].as_i64().unwrap()).collect()
         };
         if others(&annas).is_empty() {
-            assert_eq!((others(&bens), annas["sent_invitations"].as_array().unwrap().len()), (vec![], 1));
+            assert_eq!(
+                (others(&bens), annas["sent_invitations"].as_array().unwrap().len()),
+                (vec![], 1)
+            );
             return false;
         }
         assert_eq!((others(&annas), others(&bens)), (vec![self.ben.id], vec![self.anna.id]));
-        assert_eq!((&annas["sent_invitations"], &bens["received_invitations"]), (&json!([]), &json!([])));
+        assert_eq!(
+            (&annas["sent_invitations"], &bens["received_invitations"]),
+            (&json!([]), &json!([]))
+        );
         true
     }
 
     async fn contacts(&self) -> (Value, Value) {
         let balancer = &self.load.balancer;
-        tokio::join!(balancer.get(&self.anna, "/v1/contacts"), balancer.get(&self.ben, "/v1/contacts"))
+        tokio::join!(
+            balancer.get(&self.anna, "/v1/contacts"),
+            balancer.get(&self.ben, "/v1/contacts")
+        )
     }
 
     async fn share_a_system_room(&self) {
@@ -214,7 +228,8 @@ impl Couple<'_> {
         let path = format!("/v1/rooms/{room}/members/{}", self.ben.name);
         let remove = async || self.change(&self.anna, Method::DELETE, &path, None, 204).await;
         until_made("removing a member", remove, async || !self.is_ben_in(room).await).await;
-        let (path, body) = (format!("/v1/rooms/{room}/members"), json!({"usernames": [self.ben.name]}));
+        let (path, body) =
+            (format!("/v1/rooms/{room}/members"), json!({"usernames": [self.ben.name]}));
         let add = async || post(self.load, Some(&self.anna), &path, Some(&body), 200).await;
         until_made("adding a member", add, async || self.is_ben_in(room).await).await;
     }
@@ -250,31 +265,43 @@ impl Couple<'_> {
         let path = format!("/v1/messages/rooms/{room}");
         // With a key of its own a message may be sent again and again.
         let keyed = json!({"content": "Keyed", "client_msg_id": "key"});
-        let call = Call { method: Method::POST, path: &path, person: Some(&self.ben), body: Some(keyed) };
+        let call =
+            Call { method: Method::POST, path: &path, person: Some(&self.ben), body: Some(keyed) };
         assert!(self.load.balancer.repeatable(&call).await.status.is_success());
         self.load.balancer.repeatable(&call).await.ok(200);
         let body = json!({"content": "Plain"});
         let send = async || post(self.load, Some(&self.ben), &path, Some(&body), 201).await;
         until_made("sending", send, async || self.has_message(room, "Plain").await).await;
-        let contents: Vec<Value> =
-            self.history(room).await.into_iter().map(|message| message["content"].clone()).collect();
+        let contents: Vec<Value> = self
+            .history(room)
+            .await
+            .into_iter()
+            .map(|message| message["content"].clone())
+            .collect();
         assert_eq!(contents, ["Keyed", "Plain"]);
 
         let messages = self.history(room).await;
         let (keyed, plain) = (&messages[0]["id"], &messages[1]["id"]);
         let (path, body) = (format!("/v1/messages/{keyed}"), json!({"content": "Edited"}));
-        let edit = async || self.change(&self.ben, Method::PATCH, &path, Some(body.clone()), 200).await;
+        let edit =
+            async || self.change(&self.ben, Method::PATCH, &path, Some(body.clone()), 200).await;
         until_made("editing", edit, async || self.has_message(room, "Edited").await).await;
         let frame = json!({"type": "edit_message", "message_id": plain, "content": "Edited, too"});
         let edit = async || self.ask_on_socket(&frame).await;
-        until_made("editing on a socket", edit, async || self.has_message(room, "Edited, too").await).await;
+        until_made("editing on a socket", edit, async || {
+            self.has_message(room, "Edited, too").await
+        })
+        .await;
 
         let path = format!("/v1/messages/{plain}");
         let delete = async || self.change(&self.anna, Method::DELETE, &path, None, 204).await;
         until_made("deleting", delete, async || !self.has_message(room, "Edited, too").await).await;
         let frame = json!({"type": "delete_message", "message_id": keyed});
         let delete = async || self.ask_on_socket(&frame).await;
-        until_made("deleting on a socket", delete, async || !self.has_message(room, "Edited").await).await;
+        until_made("deleting on a socket", delete, async || {
+            !self.has_message(room, "Edited").await
+        })
+        .await;
         assert_eq!(self.history(room).await, Vec::<Value>::new());
     }
 
@@ -296,10 +323,14 @@ impl Couple<'_> {
     /// Whether exactly one message has this content; else none has.
     async fn has_message(&self, room: i64, content: &str) -> bool {
         let messages = self.history(room).await;
-        let found: Vec<&Value> = messages.iter().filter(|message| message["content"] == content).collect();
+        let found: Vec<&Value> =
+            messages.iter().filter(|message| message["content"] == content).collect();
         assert!(found.len() <= 1, "{found:?}");
         let is_edited = content.starts_with("Edited");
-        assert!(found.iter().all(|message| message["edited_at"].is_null() != is_edited), "{found:?}");
+        assert!(
+            found.iter().all(|message| message["edited_at"].is_null() != is_edited),
+            "{found:?}"
+        );
         !found.is_empty()
     }
 
@@ -314,10 +345,18 @@ impl Couple<'_> {
         until_made("leaving", leave, async || !self.is_ben_in(room).await).await;
         let path = format!("/v1/rooms/{room}");
         let delete = async || self.change(&self.anna, Method::DELETE, &path, None, 204).await;
-        until_made("deleting a room", delete, async || self.status_of(&self.anna, &path).await == 404).await;
+        until_made("deleting a room", delete, async || {
+            self.status_of(&self.anna, &path).await == 404
+        })
+        .await;
     }
 }
 
 fn members_of(room: &Value) -> BTreeSet<i64> {
-    room["members"].as_array().unwrap().iter().map(|member| member["user"]["id"].as_i64().unwrap()).collect()
+    room["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["user"]["id"].as_i64().unwrap())
+        .collect()
 }

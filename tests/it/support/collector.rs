@@ -63,7 +63,10 @@ impl Collector {
         let router = Server::builder().add_service(TraceServiceServer::new(received.clone()));
         let mut server = JoinSet::new();
         server.spawn(async move {
-            router.serve_with_incoming(TcpIncoming::from(listener)).await.expect("the collector serves");
+            router
+                .serve_with_incoming(TcpIncoming::from(listener))
+                .await
+                .expect("the collector serves");
         });
         Self { address, received, _server: server }
     }
@@ -115,7 +118,11 @@ fn hex(id: &[u8]) -> String {
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+    let text = |attribute: &KeyValue| match attribute
+        .value
+        .as_ref()
+        .and_then(|value| value.value.as_ref())
+    {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),

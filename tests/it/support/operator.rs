@@ -8,10 +8,16 @@ use std::process::Output;
 use parlance_devstack::Stack;
 use tokio::process::Command;
 
-/// Runs a command of the auth service, such as `rotate-keys`, against the stack's database; what it printed.
-pub(crate) async fn auth_command(stack: &Stack, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+/// Runs a command of the auth service, such as `rotate-keys`, against the stack's database; what it
+/// printed.
+pub(crate) async fn auth_command(
+    stack: &Stack,
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+) -> String {
     let url = stack.database_url();
-    let settings: Vec<_> = [("DATABASE_URL", url.as_str())].iter().chain(settings).copied().collect();
+    let settings: Vec<_> =
+        [("DATABASE_URL", url.as_str())].iter().chain(settings).copied().collect();
     let output = try_auth_command(arguments, &settings).await;
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()

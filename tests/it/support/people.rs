@@ -77,7 +77,8 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Demands a refusal with this status and code, the sentence that belongs to it, and nothing else.
+    /// Demands a refusal with this status and code, the sentence that belongs to it, and nothing
+    /// else.
     #[track_caller]
     pub(crate) fn refused(self, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
@@ -97,7 +98,8 @@ impl Answer {
         assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
     }
 
-    /// Demands a 422 that names exactly these fields, each as `loc` joined by dots and `type`: `body.username missing`.
+    /// Demands a 422 that names exactly these fields, each as `loc` joined by dots and `type`:
+    /// `body.username missing`.
     #[track_caller]
     pub(crate) fn invalid(self, expected: &[&str]) {
         assert_eq!(self.status.as_u16(), 422, "{self:?}");
@@ -240,7 +242,8 @@ pub(crate) async fn people<const N: usize>(stack: &Stack) -> [Person; N] {
 
 /// Makes two people contacts; the id of their system room.
 pub(crate) async fn become_contacts(one: &Person, other: &Person) -> i64 {
-    let invitation = one.post("/v1/contacts/invite", &json!({"username": other.name})).await.ok(200);
+    let invitation =
+        one.post("/v1/contacts/invite", &json!({"username": other.name})).await.ok(200);
     other.post_empty(&format!("/v1/contacts/{}/accept", invitation["id"])).await.ok(200);
     let rooms = one.get("/v1/rooms").await.ok(200);
     let is_ours = |room: &&Value| {
@@ -256,7 +259,8 @@ pub(crate) async fn make_room(owner: &Person, members: &[&Person]) -> i64 {
         become_contacts(owner, member).await;
     }
     let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
-    let room = owner.post("/v1/rooms", &json!({"name": "Room", "member_usernames": names})).await.ok(201);
+    let room =
+        owner.post("/v1/rooms", &json!({"name": "Room", "member_usernames": names})).await.ok(201);
     assert_eq!(room["skipped"], json!([]));
     room["id"].as_i64().unwrap()
 }

@@ -37,7 +37,10 @@ pub(crate) fn assert_contact(contact: &Value) {
 
 #[track_caller]
 pub(crate) fn assert_room(room: &Value) {
-    assert_members(room, &["id", "name", "owner", "is_system", "members", "created_at", "updated_at"]);
+    assert_members(
+        room,
+        &["id", "name", "owner", "is_system", "members", "created_at", "updated_at"],
+    );
     for member in room["members"].as_array().unwrap() {
         assert_members(member, &["user", "joined_at"]);
         assert_user(&member["user"]);
@@ -53,7 +56,8 @@ pub(crate) fn assert_room(room: &Value) {
 
 #[track_caller]
 pub(crate) fn assert_message(message: &Value) {
-    let members = ["id", "room_id", "sender", "content", "edited_at", "created_at", "updated_at", "seq"];
+    let members =
+        ["id", "room_id", "sender", "content", "edited_at", "created_at", "updated_at", "seq"];
     assert_members(message, &members);
     assert_user(&message["sender"]);
     assert!(message["content"].is_string() && message["seq"].as_i64().unwrap() > 0, "{message}");

@@ -62,7 +62,8 @@ impl Socket {
         connection.set_recv_buffer_size(NARROW).unwrap();
         let connection = connection.connect(address).await.expect("the gateway accepts");
         let connection = MaybeTlsStream::Plain(connection);
-        let (stream, _) = tokio_tungstenite::client_async(request, connection).await.expect("it upgrades");
+        let (stream, _) =
+            tokio_tungstenite::client_async(request, connection).await.expect("it upgrades");
         Self { stream }
     }
 
@@ -94,7 +95,9 @@ impl Socket {
             let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
             match next.expect("something comes in time") {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => return Err(Ended(frame.map(|frame| frame.code.into()))),
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(Ended(frame.map(|frame| frame.code.into())));
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(Ended(None)),
             }
@@ -109,7 +112,10 @@ impl Socket {
     /// Waits for a ping of the server, past frames; it is answered when the socket is next used.
     pub(crate) async fn pinged(&mut self, limit: Duration) {
         let ping = async {
-            while !matches!(self.stream.next().await.expect("the connection lives"), Ok(Message::Ping(_))) {}
+            while !matches!(
+                self.stream.next().await.expect("the connection lives"),
+                Ok(Message::Ping(_))
+            ) {}
         };
         tokio::time::timeout(limit, ping).await.expect("the server pings in time");
     }
@@ -127,8 +133,9 @@ impl Socket {
         answer
     }
 
-    /// Everything that was sent to this socket before the answer to a ping that is sent now. What other sockets have been told
-    /// about by then is among it, if it was passed on in the same breath; use [`next`](Self::next) for what must still come.
+    /// Everything that was sent to this socket before the answer to a ping that is sent now. What
+    /// other sockets have been told about by then is among it, if it was passed on in the same
+    /// breath; use [`next`](Self::next) for what must still come.
     pub(crate) async fn so_far(&mut self) -> Vec<Value> {
         self.send(&json!({"type": "ping", "ref": "so far"})).await;
         let mut frames = Vec::new();

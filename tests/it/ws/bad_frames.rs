@@ -54,7 +54,11 @@ async fn wrong_members_are_named_and_the_connection_goes_on() {
         assert_error(&socket.ask(&frame).await, "invalid_frame", Some("r"));
     }
     for reference in [json!(5), json!(null), json!(long)] {
-        assert_error(&socket.ask(&json!({"type": "ping", "ref": reference})).await, "invalid_frame", None);
+        assert_error(
+            &socket.ask(&json!({"type": "ping", "ref": reference})).await,
+            "invalid_frame",
+            None,
+        );
     }
 }
 
@@ -108,13 +112,13 @@ async fn contents_that_break_the_rules_are_refused_and_the_largest_is_not() {
     for content in ["", " \n\t\u{3000}", "a\0b", &too_long] {
         let send = json!({"type": "send_message", "room_id": room, "content": content, "ref": "c"});
         assert_error(&socket.ask(&send).await, "content_invalid", Some("c"));
-        let edit =
-            json!({"type": "edit_message", "message_id": message["id"], "content": content, "ref": "c"});
+        let edit = json!({"type": "edit_message", "message_id": message["id"], "content": content, "ref": "c"});
         assert_error(&socket.ask(&edit).await, "content_invalid", Some("c"));
     }
     let largest = "ä".repeat(8_192);
-    let ack =
-        socket.ask(&json!({"type": "send_message", "room_id": room, "content": largest, "ref": "c"})).await;
+    let ack = socket
+        .ask(&json!({"type": "send_message", "room_id": room, "content": largest, "ref": "c"}))
+        .await;
     assert_eq!(ack["type"], "ack");
     assert_eq!(anna.history(room).await[1]["content"], largest);
 }
@@ -156,13 +160,16 @@ fn json_of_any_shape() -> impl Strategy<Value = Value> {
     })
 }
 
-const MEMBERS: [&str; 7] = ["room_id", "after_seq", "content", "client_msg_id", "message_id", "token", "ref"];
+const MEMBERS: [&str; 7] =
+    ["room_id", "after_seq", "content", "client_msg_id", "message_id", "token", "ref"];
 
 /// Frames that are nearly right, JSON of any shape, any text, any bytes.
 fn any_frame(room: i64) -> impl Strategy<Value = Message> {
-    let types = "subscribe|unsubscribe|send_message|edit_message|delete_message|typing|ping|auth|.{0,10}";
+    let types =
+        "subscribe|unsubscribe|send_message|edit_message|delete_message|typing|ping|auth|.{0,10}";
     let value = prop_oneof![json_of_any_shape(), Just(json!(room)), Just(json!("x"))];
-    let nearly_right = proptest::collection::hash_map(proptest::sample::select(&MEMBERS[..]), value, 0..5);
+    let nearly_right =
+        proptest::collection::hash_map(proptest::sample::select(&MEMBERS[..]), value, 0..5);
     let nearly_right = (types, nearly_right).prop_map(|(kind, members)| {
         let mut frame = json!({"type": kind});
         for (name, value) in members {
@@ -194,7 +201,8 @@ async fn send_all(socket: &mut Socket, frames: &[Message]) -> usize {
     frames.len()
 }
 
-/// Reads until the answer to a last ping, or to the end of the connection, which must be a documented one.
+/// Reads until the answer to a last ping, or to the end of the connection, which must be a
+/// documented one.
 async fn settle(socket: &mut Socket) {
     socket.send_if_open(Message::text(r#"{"type": "ping", "ref": "the last"}"#)).await;
     loop {

@@ -30,7 +30,8 @@ impl Copy {
         if event["type"] == "message_deleted" {
             self.messages.remove(&event["message_id"].as_i64().unwrap());
         } else {
-            self.messages.insert(event["message"]["id"].as_i64().unwrap(), event["message"].clone());
+            self.messages
+                .insert(event["message"]["id"].as_i64().unwrap(), event["message"].clone());
         }
     }
 
@@ -57,7 +58,9 @@ async fn what_was_missed_comes_in_order_as_it_is_now() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut ids = Vec::new();
-    for content in ["seen", "seen, edited", "seen, deleted", "missed", "missed, edited", "missed, deleted"] {
+    for content in
+        ["seen", "seen, edited", "seen, deleted", "missed", "missed, edited", "missed, deleted"]
+    {
         ids.push(anna.say(room, content).await["id"].clone());
     }
     let path = |index: usize| format!("/v1/messages/{}", ids[index]);
@@ -72,7 +75,10 @@ async fn what_was_missed_comes_in_order_as_it_is_now() {
     let events = socket.so_far().await;
     let told: Vec<(&str, i64)> =
         events.iter().map(|event| (event["type"].as_str().unwrap(), seq_of(event))).collect();
-    assert_eq!(told, [("message", 4), ("message", 5), ("message_edited", 9), ("message_deleted", 10)]);
+    assert_eq!(
+        told,
+        [("message", 4), ("message", 5), ("message_edited", 9), ("message_deleted", 10)]
+    );
     assert_eq!(events[1]["message"]["content"], "new");
     assert_eq!(
         (&events[2]["message"]["content"], &events[2]["message"]["seq"]),
@@ -127,7 +133,8 @@ async fn a_number_beyond_the_head_asks_for_a_resync() {
 async fn a_replay_of_long_messages_arrives_whole() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    // Each byte becomes six in JSON: 100 of these are six megabytes, far more than may wait for a client.
+    // Each byte becomes six in JSON: 100 of these are six megabytes, far more than may wait for a
+    // client.
     let content = "\u{1}".repeat(10_000);
     let sends = (0..100).map(|_| anna.say(room, &content));
     join_all(sends).await;
@@ -135,7 +142,10 @@ async fn a_replay_of_long_messages_arrives_whole() {
     assert_eq!(subscribe_after(&mut socket, room, 0).await["head_seq"], 100);
     for seq in 1..=100 {
         let event = socket.next().await;
-        assert_eq!((seq_of(&event), event["message"]["content"].as_str()), (seq, Some(content.as_str())));
+        assert_eq!(
+            (seq_of(&event), event["message"]["content"].as_str()),
+            (seq, Some(content.as_str()))
+        );
     }
     anna.say(room, "live").await;
     assert_eq!(seq_of(&socket.next().await), 101);
@@ -210,8 +220,11 @@ async fn follow(
     let mut random = StdRng::seed_from_u64(seed);
     let mut copy = Copy::default();
     for round in 0.. {
-        let mut socket =
-            if round == 0 { person.socket().await } else { at(random.random_range(0..2)).socket().await };
+        let mut socket = if round == 0 {
+            person.socket().await
+        } else {
+            at(random.random_range(0..2)).socket().await
+        };
         let answer = subscribe_after(&mut socket, room, copy.last_seq).await;
         assert!(answer.get("resync").is_none(), "{answer}");
         for _ in 0..random.random_range(1..60) {
@@ -259,7 +272,9 @@ async fn a_newcomer_reads_everything_from_the_start() {
     let room = make_room(&anna, &[]).await;
     anna.say(room, "Before Ben").await;
     crate::support::become_contacts(&anna, &ben).await;
-    anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]})).await.ok(200);
+    anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]}))
+        .await
+        .ok(200);
     let mut socket = ben.socket().await;
     subscribe_after(&mut socket, room, 0).await;
     assert_eq!(socket.next().await["message"]["content"], "Before Ben");

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to};
-use crate::support::{Api, Ended, PASSWORD, Socket, auth_command, make_room, people, person, stack};
+use crate::support::{
+    Api, Ended, PASSWORD, Socket, auth_command, make_room, people, person, stack,
+};
 
 fn auth(token: &str) -> Value {
     json!({"type": "auth", "token": token})
@@ -27,7 +29,8 @@ async fn refused(stack: &Stack, first: Message) -> Value {
 async fn the_token_may_come_in_the_first_frame() {
     let anna = person(stack().await).await;
     let mut socket = anna.api.socket().await;
-    let welcome = socket.ask(&json!({"type": "auth", "token": anna.token, "ref": "a", "more": [1]})).await;
+    let welcome =
+        socket.ask(&json!({"type": "auth", "token": anna.token, "ref": "a", "more": [1]})).await;
     let expected = json!({
         "type": "success", "message": "Authenticated successfully", "user_id": anna.id, "ref": "a",
     });
@@ -38,7 +41,8 @@ async fn the_token_may_come_in_the_first_frame() {
 async fn the_token_may_come_with_the_upgrade() {
     let anna = person(stack().await).await;
     let mut socket = Socket::open(&stack().await.gateway_url(0), Some(&anna.token)).await;
-    let expected = json!({"type": "success", "message": "Authenticated successfully", "user_id": anna.id});
+    let expected =
+        json!({"type": "success", "message": "Authenticated successfully", "user_id": anna.id});
     assert_eq!(socket.next().await, expected);
 }
 
@@ -54,9 +58,13 @@ async fn a_bad_token_with_the_upgrade_is_401() {
 #[tokio::test]
 async fn the_first_frame_must_be_auth() {
     let stack = stack().await;
-    for first in
-        [r#"{"type": "ping"}"#, r#"{"type": "subscribe", "room_id": 1}"#, "{", "[]", r#"{"type": "dance"}"#]
-    {
+    for first in [
+        r#"{"type": "ping"}"#,
+        r#"{"type": "subscribe", "room_id": 1}"#,
+        "{",
+        "[]",
+        r#"{"type": "dance"}"#,
+    ] {
         let answer = refused(stack, Message::text(first)).await;
         assert_eq!(answer["error"], "Authentication required", "{first}");
     }
@@ -154,12 +162,16 @@ async fn pages_of_unknown_origins_are_403() {
 
 #[tokio::test]
 async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
-    let stack = Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "3").start().await.unwrap();
+    let stack =
+        Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "3").start().await.unwrap();
     let anna = person(&stack).await;
     let (mut left_alone, mut renewed) = (anna.socket().await, anna.socket().await);
     // Tokens count in seconds: only a later one lives longer.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let login = anna.api.post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD})).await;
+    let login = anna
+        .api
+        .post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD}))
+        .await;
     let answer = renewed.ask(&auth(login.ok(200)["access_token"].as_str().unwrap())).await;
     assert_eq!(answer["type"], "success");
 
@@ -169,8 +181,11 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     assert_error(&renewed.next().await, "token_expired", None);
     assert_eq!(renewed.closed().await, Ended(Some(4401)));
     // An expired token is a bad one for a new connection.
-    let refused =
-        Socket::connect(&stack.gateway_url(0), [("authorization", format!("Bearer {}", anna.token))]).await;
+    let refused = Socket::connect(
+        &stack.gateway_url(0),
+        [("authorization", format!("Bearer {}", anna.token))],
+    )
+    .await;
     assert_eq!(refused.err(), Some(401));
 }
 
@@ -188,7 +203,10 @@ async fn a_token_that_comes_in_time_renews_the_session_whatever_is_in_front_of_i
     socket.send(&json!({"type": "delete_message", "message_id": 1, "ref": "takes long"})).await;
     // Tokens count in seconds: only a later one lives longer.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let login = anna.api.post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD})).await;
+    let login = anna
+        .api
+        .post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD}))
+        .await;
     let answer = socket.ask(&auth(login.ok(200)["access_token"].as_str().unwrap())).await;
     assert_eq!(answer["type"], "success", "{answer}");
     stack.process("messaging", 0).resume().unwrap();
@@ -214,7 +232,10 @@ async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gatew
     assert!(deactivated.elapsed() < Duration::from_secs(2), "{:?}", deactivated.elapsed());
     for gateway in [0, 1] {
         let authorization = ("authorization", format!("Bearer {}", anna.token));
-        assert_eq!(Socket::connect(&stack.gateway_url(gateway), [authorization]).await.err(), Some(401));
+        assert_eq!(
+            Socket::connect(&stack.gateway_url(gateway), [authorization]).await.err(),
+            Some(401)
+        );
         anna.at(stack, gateway).get("/v1/auth/me").await.refused(401, "inactive_user");
     }
     assert_eq!(bens.ask(&json!({"type": "ping"})).await["type"], "pong");

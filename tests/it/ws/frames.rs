@@ -43,7 +43,9 @@ async fn subscribe_is_answered_with_the_head_of_the_room() {
     assert_eq!(socket.next().await["type"], "message");
 
     expected["head_seq"] = json!(1);
-    let again = socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "s", "after_seq": 0})).await;
+    let again = socket
+        .ask(&json!({"type": "subscribe", "room_id": room, "ref": "s", "after_seq": 0}))
+        .await;
     assert_eq!(again, expected);
     assert_eq!(socket.so_far().await, [Value::Null; 0], "subscribing again replays nothing");
     anna.say(room, "Once").await;
@@ -79,7 +81,10 @@ async fn nothing_of_the_room_comes_after_unsubscribe_was_answered() {
     while annas.next().await["message"]["content"] != "29" {}
     assert_eq!(bens.so_far().await, [Value::Null; 0]);
     // Not subscribed: the same.
-    assert_eq!(bens.ask(&json!({"type": "unsubscribe", "room_id": room, "ref": "u"})).await, expected);
+    assert_eq!(
+        bens.ask(&json!({"type": "unsubscribe", "room_id": room, "ref": "u"})).await,
+        expected
+    );
     let nowhere = bens.ask(&json!({"type": "unsubscribe", "room_id": NOWHERE})).await;
     assert_eq!(nowhere["message"], format!("Unsubscribed from room {NOWHERE}"));
 }
@@ -100,7 +105,11 @@ async fn a_message_reaches_all_subscribers_and_its_sender() {
     assert_eq!(event["message"]["content"], content);
     assert_eq!(bens.next().await, event);
     assert_eq!(ben.history(room).await, [event["message"].clone()]);
-    assert_eq!(annas.so_far().await, [Value::Null; 0], "without ref or client_msg_id there is no ack");
+    assert_eq!(
+        annas.so_far().await,
+        [Value::Null; 0],
+        "without ref or client_msg_id there is no ack"
+    );
 }
 
 #[tokio::test]
@@ -120,9 +129,13 @@ async fn an_ack_comes_for_a_ref_or_a_client_msg_id() {
     let mut socket = anna.socket().await;
     let with_ref = socket.ask(&message_with_ref(room, "1", "r")).await;
     let id = anna.history(room).await[0]["id"].clone();
-    assert_eq!(with_ref, json!({"type": "ack", "ref": "r", "room_id": room, "message_id": id, "seq": 1}));
+    assert_eq!(
+        with_ref,
+        json!({"type": "ack", "ref": "r", "room_id": room, "message_id": id, "seq": 1})
+    );
 
-    let with_key = json!({"type": "send_message", "room_id": room, "content": "2", "client_msg_id": "k"});
+    let with_key =
+        json!({"type": "send_message", "room_id": room, "content": "2", "client_msg_id": "k"});
     let ack = socket.ask(&with_key).await;
     let id = anna.history(room).await[1]["id"].clone();
     assert_eq!(
@@ -158,7 +171,8 @@ async fn the_key_of_a_deleted_message_is_free_again() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
-    let send = json!({"type": "send_message", "room_id": room, "content": "x", "client_msg_id": "k"});
+    let send =
+        json!({"type": "send_message", "room_id": room, "content": "x", "client_msg_id": "k"});
     let first = socket.ask(&send).await;
     assert_eq!(delete(&mut socket, &json!({"id": first["message_id"]})).await["type"], "success");
     let second = socket.ask(&send).await;
@@ -187,7 +201,10 @@ async fn the_sender_edits_and_all_subscribers_see_it() {
     assert_members(&event, &["type", "message", "seq"]);
     assert_eq!((&event["type"], &event["seq"]), (&json!("message_edited"), &json!(2)));
     assert_message(&event["message"]);
-    assert_eq!((&event["message"]["content"], &event["message"]["seq"]), (&json!("Hello"), &json!(1)));
+    assert_eq!(
+        (&event["message"]["content"], &event["message"]["seq"]),
+        (&json!("Hello"), &json!(1))
+    );
     assert!(event["message"]["edited_at"].is_string());
     assert_eq!(anna.history(room).await, [event["message"].clone()]);
 }
@@ -197,9 +214,17 @@ async fn nobody_else_edits_not_even_the_owner() {
     let ([anna, ben, stranger], room) = house().await;
     let message = ben.say(room, "Mine").await;
     assert_error(&edit(&mut anna.socket().await, &message, "x").await, "not_the_sender", Some("e"));
-    assert_error(&edit(&mut stranger.socket().await, &message, "x").await, "message_not_found", Some("e"));
+    assert_error(
+        &edit(&mut stranger.socket().await, &message, "x").await,
+        "message_not_found",
+        Some("e"),
+    );
     let nothing = json!({"id": NOWHERE});
-    assert_error(&edit(&mut ben.socket().await, &nothing, "x").await, "message_not_found", Some("e"));
+    assert_error(
+        &edit(&mut ben.socket().await, &nothing, "x").await,
+        "message_not_found",
+        Some("e"),
+    );
     assert_eq!(anna.history(room).await, [message]);
 }
 
@@ -211,8 +236,7 @@ async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
     let mut watching = ben.at(stack, 1).subscribed(room).await;
     for (person, message, seq) in [(&ben, &first, 3), (&anna, &second, 4)] {
         assert_eq!(delete(&mut person.socket().await, message).await["type"], "success");
-        let expected =
-            json!({"type": "message_deleted", "room_id": room, "message_id": message["id"], "seq": seq});
+        let expected = json!({"type": "message_deleted", "room_id": room, "message_id": message["id"], "seq": seq});
         assert_eq!(watching.next().await, expected);
     }
     assert_eq!(anna.history(room).await, [Value::Null; 0]);
@@ -225,7 +249,11 @@ async fn nobody_else_deletes() {
     let ([anna, ben, stranger], room) = house().await;
     let message = anna.say(room, "Mine").await;
     assert_error(&delete(&mut ben.socket().await, &message).await, "not_the_sender", Some("d"));
-    assert_error(&delete(&mut stranger.socket().await, &message).await, "message_not_found", Some("d"));
+    assert_error(
+        &delete(&mut stranger.socket().await, &message).await,
+        "message_not_found",
+        Some("d"),
+    );
     assert_eq!(anna.history(room).await, [message]);
 }
 
@@ -270,7 +298,11 @@ async fn only_members_type() {
     let mut socket = stranger.socket().await;
     let answer = socket.ask(&json!({"type": "typing", "room_id": room, "ref": "t"})).await;
     assert_error(&answer, "not_a_member", Some("t"));
-    assert_error(&socket.ask(&json!({"type": "typing", "room_id": NOWHERE})).await, "room_not_found", None);
+    assert_error(
+        &socket.ask(&json!({"type": "typing", "room_id": NOWHERE})).await,
+        "room_not_found",
+        None,
+    );
     assert_eq!(annas.so_far().await, [Value::Null; 0]);
 }
 
@@ -280,7 +312,10 @@ async fn ping_is_answered_with_pong() {
     assert_eq!(socket.ask(&json!({"type": "ping"})).await, json!({"type": "pong"}));
     let reference = "ä".repeat(64);
     let expected = json!({"type": "pong", "ref": reference});
-    assert_eq!(socket.ask(&json!({"type": "ping", "ref": reference, "unknown": {}})).await, expected);
+    assert_eq!(
+        socket.ask(&json!({"type": "ping", "ref": reference, "unknown": {}})).await,
+        expected
+    );
 }
 
 #[tokio::test]

@@ -12,12 +12,18 @@ async fn remove(owner: &Person, room: i64, member: &Person) {
 }
 
 async fn add(owner: &Person, room: i64, member: &Person) {
-    owner.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [member.name]})).await.ok(200);
+    owner
+        .post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [member.name]}))
+        .await
+        .ok(200);
 }
 
 /// Takes the next frame, which must tell that the subscription is over.
 async fn unsubscribed(socket: &mut Socket, room: i64, reason: &str) {
-    assert_eq!(socket.next().await, json!({"type": "unsubscribed", "room_id": room, "reason": reason}));
+    assert_eq!(
+        socket.next().await,
+        json!({"type": "unsubscribed", "room_id": room, "reason": reason})
+    );
 }
 
 #[tokio::test]
@@ -46,11 +52,18 @@ async fn who_is_removed_is_unsubscribed_and_may_come_back() {
     let mut bens = ben.at(stack, 1).subscribed(room).await;
     remove(&anna, room, &ben).await;
     unsubscribed(&mut bens, room, "removed").await;
-    assert_error(&bens.ask(&json!({"type": "subscribe", "room_id": room})).await, "not_a_member", None);
+    assert_error(
+        &bens.ask(&json!({"type": "subscribe", "room_id": room})).await,
+        "not_a_member",
+        None,
+    );
 
     anna.say(room, "Meanwhile").await;
     add(&anna, room, &ben).await;
-    assert_eq!(bens.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": 0})).await["head_seq"], 1);
+    assert_eq!(
+        bens.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": 0})).await["head_seq"],
+        1
+    );
     assert_eq!(bens.next().await["message"]["content"], "Meanwhile");
     anna.say(room, "Welcome").await;
     assert_eq!(bens.next().await["message"]["content"], "Welcome");
@@ -140,7 +153,10 @@ async fn delivery_ends_within_a_second_of_the_removal() {
         assert_eq!(*last, json!({"type": "unsubscribed", "room_id": room, "reason": "removed"}));
         for frame in before {
             let number: u64 = frame["message"]["content"].as_str().unwrap().parse().unwrap();
-            assert!(number <= last_allowed.unwrap(), "{number} came, {last_allowed:?} was the last allowed");
+            assert!(
+                number <= last_allowed.unwrap(),
+                "{number} came, {last_allowed:?} was the last allowed"
+            );
         }
     }
 }

@@ -37,7 +37,10 @@ pub(crate) async fn whole_history(person: &Person, room: i64) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();
     let mut query = String::new();
     loop {
-        let page = person.get(&format!("/v1/messages/rooms/{room}/history?limit=100{query}")).await.ok(200);
+        let page = person
+            .get(&format!("/v1/messages/rooms/{room}/history?limit=100{query}"))
+            .await
+            .ok(200);
         let older = page["messages"].as_array().unwrap();
         messages.splice(0..0, older.iter().cloned());
         if page["has_more"] == false {

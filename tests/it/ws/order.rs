@@ -110,12 +110,18 @@ async fn answers_come_in_the_order_of_the_frames() {
 /// Sends messages, all at once, and gives back the ids that were acked.
 async fn send_many(mut socket: Socket, room: i64, name: usize, count: usize) -> Vec<i64> {
     for number in 0..count {
-        socket.send(&message_with_ref(room, &format!("{name}/{number}"), &number.to_string())).await;
+        socket
+            .send(&message_with_ref(room, &format!("{name}/{number}"), &number.to_string()))
+            .await;
     }
     let mut ids = Vec::new();
     for number in 0..count {
         let ack = socket.next().await;
-        assert_eq!((&ack["type"], &ack["ref"]), (&json!("ack"), &json!(number.to_string())), "{ack}");
+        assert_eq!(
+            (&ack["type"], &ack["ref"]),
+            (&json!("ack"), &json!(number.to_string())),
+            "{ack}"
+        );
         ids.push(ack["message_id"].as_i64().unwrap());
     }
     ids
@@ -138,27 +144,41 @@ async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
     let stack = stack().await;
     let [anna, ben, carl] = people(stack).await;
     let room = make_room(&anna, &[&ben, &carl]).await;
-    let people: Vec<Person> =
-        [&anna, &ben, &carl].iter().flat_map(|person| [person.at(stack, 0), person.at(stack, 1)]).collect();
+    let people: Vec<Person> = [&anna, &ben, &carl]
+        .iter()
+        .flat_map(|person| [person.at(stack, 0), person.at(stack, 1)])
+        .collect();
     let subscribers = join_all(people.iter().map(|person| person.subscribed(room))).await;
     let senders = join_all((0..SENDERS).map(|index| people[index % people.len()].socket())).await;
 
-    let sending =
-        join_all(senders.into_iter().enumerate().map(|(name, socket)| send_many(socket, room, name, EACH)));
-    let listening = join_all(subscribers.into_iter().map(|socket| take_messages(socket, SENDERS * EACH)));
+    let sending = join_all(
+        senders.into_iter().enumerate().map(|(name, socket)| send_many(socket, room, name, EACH)),
+    );
+    let listening =
+        join_all(subscribers.into_iter().map(|socket| take_messages(socket, SENDERS * EACH)));
     let (acked, seen) = tokio::join!(sending, listening);
 
     let history = whole_history(&anna, room).await;
-    assert!(history.iter().map(|message| message["seq"].as_i64().unwrap()).eq(1..=(SENDERS * EACH) as i64));
+    assert!(
+        history
+            .iter()
+            .map(|message| message["seq"].as_i64().unwrap())
+            .eq(1..=(SENDERS * EACH) as i64)
+    );
     assert!(history.is_sorted_by_key(|message| message["id"].as_i64()));
     assert!(history.is_sorted_by_key(|message| message["created_at"].as_str().unwrap().to_owned()));
     for seen in seen {
         assert_eq!(seen, history, "delivery order is history order");
     }
-    let stored: HashSet<i64> = history.iter().map(|message| message["id"].as_i64().unwrap()).collect();
+    let stored: HashSet<i64> =
+        history.iter().map(|message| message["id"].as_i64().unwrap()).collect();
     let acked: Vec<i64> = acked.into_iter().flatten().collect();
     assert_eq!(acked.len(), history.len());
-    assert_eq!(acked.into_iter().collect::<HashSet<_>>(), stored, "every acked message is there once");
+    assert_eq!(
+        acked.into_iter().collect::<HashSet<_>>(),
+        stored,
+        "every acked message is there once"
+    );
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ async fn fill(person: &Person, room: i64) {
     }
 }
 
-/// Comes back to some rooms with the last number it has seen in each, and takes exactly what it missed.
+/// Comes back to some rooms with the last number it has seen in each, and takes exactly what it
+/// missed.
 async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
     // From nothing missed to everything.
     let last_seen = |position: usize| ((index + position) as i64 * 37) % (HEAD + 1);
@@ -46,11 +47,19 @@ async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
     }
     for (position, room) in own.enumerate() {
         let answer = socket.next().await;
-        assert_eq!((&answer["room_id"], &answer["head_seq"]), (&json!(room), &json!(HEAD)), "{answer}");
+        assert_eq!(
+            (&answer["room_id"], &answer["head_seq"]),
+            (&json!(room), &json!(HEAD)),
+            "{answer}"
+        );
         assert_eq!(answer.get("resync"), None);
         for seq in last_seen(position) + 1..=HEAD {
             let event = socket.next().await;
-            assert_eq!((&event["message"]["room_id"], seq_of(&event)), (&json!(room), seq), "{event}");
+            assert_eq!(
+                (&event["message"]["room_id"], seq_of(&event)),
+                (&json!(room), seq),
+                "{event}"
+            );
         }
     }
     socket
@@ -68,7 +77,8 @@ async fn keep_sending(mut socket: Socket, room: i64) {
 
 #[tokio::test]
 async fn all_come_back_at_once_and_each_gets_what_it_missed() {
-    let stack = Stack::builder().environment("messaging", "DATABASE_MAX_CONNECTIONS", DATABASE_CONNECTIONS);
+    let stack =
+        Stack::builder().environment("messaging", "DATABASE_MAX_CONNECTIONS", DATABASE_CONNECTIONS);
     let stack = stack.start().await.expect("the stack starts");
     let anna = person(&stack).await;
     let rooms = join_all((0..ROOMS).map(|_| make_room(&anna, &[]))).await;
@@ -81,7 +91,8 @@ async fn all_come_back_at_once_and_each_gets_what_it_missed() {
     let begin = Instant::now();
     let mut sending = JoinSet::new();
     sending.spawn(keep_sending(anna.socket().await, quiet_room));
-    let coming = sockets.into_iter().enumerate().map(|(index, socket)| come_back(socket, &rooms, index));
+    let coming =
+        sockets.into_iter().enumerate().map(|(index, socket)| come_back(socket, &rooms, index));
     let mut sockets = join_all(coming).await;
     println!("{SOCKETS} sockets are live after {:?}", begin.elapsed());
     let failed = sending.try_join_next();

@@ -27,10 +27,16 @@ impl Crowd {
     }
 
     /// Opens more sockets.
-    pub(crate) async fn grow(&mut self, api: &Api, circles: &[Circle], more: usize) -> anyhow::Result<()> {
+    pub(crate) async fn grow(
+        &mut self,
+        api: &Api,
+        circles: &[Circle],
+        more: usize,
+    ) -> anyhow::Result<()> {
         let numbers = self.size..self.size + more;
-        let mut opening =
-            stream::iter(numbers).map(|number| open(api, circles, number)).buffer_unordered(AT_ONCE);
+        let mut opening = stream::iter(numbers)
+            .map(|number| open(api, circles, number))
+            .buffer_unordered(AT_ONCE);
         while let Some(socket) = opening.try_next().await? {
             self.sockets.spawn(hold(socket));
             self.size += 1;

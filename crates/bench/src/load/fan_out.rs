@@ -1,5 +1,5 @@
-//! Fan-out: what a few say goes to very many. A message is in flight until all subscribers have it, for every server alike, so no
-//! sender runs away from them.
+//! Fan-out: what a few say goes to very many. A message is in flight until all subscribers have it,
+//! for every server alike, so no sender runs away from them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,7 +63,11 @@ impl Ready {
             subscribers: self.subscribers.len() as u64,
             count: AtomicU64::new(0),
             places: Semaphore::new(self.senders.len() * self.in_flight),
-            flights: Mutex::new(Flights { sent_at: VecDeque::new(), sent: 0, latencies: Latencies::new()? }),
+            flights: Mutex::new(Flights {
+                sent_at: VecDeque::new(),
+                sent: 0,
+                latencies: Latencies::new()?,
+            }),
             window,
         });
         let (mut subscribing, mut sending) = (JoinSet::new(), JoinSet::new());
@@ -166,8 +170,9 @@ impl Deliveries {
         taken
     }
 
-    /// Subscribers get all messages in the same order, so that as many messages are complete as all of them together have texts
-    /// for. Several that are on their way at once may be told apart by a little too late.
+    /// Subscribers get all messages in the same order, so that as many messages are complete as all
+    /// of them together have texts for. Several that are on their way at once may be told apart by
+    /// a little too late.
     fn add(&self, texts: u64) {
         let before = self.count.fetch_add(texts, Ordering::Relaxed);
         let complete = (before + texts) / self.subscribers - before / self.subscribers;
@@ -256,7 +261,8 @@ mod tests {
             senders.push((open(broadcast::SEND).await, "x".repeat(length)));
         }
         let ready = Ready { subscribers, senders, in_flight: 4, answers: 0 };
-        let tally = ready.run(Window::after(Duration::ZERO, Duration::from_millis(200))).await.unwrap();
+        let tally =
+            ready.run(Window::after(Duration::ZERO, Duration::from_millis(200))).await.unwrap();
         assert!(tally.deliveries > 0 && tally.latencies.percentiles().is_some(), "{tally:?}");
     }
 
@@ -265,6 +271,13 @@ mod tests {
         let deliveries = deliveries(2, 1);
         deliveries.take_places(1).await;
         deliveries.add(3);
-        assert!(deliveries.wait_until_complete().await.unwrap_err().to_string().contains("3 deliveries"));
+        assert!(
+            deliveries
+                .wait_until_complete()
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("3 deliveries")
+        );
     }
 }

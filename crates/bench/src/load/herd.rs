@@ -1,4 +1,5 @@
-//! A herd: very many clients that come back at once, each with where it was, and try again until they are live.
+//! A herd: very many clients that come back at once, each with where it was, and try again until
+//! they are live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,8 @@ pub(crate) struct Missed {
     pub(crate) count: u64,
 }
 
-/// Lets so many clients come back at once; `missed` is by room, in the order of the circles. Returns when all are live.
+/// Lets so many clients come back at once; `missed` is by room, in the order of the circles.
+/// Returns when all are live.
 pub(crate) async fn come_back(
     api: Arc<Api>,
     circles: Arc<[Circle]>,
@@ -57,7 +59,11 @@ pub(crate) async fn come_back(
             loop {
                 match join(&api, &circles, number, missed).await {
                     Ok(socket) => {
-                        return (begin.elapsed(), first_failure.map(|at: Instant| at.elapsed()), socket);
+                        return (
+                            begin.elapsed(),
+                            first_failure.map(|at: Instant| at.elapsed()),
+                            socket,
+                        );
                     }
                     Err(_) => {
                         first_failure.get_or_insert_with(Instant::now);
@@ -68,7 +74,8 @@ pub(crate) async fn come_back(
             }
         });
     }
-    let mut tally = Tally { live_after: Latencies::new()?, failures: 0, longest_failure: Duration::ZERO };
+    let mut tally =
+        Tally { live_after: Latencies::new()?, failures: 0, longest_failure: Duration::ZERO };
     // They stay until everybody is there.
     let mut live: Vec<CountingSocket> = Vec::new();
     let gathering = async {
@@ -82,7 +89,9 @@ pub(crate) async fn come_back(
     };
     let gathered = timeout(DEADLINE, gathering).await;
     let failed = failures.load(Ordering::Relaxed);
-    gathered.with_context(|| format!("{} of {size} are live, {failed} tries have failed", live.len()))??;
+    gathered.with_context(|| {
+        format!("{} of {size} are live, {failed} tries have failed", live.len())
+    })??;
     tally.failures = failed;
     Ok(tally)
 }
@@ -102,7 +111,9 @@ async fn join(
 
 async fn catch_up(socket: &mut Socket, room: i64, missed: Missed) -> anyhow::Result<()> {
     let Missed { mut after_seq, mut count } = missed;
-    socket.send(&json!({"type": "subscribe", "room_id": room, "after_seq": after_seq, "ref": "s"})).await?;
+    socket
+        .send(&json!({"type": "subscribe", "room_id": room, "after_seq": after_seq, "ref": "s"}))
+        .await?;
     let mut is_subscribed = false;
     while count > 0 || !is_subscribed {
         let frame: Value = serde_json::from_slice(&socket.next().await?)?;

@@ -1,5 +1,5 @@
-//! Open loop: messages are sent when they are due, whatever became of those before, and times count from when they were due. What a
-//! slow server makes others wait is not left out.
+//! Open loop: messages are sent when they are due, whatever became of those before, and times count
+//! from when they were due. What a slow server makes others wait is not left out.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,19 +77,20 @@ struct Course {
 impl OpenLoop<'_> {
     /// Opens a socket for everybody, and one more for each who talks.
     pub(crate) async fn prepare(self) -> anyhow::Result<Ready> {
-        let everybody = self
-            .circles
-            .iter()
-            .flat_map(|circle| circle.members.iter().map(|member| (circle.room, member.token.as_str())));
-        let subscribing = stream::iter(everybody.enumerate()).map(|(number, (room, token))| async move {
-            let mut socket = self.api.door(number).open(None, Some(token)).await?;
-            socket.subscribe(&[room]).await?;
-            anyhow::Ok(socket)
+        let everybody = self.circles.iter().flat_map(|circle| {
+            circle.members.iter().map(|member| (circle.room, member.token.as_str()))
         });
+        let subscribing =
+            stream::iter(everybody.enumerate()).map(|(number, (room, token))| async move {
+                let mut socket = self.api.door(number).open(None, Some(token)).await?;
+                socket.subscribe(&[room]).await?;
+                anyhow::Ok(socket)
+            });
         let subscribers: Vec<Socket> = subscribing.buffered(AT_ONCE).try_collect().await?;
         let mut senders = Vec::new();
         for (number, circle) in self.circles.iter().enumerate() {
-            let mut socket = self.api.door(number).open(None, Some(&circle.members[0].token)).await?;
+            let mut socket =
+                self.api.door(number).open(None, Some(&circle.members[0].token)).await?;
             socket.next().await?;
             senders.push((socket.into_out()?, circle.room));
         }
@@ -152,8 +153,8 @@ async fn listen(mut socket: Socket, course: Arc<Course>) -> anyhow::Error {
     }
 }
 
-/// The number of messages that were sent, and who sent them. It never waits for a socket: what one does not take is kept for the next try. It ends
-/// early when nobody waits for it any more.
+/// The number of messages that were sent, and who sent them. It never waits for a socket: what one
+/// does not take is kept for the next try. It ends early when nobody waits for it any more.
 fn send_when_due(
     mut senders: Senders,
     rate: u32,
@@ -244,7 +245,8 @@ impl Course {
 
 impl Tally {
     fn new() -> anyhow::Result<Self> {
-        let (end_to_end, from_commit, lateness) = (Latencies::new()?, Latencies::new()?, Latencies::new()?);
+        let (end_to_end, from_commit, lateness) =
+            (Latencies::new()?, Latencies::new()?, Latencies::new()?);
         Ok(Self { deliveries: 0, end_to_end, from_commit, lateness })
     }
 }
@@ -300,6 +302,8 @@ mod tests {
 
     #[tokio::test]
     async fn anything_else_than_a_message_is_an_error() {
-        assert!(course().note(br#"{"type":"unsubscribed","room_id":1,"reason":"removed"}"#).is_err());
+        assert!(
+            course().note(br#"{"type":"unsubscribed","room_id":1,"reason":"removed"}"#).is_err()
+        );
     }
 }

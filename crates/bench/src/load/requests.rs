@@ -36,7 +36,8 @@ impl Requests {
         ensure!(!self.servers.is_empty() && !self.requests.is_empty(), "nothing to ask");
         let mut connections = Vec::new();
         for number in 0..self.connections {
-            let connection = HttpConnection::open(self.servers[number % self.servers.len()]).await?;
+            let connection =
+                HttpConnection::open(self.servers[number % self.servers.len()]).await?;
             connections.push((connection, self.requests[number % self.requests.len()].clone()));
         }
         Ok(Ready(connections))
@@ -58,7 +59,11 @@ impl Ready {
     }
 }
 
-async fn ask(mut connection: HttpConnection, request: Vec<u8>, window: Window) -> anyhow::Result<Tally> {
+async fn ask(
+    mut connection: HttpConnection,
+    request: Vec<u8>,
+    window: Window,
+) -> anyhow::Result<Tally> {
     let mut tally = Tally::new()?;
     let mut asked_at = Instant::now();
     while asked_at < window.to {
@@ -113,8 +118,10 @@ mod tests {
     #[tokio::test]
     async fn every_connection_asks_again_and_again() {
         let long = "x".repeat(100_000);
-        let bodies =
-            HashMap::from([("/long".to_owned(), long.clone()), ("/empty".to_owned(), String::new())]);
+        let bodies = HashMap::from([
+            ("/long".to_owned(), long.clone()),
+            ("/empty".to_owned(), String::new()),
+        ]);
         let (_server, address) = serve(routes::router(bodies)).await;
         let requests = vec![http::get("/long", "token"), http::get("/empty", "token")];
         let mut connection = HttpConnection::open(address).await.unwrap();

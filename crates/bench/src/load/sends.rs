@@ -1,4 +1,5 @@
-//! Closed loop: senders with so many messages in flight each, who wait for acks, and a few subscribers who see everything.
+//! Closed loop: senders with so many messages in flight each, who wait for acks, and a few
+//! subscribers who see everything.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub(crate) struct Tally {
     pub(crate) acked: u64,
     /// From send to ack.
     pub(crate) latencies: Latencies,
-    /// Answered with `unavailable` at any time, as when a disk stands still for longer than a send may take. Whether the message
-    /// was stored is not known then.
+    /// Answered with `unavailable` at any time, as when a disk stands still for longer than a send
+    /// may take. Whether the message was stored is not known then.
     pub(crate) refused: u64,
     /// Sent at any time.
     sent: u64,
@@ -171,12 +172,15 @@ impl Rounds {
     fn next_frame(&mut self, slot: usize) -> String {
         let room = self.rooms[self.next % self.rooms.len()];
         self.next += 1;
-        format!(r#"{{"type":"send_message","room_id":{room},"content":"{CONTENT}","ref":"{slot}"}}"#)
+        format!(
+            r#"{{"type":"send_message","room_id":{room},"content":"{CONTENT}","ref":"{slot}"}}"#
+        )
     }
 }
 
 fn answer_of(text: &[u8]) -> anyhow::Result<Answer> {
-    // The gateway writes acks like this; any other order of members is as good, and only slower to read.
+    // The gateway writes acks like this; any other order of members is as good, and only slower to
+    // read.
     if let Some(rest) = text.strip_prefix(br#"{"type":"ack","ref":""#) {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if rest.get(digits) == Some(&b'"') {
@@ -231,10 +235,12 @@ async fn wait_until_seen(
     }
 }
 
-/// Has the owner of a room say so many things in it, in order. Returns when all of it is acknowledged.
+/// Has the owner of a room say so many things in it, in order. Returns when all of it is
+/// acknowledged.
 pub(crate) async fn fill_room(api: &Api, circle: &Circle, count: usize) -> anyhow::Result<()> {
-    let mut socket =
-        Sends { api, senders: &circle.members, rooms: &[circle.room] }.open(0, &circle.members[0]).await?;
+    let mut socket = Sends { api, senders: &circle.members, rooms: &[circle.room] }
+        .open(0, &circle.members[0])
+        .await?;
     let mut rounds = Rounds { rooms: [circle.room].into(), next: 0 };
     let mut left = count;
     while left > 0 {
@@ -244,7 +250,10 @@ pub(crate) async fn fill_room(api: &Api, circle: &Circle, count: usize) -> anyho
         socket.write(&frames).await?;
         for _ in 0..some {
             let answer = answer_of(&socket.next().await?)?;
-            ensure!(matches!(answer, Answer::Acknowledged(_)), "a room could not be filled: {answer:?}");
+            ensure!(
+                matches!(answer, Answer::Acknowledged(_)),
+                "a room could not be filled: {answer:?}"
+            );
         }
         left -= some;
     }

@@ -67,18 +67,29 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         for round in 0..bench.scale.rounds {
             bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
             bare.push(of_bare_server(bench, shape, CONTENT, "").await?);
-            bench.step(Scenario::FanOut, round, &format!("bare server with whole events, {}", shape.name));
+            bench.step(
+                Scenario::FanOut,
+                round,
+                &format!("bare server with whole events, {}", shape.name),
+            );
             with_events.push(of_bare_server(bench, shape, &event, "").await?);
-            bench.step(Scenario::FanOut, round, &format!("bare server that stores them, {}", shape.name));
+            bench.step(
+                Scenario::FanOut,
+                round,
+                &format!("bare server that stores them, {}", shape.name),
+            );
             let database = pgbench::database_url(&bench.stack);
             storing.push(of_bare_server(bench, shape, &event, &database).await?);
             bench.step(Scenario::FanOut, round, shape.name);
-            rounds.push(of_parlance(bench, &circle, shape, subscribers, bench.scale.duration).await?);
+            rounds
+                .push(of_parlance(bench, &circle, shape, subscribers, bench.scale.duration).await?);
         }
         let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name);
         let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
         let row = Row::new(name, UNIT, &rounds)?;
-        let beside = |rounds: &[Measured]| row.clone().beside(Yardstick::served("", rounds, None)).compared();
+        let beside = |rounds: &[Measured]| {
+            row.clone().beside(Yardstick::served("", rounds, None)).compared()
+        };
         let note = format!(
             "beside the bare server with events as long as Parlance's, {}<br>that stores them first, {}",
             beside(&with_events),
@@ -97,8 +108,13 @@ async fn curve(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Vec<(usize,
     for subscribers in CROWDS {
         let mut point = [0.0; 2];
         for (shape, figure) in SHAPES.into_iter().zip(&mut point) {
-            bench.display.step(&format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name));
-            *figure = of_parlance(bench, circle, shape, subscribers, bench.scale.point).await?.figure;
+            bench.display.step(&format!(
+                "{} to {subscribers}: {}",
+                Scenario::FanOut.name(),
+                shape.name
+            ));
+            *figure =
+                of_parlance(bench, circle, shape, subscribers, bench.scale.point).await?.figure;
         }
         points.push((subscribers, point));
     }
@@ -118,7 +134,8 @@ async fn of_parlance(
     Ok(measured(window, tally?, usage))
 }
 
-/// Whatever the text says, the bare server passes it on, after it has stored it if there is a database.
+/// Whatever the text says, the bare server passes it on, after it has stored it if there is a
+/// database.
 async fn of_bare_server(
     bench: &Bench<'_>,
     shape: Shape,
@@ -128,7 +145,8 @@ async fn of_bare_server(
     let server = child::Yardstick::start(broadcast::COMMAND, database).await?;
     let ready = at_bare_server(server.address, bench.scale.subscribers, shape, text).await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
+    let (tally, usage) =
+        tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
     Ok(measured(window, tally?, usage))
 }
 
@@ -152,10 +170,11 @@ async fn in_parlance(
     subscribers: usize,
 ) -> anyhow::Result<Ready> {
     let Circle { room, members } = circle;
-    let message =
-        json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"}).to_string();
-    let subscribing = stream::iter(0..subscribers)
-        .map(|number| subscriber(&bench.api, *room, number, &members[number % members.len()].token));
+    let message = json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"})
+        .to_string();
+    let subscribing = stream::iter(0..subscribers).map(|number| {
+        subscriber(&bench.api, *room, number, &members[number % members.len()].token)
+    });
     let subscribers = subscribing.buffered(AT_ONCE).try_collect().await?;
     let mut senders = Vec::new();
     for (number, member) in members.iter().take(shape.senders).enumerate() {
@@ -166,7 +185,12 @@ async fn in_parlance(
     Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 1 })
 }
 
-async fn subscriber(api: &Api, room: i64, number: usize, token: &str) -> anyhow::Result<CountingSocket> {
+async fn subscriber(
+    api: &Api,
+    room: i64,
+    number: usize,
+    token: &str,
+) -> anyhow::Result<CountingSocket> {
     let mut socket = api.door(number).open(None, Some(token)).await?;
     socket.subscribe(&[room]).await?;
     socket.into_counting()

@@ -27,7 +27,10 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         crowd.grow(&bench.api, &circles, size).await?;
         let mut missed = Vec::new();
         for circle in circles.iter() {
-            missed.push(Missed { after_seq: head_of(&bench.api, circle).await?, count: MISSED as u64 });
+            missed.push(Missed {
+                after_seq: head_of(&bench.api, circle).await?,
+                count: MISSED as u64,
+            });
         }
         bench.step(Scenario::Herd, round, "all drop");
         drop(crowd);
@@ -36,11 +39,13 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         }
         bench.step(Scenario::Herd, round, "all come back");
         let before = usage::of_stack(&bench.stack);
-        let tally = herd::come_back(bench.api.clone(), circles.clone(), missed.into(), size).await?;
+        let tally =
+            herd::come_back(bench.api.clone(), circles.clone(), missed.into(), size).await?;
         let usage = usage::since(&bench.stack, &before);
         failures += tally.failures;
         longest_failure = longest_failure.max(tally.longest_failure);
-        let slowest = tally.live_after.percentiles().map_or(f64::INFINITY, |found| found.slowest / 1e3);
+        let slowest =
+            tally.live_after.percentiles().map_or(f64::INFINITY, |found| found.slowest / 1e3);
         let latencies = Some(tally.live_after);
         rounds.push(Measured { figure: slowest, operations: size as u64, latencies, usage });
     }
@@ -49,7 +54,10 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let note = if failures == 0 {
         "no try failed".to_owned()
     } else {
-        format!("{failures} tries failed, all live at most {:.1} s later", longest_failure.as_secs_f64())
+        format!(
+            "{failures} tries failed, all live at most {:.1} s later",
+            longest_failure.as_secs_f64()
+        )
     };
     Ok(Findings::of(row.with_note(note)))
 }

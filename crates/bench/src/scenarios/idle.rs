@@ -29,7 +29,11 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let total = bench.scale.connections;
     while crowd.size() < total {
         let more = (total / STEPS).clamp(1, total - crowd.size());
-        bench.display.step(&format!("{}: {} connections", Scenario::Idle.name(), crowd.size() + more));
+        bench.display.step(&format!(
+            "{}: {} connections",
+            Scenario::Idle.name(),
+            crowd.size() + more
+        ));
         crowd.grow(&bench.api, circles, more).await?;
         sleep(SETTLE).await;
         curve.push((crowd.size(), memory(bench) / MIB));
@@ -39,8 +43,11 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let after = usage.get("gateway").context("a stack has gateways")?.memory as f64;
     let figure = (after - before) / crowd.size() as f64 / 1_024.0;
     let measured = Measured { figure, operations: 0, latencies: None, usage };
-    let row =
-        Row::new(format!("{}: {total} connections", Scenario::Idle.name()), "KiB a connection", &[measured])?;
+    let row = Row::new(
+        format!("{}: {total} connections", Scenario::Idle.name()),
+        "KiB a connection",
+        &[measured],
+    )?;
     let note = format!("{:.0} MiB without any", before / MIB);
     let mut findings = Findings::of(row.with_goals([Goal::AtMost(8.0)]).with_note(note));
     findings.curves.memory = curve;

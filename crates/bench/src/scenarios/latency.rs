@@ -21,7 +21,8 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let circles = bench.crowd().await?;
     pgbench::settle(&bench.stack).await?;
     let rate = bench.scale.rate;
-    let (mut end_to_end, mut from_commit, mut lateness) = (Vec::new(), Vec::new(), Latencies::new()?);
+    let (mut end_to_end, mut from_commit, mut lateness) =
+        (Vec::new(), Vec::new(), Latencies::new()?);
     for round in 0..bench.scale.rounds {
         bench.step(Scenario::Latency, round, &format!("{rate} messages a second"));
         let (tally, usage) = measure(bench, circles, rate, bench.scale.duration).await?;
@@ -54,10 +55,14 @@ async fn curve(bench: &Bench<'_>, circles: &[Circle]) -> Vec<(u32, Percentiles)>
         let rate = (f64::from(bench.scale.rate) * factor) as u32;
         bench.display.step(&format!("{}: {rate} messages a second", Scenario::Latency.name()));
         match measure(bench, circles, rate, bench.scale.point).await {
-            Ok((tally, _)) => points.extend(tally.end_to_end.percentiles().map(|found| (rate, found))),
+            Ok((tally, _)) => {
+                points.extend(tally.end_to_end.percentiles().map(|found| (rate, found)))
+            }
             Err(error) => {
                 let name = Scenario::Latency.name();
-                bench.display.line(&format!("{name}: {rate} messages a second are too many: {error:#}"));
+                bench
+                    .display
+                    .line(&format!("{name}: {rate} messages a second are too many: {error:#}"));
                 break;
             }
         }

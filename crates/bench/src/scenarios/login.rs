@@ -1,4 +1,5 @@
-//! *Login*: how close log-ins come to what bcrypt leaves of the processor, and what a flood of them does to messages.
+//! *Login*: how close log-ins come to what bcrypt leaves of the processor, and what a flood of them
+//! does to messages.
 
 use serde_json::json;
 
@@ -83,7 +84,11 @@ fn deliveries<'a>(bench: &'a Bench<'_>, circles: &'a [Circle]) -> OpenLoop<'a> {
     OpenLoop { api: &bench.api, circles, rate: RATE }
 }
 
-async fn during_flood(bench: &Bench<'_>, people: &[Person], circles: &[Circle]) -> anyhow::Result<Measured> {
+async fn during_flood(
+    bench: &Bench<'_>,
+    people: &[Person],
+    circles: &[Circle],
+) -> anyhow::Result<Measured> {
     let ready = deliveries(bench, circles).prepare().await?;
     let flood = flood(bench, people).prepare().await?;
     let window = window_of(bench);
@@ -115,7 +120,8 @@ impl Rounds {
         let name = Scenario::Login.name();
         let log_ins = Row::new(name, "log-ins/s", &self.log_ins)?.beside(bound);
         let flooded =
-            Row::new(format!("{name}: delivery during the flood"), "ms, p99", &self.flooded)?.beside(without);
+            Row::new(format!("{name}: delivery during the flood"), "ms, p99", &self.flooded)?
+                .beside(without);
         let mut findings = Findings::of(log_ins.with_goals([Goal::RatioAtLeast(0.95)]));
         let note = format!("{RATE} messages a second");
         findings.rows.push(flooded.with_goals([Goal::RatioAtMost(2.0)]).with_note(note));

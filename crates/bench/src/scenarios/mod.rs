@@ -1,4 +1,5 @@
-//! The scenarios: each prepares what it needs, runs its load and its yardstick in turn, and says what it found.
+//! The scenarios: each prepares what it needs, runs its load and its yardstick in turn, and says
+//! what it found.
 
 mod fan_out;
 mod herd;
@@ -148,7 +149,9 @@ impl<'a> Bench<'a> {
         let stack = Stack::builder().replicas(replicas).gateways(replicas).durable();
         let (stack, at_once) = match passwords {
             Passwords::Cheap => (stack, 16),
-            Passwords::Default => (stack.environment("auth", "BCRYPT_COST", &login::COST.to_string()), 2),
+            Passwords::Default => {
+                (stack.environment("auth", "BCRYPT_COST", &login::COST.to_string()), 2)
+            }
         };
         let stack = stack.start().await?;
         pgbench::prepare(stack.postgres()).await.context("cannot prepare the yardsticks")?;
@@ -174,7 +177,11 @@ impl<'a> Bench<'a> {
         let crowd = self.crowd.get_or_try_init(async || {
             let mut circles = Vec::new();
             for number in 0..self.scale.circles {
-                self.display.step(&format!("making {} of {} rooms", number + 1, self.scale.circles));
+                self.display.step(&format!(
+                    "making {} of {} rooms",
+                    number + 1,
+                    self.scale.circles
+                ));
                 circles.push(self.api.circle(CIRCLE).await?);
             }
             anyhow::Ok(circles)

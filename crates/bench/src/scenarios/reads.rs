@@ -40,9 +40,11 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     }
     // The gateway remembers the newest pages, and no others.
     let newest = HistoryPage::newest(&circle);
-    let page: Value = serde_json::from_str(&body_of(bench, &newest.path, &circle.members[0]).await?)?;
+    let page: Value =
+        serde_json::from_str(&body_of(bench, &newest.path, &circle.members[0]).await?)?;
     let oldest = &page["messages"][0];
-    let (id, seq) = oldest["id"].as_i64().zip(oldest["seq"].as_i64()).context("the newest page is empty")?;
+    let (id, seq) =
+        oldest["id"].as_i64().zip(oldest["seq"].as_i64()).context("the newest page is empty")?;
     findings.rows.push(history(bench, &circle, &newest).await?);
     findings.rows.push(history(bench, &circle, &newest.before(id, seq)).await?);
     Ok(findings)
@@ -123,7 +125,8 @@ async fn history(bench: &Bench<'_>, circle: &Circle, page: &HistoryPage) -> anyh
     }
     let yardstick = Yardstick::new("pgbench: the same rows by index", figures, Some(LEAST_SELECTS));
     let name = format!("{}: {name}", Scenario::Reads.name());
-    let row = Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals([Goal::RatioAtLeast(0.4)]);
+    let row =
+        Row::new(name, UNIT, &rounds)?.beside(yardstick).with_goals([Goal::RatioAtLeast(0.4)]);
     let bare = Yardstick::served("bare route", &bare, None).figure().unwrap_or_default();
     Ok(row.with_note(format!("a bare route gives the same bytes {} times a second", show(bare))))
 }
@@ -149,7 +152,8 @@ async fn of_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Res
     let (servers, requests) = (vec![server.address], vec![http::get(path, "nobody looks at this")]);
     let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
     let window = Window::after(bench.scale.warm_up, bench.scale.point);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch_process("bare route", server.id));
+    let (tally, usage) =
+        tokio::join!(ready.run(window), window.watch_process("bare route", server.id));
     Ok(measured(tally?, usage))
 }
 

@@ -36,7 +36,8 @@ pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let mut findings = Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)]));
     for some in [1, 10, 100, 1_000].into_iter().filter(|some| *some <= count) {
         bench.display.step(&format!("{}: {some} of them", Scenario::ManyRooms.name()));
-        let (measured, _) = measure(bench, &circle.members, &rooms[..some], bench.scale.point).await?;
+        let (measured, _) =
+            measure(bench, &circle.members, &rooms[..some], bench.scale.point).await?;
         findings.curves.rooms.push((some, measured.figure));
     }
     Ok(findings)

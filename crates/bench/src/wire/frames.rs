@@ -1,5 +1,5 @@
-//! WebSocket frames by their headers. Texts are neither checked nor parsed here. Servers must not mask, and nobody here splits a
-//! message into fragments.
+//! WebSocket frames by their headers. Texts are neither checked nor parsed here. Servers must not
+//! mask, and nobody here splits a message into fragments.
 
 use anyhow::{bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
@@ -18,7 +18,8 @@ const MASKED: u8 = 0x80;
 const LONGEST: usize = 16 << 20;
 const LONGEST_HEADER: usize = 10;
 
-/// Appends a text frame of a client. The mask is zero, which costs the server as much as any other and the client nothing.
+/// Appends a text frame of a client. The mask is zero, which costs the server as much as any other
+/// and the client nothing.
 pub(crate) fn encode(text: &[u8], to: &mut Vec<u8>) {
     to.push(FINAL | TEXT);
     match text.len() {
@@ -64,7 +65,8 @@ pub(super) fn take(buffer: &mut BytesMut) -> anyhow::Result<Option<Frame>> {
     }))
 }
 
-/// The kind, the length of the header, and the length of the payload; nothing as long as the header is not complete.
+/// The kind, the length of the header, and the length of the payload; nothing as long as the header
+/// is not complete.
 fn parse_header(bytes: &[u8]) -> anyhow::Result<Option<(u8, usize, usize)>> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     ensure!(first & 0xF0 == FINAL && second & MASKED == 0, "not a whole frame of a server");
@@ -169,8 +171,10 @@ mod tests {
 
     fn stream() -> Vec<u8> {
         let lengths = [0, 1, 125, 126, 200, 65_535, 65_536, 70_000];
-        let mut stream: Vec<u8> =
-            lengths.into_iter().flat_map(|length| server_frame(TEXT, &vec![b'x'; length])).collect();
+        let mut stream: Vec<u8> = lengths
+            .into_iter()
+            .flat_map(|length| server_frame(TEXT, &vec![b'x'; length]))
+            .collect();
         stream.extend(server_frame(PING, b""));
         stream.extend(server_frame(TEXT, b"the last one"));
         stream.extend(server_frame(CLOSE, &4429_u16.to_be_bytes()));
@@ -188,7 +192,11 @@ mod tests {
                 sum.pings += counted.pings;
                 sum.has_closed |= counted.has_closed;
             }
-            assert_eq!(sum, Counted { texts: 9, pings: 1, has_closed: true }, "in pieces of {size}");
+            assert_eq!(
+                sum,
+                Counted { texts: 9, pings: 1, has_closed: true },
+                "in pieces of {size}"
+            );
         }
     }
 
@@ -205,7 +213,10 @@ mod tests {
         }
         assert_eq!(frames.len(), 11);
         assert_eq!(frames[6], Frame::Text(Bytes::from(vec![b'x'; 65_536])));
-        assert_eq!(frames[8..], [Frame::Ping, Frame::Text("the last one".into()), Frame::Close(Some(4429))]);
+        assert_eq!(
+            frames[8..],
+            [Frame::Ping, Frame::Text("the last one".into()), Frame::Close(Some(4429))]
+        );
     }
 
     #[test]

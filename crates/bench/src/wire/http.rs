@@ -1,4 +1,5 @@
-//! HTTP/1.1 over one connection: a request that was written before, and an answer whose length is in its head.
+//! HTTP/1.1 over one connection: a request that was written before, and an answer whose length is
+//! in its head.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -54,7 +55,8 @@ impl HttpConnection {
 
 /// A request of somebody for something, ready to be written again and again.
 pub(crate) fn get(path: &str, token: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n")
+        .into_bytes()
 }
 
 /// A request with a JSON body, ready to be written again and again.

@@ -48,12 +48,20 @@ pub(crate) struct Socket {
 
 impl Door {
     /// Opens a socket, from another address than the usual one if told so.
-    pub(crate) async fn open(&self, from: Option<Ipv4Addr>, token: Option<&str>) -> anyhow::Result<Socket> {
+    pub(crate) async fn open(
+        &self,
+        from: Option<Ipv4Addr>,
+        token: Option<&str>,
+    ) -> anyhow::Result<Socket> {
         let opening = timeout(DEADLINE, self.open_in_time(from, token)).await;
         opening.context("the server did not answer")?
     }
 
-    async fn open_in_time(&self, from: Option<Ipv4Addr>, token: Option<&str>) -> anyhow::Result<Socket> {
+    async fn open_in_time(
+        &self,
+        from: Option<Ipv4Addr>,
+        token: Option<&str>,
+    ) -> anyhow::Result<Socket> {
         let socket = TcpSocket::new_v4()?;
         if let Some(from) = from {
             socket.bind((from, 0).into())?;
@@ -168,7 +176,8 @@ impl Socket {
     }
 }
 
-/// A socket that is only written to, from any thread and without waiting. What the server says is not read, so it should say nothing.
+/// A socket that is only written to, from any thread and without waiting. What the server says is
+/// not read, so it should say nothing.
 #[derive(Debug)]
 pub(crate) struct OutSocket {
     stream: std::net::TcpStream,
@@ -177,7 +186,8 @@ pub(crate) struct OutSocket {
 }
 
 impl OutSocket {
-    /// Writes what waits, and frames that are [encoded](super::encode) behind it, as far as the server takes them.
+    /// Writes what waits, and frames that are [encoded](super::encode) behind it, as far as the
+    /// server takes them.
     pub(crate) fn write(&mut self, frames: &[u8]) -> io::Result<()> {
         if self.behind.is_empty() {
             let written = self.write_some(frames)?;
@@ -224,8 +234,8 @@ pub(crate) struct CountingSocket {
 }
 
 impl CountingSocket {
-    /// Reads what there is, or waits for something, for as long as it takes; the number of texts that ended in it. Not safe to
-    /// cancel.
+    /// Reads what there is, or waits for something, for as long as it takes; the number of texts
+    /// that ended in it. Not safe to cancel.
     pub(crate) async fn read(&mut self) -> anyhow::Result<u64> {
         if std::mem::take(&mut self.owes_pong) {
             timeout(DEADLINE, self.stream.write_all(&PONG_FRAME)).await??;

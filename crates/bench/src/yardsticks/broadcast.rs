@@ -1,8 +1,10 @@
-//! A bare broadcast server: what anybody sends to `/send` goes to everybody at `/listen`, in one order. The same WebSocket library as
-//! the gateway's, and nothing else: no parsing, no store, no Redis. A text is held once for all, and everything that waits for a
-//! listener is written with one flush.
+//! A bare broadcast server: what anybody sends to `/send` goes to everybody at `/listen`, in one
+//! order. The same WebSocket library as the gateway's, and nothing else: no parsing, no store, no
+//! Redis. A text is held once for all, and everything that waits for a listener is written with one
+//! flush.
 //!
-//! Told of a database, it stores each text before it passes it on: everything that waits with one statement, and again nothing else.
+//! Told of a database, it stores each text before it passes it on: everything that waits with one
+//! statement, and again nothing else.
 
 use axum::Router;
 use axum::extract::State;
@@ -39,8 +41,8 @@ struct Room {
     store: Option<mpsc::Sender<Utf8Bytes>>,
 }
 
-/// Serves until the process that started this one wants it to end. It is told the URL of a database with the table `single_rows`, or
-/// nothing.
+/// Serves until the process that started this one wants it to end. It is told the URL of a database
+/// with the table `single_rows`, or nothing.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let parent = Parent::new()?;
     let (texts, _) = broadcast::channel(WAITING);
@@ -107,7 +109,8 @@ async fn store_forever(
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let contents: Vec<&str> = batch.iter().map(Utf8Bytes::as_str).collect();
-        let insert = "INSERT INTO single_rows (room_id, sender_id, content) SELECT 1, 1, unnest($1::TEXT[])";
+        let insert =
+            "INSERT INTO single_rows (room_id, sender_id, content) SELECT 1, 1, unnest($1::TEXT[])";
         sqlx::query(insert).bind(contents).execute(&mut connection).await?;
         for text in batch.drain(..) {
             let _ = texts.send(text);
@@ -116,7 +119,8 @@ async fn store_forever(
     Ok(())
 }
 
-/// Ends when the connection does, or when the listener has missed something: its count would be wrong.
+/// Ends when the connection does, or when the listener has missed something: its count would be
+/// wrong.
 async fn listen(mut socket: WebSocket, mut texts: broadcast::Receiver<Utf8Bytes>) {
     loop {
         let first = match texts.recv().await {

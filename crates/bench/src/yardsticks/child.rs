@@ -1,5 +1,5 @@
-//! Yardsticks that serve run as processes of their own, as Parlance does: this program under another name. Such a process ends
-//! when its standard input does, so it never outlives this one.
+//! Yardsticks that serve run as processes of their own, as Parlance does: this program under
+//! another name. Such a process ends when its standard input does, so it never outlives this one.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -45,7 +45,8 @@ impl Yardstick {
             ensure!(!answer.is_empty(), "it has ended");
             Ok(answer.trim().parse()?)
         };
-        let address = timeout(START_DEADLINE, starting).await.context("a yardstick does not serve")?;
+        let address =
+            timeout(START_DEADLINE, starting).await.context("a yardstick does not serve")?;
         let address = address.context("a yardstick")?;
         let id = process.id().context("a yardstick has ended")?;
         Ok(Self { address, id, _input: input, _process: process })

@@ -1,4 +1,5 @@
-//! What Parlance is compared with: the same work without everything that makes it Parlance, and built for speed.
+//! What Parlance is compared with: the same work without everything that makes it Parlance, and
+//! built for speed.
 
 pub(crate) mod bcrypt;
 pub(crate) mod broadcast;

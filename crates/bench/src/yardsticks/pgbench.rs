@@ -1,4 +1,5 @@
-//! What Postgres does when a program that does nothing else asks it: `pgbench`, on the stack's own Postgres.
+//! What Postgres does when a program that does nothing else asks it: `pgbench`, on the stack's own
+//! Postgres.
 
 use std::fs;
 use std::process::Stdio;
@@ -103,9 +104,15 @@ impl Script {
             .arg(&file)
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = timeout(duration + PATIENCE, pgbench.output()).await.context("pgbench took too long")?;
+        let output = timeout(duration + PATIENCE, pgbench.output())
+            .await
+            .context("pgbench took too long")?;
         let output = output.context("cannot run pgbench")?;
-        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "pgbench failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         parse(&String::from_utf8_lossy(&output.stdout))
     }
 }
@@ -132,8 +139,9 @@ pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Brings the log into the state it has after some minutes of use: all its files are there and are written again. A new one is
-/// filled with zeros when it is first needed, and all commits wait meanwhile.
+/// Brings the log into the state it has after some minutes of use: all its files are there and are
+/// written again. A new one is filled with zeros when it is first needed, and all commits wait
+/// meanwhile.
 pub(crate) async fn fill_log(postgres: &Postgres) -> anyhow::Result<()> {
     timeout(FILL_DEADLINE, fill_log_in_time(postgres)).await.context("it took too long")?
 }
@@ -142,14 +150,16 @@ async fn fill_log_in_time(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.connect(PARLANCE).await?;
     for _ in 0..LOG_FILES {
         // A file in which nothing was written is not left for the next.
-        connection.execute("SELECT pg_logical_emit_message(FALSE, '', ''); SELECT pg_switch_wal();").await?;
+        connection
+            .execute("SELECT pg_logical_emit_message(FALSE, '', ''); SELECT pg_switch_wal();")
+            .await?;
     }
     connection.execute("CHECKPOINT").await?;
     Ok(connection.close().await?)
 }
 
-/// Does what Postgres does by itself within minutes, so that it does none of it during what is measured: room is made of rows that are
-/// gone, and the log is written again from its beginning.
+/// Does what Postgres does by itself within minutes, so that it does none of it during what is
+/// measured: room is made of rows that are gone, and the log is written again from its beginning.
 pub(crate) async fn settle(stack: &Stack) -> anyhow::Result<()> {
     for database in [DATABASE, PARLANCE] {
         let mut connection = stack.postgres().connect(database).await?;

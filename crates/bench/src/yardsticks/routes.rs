@@ -1,4 +1,5 @@
-//! A bare HTTP server: the same library as the gateway's, with routes that answer what they were told to, and nothing else.
+//! A bare HTTP server: the same library as the gateway's, with routes that answer what they were
+//! told to, and nothing else.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,8 @@ use super::child::Parent;
 /// The subcommand that runs it.
 pub(crate) const COMMAND: &str = "routes-yardstick";
 
-/// Serves until the process that started this one wants it to end. It is told the routes' bodies, by path, as JSON.
+/// Serves until the process that started this one wants it to end. It is told the routes' bodies,
+/// by path, as JSON.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let parent = Parent::new()?;
     let bodies: HashMap<String, String> = serde_json::from_str(&parent.line)?;

@@ -1,4 +1,5 @@
-//! Those who change who is where while it all goes on: owners who remove members, strangers who become contacts.
+//! Those who change who is where while it all goes on: owners who remove members, strangers who
+//! become contacts.
 
 use std::time::Duration;
 

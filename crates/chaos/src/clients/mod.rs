@@ -1,4 +1,5 @@
-//! The clients: what people do over sockets and REST while Parlance is being hurt. Each task returns what it has recorded.
+//! The clients: what people do over sockets and REST while Parlance is being hurt. Each task
+//! returns what it has recorded.
 
 pub(crate) mod bad;
 pub(crate) mod meddler;
@@ -56,7 +57,11 @@ pub(crate) const END: &str = "end-of-room-";
 impl World {
     /// The rooms of a person.
     pub(crate) fn rooms_of(&self, person: usize) -> Vec<i64> {
-        self.rooms.iter().filter(|(_, members)| members.contains(&person)).map(|(room, _)| *room).collect()
+        self.rooms
+            .iter()
+            .filter(|(_, members)| members.contains(&person))
+            .map(|(room, _)| *room)
+            .collect()
     }
 }
 

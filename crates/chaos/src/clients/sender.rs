@@ -1,5 +1,6 @@
-//! A sender: messages with a `client_msg_id` each, sent again at any gateway until they are answered. Most senders wait for the
-//! answer before they send the next one; some send a few at once over one connection.
+//! A sender: messages with a `client_msg_id` each, sent again at any gateway until they are
+//! answered. Most senders wait for the answer before they send the next one; some send a few at
+//! once over one connection.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,7 +70,12 @@ pub(crate) async fn run(
 }
 
 /// Sends the last message of a room, by which subscribers know that they have everything.
-pub(crate) async fn end_room(world: SharedWorld, index: usize, rng: StdRng, mut over: Phases) -> Vec<Send> {
+pub(crate) async fn end_room(
+    world: SharedWorld,
+    index: usize,
+    rng: StdRng,
+    mut over: Phases,
+) -> Vec<Send> {
     let (room, owner) = (world.rooms[index].0, world.rooms[index].1[0]);
     let mut sender = Sender::new(world, owner, rng);
     sender.deliver(room, vec![format!("{END}{room}")], &mut over).await;
@@ -95,7 +101,8 @@ impl Sender {
             let mut change = None;
             if let Outcome::Acked { message, .. } = outcome {
                 self.world.progress.acked.fetch_add(1, Ordering::Relaxed);
-                // After several tries one may still be under way, and the key of a deleted message is free again.
+                // After several tries one may still be under way, and the key of a deleted message
+                // is free again.
                 if *tries == 1 && !key.starts_with(END) {
                     change = self.perhaps_change(*message, key).await;
                 }
@@ -117,7 +124,8 @@ impl Sender {
         }
     }
 
-    /// Sends what is not answered over one connection, in order, and takes up the answers for as long as they come.
+    /// Sends what is not answered over one connection, in order, and takes up the answers for as
+    /// long as they come.
     async fn send_once(&mut self, room: i64, letters: &mut [Letter]) {
         let mut socket = self.connection().await;
         let is_unanswered = |letter: &&mut Letter| letter.outcome == Outcome::Unanswered;
@@ -130,7 +138,9 @@ impl Sender {
         }
         while !waiting.is_empty() {
             let Ok(Ok(answer)) = timeout(ANSWER_DEADLINE, socket.next()).await else { return };
-            if let Some(index) = waiting.iter().position(|letter| answer["ref"] == letter.reference()) {
+            if let Some(index) =
+                waiting.iter().position(|letter| answer["ref"] == letter.reference())
+            {
                 waiting.swap_remove(index).take_answer(&answer);
             }
         }
@@ -140,7 +150,9 @@ impl Sender {
     async fn connection(&mut self) -> Socket {
         match self.socket.take() {
             Some(socket) => socket,
-            None => Socket::open_any(&self.urls, &self.world.people[self.person], &mut self.rng).await,
+            None => {
+                Socket::open_any(&self.urls, &self.world.people[self.person], &mut self.rng).await
+            }
         }
     }
 
@@ -166,10 +178,14 @@ impl Sender {
         if answer.is_none() {
             self.socket = None;
         }
-        Some(Change { kind, is_confirmed: answer.is_some_and(|answer| answer["type"] == "success") })
+        Some(Change {
+            kind,
+            is_confirmed: answer.is_some_and(|answer| answer["type"] == "success"),
+        })
     }
 
-    /// Sends a frame; the answer with its `ref`, or `None` when the connection failed or nothing came in time.
+    /// Sends a frame; the answer with its `ref`, or `None` when the connection failed or nothing
+    /// came in time.
     async fn ask(&mut self, frame: &Value) -> Option<Value> {
         let mut socket = self.connection().await;
         socket.send(frame).await.ok()?;
@@ -207,7 +223,9 @@ impl Letter {
     fn take_answer(&mut self, answer: &Value) {
         if answer["code"] == "not_a_member" {
             self.outcome = Outcome::Refused;
-        } else if let (Some(message), Some(seq)) = (answer["message_id"].as_i64(), answer["seq"].as_i64()) {
+        } else if let (Some(message), Some(seq)) =
+            (answer["message_id"].as_i64(), answer["seq"].as_i64())
+        {
             self.outcome = Outcome::Acked { message, seq };
         }
     }

@@ -1,4 +1,5 @@
-//! A subscriber: one connection at any gateway, subscribed to all rooms of one person, that comes back with `after_seq`.
+//! A subscriber: one connection at any gateway, subscribed to all rooms of one person, that comes
+//! back with `after_seq`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -34,10 +35,18 @@ struct Following {
 }
 
 /// Follows the person's rooms until the run is over; what was seen of each.
-pub(crate) async fn run(world: SharedWorld, person: usize, mut rng: StdRng, mut phases: Phases) -> Vec<View> {
+pub(crate) async fn run(
+    world: SharedWorld,
+    person: usize,
+    mut rng: StdRng,
+    mut phases: Phases,
+) -> Vec<View> {
     let user = world.people[person].id;
-    let follow =
-        |room| Following { view: View { user, room, entries: Vec::new() }, cursor: 0, has_ended: false };
+    let follow = |room| Following {
+        view: View { user, room, entries: Vec::new() },
+        cursor: 0,
+        has_ended: false,
+    };
     let views = world.rooms_of(person).into_iter().map(follow).collect();
     let mut subscriber = Subscriber { world, person, views };
     tokio::select! {
@@ -77,7 +86,10 @@ impl Subscriber {
     }
 
     fn open_rooms(&self) -> impl Iterator<Item = i64> {
-        self.views.iter().filter(|following| !following.has_ended).map(|following| following.view.room)
+        self.views
+            .iter()
+            .filter(|following| !following.has_ended)
+            .map(|following| following.view.room)
     }
 
     fn of(&mut self, room: i64) -> Option<&mut Following> {
@@ -121,11 +133,19 @@ impl Subscriber {
             "message_deleted" => (What::Deleted, &frame["seq"], &frame["message_id"]),
             "message" => {
                 let created_at = micros(&message["created_at"])?;
-                (What::Created { content: content(message)?, created_at }, &message["seq"], &message["id"])
+                (
+                    What::Created { content: content(message)?, created_at },
+                    &message["seq"],
+                    &message["id"],
+                )
             }
             _ => {
                 let edited_at = micros(&message["updated_at"])?;
-                (What::Edited { content: content(message)?, edited_at }, &frame["seq"], &message["id"])
+                (
+                    What::Edited { content: content(message)?, edited_at },
+                    &frame["seq"],
+                    &message["id"],
+                )
             }
         };
         let is_end = matches!(&what, What::Created { content, .. } if content.starts_with(END));

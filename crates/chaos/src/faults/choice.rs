@@ -81,8 +81,11 @@ fn hindrances(rng: &mut StdRng, extent: Extent, homes_agree: bool) -> Vec<Fault>
             Extent::Sample => &ways[index..=index],
             Extent::Everything => &ways[..],
         };
-        faults
-            .extend(taken.iter().map(|way| Fault::Hinder { route: way.choose(rng, homes_agree), hindrance }));
+        faults.extend(
+            taken
+                .iter()
+                .map(|way| Fault::Hinder { route: way.choose(rng, homes_agree), hindrance }),
+        );
     }
     faults
 }
@@ -103,7 +106,9 @@ impl Way {
             Self::GatewayToOther => ("gateway", one_of(rng, ["auth", "contacts", "rooms"])),
             Self::ContactsToRooms => ("contacts", "rooms"),
             Self::MessagingToRooms => ("messaging", "rooms"),
-            Self::ToPostgres => (one_of(rng, ["auth", "contacts", "rooms", "messaging"]), "postgres"),
+            Self::ToPostgres => {
+                (one_of(rng, ["auth", "contacts", "rooms", "messaging"]), "postgres")
+            }
             Self::ToRedis => ("messaging", "redis"),
         };
         Route::between(

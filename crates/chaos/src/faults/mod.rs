@@ -24,8 +24,8 @@ pub(crate) use self::choice::{Extent, round};
 /// The parts of Parlance, by the names of their programs.
 pub(crate) const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
 const RESTART_DEADLINE: Duration = Duration::from_secs(60);
-/// How much later everything comes on a way that is slow: far more than between two ends of a continent, and far less than any
-/// deadline.
+/// How much later everything comes on a way that is slow: far more than between two ends of a
+/// continent, and far less than any deadline.
 const DELAY: Duration = Duration::from_millis(300);
 
 /// Something that goes wrong for a while.
@@ -96,13 +96,17 @@ impl Fault {
             Self::Pause { part, index } => stack.process(part, index).pause(),
             Self::KillRedis => stack.redis().process().kill().await,
             Self::PauseRedis => stack.redis().process().pause(),
-            Self::CutSubscribersOfRedis => redis::cut_subscribers(&stack.redis().operator_url()).await,
+            Self::CutSubscribersOfRedis => {
+                redis::cut_subscribers(&stack.redis().operator_url()).await
+            }
             Self::BreakPublications => {
                 ways_to_redis().try_for_each(|route| links.set(route, Flow::BreakPublications))
             }
             Self::StopPostgres => stack.postgres().stop_immediately().await,
             Self::Hinder { route, hindrance } => hindrance.begin(links, route),
-            Self::CutEverybody => ways_of_clients().try_for_each(|route| links.cut(route, Ending::Reset)),
+            Self::CutEverybody => {
+                ways_of_clients().try_for_each(|route| links.cut(route, Ending::Reset))
+            }
             Self::Misbehave(_) => Ok(()),
         }
     }
@@ -125,7 +129,9 @@ impl Fault {
             Self::StopPostgres => restart(stack.postgres().process()).await,
             Self::Pause { part, index } => stack.process(part, index).resume(),
             Self::PauseRedis => stack.redis().process().resume(),
-            Self::BreakPublications => ways_to_redis().try_for_each(|route| links.set(route, Flow::Pass)),
+            Self::BreakPublications => {
+                ways_to_redis().try_for_each(|route| links.set(route, Flow::Pass))
+            }
             Self::Hinder { route, .. } => links.set(route, Flow::Pass),
             Self::CutSubscribersOfRedis | Self::CutEverybody | Self::Misbehave(_) => Ok(()),
         }
@@ -192,7 +198,10 @@ impl fmt::Display for Hindrance {
 }
 
 /// Injects faults together and ends them.
-pub(crate) async fn inject(ground: Ground<'_>, scheduled: &Scheduled) -> anyhow::Result<FaultRecord> {
+pub(crate) async fn inject(
+    ground: Ground<'_>,
+    scheduled: &Scheduled,
+) -> anyhow::Result<FaultRecord> {
     let (name, clock) = (scheduled.to_string(), &ground.world.clock);
     let faults = &scheduled.faults;
     let begun_at = clock.now().as_micros();

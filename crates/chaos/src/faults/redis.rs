@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// The URL is that of a user who may do everything. Redis understands commands as lines; no client library is needed for two of them.
+/// The URL is that of a user who may do everything. Redis understands commands as lines; no client
+/// library is needed for two of them.
 pub(super) async fn cut_subscribers(url: &str) -> anyhow::Result<()> {
     let rest = url.strip_prefix("redis://").and_then(|rest| rest.split_once('@'));
     let (login, address) = rest.context("the URL of Redis has another form")?;

@@ -9,13 +9,21 @@ use crate::history::{Entry, Event, History, Outcome, StoredRoom, View, What};
 const GRACE: i64 = 1_000_000;
 
 pub(super) fn judge(history: &History, verdict: &mut Verdict) {
-    let removed: HashMap<(i64, i64), i64> =
-        history.removals.iter().map(|removal| ((removal.user, removal.room), removal.answered_at)).collect();
+    let removed: HashMap<(i64, i64), i64> = history
+        .removals
+        .iter()
+        .map(|removal| ((removal.user, removal.room), removal.answered_at))
+        .collect();
     let no_room = StoredRoom::default();
     for view in &history.views {
         let removed_at = removed.get(&(view.user, view.room)).copied();
         judge_sequence(view, verdict);
-        judge_state(view, history.stored.get(&view.room).unwrap_or(&no_room), removed_at.is_some(), verdict);
+        judge_state(
+            view,
+            history.stored.get(&view.room).unwrap_or(&no_room),
+            removed_at.is_some(),
+            verdict,
+        );
         if let Some(removed_at) = removed_at {
             judge_removal(view, removed_at, verdict);
         }
@@ -32,14 +40,17 @@ fn judge_sequence(view: &View, verdict: &mut Verdict) {
                 verdict.report(Rule::SeenTwice, || describe(view, event));
             }
             Entry::Event(event) if event.seq < last => {
-                verdict.report(Rule::OutOfOrder, || format!("{} came after {last}", describe(view, event)));
+                verdict.report(Rule::OutOfOrder, || {
+                    format!("{} came after {last}", describe(view, event))
+                });
             }
             Entry::Event(event) => last = event.seq,
         }
     }
 }
 
-/// Applies the events and compares. Somebody removed is judged by what came before the last event that he saw.
+/// Applies the events and compares. Somebody removed is judged by what came before the last event
+/// that he saw.
 fn judge_state(view: &View, stored: &StoredRoom, was_removed: bool, verdict: &mut Verdict) {
     let (mut floor, mut last) = (0, 0);
     let mut state: BTreeMap<i64, &str> = BTreeMap::new();
@@ -134,5 +145,8 @@ fn judge_meaning(history: &History, verdict: &mut Verdict) {
 }
 
 fn describe(view: &View, event: &Event) -> String {
-    format!("user {} in room {}: seq {} (message {})", view.user, view.room, event.seq, event.message)
+    format!(
+        "user {} in room {}: seq {} (message {})",
+        view.user, view.room, event.seq, event.message
+    )
 }

@@ -14,8 +14,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Recovery {
     pub(crate) fault: String,
     pub(crate) lasted: Duration,
-    /// How long after its end the last subscriber got its first event that was committed since; `None` if not all did before the
-    /// next fault began.
+    /// How long after its end the last subscriber got its first event that was committed since;
+    /// `None` if not all did before the next fault began.
     pub(crate) live_after: Option<Duration>,
 }
 
@@ -65,7 +65,8 @@ fn first_live(view: &View, fault: &FaultRecord) -> Option<i64> {
     })
 }
 
-/// Whether the subscriber got, however late, what was committed early enough after the fault to be live by the limit.
+/// Whether the subscriber got, however late, what was committed early enough after the fault to be
+/// live by the limit.
 fn was_told_of(view: &View, fault: &FaultRecord) -> bool {
     let limit = i64::try_from(LIMIT.as_micros()).unwrap_or(i64::MAX);
     let window = fault.ended_at..=fault.observed_until.saturating_sub(limit);

@@ -1,4 +1,5 @@
-//! Whether the store has what was acknowledged, once, numbered without holes, and every pair of contacts its room.
+//! Whether the store has what was acknowledged, once, numbered without holes, and every pair of
+//! contacts its room.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,8 @@ fn judge_send(history: &History, send: &Send, verdict: &mut Verdict) {
             verdict.report(Rule::Unanswered, || format!("room {}: `{}`", send.room, send.key));
         }
         Outcome::Acked { message, seq } => {
-            let stored = history.stored.get(&send.room).and_then(|room| room.messages.get(&message));
+            let stored =
+                history.stored.get(&send.room).and_then(|room| room.messages.get(&message));
             if let Some(wrong) = what_is_wrong(send, seq, stored) {
                 verdict.report(Rule::AckedLost, || {
                     format!(
@@ -64,8 +66,9 @@ fn what_is_wrong(send: &Send, seq: i64, stored: Option<&StoredMessage>) -> Optio
     }
 }
 
-/// A sender waits until a burst is answered before it begins the next one, so the numbers of bursts grow. Within a burst they grow
-/// for what was acknowledged at the first try: it went over one connection.
+/// A sender waits until a burst is answered before it begins the next one, so the numbers of bursts
+/// grow. Within a burst they grow for what was acknowledged at the first try: it went over one
+/// connection.
 fn judge_order_of_senders(history: &History, verdict: &mut Verdict) {
     let mut places: BTreeMap<(i64, i64), Place> = BTreeMap::new();
     for send in &history.sends {
@@ -74,7 +77,8 @@ fn judge_order_of_senders(history: &History, verdict: &mut Verdict) {
         if send.burst != place.burst {
             *place = Place { burst: send.burst, floor: place.highest, ..*place };
         }
-        let before = if send.tries == 1 { place.last_first_try.max(place.floor) } else { place.floor };
+        let before =
+            if send.tries == 1 { place.last_first_try.max(place.floor) } else { place.floor };
         if seq <= before {
             verdict.report(Rule::SenderReordered, || {
                 format!("room {}: `{}` has seq {seq}, one before it {before}", send.room, send.key)
@@ -109,13 +113,15 @@ fn judge_rooms(history: &History, verdict: &mut Verdict) {
             }
         }
         for missing in (1..=stored.head).filter(|seq| !stored.numbers.contains(seq)) {
-            verdict.report(Rule::HoleInSeq, || format!("room {room}: {missing} of {}", stored.head));
+            verdict
+                .report(Rule::HoleInSeq, || format!("room {room}: {missing} of {}", stored.head));
         }
     }
 }
 
 fn judge_contacts(history: &History, verdict: &mut Verdict) {
-    let mut rooms: BTreeMap<(i64, i64), usize> = history.contacts.iter().map(|pair| (*pair, 0)).collect();
+    let mut rooms: BTreeMap<(i64, i64), usize> =
+        history.contacts.iter().map(|pair| (*pair, 0)).collect();
     for pair in &history.system_rooms {
         *rooms.entry(*pair).or_default() += 1;
     }

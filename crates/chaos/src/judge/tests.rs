@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::history::{
-    Change, ChangeKind, Entry, Event, FaultRecord, Footprint, Outcome, Removal, Sample, Send, Stage,
-    StoredMessage, StoredRoom, Usage, View, What,
+    Change, ChangeKind, Entry, Event, FaultRecord, Footprint, Outcome, Removal, Sample, Send,
+    Stage, StoredMessage, StoredRoom, Usage, View, What,
 };
 
 const ROOM: i64 = 7;
 const SECOND: i64 = 1_000_000;
 const MIB: u64 = 1 << 20;
 
-/// Three messages of user 1, seen by users 1 and 2, who are contacts; message 12 was edited with seq 4. A fault ended at 2.5 s.
+/// Three messages of user 1, seen by users 1 and 2, who are contacts; message 12 was edited with
+/// seq 4. A fault ended at 2.5 s.
 fn good() -> History {
     let keys = ["a", "b", "c"];
     let send = |index: usize| Send {
@@ -25,8 +26,9 @@ fn good() -> History {
         change: (index == 1).then_some(Change { kind: ChangeKind::Edit, is_confirmed: true }),
     };
     let messages = [(11, 1, "a"), (12, 2, "b edited"), (13, 3, "c")];
-    let messages: BTreeMap<_, _> =
-        messages.map(|(id, seq, content)| (id, StoredMessage { seq, content: content.to_owned() })).into();
+    let messages: BTreeMap<_, _> = messages
+        .map(|(id, seq, content)| (id, StoredMessage { seq, content: content.to_owned() }))
+        .into();
     let stored = StoredRoom { messages, numbers: (1..=4).collect(), head: 4 };
     History {
         sends: (0..3).map(send).collect(),
@@ -46,7 +48,8 @@ fn good() -> History {
     }
 }
 
-/// Two samples a second apart at idle, five minutes under load, and the end; restarted after two minutes of load.
+/// Two samples a second apart at idle, five minutes under load, and the end; restarted after two
+/// minutes of load.
 fn footprint() -> Footprint {
     let usage = |stage, at: i64| match stage {
         Stage::Load => Usage { tasks: 900, descriptors: 400, memory: (60 + at as u64 % 3) * MIB },
@@ -59,12 +62,17 @@ fn footprint() -> Footprint {
         usage: usage(stage, at),
     };
     let load = (0..150).map(|number| (Stage::Load, 2 * number));
-    let times = [(Stage::Idle, -2), (Stage::Idle, -1)].into_iter().chain(load).chain([(Stage::End, 310)]);
+    let times =
+        [(Stage::Idle, -2), (Stage::Idle, -1)].into_iter().chain(load).chain([(Stage::End, 310)]);
     Footprint { process: "gateway 1".to_owned(), samples: times.map(sample).collect() }
 }
 
 fn view(user: i64) -> View {
-    View { user, room: ROOM, entries: vec![created(1, "a"), created(2, "b"), created(3, "c"), edited()] }
+    View {
+        user,
+        room: ROOM,
+        entries: vec![created(1, "a"), created(2, "b"), created(3, "c"), edited()],
+    }
 }
 
 /// Created at as many seconds as its number, delivered 10 ms later.
@@ -88,7 +96,8 @@ fn breaks(rules: &[Rule], harm: impl FnOnce(&mut History)) {
     let mut history = good();
     harm(&mut history);
     let verdict = judge(&history);
-    let broken: Vec<Rule> = Rule::ALL.into_iter().filter(|rule| verdict.of(*rule).count > 0).collect();
+    let broken: Vec<Rule> =
+        Rule::ALL.into_iter().filter(|rule| verdict.of(*rule).count > 0).collect();
     assert_eq!(broken, rules, "{verdict:?}");
     assert_eq!(verdict.is_clean(), rules.is_empty());
 }
@@ -227,7 +236,9 @@ fn a_message_that_had_to_be_sent_again_may_change_places_with_others_of_its_burs
 
 #[test]
 fn a_bad_client_that_was_answered_otherwise_than_promised_is_found() {
-    breaks(&[Rule::BadClients], |history| history.faults[0].breaches.push("close code 1011".to_owned()));
+    breaks(&[Rule::BadClients], |history| {
+        history.faults[0].breaches.push("close code 1011".to_owned())
+    });
 }
 
 #[test]
@@ -258,7 +269,8 @@ fn contacts_without_exactly_one_system_room_are_found() {
 #[test]
 fn a_message_that_is_never_answered_is_found() {
     breaks(&[Rule::Unanswered], |history| {
-        let lost = Send { outcome: Outcome::Unanswered, key: "d".to_owned(), ..history.sends[0].clone() };
+        let lost =
+            Send { outcome: Outcome::Unanswered, key: "d".to_owned(), ..history.sends[0].clone() };
         history.sends.push(lost);
     });
 }
@@ -266,8 +278,12 @@ fn a_message_that_is_never_answered_is_found() {
 #[test]
 fn a_message_refused_to_a_member_is_found() {
     let refused = |history: &mut History| {
-        let refused =
-            Send { sender: 2, outcome: Outcome::Refused, key: "d".to_owned(), ..history.sends[0].clone() };
+        let refused = Send {
+            sender: 2,
+            outcome: Outcome::Refused,
+            key: "d".to_owned(),
+            ..history.sends[0].clone()
+        };
         history.sends.push(refused);
     };
     breaks(&[Rule::Unanswered], refused);
@@ -303,7 +319,9 @@ fn a_room_where_nobody_is_live_again_is_found_and_one_where_nobody_speaks_is_not
         history.stored.insert(other.room, history.stored[&ROOM].clone());
         history.views.push(other);
     });
-    breaks(&[], |history| history.views.push(View { user: 2, room: ROOM + 1, entries: Vec::new() }));
+    breaks(&[], |history| {
+        history.views.push(View { user: 2, room: ROOM + 1, entries: Vec::new() })
+    });
 }
 
 fn last_usage(history: &mut History) -> &mut Usage {
@@ -336,7 +354,8 @@ fn memory_that_is_kept_at_the_end_is_found_and_what_an_allocator_keeps_is_not() 
 
 /// Changes the memory of each sample by the seconds since the restart.
 fn change_memory(history: &mut History, change: impl Fn(u64) -> u64) {
-    for sample in history.footprints[0].samples.iter_mut().filter(|sample| sample.incarnation == 2) {
+    for sample in history.footprints[0].samples.iter_mut().filter(|sample| sample.incarnation == 2)
+    {
         let seconds = u64::try_from(sample.at / SECOND).unwrap() - 120;
         sample.usage.memory += change(seconds);
     }
@@ -354,6 +373,8 @@ fn memory_that_grows_in_a_burst_or_only_at_first_is_not_found() {
     breaks(&[], |history| {
         change_memory(history, |seconds| if (120..140).contains(&seconds) { 300 * MIB } else { 0 })
     });
-    breaks(&[], |history| change_memory(history, |seconds| if seconds > 130 { 40 * MIB } else { 0 }));
+    breaks(&[], |history| {
+        change_memory(history, |seconds| if seconds > 130 { 40 * MIB } else { 0 })
+    });
     breaks(&[], |history| change_memory(history, |seconds| seconds.min(60) * MIB / 2));
 }

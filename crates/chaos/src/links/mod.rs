@@ -1,9 +1,10 @@
-//! The checker's own TCP proxies: one on every way between two parts of Parlance, and between clients and gateways. Usually they
-//! pass on what comes; a fault has them do something else.
+//! The checker's own TCP proxies: one on every way between two parts of Parlance, and between
+//! clients and gateways. Usually they pass on what comes; a fault has them do something else.
 //!
-//! A gateway finds the home of a room by the addresses of the messaging replicas. When both gateways know a replica by the same
-//! proxy, they agree on homes, as they do where there is no proxy; when each has a proxy of its own, they disagree, and whatever
-//! is said at one reaches the other only through Redis and the tail.
+//! A gateway finds the home of a room by the addresses of the messaging replicas. When both
+//! gateways know a replica by the same proxy, they agree on homes, as they do where there is no
+//! proxy; when each has a proxy of its own, they disagree, and whatever is said at one reaches the
+//! other only through Redis and the tail.
 
 mod proxy;
 mod pump;
@@ -72,20 +73,22 @@ struct Open {
 pub(crate) const CLIENTS: &str = "clients";
 
 impl Links {
-    /// No proxy yet. `homes_agree` says whether both gateways know a replica of messaging by the same address.
+    /// No proxy yet. `homes_agree` says whether both gateways know a replica of messaging by the
+    /// same address.
     pub(crate) fn new(homes_agree: bool) -> Self {
         Self { homes_agree, open: Mutex::default() }
     }
 
-    /// Puts a proxy on an arrow; the address at which the caller finds it. To be called within a runtime.
+    /// Puts a proxy on an arrow; the address at which the caller finds it. To be called within a
+    /// runtime.
     pub(crate) fn interpose(&self, arrow: &Arrow) -> anyhow::Result<SocketAddr> {
         let route = Route::of(arrow, self.homes_agree);
         let Open { links, tasks } = &mut *self.lock();
         if let Some((_, proxy)) = links.iter().find(|(known, _)| *known == route) {
             return Ok(proxy.address());
         }
-        let proxy =
-            Proxy::open(arrow.address, tasks).with_context(|| format!("cannot put a proxy on {route}"))?;
+        let proxy = Proxy::open(arrow.address, tasks)
+            .with_context(|| format!("cannot put a proxy on {route}"))?;
         let address = proxy.address();
         links.push((route, proxy));
         Ok(address)
@@ -121,7 +124,8 @@ impl Route {
         (callee, callee_index): (&'static str, usize),
         homes_agree: bool,
     ) -> Self {
-        let is_shared = caller == CLIENTS || (homes_agree && (caller, callee) == ("gateway", "messaging"));
+        let is_shared =
+            caller == CLIENTS || (homes_agree && (caller, callee) == ("gateway", "messaging"));
         let is_single = ["postgres", "redis"].contains(&callee);
         Self {
             caller,
@@ -132,7 +136,8 @@ impl Route {
     }
 
     fn of(arrow: &Arrow, homes_agree: bool) -> Self {
-        let (caller, callee) = ((arrow.caller, arrow.caller_index), (arrow.callee, arrow.callee_index));
+        let (caller, callee) =
+            ((arrow.caller, arrow.caller_index), (arrow.callee, arrow.callee_index));
         Self::between(caller, callee, homes_agree)
     }
 }

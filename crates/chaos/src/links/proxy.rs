@@ -17,7 +17,8 @@ const MAX_CONNECTIONS: usize = 2_000;
 /// A callee on the same machine answers at once, or not at all.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const BACKLOG: u32 = 1_024;
-/// What the kernel holds in each direction. Its own choice is some megabytes, behind which a reader that is too slow could hide.
+/// What the kernel holds in each direction. Its own choice is some megabytes, behind which a reader
+/// that is too slow could hide.
 const KERNEL_BUFFER: u32 = 64 << 10;
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
@@ -43,7 +44,8 @@ impl Proxy {
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        let (orders, receiver) = watch::channel(Orders { flow: Flow::Pass, era: 0, ending: Ending::Close });
+        let (orders, receiver) =
+            watch::channel(Orders { flow: Flow::Pass, era: 0, ending: Ending::Close });
         tasks.spawn(accept_forever(listener, callee, receiver));
         Ok(Self { address, orders })
     }
@@ -65,7 +67,11 @@ impl Proxy {
     }
 }
 
-async fn accept_forever(listener: TcpListener, callee: SocketAddr, orders: watch::Receiver<Orders>) {
+async fn accept_forever(
+    listener: TcpListener,
+    callee: SocketAddr,
+    orders: watch::Receiver<Orders>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -73,7 +73,8 @@ pub(super) async fn pump(
 
 /// Half of what carries a publication.
 fn broken(bytes: &[u8]) -> Option<&[u8]> {
-    let command = bytes.windows(PUBLISH.len()).position(|window| window.eq_ignore_ascii_case(PUBLISH))?;
+    let command =
+        bytes.windows(PUBLISH.len()).position(|window| window.eq_ignore_ascii_case(PUBLISH))?;
     let after = command + PUBLISH.len();
     Some(&bytes[..after + (bytes.len() - after) / 2])
 }

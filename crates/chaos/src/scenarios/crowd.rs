@@ -1,4 +1,5 @@
-//! The clients of a scenario: subscribers at gateways that they do not choose, and the last word in every room.
+//! The clients of a scenario: subscribers at gateways that they do not choose, and the last word in
+//! every room.
 
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ impl Crowd {
         self.subscribers.spawn(subscriber::run(self.worlds[world].clone(), person, rng, phases));
     }
 
-    /// Lets the senders finish, says the last word, and waits until everybody has heard it: what was sent and what was seen.
+    /// Lets the senders finish, says the last word, and waits until everybody has heard it: what
+    /// was sent and what was seen.
     pub(super) async fn finish<T: 'static>(
         mut self,
         mut senders: JoinSet<Vec<T>>,

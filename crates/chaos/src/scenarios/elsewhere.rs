@@ -1,5 +1,5 @@
-//! A Parlance that runs already, however it was started: clients talk whatever is done to it meanwhile, until whoever does that has
-//! finished, and then what they have recorded is judged.
+//! A Parlance that runs already, however it was started: clients talk whatever is done to it
+//! meanwhile, until whoever does that has finished, and then what they have recorded is judged.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write as _};
@@ -46,12 +46,18 @@ pub(crate) struct Elsewhere {
     pub(crate) database_url: String,
 }
 
-/// Talks until the standard input ends. How far the clients have come is told on the standard output, in a line twice a second.
-pub(crate) async fn measure(place: &Elsewhere, seed: u64, display: &Display) -> anyhow::Result<Measured> {
+/// Talks until the standard input ends. How far the clients have come is told on the standard
+/// output, in a line twice a second.
+pub(crate) async fn measure(
+    place: &Elsewhere,
+    seed: u64,
+    display: &Display,
+) -> anyhow::Result<Measured> {
     let plan = Plan::new(seed, SCALE);
     display.step("making people and rooms");
     // Others may have been here before.
-    let api = Api::at(&[place.gateway])?.for_people_named(&format!("p{:08x}x", rand::random::<u32>()));
+    let api =
+        Api::at(&[place.gateway])?.for_people_named(&format!("p{:08x}x", rand::random::<u32>()));
     let world = run::make_world(api, &plan).await.context("cannot make the people and rooms")?;
     let world: SharedWorld = Arc::new(world);
     let mut crowd = Crowd::new(vec![world.clone()], seed);
@@ -75,7 +81,8 @@ pub(crate) async fn measure(place: &Elsewhere, seed: u64, display: &Display) -> 
     Ok(Measured { report, is_kept: verdict.is_clean() })
 }
 
-/// Resolves when nothing more can come from the standard input. A thread of its own waits, which nobody has to wait for.
+/// Resolves when nothing more can come from the standard input. A thread of its own waits, which
+/// nobody has to wait for.
 fn end_of_input() -> anyhow::Result<oneshot::Receiver<()>> {
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("input".to_owned()).spawn(move || {
@@ -94,6 +101,7 @@ async fn tell(progress: &Progress) -> anyhow::Result<()> {
         ticks.tick().await;
         let acked = progress.acked.load(Ordering::Relaxed);
         let delivered = progress.delivered.load(Ordering::Relaxed);
-        writeln!(io::stdout(), "{acked} acknowledged, {delivered} delivered").context("nobody listens")?;
+        writeln!(io::stdout(), "{acked} acknowledged, {delivered} delivered")
+            .context("nobody listens")?;
     }
 }

@@ -1,4 +1,5 @@
-//! Measurements of single promises, each under the one condition that is hardest for it. Each makes a small report of its own.
+//! Measurements of single promises, each under the one condition that is hardest for it. Each makes
+//! a small report of its own.
 
 mod crowd;
 pub(crate) mod elsewhere;
@@ -15,8 +16,14 @@ use crate::progress::Display;
 use crate::run;
 
 /// What is judged in every scenario.
-const OF_MESSAGES: [Rule; 6] =
-    [Rule::AckedLost, Rule::StoredTwice, Rule::HoleInSeq, Rule::SeenTwice, Rule::OutOfOrder, Rule::NotSeen];
+const OF_MESSAGES: [Rule; 6] = [
+    Rule::AckedLost,
+    Rule::StoredTwice,
+    Rule::HoleInSeq,
+    Rule::SeenTwice,
+    Rule::OutOfOrder,
+    Rule::NotSeen,
+];
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,11 @@
-//! With Redis down or paused for a minute, subscribers on all replicas get every message at most two seconds late.
+//! With Redis down or paused for a minute, subscribers on all replicas get every message at most
+//! two seconds late.
 //!
-//! Redis carries what is said at one replica of messaging to the subscribers at another one. Usually all gateways find each other at
-//! the same replica and hardly need it, so here they are kept from it: each knows the replicas under addresses of its own, and they
-//! disagree about the homes of rooms. What the sender's gateway sent to one replica the others then have from the tail alone.
+//! Redis carries what is said at one replica of messaging to the subscribers at another one.
+//! Usually all gateways find each other at the same replica and hardly need it, so here they are
+//! kept from it: each knows the replicas under addresses of its own, and they disagree about the
+//! homes of rooms. What the sender's gateway sent to one replica the others then have from the tail
+//! alone.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -56,7 +59,11 @@ struct Figures {
     late: usize,
 }
 
-pub(super) async fn measure(arena: &Arena, seed: u64, display: &Display) -> anyhow::Result<Measured> {
+pub(super) async fn measure(
+    arena: &Arena,
+    seed: u64,
+    display: &Display,
+) -> anyhow::Result<Measured> {
     let plan = Plan::new(seed, SCALE);
     display.step("making people and rooms");
     let worlds = make_worlds(arena, &plan).await.context("cannot make the people and rooms")?;
@@ -72,9 +79,13 @@ pub(super) async fn measure(arena: &Arena, seed: u64, display: &Display) -> anyh
     let mut history = History { sends, views, ..History::default() };
     collect(&arena.stack.database_url(), &worlds[0], &mut history).await?;
     let verdict = judge(&history);
-    let figures: Vec<Figures> = stretches.iter().map(|stretch| figures(&history.views, stretch)).collect();
+    let figures: Vec<Figures> =
+        stretches.iter().map(|stretch| figures(&history.views, stretch)).collect();
     let slowest_without = figures[1].latencies.slowest();
-    ensure!(slowest_without > Some(SIGN_OF_THE_TAIL), "nothing had to come otherwise than by Redis");
+    ensure!(
+        slowest_without > Some(SIGN_OF_THE_TAIL),
+        "nothing had to come otherwise than by Redis"
+    );
     let is_kept = verdict.is_clean() && figures.iter().all(|figures| figures.late == 0);
     Ok(Measured { report: report(&stretches, &figures, &verdict, &history, seed)?, is_kept })
 }
@@ -144,7 +155,8 @@ fn figures(views: &[View], stretch: &Stretch) -> Figures {
             messages.insert(event.message);
         }
     }
-    let of_stretch = || deliveries(views).filter(|(at, _)| meanwhile.contains(at)).map(|(_, took)| took);
+    let of_stretch =
+        || deliveries(views).filter(|(at, _)| meanwhile.contains(at)).map(|(_, took)| took);
     let is_late = |took: &i64| u128::try_from(*took).is_ok_and(|took| took > PROMISE.as_micros());
     Figures {
         messages: messages.len(),
@@ -180,7 +192,11 @@ fn report(
         let Figures { messages, latencies, late } = figures;
         let seconds = (stretch.end - stretch.begin) / 1_000_000;
         let count = latencies.count();
-        writeln!(text, "| {} | {seconds} s | {messages} | {count} | {latencies} | {late} |", stretch.redis)?;
+        writeln!(
+            text,
+            "| {} | {seconds} s | {messages} | {count} | {latencies} | {late} |",
+            stretch.redis
+        )?;
     }
     text.push_str(&super::findings(verdict)?);
     writeln!(text, "\nOnce more: `make chaos SCENARIO=redis-away SEED={seed}`.")?;

@@ -1,5 +1,5 @@
-//! A thousand sockets that ask for everything and never read cost a gateway no more memory than its bounds allow, and a hundred
-//! others at the same gateway get everything in time.
+//! A thousand sockets that ask for everything and never read cost a gateway no more memory than its
+//! bounds allow, and a hundred others at the same gateway get everything in time.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -77,7 +77,11 @@ pub(super) async fn start() -> anyhow::Result<Stack> {
         .await
 }
 
-pub(super) async fn measure(stack: &Stack, seed: u64, display: &Display) -> anyhow::Result<Measured> {
+pub(super) async fn measure(
+    stack: &Stack,
+    seed: u64,
+    display: &Display,
+) -> anyhow::Result<Measured> {
     display.step("making people and rooms");
     let api = Api::at(&[stack.address(GATEWAY, 0)])?;
     let (world, slow) = make_world(api).await.context("cannot make the people and rooms")?;
@@ -107,7 +111,8 @@ fn limit(cost: &Cost) -> u64 {
     cost.before + MAX_QUEUED_BYTES_TOTAL + SLOW_SOCKETS as u64 * SOCKET_BYTES
 }
 
-/// Two rooms of the same owner, person 0, with half of the readers each; and the accounts of the slow ones, who are in the first.
+/// Two rooms of the same owner, person 0, with half of the readers each; and the accounts of the
+/// slow ones, who are in the first.
 async fn make_world(api: Api) -> anyhow::Result<(SharedWorld, Vec<Person>)> {
     let mut people = Vec::new();
     for number in 0..=READER_ACCOUNTS + SLOW_ACCOUNTS {
@@ -140,7 +145,8 @@ fn start_talkers(crowd: &Crowd, world: &SharedWorld) -> JoinSet<Vec<()>> {
     talkers
 }
 
-/// Sends one message after the other until the run finishes. One that is not answered is sent again.
+/// Sends one message after the other until the run finishes. One that is not answered is sent
+/// again.
 async fn talk(world: SharedWorld, room: i64, name: String, mut phases: Phases) -> Vec<()> {
     let url = &world.api.socket_urls()[0];
     let padding = "x".repeat(CONTENT_BYTES);
@@ -152,8 +158,10 @@ async fn talk(world: SharedWorld, room: i64, name: String, mut phases: Phases) -
         loop {
             ticks.tick().await;
             let key = format!("{name}-{number}");
-            let said =
-                timeout(ANSWER_DEADLINE, say(&mut socket, url, &world.people[0], room, &key, &padding));
+            let said = timeout(
+                ANSWER_DEADLINE,
+                say(&mut socket, url, &world.people[0], room, &key, &padding),
+            );
             match said.await {
                 Ok(Ok(())) => number += 1,
                 Ok(Err(_)) | Err(_) => socket = None,
@@ -220,7 +228,8 @@ async fn ignore_everything(
 
 async fn slow_clients_cut(stack: &Stack) -> anyhow::Result<u64> {
     // It is not there before the first one.
-    Ok(metric(&stack.metrics(GATEWAY, 0).await?, "parlance_gateway_slow_clients_closed_total").unwrap_or(0))
+    Ok(metric(&stack.metrics(GATEWAY, 0).await?, "parlance_gateway_slow_clients_closed_total")
+        .unwrap_or(0))
 }
 
 /// Subscribes and does not read, again and again; how often.
@@ -243,7 +252,8 @@ async fn ignore(
             continue;
         };
         opened += 1;
-        // If it cannot be sent, the gateway has closed the socket, and the next one comes later, too.
+        // If it cannot be sent, the gateway has closed the socket, and the next one comes later,
+        // too.
         let _ = timeout(ANSWER_DEADLINE, socket.send(Message::text(subscribe.to_string()))).await;
         let stays = Duration::from_secs_f64(rng.random_range(SLOW_FOR));
         sleep_until(until.min(Instant::now() + stays)).await;
@@ -277,7 +287,11 @@ fn report(
     writeln!(text, "| | |\n| --- | ---: |")?;
     writeln!(text, "| `MAX_QUEUED_BYTES`, for each connection | {} MiB |", MAX_QUEUED_BYTES / MIB)?;
     writeln!(text, "| `MAX_QUEUED_BYTES_TOTAL`, for all | {} MiB |", MAX_QUEUED_BYTES_TOTAL / MIB)?;
-    writeln!(text, "| memory of the gateway before the slow ones came | {} MiB |", cost.before / MIB)?;
+    writeln!(
+        text,
+        "| memory of the gateway before the slow ones came | {} MiB |",
+        cost.before / MIB
+    )?;
     writeln!(text, "| at most | {} MiB |", cost.peak / MIB)?;
     writeln!(
         text,
@@ -289,7 +303,11 @@ fn report(
     writeln!(text, "| slow sockets opened | {} |", cost.opened)?;
     writeln!(text, "| of these closed as too slow (4429) | {} |", cost.cut)?;
     writeln!(text, "| deliveries to those who read | {} |", latencies.count())?;
-    writeln!(text, "| delivery, median, 99 %, slowest | {} |", latencies.to_string().replace(" |", ","))?;
+    writeln!(
+        text,
+        "| delivery, median, 99 %, slowest | {} |",
+        latencies.to_string().replace(" |", ",")
+    )?;
     text.push_str(&super::findings(verdict)?);
     Ok(text)
 }

@@ -1,4 +1,5 @@
-//! A man in the middle: takes the sockets of clients, opens one at a gateway for each, and passes on what comes, tampered with or not.
+//! A man in the middle: takes the sockets of clients, opens one at a gateway for each, and passes
+//! on what comes, tampered with or not.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -117,7 +118,8 @@ impl Shared {
 
         let keeps = self.does(Harm::KeepConnections);
         let downwards = async {
-            tokio::try_join!(self.receive(link, &mut from_server), pass_down(queued, to_client)).map(drop)
+            tokio::try_join!(self.receive(link, &mut from_server), pass_down(queued, to_client))
+                .map(drop)
         };
         tokio::select! {
             outcome = self.pass_up(link, from_client, to_server) => outcome?,
@@ -176,7 +178,8 @@ impl Shared {
         match message {
             Message::Text(text) => {
                 let frame = serde_json::from_str(&text)?;
-                // Held until all of it is queued, so that what two connections cause for a third does not change places.
+                // Held until all of it is queued, so that what two connections cause for a third
+                // does not change places.
                 let mut tampering = self.tampering.lock().unwrap();
                 for Outgoing { link: to, delay, frame } in tampering.answer(link, frame) {
                     let sent = self.enqueue(to, delay, Some(Message::text(frame.to_string())));
@@ -193,7 +196,12 @@ impl Shared {
         }
     }
 
-    fn enqueue(&self, link: usize, delay: Duration, message: Option<Message>) -> anyhow::Result<()> {
+    fn enqueue(
+        &self,
+        link: usize,
+        delay: Duration,
+        message: Option<Message>,
+    ) -> anyhow::Result<()> {
         let links = self.links.lock().unwrap();
         let queue = links.get(&link).context("the client has left")?;
         Ok(queue.try_send((Instant::now() + delay, message))?)

@@ -1,5 +1,6 @@
-//! The proof that the checker has teeth: every promise is broken on the real way of a message, by a man in the middle between real
-//! clients and the gateways or by triggers in the store, and the run has to find just that.
+//! The proof that the checker has teeth: every promise is broken on the real way of a message, by a
+//! man in the middle between real clients and the gateways or by triggers in the store, and the run
+//! has to find just that.
 
 mod middle;
 mod store;
@@ -42,7 +43,9 @@ fn sabotage_of(rule: Rule) -> (Sabotage, &'static [Rule]) {
     let store = |lie| Sabotage { harm: None, lie: Some(lie) };
     match rule {
         Rule::AckedLost => (store(Lie::ForgetMessages), &[Rule::HoleInSeq, Rule::NotSeen]),
-        Rule::StoredTwice => (Sabotage { harm: Some(Harm::LoseOneAck), lie: Some(Lie::ForgetKeys) }, &[]),
+        Rule::StoredTwice => {
+            (Sabotage { harm: Some(Harm::LoseOneAck), lie: Some(Lie::ForgetKeys) }, &[])
+        }
         Rule::HoleInSeq => (store(Lie::SkipNumbers), &[]),
         Rule::SeenTwice => (way(Harm::Repeat), &[]),
         Rule::OutOfOrder => (way(Harm::Swap), &[]),
@@ -108,7 +111,8 @@ async fn prove(rule: Rule) {
     } else {
         verdict(arena().await, &prefix, sabotage, false).await
     };
-    let broken: Vec<Rule> = Rule::ALL.into_iter().filter(|rule| verdict.of(*rule).count > 0).collect();
+    let broken: Vec<Rule> =
+        Rule::ALL.into_iter().filter(|rule| verdict.of(*rule).count > 0).collect();
     assert!(broken.contains(&rule), "not found: {rule:?}; {verdict:?}");
     let is_expected = |broken: &Rule| *broken == rule || may_follow.contains(broken);
     assert!(broken.iter().all(is_expected), "more than {rule:?}: {verdict:?}");

@@ -1,4 +1,5 @@
-//! A store that lies: triggers that undo, behind the back of the services, what these have written for the people of one run.
+//! A store that lies: triggers that undo, behind the back of the services, what these have written
+//! for the people of one run.
 
 use parlance_devstack::Stack;
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -41,7 +42,8 @@ impl Lie {
         }
     }
 
-    /// When the trigger fires. One that is deferred does so at the commit, after everything was read for the answer.
+    /// When the trigger fires. One that is deferred does so at the commit, after everything was
+    /// read for the answer.
     fn occasion(self, prefix: &str) -> String {
         let ours = format!("NEW.sender_name LIKE '{prefix}%'");
         let (when, table, timing, condition) = match self {
@@ -52,10 +54,15 @@ impl Lie {
                 format!("{ours} AND NEW.seq % 5 = 0"),
             ),
             Self::ForgetKeys => ("BEFORE", "messaging.messages", "", ours),
-            Self::SkipNumbers => ("AFTER", "messaging.messages", "", format!("{ours} AND NEW.seq % 5 = 0")),
-            Self::ForgetSystemRoom { .. } => {
-                ("AFTER", "rooms.rooms", "DEFERRABLE INITIALLY DEFERRED", "NEW.is_system".to_owned())
+            Self::SkipNumbers => {
+                ("AFTER", "messaging.messages", "", format!("{ours} AND NEW.seq % 5 = 0"))
             }
+            Self::ForgetSystemRoom { .. } => (
+                "AFTER",
+                "rooms.rooms",
+                "DEFERRABLE INITIALLY DEFERRED",
+                "NEW.is_system".to_owned(),
+            ),
         };
         format!("{when} INSERT ON {table} {timing} FOR EACH ROW WHEN ({condition})")
     }

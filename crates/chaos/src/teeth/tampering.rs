@@ -20,7 +20,8 @@ pub(super) enum Harm {
     Repeat,
     /// One subscriber gets every third message after the one that follows it.
     Swap,
-    /// One subscriber gets every third message under the number of the one that follows it, and the other way round.
+    /// One subscriber gets every third message under the number of the one that follows it, and the
+    /// other way round.
     SwapNumbers,
     /// Whoever is removed is not told, and gets what others get.
     LeakToRemoved,
@@ -91,7 +92,9 @@ impl Tampering {
             }
             Harm::LoseOneAck | Harm::LoseAcksOfOneSend if self.is_lost(harm, &frame) => Vec::new(),
             Harm::LeakToRemoved => self.leak(link, frame),
-            Harm::Forgive if frame["code"].as_str().is_some_and(|code| code.starts_with("invalid_")) => {
+            Harm::Forgive
+                if frame["code"].as_str().is_some_and(|code| code.starts_with("invalid_")) =>
+            {
                 self.count += 1;
                 vec![as_it_is(json!({"type": "success", "ref": frame["ref"]}))]
             }
@@ -99,14 +102,16 @@ impl Tampering {
         }
     }
 
-    /// Takes note of where a subscription of this connection begins: after what its client has got on another one.
+    /// Takes note of where a subscription of this connection begins: after what its client has got
+    /// on another one.
     pub(super) fn hear(&mut self, link: usize, frame: &str) {
         if !self.does(Harm::LeakToRemoved) {
             return;
         }
         let frame: Value = serde_json::from_str(frame).unwrap_or(Value::Null);
         if frame["type"] == "subscribe"
-            && let (Some(room), Some(seq)) = (frame["room_id"].as_i64(), frame["after_seq"].as_i64())
+            && let (Some(room), Some(seq)) =
+                (frame["room_id"].as_i64(), frame["after_seq"].as_i64())
         {
             self.leak.delivered.insert((link, room), seq);
         }
@@ -159,7 +164,8 @@ impl Tampering {
         }
     }
 
-    /// Two neighbours change places, or numbers. An edit or a deletion means nothing before its message, so it ends the wait only.
+    /// Two neighbours change places, or numbers. An edit or a deletion means nothing before its
+    /// message, so it ends the wait only.
     fn release(&mut self, harm: Harm, mut held: Value, mut next: Value) -> Vec<Value> {
         if next["type"] != "message" {
             return vec![held, next];

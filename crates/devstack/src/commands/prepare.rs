@@ -1,5 +1,6 @@
-//! `devstack prepare`: lets the macros of sqlx describe every statement against a database that has all migrations, and keeps the
-//! descriptions in each service's `.sqlx`, so that a build needs no database.
+//! `devstack prepare`: lets the macros of sqlx describe every statement against a database that has
+//! all migrations, and keeps the descriptions in each service's `.sqlx`, so that a build needs no
+//! database.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -69,9 +70,11 @@ async fn describe(database_url: &str, output: &Path) -> anyhow::Result<()> {
         fs::create_dir(output.join(package_of(service)))?;
         touched.push(Touched::new(folder_of(service).join("src/lib.rs"))?);
     }
-    let wrapper = fs::canonicalize(RUSTC_WRAPPER).with_context(|| format!("cannot find {RUSTC_WRAPPER}"))?;
+    let wrapper =
+        fs::canonicalize(RUSTC_WRAPPER).with_context(|| format!("cannot find {RUSTC_WRAPPER}"))?;
 
-    // All of the workspace, as the other checks build it, so that its libraries are built once for all of them.
+    // All of the workspace, as the other checks build it, so that its libraries are built once for
+    // all of them.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["check", "--workspace", "--all-targets"])
@@ -89,9 +92,9 @@ async fn describe(database_url: &str, output: &Path) -> anyhow::Result<()> {
 /// Each service into its own schema, the table of its migrations included.
 async fn migrate(service: &str, database_url: &str) -> anyhow::Result<()> {
     let folder = folder_of(service).join("migrations");
-    let mut migrator = Migrator::new(folder.as_path())
-        .await
-        .with_context(|| format!("cannot read {}; run this in the project's folder", folder.display()))?;
+    let mut migrator = Migrator::new(folder.as_path()).await.with_context(|| {
+        format!("cannot read {}; run this in the project's folder", folder.display())
+    })?;
     migrator.create_schema(service.to_owned());
     migrator.dangerous_set_table_name(format!("{service}._sqlx_migrations"));
     let mut connection = PgConnection::connect(database_url).await?;
@@ -111,8 +114,8 @@ fn package_of(service: &str) -> String {
     format!("parlance-{service}")
 }
 
-/// A source file that looks changed to cargo, until this value is dropped: the macros describe when they are expanded, and cargo
-/// expands again only what has changed.
+/// A source file that looks changed to cargo, until this value is dropped: the macros describe when
+/// they are expanded, and cargo expands again only what has changed.
 struct Touched {
     file: File,
     before: SystemTime,

@@ -1,4 +1,5 @@
-//! `devstack settings`: writes what the programs say of their settings into `docs/configuration.md`.
+//! `devstack settings`: writes what the programs say of their settings into
+//! `docs/configuration.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,10 +47,15 @@ type Settings = BTreeMap<&'static str, Vec<Setting>>;
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let settings = ask_all().await?;
     let page = fs::read_to_string(PAGE).with_context(|| format!("cannot read {PAGE}"))?;
-    let (by_hand, generated) = page.split_once(MARK).with_context(|| format!("{PAGE} lacks `{MARK}`"))?;
+    let (by_hand, generated) =
+        page.split_once(MARK).with_context(|| format!("{PAGE} lacks `{MARK}`"))?;
     let wanted = tables(settings);
     if options.check {
-        ensure!(generated == wanted, "{PAGE} {}: run `make settings`", difference(generated, &wanted));
+        ensure!(
+            generated == wanted,
+            "{PAGE} {}: run `make settings`",
+            difference(generated, &wanted)
+        );
     } else {
         fs::write(PAGE, format!("{by_hand}{MARK}{wanted}"))
             .with_context(|| format!("cannot write {PAGE}"))?;
@@ -63,7 +69,10 @@ async fn ask_all() -> anyhow::Result<Settings> {
     let mut settings = Settings::new();
     for program in SERVICES.into_iter().chain([GATEWAY]) {
         let answer = ask(&folder.join(program)).await;
-        settings.insert(program, answer.with_context(|| format!("cannot ask {program} for its settings"))?);
+        settings.insert(
+            program,
+            answer.with_context(|| format!("cannot ask {program} for its settings"))?,
+        );
     }
     Ok(settings)
 }
@@ -77,7 +86,8 @@ async fn ask(program: &Path) -> anyhow::Result<Vec<Setting>> {
     Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// A table of what all programs have in common, one of what all services have, and one for each program of what is left.
+/// A table of what all programs have in common, one of what all services have, and one for each
+/// program of what is left.
 fn tables(mut settings: Settings) -> String {
     let everywhere: Vec<&str> = settings.keys().copied().collect();
     let tables = [
@@ -95,7 +105,8 @@ fn take_common(settings: &mut Settings, programs: &[&'static str]) -> Vec<Settin
     let all_have = |one: &Setting| {
         programs.iter().all(|program| settings[program].iter().any(|setting| is_same(setting, one)))
     };
-    let common: Vec<Setting> = settings[programs[0]].iter().filter(|one| all_have(one)).cloned().collect();
+    let common: Vec<Setting> =
+        settings[programs[0]].iter().filter(|one| all_have(one)).cloned().collect();
     for program in programs {
         let left = |setting: &Setting| !common.iter().any(|one| is_same(one, setting));
         settings.entry(program).or_default().retain(left);
@@ -127,7 +138,8 @@ fn row(setting: &Setting) -> String {
         None => String::new(),
     };
     let allowed = allowed.as_deref().unwrap_or("any text");
-    let cells = [format!("`{variable}`<br>`{flag}`{only}"), default, allowed.to_owned(), text.join("<br>")];
+    let cells =
+        [format!("`{variable}`<br>`{flag}`{only}"), default, allowed.to_owned(), text.join("<br>")];
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
 
@@ -158,29 +170,42 @@ mod tests {
         }
     }
 
-    /// The gateway has A; the services have A, B, and one of their own each, which for auth is of another command.
+    /// The gateway has A; the services have A, B, and one of their own each, which for auth is of
+    /// another command.
     fn settings() -> Settings {
         let of_service = |service: &'static str| {
             let own = if service == "auth" { "rotate-keys" } else { "serve" };
-            let settings =
-                vec![setting("A", &["serve"]), setting("B", &["serve", own]), setting(service, &[own])];
+            let settings = vec![
+                setting("A", &["serve"]),
+                setting("B", &["serve", own]),
+                setting(service, &[own]),
+            ];
             (service, settings)
         };
-        SERVICES.into_iter().map(of_service).chain([(GATEWAY, vec![setting("A", &["serve"])])]).collect()
+        SERVICES
+            .into_iter()
+            .map(of_service)
+            .chain([(GATEWAY, vec![setting("A", &["serve"])])])
+            .collect()
     }
 
     #[test]
     fn each_setting_stands_once_with_those_who_have_it() {
         let tables = tables(settings());
-        let lines = tables.lines().filter(|line| line.starts_with("## ") || line.starts_with("| `"));
+        let lines =
+            tables.lines().filter(|line| line.starts_with("## ") || line.starts_with("| `"));
         let lines: Vec<&str> = lines.map(|line| line.split("<br>`--").next().unwrap()).collect();
         let of_services = ["auth", "contacts", "rooms", "messaging"];
         let headings = of_services.map(|service| format!("## {service}"));
         let rows = of_services.map(|service| format!("| `{service}`"));
         let mut expected = vec!["## Every program", "| `A`", "## Every service", "| `B`"];
-        expected.extend(headings.iter().zip(&rows).flat_map(|(heading, row)| [heading.as_str(), row]));
+        expected
+            .extend(headings.iter().zip(&rows).flat_map(|(heading, row)| [heading.as_str(), row]));
         assert_eq!(lines, expected);
-        assert!(tables.contains("| `auth`<br>`--auth`<br>only `rotate-keys` | `7` | any text | What. |"));
+        assert!(
+            tables
+                .contains("| `auth`<br>`--auth`<br>only `rotate-keys` | `7` | any text | What. |")
+        );
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct Options {
     data_dir: PathBuf,
 }
 
-/// Starts everything, and ends everything in order after Ctrl-C or SIGTERM. An error if a process ends by itself.
+/// Starts everything, and ends everything in order after Ctrl-C or SIGTERM. An error if a process
+/// ends by itself.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let folder = ProjectFolder::lock(&options.data_dir)?;
     let mut signals = Signals::new()?;
@@ -135,7 +136,11 @@ async fn first_failure(stack: &Stack) -> anyhow::Error {
     loop {
         for process in stack.processes() {
             if let Some(status) = process.exit_status() {
-                return anyhow!("{} has ended by itself ({status}){}", process.name(), process.last_lines());
+                return anyhow!(
+                    "{} has ended by itself ({status}){}",
+                    process.name(),
+                    process.last_lines()
+                );
             }
         }
         sleep(Duration::from_millis(200)).await;

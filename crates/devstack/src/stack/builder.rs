@@ -9,8 +9,8 @@ use crate::folder::TemporaryFolder;
 use crate::postgres::Durability;
 use crate::secrets::Secrets;
 
-/// Describes a stack for tests: on free ports, in a temporary folder, with one replica of everything and cheap passwords unless told
-/// otherwise.
+/// Describes a stack for tests: on free ports, in a temporary folder, with one replica of
+/// everything and cheap passwords unless told otherwise.
 #[derive(Clone, Debug)]
 pub struct StackBuilder {
     replicas: usize,
@@ -47,26 +47,30 @@ impl StackBuilder {
         self
     }
 
-    /// Has Postgres write a commit to the disk before it answers. Without this what was committed last may be gone when it crashes.
+    /// Has Postgres write a commit to the disk before it answers. Without this what was committed
+    /// last may be gone when it crashes.
     pub fn durable(mut self) -> Self {
         self.durability = Durability::Durable;
         self
     }
 
-    /// Has the processes connect to each other, to Postgres and to Redis over TLS only, with certificates of the stack's own.
+    /// Has the processes connect to each other, to Postgres and to Redis over TLS only, with
+    /// certificates of the stack's own.
     pub fn encrypted(mut self) -> Self {
         self.is_encrypted = true;
         self
     }
 
-    /// Gives all processes of a part (`gateway`, `auth`, …) an environment variable; a later one wins.
+    /// Gives all processes of a part (`gateway`, `auth`, …) an environment variable; a later one
+    /// wins.
     pub fn environment(mut self, part: &str, name: &str, value: &str) -> Self {
         self.settings.push(Setting::new(part, name, value));
         self
     }
 
-    /// Lets a test put itself between two processes: called once for each arrow, it returns the address at which the caller is to
-    /// look for the callee. Every process keeps what it was told when it is started again.
+    /// Lets a test put itself between two processes: called once for each arrow, it returns the
+    /// address at which the caller is to look for the callee. Every process keeps what it was told
+    /// when it is started again.
     pub fn wiring(
         mut self,
         wiring: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
@@ -78,7 +82,8 @@ impl StackBuilder {
     /// Starts all of it and returns when all of it is ready.
     pub async fn start(self) -> anyhow::Result<Stack> {
         let folder = TemporaryFolder::new()?;
-        let gateways: anyhow::Result<_> = (0..self.gateways).map(|_| Ok(Endpoint::free()?.address)).collect();
+        let gateways: anyhow::Result<_> =
+            (0..self.gateways).map(|_| Ok(Endpoint::free()?.address)).collect();
         let plan = Plan {
             folder: folder.path().to_owned(),
             durability: self.durability,

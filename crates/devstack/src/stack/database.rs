@@ -1,4 +1,5 @@
-//! The database of a stack: each service has a role, and each role a schema, the only one it can see.
+//! The database of a stack: each service has a role, and each role a schema, the only one it can
+//! see.
 
 use std::path::Path;
 
@@ -14,14 +15,21 @@ use crate::secrets::Secrets;
 const ROLES: &str = include_str!("../../../../deploy/postgres/roles.sql");
 
 /// Makes what is missing, and gives the roles their passwords.
-pub(super) async fn prepare(postgres: &Postgres, folder: &Path, secrets: &Secrets) -> anyhow::Result<()> {
+pub(super) async fn prepare(
+    postgres: &Postgres,
+    folder: &Path,
+    secrets: &Secrets,
+) -> anyhow::Result<()> {
     make_database(postgres).await.context("cannot make the database")?;
     let mut passwords = Vec::new();
     for service in SERVICES {
         passwords.push((Secrets::name_of_role(service), secrets.of_role(service)?.to_owned()));
     }
     let log = folder.join("logs/roles.log");
-    postgres.run_script(DATABASE, ROLES, passwords, log).await.context("cannot make roles and schemas")
+    postgres
+        .run_script(DATABASE, ROLES, passwords, log)
+        .await
+        .context("cannot make roles and schemas")
 }
 
 /// Lets tests count statements, where the system has the module for that.
@@ -42,10 +50,11 @@ pub(super) async fn count_statements(postgres: &Postgres) -> anyhow::Result<()> 
 
 async fn make_database(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.connect("postgres").await?;
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-        .bind(DATABASE)
-        .fetch_one(&mut connection)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(DATABASE)
+            .fetch_one(&mut connection)
+            .await?;
     if !exists {
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
     }

@@ -1,4 +1,5 @@
-//! All of Parlance as real processes: a private Postgres, a private Redis, and any number of replicas of each part.
+//! All of Parlance as real processes: a private Postgres, a private Redis, and any number of
+//! replicas of each part.
 
 mod builder;
 mod database;
@@ -33,9 +34,11 @@ const DATABASE: &str = "parlance";
 /// More than any part is told to take for draining.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A running Parlance. Dropping it ends all of it at once; so does the end of the process that started it.
+/// A running Parlance. Dropping it ends all of it at once; so does the end of the process that
+/// started it.
 ///
-/// A part is named as its program is (`gateway`, `auth`, `contacts`, `rooms`, `messaging`), its replicas are counted from 0.
+/// A part is named as its program is (`gateway`, `auth`, `contacts`, `rooms`, `messaging`), its
+/// replicas are counted from 0.
 #[derive(Debug)]
 pub struct Stack {
     // Dropped from top to bottom: who calls goes before who is called, and the folder last.
@@ -126,7 +129,8 @@ impl Stack {
         probe::get(self.replica(part, index).endpoint.admin.port(), "/livez").await.is_ok()
     }
 
-    /// The Postgres that all services share. If the system has the module, `pg_stat_statements` counts its statements.
+    /// The Postgres that all services share. If the system has the module, `pg_stat_statements`
+    /// counts its statements.
     pub fn postgres(&self) -> &Postgres {
         &self.postgres
     }
@@ -168,7 +172,8 @@ impl Stack {
 
     /// Every process of the stack.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
-        let parts = self.parts.iter().flat_map(|(_, replicas)| replicas).map(|replica| &replica.process);
+        let parts =
+            self.parts.iter().flat_map(|(_, replicas)| replicas).map(|replica| &replica.process);
         parts.chain([self.redis.process(), self.postgres.process()])
     }
 
@@ -185,22 +190,24 @@ impl Stack {
 
     /// A line for every process: its name and where it can be reached. Passwords are in them.
     pub(crate) fn addresses(&self) -> String {
-        let parts =
-            self.parts.iter().flat_map(|(_, replicas)| replicas).map(|Replica { process, endpoint }| {
+        let parts = self.parts.iter().flat_map(|(_, replicas)| replicas).map(
+            |Replica { process, endpoint }| {
                 format!(
                     "{:<12} {:<16} admin http://{}\n",
                     process.name(),
                     endpoint.address.to_string(),
                     endpoint.admin
                 )
-            });
+            },
+        );
         parts
             .chain([format!("{:<12} {}\n", "postgres", self.database_url())])
             .chain([format!("{:<12} {}\n", "redis", self.redis.operator_url())])
             .collect()
     }
 
-    /// Ends everything in order: gateways first, Postgres last, each after it has finished what it had begun.
+    /// Ends everything in order: gateways first, Postgres last, each after it has finished what it
+    /// had begun.
     pub async fn stop(&self) -> anyhow::Result<()> {
         for group in STOPPING_ORDER {
             let is_in_group = |part: &&(&'static str, Vec<Replica>)| group.contains(&part.0);
@@ -219,7 +226,8 @@ impl Stack {
     }
 
     fn replica(&self, part: &str, index: usize) -> &Replica {
-        let replicas = self.parts.iter().find(|(name, _)| *name == part).map(|(_, replicas)| replicas);
+        let replicas =
+            self.parts.iter().find(|(name, _)| *name == part).map(|(_, replicas)| replicas);
         #[expect(clippy::panic, reason = "a mistake of the test, as an index out of bounds is")]
         match replicas.and_then(|replicas| replicas.get(index)) {
             Some(replica) => replica,

@@ -15,7 +15,8 @@ pub(crate) const GATEWAY: &str = "gateway";
 pub(crate) const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
 /// Who may end at the same time, in order: a caller ends before those it calls.
-pub(super) const STOPPING_ORDER: [&[&str]; 3] = [&[GATEWAY], &["messaging", "contacts"], &["rooms", "auth"]];
+pub(super) const STOPPING_ORDER: [&[&str]; 3] =
+    [&[GATEWAY], &["messaging", "contacts"], &["rooms", "auth"]];
 
 /// Where one process serves.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,8 @@ impl Endpoint {
     }
 }
 
-/// The folder with the programs of all parts: where cargo put the running program, or `PARLANCE_BIN_DIR`.
+/// The folder with the programs of all parts: where cargo put the running program, or
+/// `PARLANCE_BIN_DIR`.
 pub(crate) fn folder_of_programs() -> anyhow::Result<PathBuf> {
     let folder = match env::var_os("PARLANCE_BIN_DIR") {
         Some(folder) => PathBuf::from(folder),
@@ -70,9 +72,11 @@ pub(super) fn addresses(
         (listen.to_owned(), endpoint.address.to_string()),
         ("ADMIN_LISTEN".to_owned(), endpoint.admin.to_string()),
     ];
-    for (callee, replicas) in endpoints.iter().filter(|(callee, _)| callees(part).contains(callee)) {
-        let told =
-            |(index, replica): (usize, &Endpoint)| wiring.address(caller, callee, index, replica.address);
+    for (callee, replicas) in endpoints.iter().filter(|(callee, _)| callees(part).contains(callee))
+    {
+        let told = |(index, replica): (usize, &Endpoint)| {
+            wiring.address(caller, callee, index, replica.address)
+        };
         let addresses: Vec<SocketAddr> =
             replicas.iter().enumerate().map(told).collect::<anyhow::Result<_>>()?;
         let addresses: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();

@@ -21,7 +21,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 const DRAIN_TIME: (&str, &str) = ("DRAIN_TIME", "5");
 
 impl Stack {
-    /// Starts everything and returns when all of it is ready. `report` is told of each step as it begins.
+    /// Starts everything and returns when all of it is ready. `report` is told of each step as it
+    /// begins.
     pub(crate) async fn start(plan: Plan, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
         let programs = parts::folder_of_programs()?;
 
@@ -37,7 +38,8 @@ impl Stack {
         let endpoints = endpoints(&plan)?;
         let (secrets, folder) = (plan.secrets.clone(), plan.folder.clone());
         let parts = Vec::new();
-        let mut stack = Self { parts, redis, postgres, secrets, encryption, folder, temporary: None };
+        let mut stack =
+            Self { parts, redis, postgres, secrets, encryption, folder, temporary: None };
         for (part, replicas) in &endpoints {
             if let Some(encryption) = &stack.encryption {
                 encryption.issue(part)?;
@@ -75,7 +77,8 @@ impl Stack {
     ) -> anyhow::Result<Vec<(String, String)>> {
         let part = caller.part;
         let mut environment = parts::addresses(caller, endpoint, endpoints, &plan.wiring)?;
-        let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
+        let mut set =
+            |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
         if env::var_os(DRAIN_TIME.0).is_none() {
             set(DRAIN_TIME.0, DRAIN_TIME.1);
@@ -120,8 +123,9 @@ async fn start_postgres(plan: &Plan, encryption: Option<&Encryption>) -> anyhow:
 }
 
 async fn start_redis(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Result<Redis> {
-    let encrypted =
-        encryption.map(|encryption| anyhow::Ok((free_port()?, encryption.issue(REDIS)?))).transpose()?;
+    let encrypted = encryption
+        .map(|encryption| anyhow::Ok((free_port()?, encryption.issue(REDIS)?)))
+        .transpose()?;
     Redis::start(redis::Settings {
         folder: plan.folder.clone(),
         port: free_port()?,

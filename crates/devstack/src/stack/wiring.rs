@@ -28,12 +28,15 @@ pub(super) struct Caller {
 
 type Hook = dyn Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync;
 
-/// Where callers are told that those are whom they call: there, unless a test has put itself in between.
+/// Where callers are told that those are whom they call: there, unless a test has put itself in
+/// between.
 #[derive(Clone, Default)]
 pub(crate) struct Wiring(Option<Arc<Hook>>);
 
 impl Wiring {
-    pub(super) fn new(hook: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        hook: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
+    ) -> Self {
         Self(Some(Arc::new(hook)))
     }
 
@@ -45,7 +48,13 @@ impl Wiring {
         address: SocketAddr,
     ) -> anyhow::Result<SocketAddr> {
         let Some(hook) = &self.0 else { return Ok(address) };
-        hook(&Arrow { caller: caller.part, caller_index: caller.index, callee, callee_index, address })
+        hook(&Arrow {
+            caller: caller.part,
+            caller_index: caller.index,
+            callee,
+            callee_index,
+            address,
+        })
     }
 }
 

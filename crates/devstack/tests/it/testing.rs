@@ -30,7 +30,8 @@ fn the_servers_outlive_the_runtime_that_started_them() {
 #[tokio::test]
 async fn redis_answers_who_knows_its_password_and_nobody_else() {
     let url = redis_url().await.unwrap();
-    let (password, address) = url.strip_prefix("redis://messaging:").unwrap().split_once('@').unwrap();
+    let (password, address) =
+        url.strip_prefix("redis://messaging:").unwrap().split_once('@').unwrap();
 
     let log_in = format!("AUTH messaging {password}\r\nPING\r\n");
     assert_eq!(answer(address, &log_in, 12).await, "+OK\r\n+PONG\r\n");
@@ -40,9 +41,14 @@ async fn redis_answers_who_knows_its_password_and_nobody_else() {
 
 #[tokio::test]
 async fn messaging_may_use_the_channels_of_rooms_in_redis_and_nothing_else() {
-    for allowed in
-        ["PING", "INFO", "CLIENT ID", "SPUBLISH room:1 x", "SSUBSCRIBE room:1", "SUNSUBSCRIBE room:1"]
-    {
+    for allowed in [
+        "PING",
+        "INFO",
+        "CLIENT ID",
+        "SPUBLISH room:1 x",
+        "SSUBSCRIBE room:1",
+        "SUNSUBSCRIBE room:1",
+    ] {
         let answer = answer_to_messaging(allowed).await;
         assert!(!answer.starts_with('-'), "{allowed}: {answer}");
     }

@@ -1,9 +1,10 @@
 //! A client of one service with all its replicas.
 //!
-//! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica. This client resolves the names
-//! it is given itself, again and again, keeps a connection to each address, and takes them in turn. A replica that cannot be
-//! reached, or did not answer in time, is passed over for a moment. A call is repeated on another replica only where that is safe: when the first one has
-//! certainly not handled it, or when the method is idempotent.
+//! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica.
+//! This client resolves the names it is given itself, again and again, keeps a connection to each
+//! address, and takes them in turn. A replica that cannot be reached, or did not answer in time, is
+//! passed over for a moment. A call is repeated on another replica only where that is safe: when
+//! the first one has certainly not handled it, or when the method is idempotent.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -57,7 +58,8 @@ pub struct ClientConfig {
 }
 
 /// Calls one service, on any of its replicas. Cheap to clone. Give it to a generated client:
-/// `AuthServiceClient::new(client.clone())`. Only for unary and server-streaming calls, whose request is one message.
+/// `AuthServiceClient::new(client.clone())`. Only for unary and server-streaming calls, whose
+/// request is one message.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -83,11 +85,14 @@ pub struct Replica {
 }
 
 impl Client {
-    /// Starts resolving the addresses and connects when first used. Fails when an address is no `host:port`.
+    /// Starts resolving the addresses and connects when first used. Fails when an address is no
+    /// `host:port`.
     pub fn start(config: ClientConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let addresses = addresses(&config.addresses).map_err(anyhow::Error::msg)?;
-        let targets: anyhow::Result<Vec<_>> =
-            addresses.split(',').map(|name| Target::new(name.trim(), config.credential.tls())).collect();
+        let targets: anyhow::Result<Vec<_>> = addresses
+            .split(',')
+            .map(|name| Target::new(name.trim(), config.credential.tls()))
+            .collect();
 
         let (sender, replicas) = watch::channel(Arc::default());
         lifecycle.spawn_companion("resolver", resolve_forever(config.service, targets?, sender));
@@ -122,11 +127,13 @@ impl Client {
         request
     }
 
-    /// The next replica in turn, preferring those that were not found to be away just now and leaving out `tried`.
+    /// The next replica in turn, preferring those that were not found to be away just now and
+    /// leaving out `tried`.
     fn next_replica(&self, tried: &[SocketAddr]) -> Option<Replica> {
         let replicas = self.shared.replicas.borrow().clone();
         let start = self.shared.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = (0..replicas.len()).map(|offset| &replicas[(start + offset) % replicas.len()]);
+        let in_turn =
+            (0..replicas.len()).map(|offset| &replicas[(start + offset) % replicas.len()]);
         let untried = in_turn.filter(|replica| !tried.contains(&replica.address));
         untried.min_by_key(|replica| replica.is_passed_over()).cloned()
     }
@@ -147,8 +154,10 @@ impl Client {
         while tried.len() < MAX_ATTEMPTS {
             let Some(mut replica) = self.next_replica(&tried) else { break };
             tried.push(replica.address);
-            let request = http::Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
-            // A channel takes a request only after it was asked whether it is ready, which `oneshot` does.
+            let request =
+                http::Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+            // A channel takes a request only after it was asked whether it is ready, which
+            // `oneshot` does.
             let attempt = replica.channel.clone().oneshot(request);
             match tokio::time::timeout_at(deadline, attempt).await {
                 Ok(Ok(response)) => return Ok(response),
@@ -170,7 +179,12 @@ impl Client {
         Err(status_of_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
     }
 
-    fn set_headers(&self, headers: &mut http::HeaderMap, limit: Duration, context: Option<RequestContext>) {
+    fn set_headers(
+        &self,
+        headers: &mut http::HeaderMap,
+        limit: Duration,
+        context: Option<RequestContext>,
+    ) {
         headers.insert(AUTHORIZATION, self.shared.authorization.clone());
         let timeout = HeaderValue::try_from(format!("{}m", limit.as_millis().max(1)));
         if let (Ok(timeout), false) = (timeout, headers.contains_key("grpc-timeout")) {
@@ -204,9 +218,8 @@ impl Service<http::Request<Body>> for Client {
             });
             let result = Self::call(&client, request, context).await;
             let code = match &result {
-                Ok(response) => {
-                    Status::from_header_map(response.headers()).map_or(0, |status| status.code() as i32)
-                }
+                Ok(response) => Status::from_header_map(response.headers())
+                    .map_or(0, |status| status.code() as i32),
                 Err(status) => status.code() as i32,
             };
             client.shared.durations.record(method.path(), code, started.elapsed());
@@ -218,7 +231,11 @@ impl Service<http::Request<Body>> for Client {
 
 impl Replica {
     fn new(address: SocketAddr, target: &Target) -> anyhow::Result<Self> {
-        Ok(Self { address, channel: target.channel(address)?, passed_over_until_ms: Arc::default() })
+        Ok(Self {
+            address,
+            channel: target.channel(address)?,
+            passed_over_until_ms: Arc::default(),
+        })
     }
 
     /// Where it is; the name by which replicas are told apart.
@@ -264,34 +281,47 @@ async fn resolve_forever(
                     None => Replica::new(address, target).ok().map(|replica| (address, replica)),
                 })
                 .collect();
-            tracing::info!(service, replicas = known.len(), "the replicas of a service have changed");
+            tracing::info!(
+                service,
+                replicas = known.len(),
+                "the replicas of a service have changed"
+            );
             replicas.send_replace(known.values().cloned().collect());
         }
         tokio::time::sleep(RESOLVE_INTERVAL).await;
     }
 }
 
-/// The addresses behind the targets, in order. A name that cannot be resolved right now contributes nothing; when none can, the
-/// caller keeps what it knew.
-async fn resolve<'a>(service: &'static str, targets: &'a [Target]) -> BTreeMap<SocketAddr, &'a Target> {
+/// The addresses behind the targets, in order. A name that cannot be resolved right now contributes
+/// nothing; when none can, the caller keeps what it knew.
+async fn resolve<'a>(
+    service: &'static str,
+    targets: &'a [Target],
+) -> BTreeMap<SocketAddr, &'a Target> {
     let mut found = BTreeMap::new();
     for target in targets {
         let name = &target.name;
         match tokio::time::timeout(RESOLVE_INTERVAL, tokio::net::lookup_host(name)).await {
             Ok(Ok(addresses)) => found.extend(addresses.map(|address| (address, target))),
-            Ok(Err(error)) => tracing::warn!(service, name, error = %error, "a name could not be resolved"),
+            Ok(Err(error)) => {
+                tracing::warn!(service, name, error = %error, "a name could not be resolved")
+            }
             Err(_) => tracing::warn!(service, name, "a name could not be resolved in time"),
         }
     }
     found
 }
 
-/// Whether the replica certainly has not handled the call: it could not be reached, or it was about to stop and said so.
+/// Whether the replica certainly has not handled the call: it could not be reached, or it was about
+/// to stop and said so.
 fn was_not_handled(error: &tonic::transport::Error) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
         let was_canceled = error.downcast_ref().is_some_and(hyper::Error::is_canceled);
-        if was_canceled || error.is::<ConnectError>() || error.downcast_ref().is_some_and(was_refused) {
+        if was_canceled
+            || error.is::<ConnectError>()
+            || error.downcast_ref().is_some_and(was_refused)
+        {
             return true;
         }
         source = error.source();
@@ -299,8 +329,9 @@ fn was_not_handled(error: &tonic::transport::Error) -> bool {
     false
 }
 
-/// Whether the peer says that it has not touched the stream (RFC 9113, 6.8 and 8.7). A GOAWAY ends only those streams that the
-/// peer has not begun; the others go on, or break with the connection, which is another error.
+/// Whether the peer says that it has not touched the stream (RFC 9113, 6.8 and 8.7). A GOAWAY ends
+/// only those streams that the peer has not begun; the others go on, or break with the connection,
+/// which is another error.
 fn was_refused(error: &h2::Error) -> bool {
     let reason = error.reason();
     error.is_remote()

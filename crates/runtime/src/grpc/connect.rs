@@ -36,13 +36,15 @@ impl Target {
         let server_name = || {
             let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']');
-            ServerName::try_from(host.to_owned()).with_context(|| format!("{name} is no name for TLS"))
+            ServerName::try_from(host.to_owned())
+                .with_context(|| format!("{name} is no name for TLS"))
         };
         let tls = tls.map(|tls| anyhow::Ok((tls, server_name()?))).transpose()?;
         Ok(Self { name: name.to_owned(), tls })
     }
 
-    /// A connection to one of the addresses that the name stands for, made when first used and again when lost.
+    /// A connection to one of the addresses that the name stands for, made when first used and
+    /// again when lost.
     pub(super) fn channel(&self, address: SocketAddr) -> anyhow::Result<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -53,7 +55,8 @@ impl Target {
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
         let Some((tls, server_name)) = self.tls.clone() else { return Ok(endpoint.connect_lazy()) };
-        let connector = service_fn(move |_: Uri| connect(address, server_name.clone(), tls.client()));
+        let connector =
+            service_fn(move |_: Uri| connect(address, server_name.clone(), tls.client()));
         Ok(endpoint
             .origin(format!("https://{}", self.name).parse()?)
             .connect_timeout(TLS_CONNECT_TIMEOUT)

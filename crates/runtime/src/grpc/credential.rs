@@ -1,4 +1,5 @@
-//! How the parts know each other: by a secret in every call and, where there are certificates, by those of every connection.
+//! How the parts know each other: by a secret in every call and, where there are certificates, by
+//! those of every connection.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Reads the certificates, if there are some, now and whenever they change. One is enough for a process.
+    /// Reads the certificates, if there are some, now and whenever they change. One is enough for a
+    /// process.
     pub fn start(config: &CredentialConfig, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         Ok(Self { tokens: config.internal_token.clone(), tls: Tls::start(&config.tls, lifecycle)? })
     }

@@ -1,4 +1,5 @@
-//! A task for each replica of a service, for what must not depend on one of them, such as a stream from each.
+//! A task for each replica of a service, for what must not depend on one of them, such as a stream
+//! from each.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,8 +9,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use super::client::{Client, Replica};
 
 impl Client {
-    /// Keeps a task for each replica: starts one when a replica appears and drops it when the replica is gone, after which
-    /// `has_gone` is called. Returns only when a task has ended by itself, which is a mistake.
+    /// Keeps a task for each replica: starts one when a replica appears and drops it when the
+    /// replica is gone, after which `has_gone` is called. Returns only when a task has ended by
+    /// itself, which is a mistake.
     pub async fn keep_for_each_replica<F>(
         &self,
         start: impl Fn(Replica) -> F,
@@ -31,7 +33,9 @@ impl Client {
                 is_present
             });
             for replica in present.iter() {
-                known.entry(replica.address()).or_insert_with(|| tasks.spawn(start(replica.clone())));
+                known
+                    .entry(replica.address())
+                    .or_insert_with(|| tasks.spawn(start(replica.clone())));
             }
             tokio::select! {
                 changed = replicas.changed() => changed?,

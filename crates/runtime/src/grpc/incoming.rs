@@ -21,9 +21,12 @@ const MAX_HANDSHAKES: usize = 1_024;
 /// Between two warnings of peers that were refused.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The connections of those who have shown a certificate that is accepted. Nobody waits for another one's handshake, and a failed
-/// one is only told.
-pub(super) fn incoming(tcp: TcpIncoming, tls: Tls) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+/// The connections of those who have shown a certificate that is accepted. Nobody waits for another
+/// one's handshake, and a failed one is only told.
+pub(super) fn incoming(
+    tcp: TcpIncoming,
+    tls: Tls,
+) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
     let refusals = Refusals { last_told: None, untold: 0 };
     let state = (tcp, FuturesUnordered::new(), refusals);
     stream::unfold(state, move |(mut tcp, mut handshakes, mut refusals)| {

@@ -1,4 +1,5 @@
-//! gRPC between the parts: the server every service runs, and the client that balances over the replicas of a service.
+//! gRPC between the parts: the server every service runs, and the client that balances over the
+//! replicas of a service.
 
 mod client;
 mod connect;

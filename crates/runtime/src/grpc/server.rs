@@ -1,4 +1,5 @@
-//! The gRPC server of a service: credential, context and metrics around every call; health and reflection beside it.
+//! The gRPC server of a service: credential, context and metrics around every call; health and
+//! reflection beside it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,12 +28,14 @@ use crate::context::RequestContext;
 use crate::error::status_of_code;
 use crate::trace::Step;
 
-/// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of messages.
+/// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of
+/// messages.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Serves the routes of a service until the process drains, then finishes the calls that have begun. Health (`grpc.health.v1`)
-/// and reflection are served, too. Every call must show the credential.
+/// Serves the routes of a service until the process drains, then finishes the calls that have
+/// begun. Health (`grpc.health.v1`) and reflection are served, too. Every call must show the
+/// credential.
 pub async fn serve(
     listen: SocketAddr,
     credential: &Credential,
@@ -50,7 +53,8 @@ pub async fn serve(
         .build_v1()?;
 
     let draining = lifecycle.draining().clone();
-    // An event must not wait for the acknowledgement of the one before it. The server's own setting is not for such listeners.
+    // An event must not wait for the acknowledgement of the one before it. The server's own setting
+    // is not for such listeners.
     let tcp = TcpIncoming::from(listener).with_nodelay(Some(true));
     let router = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
@@ -61,7 +65,9 @@ pub async fn serve(
         .add_routes(routes.add_service(health).add_service(reflection));
     let drained = async move {
         draining.cancelled().await;
-        health_reporter.set_service_status(service_name, tonic_health::ServingStatus::NotServing).await;
+        health_reporter
+            .set_service_status(service_name, tonic_health::ServingStatus::NotServing)
+            .await;
     };
     let tls = credential.tls();
     lifecycle.spawn_background("grpc server", async move {
@@ -84,12 +90,16 @@ struct CallLayer {
 
 impl CallLayer {
     fn new(credential: &Credential) -> Self {
-        Self { expected_authorizations: credential.accepted(), durations: CallDurations::of_server() }
+        Self {
+            expected_authorizations: credential.accepted(),
+            durations: CallDurations::of_server(),
+        }
     }
 
     fn admits(&self, headers: &http::HeaderMap) -> bool {
         let Some(shown) = headers.get(AUTHORIZATION) else { return false };
-        let mut expected = self.expected_authorizations.iter().map(|expected| expected.expose_secret());
+        let mut expected =
+            self.expected_authorizations.iter().map(|expected| expected.expose_secret());
         expected.any(|expected| shown.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 }
@@ -152,8 +162,10 @@ where
 
 fn context_of(headers: &http::HeaderMap) -> RequestContext {
     let request_id = headers.get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or("-");
-    let timeout =
-        headers.get("grpc-timeout").and_then(|timeout| timeout.to_str().ok()).and_then(parse_timeout);
+    let timeout = headers
+        .get("grpc-timeout")
+        .and_then(|timeout| timeout.to_str().ok())
+        .and_then(parse_timeout);
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     RequestContext { deadline, ..RequestContext::with_headers(request_id, headers) }
 }
@@ -174,8 +186,8 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// The gRPC code in the head of a response: that of a refusal; a call that was accepted has it in its trailers, if it fails
-/// later, and counts as 0.
+/// The gRPC code in the head of a response: that of a refusal; a call that was accepted has it in
+/// its trailers, if it fails later, and counts as 0.
 fn grpc_code(headers: &http::HeaderMap) -> i32 {
     headers
         .get("grpc-status")

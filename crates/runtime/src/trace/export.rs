@@ -1,6 +1,7 @@
 //! What becomes of the steps of recorded traces: they go to a collector, in OTLP over gRPC.
 //!
-//! Nobody waits for that. What does not fit into the queue is lost, as is what the collector does not take in time, and counted.
+//! Nobody waits for that. What does not fit into the queue is lost, as is what the collector does
+//! not take in time, and counted.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -16,7 +17,9 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::Status;
@@ -57,8 +60,13 @@ pub(super) fn tracer() -> Option<&'static SdkTracer> {
     EXPORT.get().map(|export| &export.tracer)
 }
 
-/// Records traces from now on, if the settings name a collector. Once in a process, after [`telemetry::init`](crate::telemetry::init).
-pub fn start(service: &'static str, config: &ProcessConfig, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+/// Records traces from now on, if the settings name a collector. Once in a process, after
+/// [`telemetry::init`](crate::telemetry::init).
+pub fn start(
+    service: &'static str,
+    config: &ProcessConfig,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     let lost = lost_spans();
     if config.otel_exporter_otlp_endpoint.is_empty() {
         return Ok(());
@@ -70,7 +78,8 @@ pub fn start(service: &'static str, config: &ProcessConfig, lifecycle: &Lifecycl
     let (queue, steps) = mpsc::channel(MAX_QUEUED);
     let (flush_sender, flushes) = mpsc::channel(1);
     let resource = resource(service);
-    let exporter = Exporter { collector, resource: (&resource).into(), lost: lost.clone(), is_away: false };
+    let exporter =
+        Exporter { collector, resource: (&resource).into(), lost: lost.clone(), is_away: false };
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)
         .with_max_links_per_span(MAX_LINKS)
@@ -176,7 +185,8 @@ impl Exporter {
     /// Sends what has collected by now.
     async fn empty(&mut self, steps: &mut mpsc::Receiver<SpanData>) {
         for _ in 0..steps.len().div_ceil(MAX_BATCH) {
-            let batch: Vec<SpanData> = (0..MAX_BATCH).map_while(|_| steps.try_recv().ok()).collect();
+            let batch: Vec<SpanData> =
+                (0..MAX_BATCH).map_while(|_| steps.try_recv().ok()).collect();
             let count = batch.len();
             let outcome = self.export(batch).await;
             if outcome.is_err() {
@@ -189,7 +199,10 @@ impl Exporter {
     async fn export(&mut self, batch: Vec<SpanData>) -> Result<(), Status> {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let call = self.collector.export(ExportTraceServiceRequest { resource_spans });
-        timeout(EXPORT_LIMIT, call).await.map_err(|_| Status::deadline_exceeded("no answer"))?.map(drop)
+        timeout(EXPORT_LIMIT, call)
+            .await
+            .map_err(|_| Status::deadline_exceeded("no answer"))?
+            .map(drop)
     }
 
     /// Says once that the collector is away, and once that it is back.

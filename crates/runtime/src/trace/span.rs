@@ -10,8 +10,8 @@ use opentelemetry_sdk::trace as sdk;
 
 use super::Trace;
 
-/// What a step is, as it is shown. Its name is one of few; what makes it special is in its attributes, named by OpenTelemetry's
-/// semantic conventions where these have a name.
+/// What a step is, as it is shown. Its name is one of few; what makes it special is in its
+/// attributes, named by OpenTelemetry's semantic conventions where these have a name.
 #[derive(Clone, Debug)]
 pub struct Step(SpanBuilder);
 
@@ -60,7 +60,8 @@ impl Step {
     }
 }
 
-/// A step of a recorded trace, for as long as it lasts: it ends when it is dropped. Nothing, at no cost, for all other traces.
+/// A step of a recorded trace, for as long as it lasts: it ends when it is dropped. Nothing, at no
+/// cost, for all other traces.
 #[derive(Debug, Default)]
 pub struct Span(Option<Box<sdk::Span>>);
 

@@ -55,7 +55,8 @@ pub(crate) fn of_token(internal_token: &str) -> CredentialConfig {
 /// A secret, and certificates in these files.
 pub(crate) fn of_files(files: &CertificateFiles) -> CredentialConfig {
     let CertificateFiles { cert, key, ca } = files.clone();
-    let tls = GrpcTlsConfig { grpc_tls_cert: Some(cert), grpc_tls_key: Some(key), grpc_tls_ca: Some(ca) };
+    let tls =
+        GrpcTlsConfig { grpc_tls_cert: Some(cert), grpc_tls_key: Some(key), grpc_tls_ca: Some(ca) };
     CredentialConfig { tls, ..of_token("a-token-for-tests-only") }
 }
 

@@ -58,7 +58,8 @@ impl Candidates {
         self.0.iter().filter_map(|(_, user)| Some(user.as_ref()?.id.get())).collect()
     }
 
-    /// Those who do not exist and those whom the rooms service skipped, in the order of the request.
+    /// Those who do not exist and those whom the rooms service skipped, in the order of the
+    /// request.
     pub(crate) fn skipped(self, by_rooms: &[rooms::Skipped]) -> Vec<Skipped> {
         let reasons: HashMap<i64, SkipReason> =
             by_rooms.iter().map(|skipped| (skipped.user_id, reason(skipped.reason()))).collect();
@@ -120,7 +121,8 @@ mod tests {
         let candidates = Candidates::new(names(&["eve", "nobody", "bob"]), &found);
         assert_eq!(candidates.user_ids(), [3, 2]);
 
-        let by_rooms = [rooms::Skipped { user_id: 3, reason: rooms::SkipReason::AlreadyAMember.into() }];
+        let by_rooms =
+            [rooms::Skipped { user_id: 3, reason: rooms::SkipReason::AlreadyAMember.into() }];
         let skipped = candidates.skipped(&by_rooms);
         let expected = [("eve", SkipReason::AlreadyAMember), ("nobody", SkipReason::UserNotFound)]
             .map(|(name, reason)| Skipped { username: name.to_owned(), reason });

@@ -1,4 +1,5 @@
-//! An authenticated connection, in one task: it reads frames, has them handled one after the other, and writes what is queued.
+//! An authenticated connection, in one task: it reads frames, has them handled one after the other,
+//! and writes what is queued.
 
 mod deadlines;
 mod requests;
@@ -31,7 +32,8 @@ use crate::objects::ClientMessageId;
 
 /// Frames of one connection that are under way; beyond it none is read.
 const MAX_UNDER_WAY: usize = 64;
-/// Frames that were read and wait for their turn: enough to see that the client has left, and few, since each may be long.
+/// Frames that were read and wait for their turn: enough to see that the client has left, and few,
+/// since each may be long.
 const MAX_WAITING: usize = 8;
 /// At most one sign of typing is passed on in this time.
 const TYPING_INTERVAL: Duration = Duration::from_secs(2);
@@ -57,7 +59,8 @@ pub(super) struct Connection {
     current: Option<Current>,
     last_typing: HashMap<RoomId, Instant>,
     deadlines: Deadlines,
-    /// Goes off at the next deadline or before it, when it is set anew: most deadlines move on before they are met.
+    /// Goes off at the next deadline or before it, when it is set anew: most deadlines move on
+    /// before they are met.
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -71,7 +74,12 @@ enum Event {
 }
 
 impl Connection {
-    pub(super) fn new(app: App, context: RequestContext, socket: Socket, session: Arc<Session>) -> Self {
+    pub(super) fn new(
+        app: App,
+        context: RequestContext,
+        socket: Socket,
+        session: Arc<Session>,
+    ) -> Self {
         let deadlines = Deadlines::new(expiry(&app, &session));
         let alarm = Box::pin(sleep_until(deadlines.next(true)));
         Self {
@@ -97,7 +105,8 @@ impl Connection {
         let id = self.outbound.id;
         self.app.hub.connect(&self.outbound, self.session.user_id);
         if self.app.access.is_inactive(self.session.user_id) {
-            // Locked out between the look at the token and now: too early for the hub to close this socket.
+            // Locked out between the look at the token and now: too early for the hub to close this
+            // socket.
             self.outbound.push(refusal(&Refusal::of_code(None, ErrorCode::InactiveUser)));
             self.outbound.close(CloseCode::UNAUTHENTICATED);
         }
@@ -139,11 +148,15 @@ impl Connection {
                 Event::Incoming(Incoming::End) => return None,
                 Event::Incoming(incoming) => self.hear(incoming),
                 Event::Deadline => {
-                    if let Some(code) = Box::pin(self.context.clone().scope(self.meet_deadline())).await {
+                    if let Some(code) =
+                        Box::pin(self.context.clone().scope(self.meet_deadline())).await
+                    {
                         return Some(code);
                     }
                 }
-                Event::Woken(Wake::Draining) => self.deadlines.leave_at(Instant::now() + self.time_to_stay()),
+                Event::Woken(Wake::Draining) => {
+                    self.deadlines.leave_at(Instant::now() + self.time_to_stay())
+                }
             }
             if let Some(code) = self.go_on() {
                 return Some(code);
@@ -151,7 +164,8 @@ impl Connection {
         }
     }
 
-    /// Writes what is queued; whether that worked. What is being handled goes on meanwhile: others wait for the turn that it may have.
+    /// Writes what is queued; whether that worked. What is being handled goes on meanwhile: others
+    /// wait for the turn that it may have.
     async fn write(&mut self) -> bool {
         let mut written = pin!(self.socket.write());
         if let Some(current) = &mut self.current {
@@ -191,14 +205,16 @@ impl Connection {
         }
     }
 
-    /// Frames are read while there is room for what they ask, so that a client that asks too much waits in its own queue.
+    /// Frames are read while there is room for what they ask, so that a client that asks too much
+    /// waits in its own queue.
     fn may_read(&self) -> bool {
         self.under_way.len() < MAX_UNDER_WAY
             && self.waiting.len() < MAX_WAITING
             && !self.deadlines.has_to_leave()
     }
 
-    /// Leaving waits until everything was answered, except for who waits to be subscribed: elsewhere it is his turn sooner.
+    /// Leaving waits until everything was answered, except for who waits to be subscribed:
+    /// elsewhere it is his turn sooner.
     fn may_leave(&self) -> bool {
         self.under_way.is_empty() && self.current.as_ref().is_none_or(Current::is_subscription)
     }
@@ -232,8 +248,9 @@ impl Connection {
         frame
     }
 
-    /// Handles what waits, as far as it need not wait for answers; the code to close with, if it has come to that. Sends and signs
-    /// of typing are passed on one behind the other; everything else waits until they were answered.
+    /// Handles what waits, as far as it need not wait for answers; the code to close with, if it
+    /// has come to that. Sends and signs of typing are passed on one behind the other; everything
+    /// else waits until they were answered.
     fn go_on(&mut self) -> Option<CloseCode> {
         while self.current.is_none()
             && let Some(incoming) = self.waiting.pop_front()
@@ -243,9 +260,10 @@ impl Connection {
                     reference,
                     request: Request::Send { room_id, content, client_msg_id },
                 })) => self.send(reference, room_id, content, client_msg_id),
-                Incoming::Frame(Ok(ClientFrame { reference, request: Request::Typing { room_id } })) => {
-                    self.show_typing(reference, room_id)
-                }
+                Incoming::Frame(Ok(ClientFrame {
+                    reference,
+                    request: Request::Typing { room_id },
+                })) => self.show_typing(reference, room_id),
                 Incoming::Frame(Err(refused)) => {
                     self.under_way.push_back(UnderWay::Answered(refusal(&refused)))
                 }
@@ -289,7 +307,13 @@ impl Connection {
             Some(self.outbound.id),
             submission,
         );
-        self.under_way.push_back(UnderWay::Send { pending, room_id, reference, client_msg_id, span });
+        self.under_way.push_back(UnderWay::Send {
+            pending,
+            room_id,
+            reference,
+            client_msg_id,
+            span,
+        });
     }
 
     fn show_typing(&mut self, reference: Option<String>, room_id: RoomId) {
@@ -303,12 +327,13 @@ impl Connection {
         self.under_way.push_back(UnderWay::Typing { pending, reference });
     }
 
-    /// Begins a frame that has a trace of its own; what is asked of services for it is asked in the context. Nothing for most, which
-    /// are not recorded.
+    /// Begins a frame that has a trace of its own; what is asked of services for it is asked in the
+    /// context. Nothing for most, which are not recorded.
     fn enter(&self, name: &'static str) -> Option<(Span, RequestContext)> {
         let mut trace = self.app.sampling.of_frame()?;
         let request_id = self.context.request_id.clone();
-        let span = trace.enter(|| Step::server(name).with("parlance.request.id", request_id.to_string()));
+        let span =
+            trace.enter(|| Step::server(name).with("parlance.request.id", request_id.to_string()));
         Some((span, RequestContext { request_id, trace, deadline: None }))
     }
 
@@ -318,7 +343,11 @@ impl Connection {
             Due::Nothing => None,
             Due::Ping => {
                 let is_asked = self.socket.ping().await;
-                let code = if self.outbound.is_cut() { CloseCode::TOO_SLOW } else { CloseCode::GOING_AWAY };
+                let code = if self.outbound.is_cut() {
+                    CloseCode::TOO_SLOW
+                } else {
+                    CloseCode::GOING_AWAY
+                };
                 (!is_asked).then_some(code)
             }
             Due::GiveUp => Some(CloseCode::GOING_AWAY),
@@ -327,7 +356,8 @@ impl Connection {
         }
     }
 
-    /// Sockets are closed spread over most of the drain time, so that clients do not all come back in the same instant.
+    /// Sockets are closed spread over most of the drain time, so that clients do not all come back
+    /// in the same instant.
     fn time_to_stay(&self) -> Duration {
         self.app.config.process.drain_time.mul_f64(rand::rng().random_range(0.0..0.7))
     }

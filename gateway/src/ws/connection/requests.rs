@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use super::super::entrance::welcome;
 use super::super::frames::Frames;
 use super::super::outbound::CloseCode;
-use super::super::protocol::{Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success};
+use super::super::protocol::{
+    Addition, ClientFrame, Refusal, Request, ServerFrame, refusal, success,
+};
 use super::super::socket::Incoming;
 use super::{Connection, expiry};
 use crate::access::Session;
@@ -80,7 +82,9 @@ impl Connection {
                 self.outbound.push(ServerFrame::Pong { reference: reference.as_deref() }.encode());
             }
             Request::Unsubscribe { room_id } => self.unsubscribe(reference.as_deref(), room_id),
-            Request::Subscribe { room_id, after_seq } => self.subscribe(reference, room_id, after_seq),
+            Request::Subscribe { room_id, after_seq } => {
+                self.subscribe(reference, room_id, after_seq)
+            }
             Request::Edit { message_id, content } => self.edit(reference, message_id, content),
             Request::Delete { message_id } => self.delete(reference, message_id),
             Request::Auth { token } => self.authenticate(reference, token),
@@ -107,17 +111,23 @@ impl Connection {
             return;
         }
         self.subscribed.insert(room_id);
-        let (hub, outbound, user_id) = (self.app.hub.clone(), self.outbound.clone(), self.session.user_id);
-        self.current = Some(Current::subscription(self.begin_step("websocket subscribe"), async move {
-            match hub.subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref()).await {
-                Ok(()) => Outcome::Subscribed(room_id),
-                Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
-            }
-        }));
+        let (hub, outbound, user_id) =
+            (self.app.hub.clone(), self.outbound.clone(), self.session.user_id);
+        self.current =
+            Some(Current::subscription(self.begin_step("websocket subscribe"), async move {
+                match hub
+                    .subscribe(&outbound, user_id, room_id, after_seq, reference.as_deref())
+                    .await
+                {
+                    Ok(()) => Outcome::Subscribed(room_id),
+                    Err(code) => Outcome::NotSubscribed(room_id, Refusal::of_code(reference, code)),
+                }
+            }));
     }
 
-    /// Whether there is space for a subscription to this room. Those that have ended without the client's doing take none, but
-    /// are looked for only when they matter, and not with every frame of a client that insists.
+    /// Whether there is space for a subscription to this room. Those that have ended without the
+    /// client's doing take none, but are looked for only when they matter, and not with every frame
+    /// of a client that insists.
     fn allow_room(&mut self, room_id: RoomId) -> Result<(), ErrorCode> {
         if self.subscribed.contains(&room_id) {
             return Ok(());
@@ -136,32 +146,53 @@ impl Connection {
         let acting_user_id = self.session.user_id.get();
         let content = content.into_string();
         let request = EditMessageRequest { acting_user_id, message_id: message_id.get(), content };
-        self.current = Some(Current::other(self.begin_step("websocket edit_message"), async move {
-            let answer = match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
-                Ok(edited) => {
-                    let room_id = edited.message.map(|message| message.room_id);
-                    changed(reference.as_deref(), "Message edited", room_id, message_id, edited.change_seq)
-                }
-                Err(status) => refusal(&Refusal::of_code(reference, code_of_status(&status))),
-            };
-            Outcome::Answered(answer)
-        }));
+        self.current =
+            Some(Current::other(self.begin_step("websocket edit_message"), async move {
+                let answer =
+                    match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
+                        Ok(edited) => {
+                            let room_id = edited.message.map(|message| message.room_id);
+                            changed(
+                                reference.as_deref(),
+                                "Message edited",
+                                room_id,
+                                message_id,
+                                edited.change_seq,
+                            )
+                        }
+                        Err(status) => {
+                            refusal(&Refusal::of_code(reference, code_of_status(&status)))
+                        }
+                    };
+                Outcome::Answered(answer)
+            }));
     }
 
     fn delete(&mut self, reference: Option<String>, message_id: MessageId) {
         let mut messaging = self.app.messaging.clone();
         let acting_user_id = self.session.user_id.get();
         let request = DeleteMessageRequest { acting_user_id, message_id: message_id.get() };
-        self.current = Some(Current::other(self.begin_step("websocket delete_message"), async move {
-            let answer = match messaging.delete_message(request).await.map(tonic::Response::into_inner) {
-                Ok(deleted) => {
-                    let room_id = Some(deleted.room_id);
-                    changed(reference.as_deref(), "Message deleted", room_id, message_id, deleted.change_seq)
-                }
-                Err(status) => refusal(&Refusal::of_code(reference, code_of_status(&status))),
-            };
-            Outcome::Answered(answer)
-        }));
+        self.current =
+            Some(Current::other(self.begin_step("websocket delete_message"), async move {
+                let answer = match messaging
+                    .delete_message(request)
+                    .await
+                    .map(tonic::Response::into_inner)
+                {
+                    Ok(deleted) => {
+                        let room_id = Some(deleted.room_id);
+                        changed(
+                            reference.as_deref(),
+                            "Message deleted",
+                            room_id,
+                            message_id,
+                            deleted.change_seq,
+                        )
+                    }
+                    Err(status) => refusal(&Refusal::of_code(reference, code_of_status(&status))),
+                };
+                Outcome::Answered(answer)
+            }));
     }
 
     fn authenticate(&mut self, reference: Option<String>, token: String) {
@@ -172,14 +203,20 @@ impl Connection {
         }));
     }
 
-    /// Ends the session, unless a fresh token has come already and only waits behind other frames; the code to close with.
+    /// Ends the session, unless a fresh token has come already and only waits behind other frames;
+    /// the code to close with.
     pub(super) async fn expire(&mut self) -> Option<CloseCode> {
         let is_token = |incoming: &Incoming| {
-            matches!(incoming, Incoming::Frame(Ok(ClientFrame { request: Request::Auth { .. }, .. })))
+            matches!(
+                incoming,
+                Incoming::Frame(Ok(ClientFrame { request: Request::Auth { .. }, .. }))
+            )
         };
         let place = self.waiting.iter().position(is_token);
-        if let Some(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) =
-            place.and_then(|place| self.waiting.remove(place))
+        if let Some(Incoming::Frame(Ok(ClientFrame {
+            reference,
+            request: Request::Auth { token },
+        }))) = place.and_then(|place| self.waiting.remove(place))
         {
             let outcome = self.app.access.authenticate(&token).await;
             return self.finish(Outcome::Authenticated(reference, outcome));
@@ -207,7 +244,9 @@ impl Connection {
                 self.outbound.push(refusal(&refused));
                 return None;
             }
-            Outcome::Authenticated(reference, Ok(session)) if session.user_id == self.session.user_id => {
+            Outcome::Authenticated(reference, Ok(session))
+                if session.user_id == self.session.user_id =>
+            {
                 self.deadlines.renew(expiry(&self.app, &session));
                 self.outbound.push(welcome(reference.as_deref(), &session));
                 self.session = session;

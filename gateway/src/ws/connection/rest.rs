@@ -10,8 +10,8 @@ use super::Connection;
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl Connection {
-    /// Carries out, in its order, what was asked for and outlasts the connection: messages and changes of messages. Nobody is
-    /// left to be subscribed or answered.
+    /// Carries out, in its order, what was asked for and outlasts the connection: messages and
+    /// changes of messages. Nobody is left to be subscribed or answered.
     pub(super) async fn carry_out_rest(&mut self) {
         // A client that asked more than that in its last moment was not answered, and has to look.
         let _ = tokio::time::timeout(LIMIT, self.carry_out()).await;
@@ -25,10 +25,16 @@ impl Connection {
             }
             let Some(Incoming::Frame(frame)) = self.waiting.pop_front() else { return };
             match frame {
-                Ok(ClientFrame { reference, request: Request::Send { room_id, content, client_msg_id } }) => {
-                    self.send(reference, room_id, content, client_msg_id)
-                }
-                Ok(frame @ ClientFrame { request: Request::Edit { .. } | Request::Delete { .. }, .. }) => {
+                Ok(ClientFrame {
+                    reference,
+                    request: Request::Send { room_id, content, client_msg_id },
+                }) => self.send(reference, room_id, content, client_msg_id),
+                Ok(
+                    frame @ ClientFrame {
+                        request: Request::Edit { .. } | Request::Delete { .. },
+                        ..
+                    },
+                ) => {
                     self.await_under_way().await;
                     self.begin(frame);
                 }

@@ -35,13 +35,15 @@ impl UnderWay {
                 let refused = pending.answer().await.err()?;
                 Some(refusal(&Refusal::of_code(reference.clone(), refused)))
             }
-            Self::Send { pending, room_id, reference, client_msg_id, span } => match pending.answer().await {
-                Ok(sent) => ack(&sent, *room_id, reference.as_deref(), client_msg_id.as_ref()),
-                Err(code) => {
-                    span.fail(code.name());
-                    Some(refusal(&Refusal::of_code(reference.clone(), code)))
+            Self::Send { pending, room_id, reference, client_msg_id, span } => {
+                match pending.answer().await {
+                    Ok(sent) => ack(&sent, *room_id, reference.as_deref(), client_msg_id.as_ref()),
+                    Err(code) => {
+                        span.fail(code.name());
+                        Some(refusal(&Refusal::of_code(reference.clone(), code)))
+                    }
                 }
-            },
+            }
         }
     }
 }

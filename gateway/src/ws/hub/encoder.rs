@@ -16,8 +16,8 @@ use super::lock;
 use crate::objects::{Message, User};
 use crate::users::Users;
 
-/// How long live events wait for the user object of a sender nobody has asked for before. An auth that is away says so at once;
-/// one that takes this long hangs.
+/// How long live events wait for the user object of a sender nobody has asked for before. An auth
+/// that is away says so at once; one that takes this long hangs.
 const SENDER_LIMIT: Duration = Duration::from_secs(1);
 /// How long unknown senders are not asked for after that was in vain.
 const SENDER_PAUSE: Duration = Duration::from_secs(2);
@@ -77,12 +77,14 @@ impl Encoder {
                 created_at = Some(Timestamp::from_micros(message.created_at_us));
                 ServerFrame::Message { message: Message::from((&message, &**sender)) }.encode()
             }
-            (Kind::Edited(message), Some(sender)) => {
-                ServerFrame::MessageEdited { message: Message::from((&message, &**sender)), seq: event.seq }
-                    .encode()
+            (Kind::Edited(message), Some(sender)) => ServerFrame::MessageEdited {
+                message: Message::from((&message, &**sender)),
+                seq: event.seq,
             }
+            .encode(),
             (Kind::DeletedMessageId(message_id), _) => {
-                ServerFrame::MessageDeleted { room_id: event.room_id, message_id, seq: event.seq }.encode()
+                ServerFrame::MessageDeleted { room_id: event.room_id, message_id, seq: event.seq }
+                    .encode()
             }
             (Kind::Typing(typing), Some(user)) => {
                 typing_origin = Some(typing.origin);
@@ -106,8 +108,8 @@ impl Encoder {
         })
     }
 
-    /// The users whom the events name. One who cannot be looked up in time is made of what messaging knows: no event is held
-    /// back for that.
+    /// The users whom the events name. One who cannot be looked up in time is made of what
+    /// messaging knows: no event is held back for that.
     async fn people(&self, events: &[Event]) -> HashMap<UserId, Arc<User>> {
         let mut people = HashMap::new();
         let mut unknown = HashMap::new();

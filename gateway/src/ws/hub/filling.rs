@@ -1,4 +1,5 @@
-//! Filling holes: what the streams did not bring, or not in order, is read from the store before anything behind it is passed on.
+//! Filling holes: what the streams did not bring, or not in order, is read from the store before
+//! anything behind it is passed on.
 
 use std::collections::HashMap;
 use std::time::Duration;

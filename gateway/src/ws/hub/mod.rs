@@ -1,7 +1,9 @@
-//! Who is subscribed to what on this gateway, and the way of an event from a stream of messaging to the sockets.
+//! Who is subscribed to what on this gateway, and the way of an event from a stream of messaging to
+//! the sockets.
 //!
-//! The JSON of an event is encoded once and shared by all its subscribers. Whatever order the streams deliver in, a room's events
-//! leave in `seq` order, each once and without holes: see [`Room`].
+//! The JSON of an event is encoded once and shared by all its subscribers. Whatever order the
+//! streams deliver in, a room's events leave in `seq` order, each once and without holes: see
+//! [`Room`].
 
 mod delays;
 mod encoder;
@@ -38,7 +40,8 @@ use crate::users::Users;
 
 /// Holes filled at once.
 const MAX_FILLING: usize = 32;
-/// Reads for those who begin to listen at once, and first subscriptions: what keeps a store busy without a queue inside it.
+/// Reads for those who begin to listen at once, and first subscriptions: what keeps a store busy
+/// without a queue inside it.
 const MAX_TURNS: usize = 32;
 /// How often it is seen to that not too much waits for clients.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(100);
@@ -72,7 +75,8 @@ struct Shared {
 }
 
 impl Hub {
-    /// Starts the tasks that keep subscriptions where they belong and close the sockets of users who are locked out.
+    /// Starts the tasks that keep subscriptions where they belong and close the sockets of users
+    /// who are locked out.
     pub(crate) fn start(
         upstream: Upstream,
         messaging: MessagingServiceClient<Client>,
@@ -104,7 +108,8 @@ impl Hub {
         upstream.run(hub.clone(), lifecycle);
         lifecycle.spawn_companion("room homes", hub.clone().move_home_forever());
         lifecycle.spawn_companion("relief", hub.clone().relieve_forever());
-        lifecycle.spawn_companion("lock-out", hub.clone().lock_out_forever(access.inactive_users()));
+        lifecycle
+            .spawn_companion("lock-out", hub.clone().lock_out_forever(access.inactive_users()));
         lifecycle.spawn_background("draining sockets", hub.clone().drain_when_told());
         hub
     }
@@ -137,7 +142,8 @@ impl Hub {
         subscribed.retain(|room_id| rooms.get(room_id).is_some_and(|room| room.has(connection_id)));
     }
 
-    /// Handles what a replica tells, and gives back its answers to requests: they are to be passed on after the events.
+    /// Handles what a replica tells, and gives back its answers to requests: they are to be passed
+    /// on after the events.
     pub(super) async fn handle(&self, response: AttachResponse) -> Vec<Answer> {
         let events = self.shared.encoder.encode(response.events).await;
         let mut rooms = lock(&self.shared.rooms);
@@ -190,7 +196,9 @@ impl Hub {
         let Some(room) = rooms.get_mut(&room_id) else { return };
         match outcome {
             Ok(start) => room.confirm_user(user_id, start.head_seq, start.room_version),
-            Err(ErrorCode::NotAMember) => room.expel(user_id, &unsubscribed(room_id, EndReason::Removed)),
+            Err(ErrorCode::NotAMember) => {
+                room.expel(user_id, &unsubscribed(room_id, EndReason::Removed))
+            }
             Err(ErrorCode::RoomNotFound) => {
                 room.expel(user_id, &unsubscribed(room_id, EndReason::RoomDeleted))
             }
@@ -201,7 +209,8 @@ impl Hub {
         self.fill_where_needed(&mut rooms, [room_id]);
     }
 
-    /// Asks for the events of each room where they come from now; where that has changed, all its users are checked again.
+    /// Asks for the events of each room where they come from now; where that has changed, all its
+    /// users are checked again.
     pub(super) fn move_home(&self) {
         let upstream = &self.shared.upstream;
         let mut rooms = lock(&self.shared.rooms);
@@ -227,15 +236,19 @@ impl Hub {
         self.gauge("parlance.gateway.sockets", "Authenticated sockets.", |shared| {
             lock(&shared.connections).len()
         });
-        self.gauge("parlance.gateway.subscriptions", "Subscriptions of sockets to rooms.", |shared| {
-            lock(&shared.rooms).values().map(Room::subscribers).sum()
-        });
+        self.gauge(
+            "parlance.gateway.subscriptions",
+            "Subscriptions of sockets to rooms.",
+            |shared| lock(&shared.rooms).values().map(Room::subscribers).sum(),
+        );
         self.gauge(
             "parlance.gateway.streams",
             "Replicas of messaging that this gateway is attached to.",
             |shared| shared.upstream.attached(),
         );
-        self.gauge("parlance.gateway.rooms", "Rooms with a subscriber.", |shared| lock(&shared.rooms).len());
+        self.gauge("parlance.gateway.rooms", "Rooms with a subscriber.", |shared| {
+            lock(&shared.rooms).len()
+        });
         self.gauge(
             "parlance.gateway.queued_bytes",
             "Memory of what waits for clients, in bytes.",
@@ -276,7 +289,8 @@ impl Hub {
         }
     }
 
-    /// Forgets a room without subscribers. Under the lock, so that the release cannot overtake a new subscription.
+    /// Forgets a room without subscribers. Under the lock, so that the release cannot overtake a
+    /// new subscription.
     fn drop_if_empty(&self, rooms: &mut HashMap<RoomId, Room>, room_id: RoomId) {
         if rooms.get(&room_id).is_some_and(Room::is_empty)
             && let Some(room) = rooms.remove(&room_id)

@@ -11,7 +11,8 @@ use parlance_runtime::grpc::Client;
 use super::super::backlog::SharedFrames;
 use super::encoder::Encoder;
 
-/// What is kept of the changes read for one client, in bytes: they wait until it has read those before.
+/// What is kept of the changes read for one client, in bytes: they wait until it has read those
+/// before.
 const MAX_KEPT: usize = 512 << 10;
 /// The most changes that are asked for at once; the store gives so many at most anyway.
 const MAX_LENGTH: i64 = 200;
@@ -49,7 +50,8 @@ impl Pages {
         Ok(Page { events, complete_up_to: answer.complete_up_to_seq.max(after_seq + 1) })
     }
 
-    /// The same for one client that may be slow: not more than so many changes, and not more than may be kept for it.
+    /// The same for one client that may be slow: not more than so many changes, and not more than
+    /// may be kept for it.
     pub(super) async fn read_some(
         &self,
         room_id: RoomId,

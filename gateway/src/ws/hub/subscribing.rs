@@ -1,8 +1,9 @@
 //! Beginning to listen to a room, with what was missed, and ending it.
 //!
-//! Beginning costs the store reads. When everybody comes back at once, each waits for his turn in the order of coming, as long as it
-//! takes, and as many as the store can serve have theirs: nobody is refused for the storm. Whoever is live, sends, or fills a hole
-//! does not wait for turns; and nobody has one while he waits for a client.
+//! Beginning costs the store reads. When everybody comes back at once, each waits for his turn in
+//! the order of coming, as long as it takes, and as many as the store can serve have theirs: nobody
+//! is refused for the storm. Whoever is live, sends, or fills a hole does not wait for turns; and
+//! nobody has one while he waits for a client.
 
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ const MAX_REPLAY: i64 = 1_000;
 const FIRST_PAGE: i64 = 64;
 
 impl Hub {
-    /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in this order; a refusal is left
-    /// to the caller.
+    /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in
+    /// this order; a refusal is left to the caller.
     pub(crate) async fn subscribe(
         &self,
         outbound: &Arc<Outbound>,
@@ -43,7 +44,8 @@ impl Hub {
                     if self.admit(outbound, room_id, &start, answer) {
                         return Ok(());
                     }
-                    // The subscription has ended meanwhile; whoever is a member again begins a new one.
+                    // The subscription has ended meanwhile; whoever is a member again begins a new
+                    // one.
                     continue;
                 }
                 Ok(start) => self.begin(outbound, room_id, start, after_seq, reference, turn).await,
@@ -65,9 +67,15 @@ impl Hub {
         outbound.push(answer);
     }
 
-    /// Waits for the turn to begin; whoever is live already needs none, nor does the canary, which shows how those fare.
-    async fn turn_to_begin(&self, outbound: &Outbound, room_id: RoomId) -> Option<SemaphorePermit<'_>> {
-        let is_live = lock(&self.shared.rooms).get(&room_id).is_some_and(|room| room.is_live(outbound.id));
+    /// Waits for the turn to begin; whoever is live already needs none, nor does the canary, which
+    /// shows how those fare.
+    async fn turn_to_begin(
+        &self,
+        outbound: &Outbound,
+        room_id: RoomId,
+    ) -> Option<SemaphorePermit<'_>> {
+        let is_live =
+            lock(&self.shared.rooms).get(&room_id).is_some_and(|room| room.is_live(outbound.id));
         if is_live || room_id == RoomId::CANARY { None } else { self.turn().await }
     }
 
@@ -78,8 +86,9 @@ impl Hub {
     /// Takes a connection into a room, buffering; whether it was live already.
     fn join(&self, outbound: &Arc<Outbound>, user_id: UserId, room_id: RoomId) -> bool {
         let mut rooms = lock(&self.shared.rooms);
-        let room =
-            rooms.entry(room_id).or_insert_with(|| Room::new(&self.shared.backlog, &self.shared.deliveries));
+        let room = rooms
+            .entry(room_id)
+            .or_insert_with(|| Room::new(&self.shared.backlog, &self.shared.deliveries));
         if room.home.is_none() {
             room.home = self.shared.upstream.home(room_id);
         }
@@ -114,17 +123,23 @@ impl Hub {
         Ok(())
     }
 
-    fn admit(&self, outbound: &Outbound, room_id: RoomId, start: &Subscribed, answer: Frames) -> bool {
+    fn admit(
+        &self,
+        outbound: &Outbound,
+        room_id: RoomId,
+        start: &Subscribed,
+        answer: Frames,
+    ) -> bool {
         let mut rooms = lock(&self.shared.rooms);
-        let is_admitted = rooms
-            .get_mut(&room_id)
-            .is_some_and(|room| room.admit(outbound.id, start.head_seq, start.room_version, answer));
+        let is_admitted = rooms.get_mut(&room_id).is_some_and(|room| {
+            room.admit(outbound.id, start.head_seq, start.room_version, answer)
+        });
         self.fill_where_needed(&mut rooms, [room_id]);
         is_admitted
     }
 
-    /// Tells a subscriber everything up to the head, as fast as it reads, and lets it go live. Ends early when the subscription
-    /// ends.
+    /// Tells a subscriber everything up to the head, as fast as it reads, and lets it go live. Ends
+    /// early when the subscription ends.
     async fn catch_up(
         &self,
         outbound: &Outbound,
@@ -150,7 +165,8 @@ impl Hub {
                 }
             }
             let _turn = self.turn().await;
-            page = self.shared.pages.read_some(room_id, page.complete_up_to, head, next_page).await?;
+            page =
+                self.shared.pages.read_some(room_id, page.complete_up_to, head, next_page).await?;
         }
     }
 
@@ -160,7 +176,11 @@ impl Hub {
 }
 
 fn subscribed(room_id: RoomId, head_seq: i64, resync: bool, reference: Option<&str>) -> Frames {
-    let addition =
-        Addition { room_id: Some(room_id.get()), head_seq: Some(head_seq), resync, ..Addition::default() };
+    let addition = Addition {
+        room_id: Some(room_id.get()),
+        head_seq: Some(head_seq),
+        resync,
+        ..Addition::default()
+    };
     success(reference, &format!("Subscribed to room {room_id}"), addition)
 }

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::*;
 
 impl Outbound {
-    /// A queue for a client, which is given back, that takes nothing until it has read what is on its way.
+    /// A queue for a client, which is given back, that takes nothing until it has read what is on
+    /// its way.
     pub(in super::super) async fn to_busy_client(id: u64, backlog: &Backlog) -> (Self, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, server) =
@@ -96,8 +97,10 @@ async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut read = Vec::new();
     while read.len() < length {
         let mut chunk = vec![0; 64 << 10];
-        let length = timeout(Duration::from_secs(5), client.read(&mut chunk)).await.unwrap().unwrap();
-        let filler = if read.is_empty() { chunk.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+        let length =
+            timeout(Duration::from_secs(5), client.read(&mut chunk)).await.unwrap().unwrap();
+        let filler =
+            if read.is_empty() { chunk.iter().take_while(|byte| **byte == 0).count() } else { 0 };
         read.extend_from_slice(&chunk[filler.min(length)..length]);
     }
     read
@@ -126,12 +129,16 @@ async fn whoever_queues_writes_what_goes_at_once_and_the_task_of_the_connection_
     outbound.flush();
     let woken = timeout(Duration::from_millis(10), outbound.wake()).await;
     assert!(woken.is_err(), "nothing is left for the task of the connection");
-    assert_eq!(read(&mut client, 9).await, texts.map(|text| Frames::of_text(text).wire().to_vec()).concat());
+    assert_eq!(
+        read(&mut client, 9).await,
+        texts.map(|text| Frames::of_text(text).wire().to_vec()).concat()
+    );
 }
 
 /// A queue whose only entry, which comes back, is half written.
 async fn half_written() -> (Outbound, TcpStream, Frames) {
-    let (outbound, mut client) = Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
+    let (outbound, mut client) =
+        Outbound::to_busy_client(1, &Backlog::of(32 << 20, 32 << 20)).await;
     let long = Frames::of_text(&"x".repeat(16 << 20));
     outbound.push(long.clone());
     let begun = async {

@@ -110,7 +110,8 @@ fn a_newcomer_gets_what_it_missed_and_then_everything_above_it_once() {
 
 #[test]
 fn whoever_was_answered_with_a_lower_head_than_the_first_one_reads_what_is_between() {
-    let (mut room, low, high) = (Room::new(&backlog(), &Deliveries::default()), outbound(1), outbound(2));
+    let (mut room, low, high) =
+        (Room::new(&backlog(), &Deliveries::default()), outbound(1), outbound(2));
     room.join(&low, UserId::new(7));
     room.join(&high, UserId::new(8));
     for seq in [6, 7, 8] {

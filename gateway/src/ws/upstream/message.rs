@@ -78,7 +78,9 @@ impl Reply {
         match (self, outcome) {
             // Who asked may have stopped waiting, here and below.
             (Self::Sent(reply), Some(Outcome::Sent(sent))) => drop(reply.send(Ok(sent))),
-            (Self::Subscribed(reply), Some(Outcome::Subscribed(start))) => drop(reply.send(Ok(start))),
+            (Self::Subscribed(reply), Some(Outcome::Subscribed(start))) => {
+                drop(reply.send(Ok(start)))
+            }
             (Self::Shown(reply), Some(Outcome::TypingShown(_))) => drop(reply.send(Ok(()))),
             (Self::Renewed(room_id, user_id), Some(Outcome::Subscribed(start))) => {
                 return Some(Renewal { room_id, user_id, outcome: Ok(start) });
@@ -99,7 +101,9 @@ impl Reply {
             Self::Sent(reply) => drop(reply.send(Err(code))),
             Self::Subscribed(reply) => drop(reply.send(Err(code))),
             Self::Shown(reply) => drop(reply.send(Err(code))),
-            Self::Renewed(room_id, user_id) => return Some(Renewal { room_id, user_id, outcome: Err(code) }),
+            Self::Renewed(room_id, user_id) => {
+                return Some(Renewal { room_id, user_id, outcome: Err(code) });
+            }
         }
         None
     }
@@ -109,7 +113,8 @@ pub(super) fn subscribe(number: u64, room_id: RoomId, user_id: UserId) -> Subscr
     Subscribe { request_id: number, room_id: room_id.get(), user_id: user_id.get() }
 }
 
-/// Everything that waits goes out in one batch; kinds that stand in the wrong order begin a new one.
+/// Everything that waits goes out in one batch; kinds that stand in the wrong order begin a new
+/// one.
 pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
     stream::unfold((messages, Vec::new().into_iter()), |(mut messages, left_over)| async move {
         let mut waiting = left_over.peekable();

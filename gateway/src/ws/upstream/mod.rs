@@ -1,8 +1,9 @@
 //! The way to messaging: one stream to each replica, which carries requests and events in batches.
 //!
-//! Everything about a room goes to the replica that a rendezvous hash picks, so that all gateways meet there and its sends keep
-//! their order. When a stream ends, what was asked on it is asked again elsewhere, in the same order: sends have a key, so a
-//! message that was stored already is not stored twice.
+//! Everything about a room goes to the replica that a rendezvous hash picks, so that all gateways
+//! meet there and its sends keep their order. When a stream ends, what was asked on it is asked
+//! again elsewhere, in the same order: sends have a key, so a message that was stored already is
+//! not stored twice.
 
 mod message;
 mod state;
@@ -31,7 +32,8 @@ use super::hub::Hub;
 use crate::access::Session;
 use crate::objects::ClientMessageId;
 
-/// Room for releases beside the requests in the queue of a stream, so that no request finds it full.
+/// Room for releases beside the requests in the queue of a stream, so that no request finds it
+/// full.
 const MAX_RELEASES: usize = 20_000;
 /// The time to wait for a replica to take the gateway in.
 const ATTACH_LIMIT: Duration = Duration::from_secs(2);
@@ -108,8 +110,8 @@ impl Upstream {
         lifecycle.spawn_companion("request expiry", self.clone().expire_forever(hub));
     }
 
-    /// Stores a message. Messages of one connection for one room are stored in the order of these calls. The span is a
-    /// [`submission`].
+    /// Stores a message. Messages of one connection for one room are stored in the order of these
+    /// calls. The span is a [`submission`].
     pub(crate) fn submit(
         &self,
         room_id: RoomId,
@@ -151,7 +153,8 @@ impl Upstream {
     ) -> Result<SentMessage, ErrorCode> {
         let text = content.as_str().to_owned();
         let span = RequestContext::step(|| submission(room_id));
-        let sent = self.submit(room_id, sender, content, client_msg_id, None, span).answer().await?;
+        let sent =
+            self.submit(room_id, sender, content, client_msg_id, None, span).answer().await?;
         let mut message = sent.message.ok_or(ErrorCode::Internal)?;
         if !sent.duplicate {
             message.content = text;
@@ -162,7 +165,12 @@ impl Upstream {
     /// Asks for a room's events on behalf of a user.
     pub(crate) fn subscribe(&self, room_id: RoomId, user_id: UserId) -> Pending<Subscribed> {
         let number = self.next_number();
-        self.ask(number, Message::Subscribe(subscribe(number, room_id, user_id)), None, Reply::Subscribed)
+        self.ask(
+            number,
+            Message::Subscribe(subscribe(number, room_id, user_id)),
+            None,
+            Reply::Subscribed,
+        )
     }
 
     /// Asks again; the answer goes to the hub. False when too much is asked already.
@@ -176,7 +184,8 @@ impl Upstream {
     pub(crate) fn show_typing(&self, room_id: RoomId, user: &Session, origin: u64) -> Pending<()> {
         let number = self.next_number();
         let (user_id, username) = (user.user_id.get(), user.username.clone());
-        let typing = Typing { request_id: number, room_id: room_id.get(), user_id, username, origin };
+        let typing =
+            Typing { request_id: number, room_id: room_id.get(), user_id, username, origin };
         self.ask(number, Message::Typing(typing), None, Reply::Shown)
     }
 
@@ -247,8 +256,9 @@ impl Upstream {
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let attached = tokio::time::timeout(ATTACH_LIMIT, client.attach(request)).await;
-        let attached =
-            attached.map_err(|_| ErrorCode::Unavailable)?.map_err(|status| code_of_status(&status))?;
+        let attached = attached
+            .map_err(|_| ErrorCode::Unavailable)?
+            .map_err(|status| code_of_status(&status))?;
 
         let key = LinkKey { address: replica.address(), epoch: self.next_number() };
         self.lock().add_link(key, queue);
@@ -261,7 +271,8 @@ impl Upstream {
         outcome
     }
 
-    /// Handles what the replica tells until the stream ends. A replica that is leaving is let go once it has answered everything.
+    /// Handles what the replica tells until the stream ends. A replica that is leaving is let go
+    /// once it has answered everything.
     async fn listen(
         &self,
         key: LinkKey,

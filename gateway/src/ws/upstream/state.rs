@@ -1,5 +1,5 @@
-//! What was asked of which replica and is not answered yet. Changed under one lock, which is never held across an await; nothing here
-//! waits.
+//! What was asked of which replica and is not answered yet. Changed under one lock, which is never
+//! held across an await; nothing here waits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,8 +32,8 @@ pub(super) struct State {
 /// The sends of one connection to one room, which are stored in the order sent.
 pub(super) type Flow = (u64, RoomId);
 
-/// A flow with sends that are not answered. The next one follows them, even when the room's home has moved meanwhile: on another
-/// stream it could overtake them.
+/// A flow with sends that are not answered. The next one follows them, even when the room's home
+/// has moved meanwhile: on another stream it could overtake them.
 #[derive(Debug, Default)]
 struct OpenFlow {
     link: Option<LinkKey>,
@@ -62,7 +62,8 @@ struct OpenRequest {
 }
 
 impl State {
-    /// Asks now or, when no replica is attached, as soon as one is. Gives the reply back when too much is asked already.
+    /// Asks now or, when no replica is attached, as soon as one is. Gives the reply back when too
+    /// much is asked already.
     pub(super) fn open(
         &mut self,
         number: u64,
@@ -96,10 +97,13 @@ impl State {
         renewals
     }
 
-    /// Answers what nobody waits for any longer, and asks what could not be asked before; answers for the hub come back.
+    /// Answers what nobody waits for any longer, and asks what could not be asked before; answers
+    /// for the hub come back.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Renewal> {
         let mut renewals = Vec::new();
-        while let Some(first) = self.requests.first_entry().filter(|first| first.get().expires_at <= now) {
+        while let Some(first) =
+            self.requests.first_entry().filter(|first| first.get().expires_at <= now)
+        {
             let request = first.remove();
             self.leave_flow(request.flow);
             renewals.extend(request.reply.refuse(ErrorCode::Unavailable));
@@ -143,7 +147,8 @@ impl State {
 
     /// Notes that the replica is about to stop.
     pub(super) fn mark_leaving(&mut self, key: LinkKey) {
-        if let Some(link) = self.links.get_mut(&key.address).filter(|link| link.epoch == key.epoch) {
+        if let Some(link) = self.links.get_mut(&key.address).filter(|link| link.epoch == key.epoch)
+        {
             link.is_leaving = true;
         }
     }
@@ -157,13 +162,15 @@ impl State {
     /// Does not need a room's events from this stream any more.
     pub(super) fn release(&self, room_id: RoomId, from: LinkKey) {
         if let Some(link) = self.links.get(&from.address).filter(|link| link.epoch == from.epoch) {
-            // A queue that is full belongs to a replica in trouble; events that nobody wants do no harm.
+            // A queue that is full belongs to a replica in trouble; events that nobody wants do no
+            // harm.
             let _ = link.queue.try_send(Message::Release(room_id));
         }
     }
 
-    /// The replica with the highest hash of room and address (rendezvous hashing: when one goes, only its rooms move). Gateways
-    /// that disagree for a while, because they see other replicas, are joined by Redis.
+    /// The replica with the highest hash of room and address (rendezvous hashing: when one goes,
+    /// only its rooms move). Gateways that disagree for a while, because they see other replicas,
+    /// are joined by Redis.
     pub(super) fn home(&self, room_id: RoomId) -> Option<LinkKey> {
         let staying = self.links.iter().filter(|(_, link)| !link.is_leaving);
         let (&address, link) = staying.max_by_key(|(address, _)| {
@@ -174,9 +181,11 @@ impl State {
         Some(LinkKey { address, epoch: link.epoch })
     }
 
-    /// Puts a message into the right stream; which one that is. Nowhere when none is attached or its queue is full.
+    /// Puts a message into the right stream; which one that is. Nowhere when none is attached or
+    /// its queue is full.
     fn route(&self, message: &Message, flow: Option<Flow>) -> Option<LinkKey> {
-        let followed = flow.and_then(|flow| self.flows.get(&flow)?.link).filter(|key| self.is_attached(*key));
+        let followed =
+            flow.and_then(|flow| self.flows.get(&flow)?.link).filter(|key| self.is_attached(*key));
         let key = followed.or_else(|| self.home(message.room_id()))?;
         let link = self.links.get(&key.address)?;
         link.queue.try_send(message.clone()).ok().map(|()| key)
@@ -248,7 +257,9 @@ mod tests {
         assert_eq!(answers.len(), MAX_PENDING);
         assert!(ask(&mut state, MAX_PENDING).is_none());
         state.expire(Instant::now() + PATIENCE);
-        assert!(answers.iter_mut().all(|answer| answer.try_recv() == Ok(Err(ErrorCode::Unavailable))));
+        assert!(
+            answers.iter_mut().all(|answer| answer.try_recv() == Ok(Err(ErrorCode::Unavailable)))
+        );
         assert!(ask(&mut state, MAX_PENDING).is_some());
     }
 
@@ -261,7 +272,8 @@ mod tests {
         let send = |state: &mut State, request_id| {
             let (sender, receiver) = oneshot::channel();
             let message = Message::Typing(Typing { request_id, ..Typing::default() });
-            let opened = state.open(request_id, message, Some((1, RoomId::new(1))), Reply::Shown(sender));
+            let opened =
+                state.open(request_id, message, Some((1, RoomId::new(1))), Reply::Shown(sender));
             assert!(opened.is_ok());
             receiver
         };

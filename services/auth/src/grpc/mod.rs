@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parlance_proto::auth::auth_service_server::{AuthService, AuthServiceServer};
 use parlance_proto::auth::{
-    FindUsersRequest, FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest,
-    GetUsersResponse, LogInRequest, LogInResponse, RegisterRequest, RegisterResponse,
-    WatchAccessStateRequest, WatchAccessStateResponse,
+    FindUsersRequest, FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse,
+    GetUsersRequest, GetUsersResponse, LogInRequest, LogInResponse, RegisterRequest,
+    RegisterResponse, WatchAccessStateRequest, WatchAccessStateResponse,
 };
 use parlance_runtime::error::status;
 use tokio_stream::wrappers::WatchStream;
@@ -47,10 +47,16 @@ impl AuthService for Service {
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
-    async fn log_in(&self, request: Request<LogInRequest>) -> Result<Response<LogInResponse>, Status> {
+    async fn log_in(
+        &self,
+        request: Request<LogInRequest>,
+    ) -> Result<Response<LogInResponse>, Status> {
         let LogInRequest { username, password } = request.into_inner();
         let token = ops::log_in::log_in(&self.app, username, password).await.map_err(refuse)?;
-        Ok(Response::new(LogInResponse { access_token: token.token, expires_in_s: token.expires_in_s }))
+        Ok(Response::new(LogInResponse {
+            access_token: token.token,
+            expires_in_s: token.expires_in_s,
+        }))
     }
 
     async fn get_users(

@@ -13,17 +13,19 @@ use crate::store::users;
 /// The users with these names, in the order asked for; names nobody has or can have are left out.
 pub(crate) async fn find_users(app: &App, usernames: Vec<String>) -> Result<Vec<FoundUser>, Error> {
     check_lookup_size(usernames.len())?;
-    let (requested, folded): (Vec<String>, Vec<String>) = usernames.into_iter().filter_map(fold).unzip();
+    let (requested, folded): (Vec<String>, Vec<String>) =
+        usernames.into_iter().filter_map(fold).unzip();
     if folded.is_empty() {
         return Ok(Vec::new());
     }
     let rows = users::list_by_folded_usernames(&mut *app.pool.acquire().await?, &folded).await?;
     let users: HashMap<String, User> = rows.into_iter().collect();
 
-    let found = requested.into_iter().zip(&folded).filter_map(|(requested_username, folded_username)| {
-        let user = users.get(folded_username)?.clone();
-        Some(FoundUser { requested_username, user })
-    });
+    let found =
+        requested.into_iter().zip(&folded).filter_map(|(requested_username, folded_username)| {
+            let user = users.get(folded_username)?.clone();
+            Some(FoundUser { requested_username, user })
+        });
     Ok(found.collect())
 }
 

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::keys;
 use crate::store::signing_keys;
 
-/// Makes a key that signs at once, unless there is one. Of several replicas that start together one succeeds.
+/// Makes a key that signs at once, unless there is one. Of several replicas that start together one
+/// succeeds.
 pub(crate) async fn make_first_key(pool: &PgPool, clock: &Clock) -> Result<(), Error> {
     let now = clock.now();
     let key = keys::generate(now, now)?;

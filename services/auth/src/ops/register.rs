@@ -32,5 +32,9 @@ pub(crate) async fn register(app: &App, username: String, password: String) -> R
 
 fn taken_or_failed(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
-    if constraint == Some(users::FOLDED_USERNAME_KEY) { Error::UsernameTaken } else { Error::Database(error) }
+    if constraint == Some(users::FOLDED_USERNAME_KEY) {
+        Error::UsernameTaken
+    } else {
+        Error::Database(error)
+    }
 }

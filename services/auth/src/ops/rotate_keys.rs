@@ -20,8 +20,8 @@ pub struct Rotation {
     pub old_key_retires_at: Timestamp,
 }
 
-/// Publishes a new key, which signs after `publication_lead`; the old key stays published for as long again as a token lives.
-/// `None` when somebody else rotated at the same moment.
+/// Publishes a new key, which signs after `publication_lead`; the old key stays published for as
+/// long again as a token lives. `None` when somebody else rotated at the same moment.
 pub(crate) async fn rotate_keys(
     pool: &PgPool,
     clock: &Clock,

@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::model::User;
 use crate::store::users;
 
-/// Makes a user active or inactive; verifiers of tokens hear of it within a second. `None` when nobody has the name.
+/// Makes a user active or inactive; verifiers of tokens hear of it within a second. `None` when
+/// nobody has the name.
 pub(crate) async fn set_active(
     pool: &PgPool,
     clock: &Clock,

@@ -49,10 +49,16 @@ pub(crate) async fn insert_newest(conn: &mut PgConnection, key: &KeyRow) -> sqlx
 }
 
 /// Says when the key without a successor, if there is one, will have signed its last valid token.
-pub(crate) async fn retire_newest(conn: &mut PgConnection, retires_at: Timestamp) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE auth.signing_keys SET retires_at = $1 WHERE retires_at IS NULL", retires_at)
-        .execute(conn)
-        .await?;
+pub(crate) async fn retire_newest(
+    conn: &mut PgConnection,
+    retires_at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE auth.signing_keys SET retires_at = $1 WHERE retires_at IS NULL",
+        retires_at
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

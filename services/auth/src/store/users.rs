@@ -111,10 +111,13 @@ pub(crate) async fn list_by_folded_usernames(
 
 /// The ids of all inactive users, ascending.
 pub(crate) async fn list_inactive_ids(conn: &mut PgConnection) -> sqlx::Result<Vec<UserId>> {
-    sqlx::query_scalar!("SELECT id FROM auth.users WHERE NOT is_active ORDER BY id").fetch_all(conn).await
+    sqlx::query_scalar!("SELECT id FROM auth.users WHERE NOT is_active ORDER BY id")
+        .fetch_all(conn)
+        .await
 }
 
-/// Makes a user active or inactive, and returns the user as it is then; one that was so before stays untouched.
+/// Makes a user active or inactive, and returns the user as it is then; one that was so before
+/// stays untouched.
 pub(crate) async fn set_active(
     conn: &mut PgConnection,
     folded_username: &str,

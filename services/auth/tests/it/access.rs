@@ -79,7 +79,11 @@ async fn the_old_key_is_published_until_its_tokens_expire() {
 
     let state = watch.wait_for(|state| state.keys.len() == 1).await;
     assert_eq!(kids(&state), [&new_kid]);
-    assert_eq!(auth.count("SELECT count(*) FROM auth.signing_keys").await, 1, "the retired key is forgotten");
+    assert_eq!(
+        auth.count("SELECT count(*) FROM auth.signing_keys").await,
+        1,
+        "the retired key is forgotten"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +96,8 @@ async fn rotations_at_the_same_moment_leave_one_newest_key() {
     let succeeded = results.iter().filter(|result| result.is_ok()).count();
     assert!(succeeded >= 1, "{results:?}");
     assert_eq!(auth.access_state().await.keys.len(), 1 + succeeded);
-    let newest = auth.count("SELECT count(*) FROM auth.signing_keys WHERE retires_at IS NULL").await;
+    let newest =
+        auth.count("SELECT count(*) FROM auth.signing_keys WHERE retires_at IS NULL").await;
     assert_eq!(newest, 1);
 }
 

@@ -28,7 +28,11 @@ async fn registering_a_taken_name_in_other_case_is_refused() {
     let auth = Auth::start().await;
     auth.register("Straße").await;
     for name in ["Straße", "straße", "STRASSE", "ｓｔｒａｓｓｅ"] {
-        assert_eq!(refusal(auth.try_register(name, PASSWORD).await), ErrorCode::UsernameTaken, "{name}");
+        assert_eq!(
+            refusal(auth.try_register(name, PASSWORD).await),
+            ErrorCode::UsernameTaken,
+            "{name}"
+        );
     }
 }
 
@@ -67,7 +71,8 @@ async fn a_password_of_72_bytes_is_used_to_the_last_one() {
 async fn passwords_are_stored_as_bcrypt_hashes_of_the_configured_cost() {
     let auth = Auth::start_with(&["--bcrypt-cost", "5"]).await;
     auth.register("anna").await;
-    let hashed = auth.count("SELECT count(*) FROM auth.users WHERE password_hash LIKE '$2b$05$%'").await;
+    let hashed =
+        auth.count("SELECT count(*) FROM auth.users WHERE password_hash LIKE '$2b$05$%'").await;
     assert_eq!(hashed, 1);
 }
 
@@ -92,10 +97,13 @@ async fn twenty_registrations_of_one_name_make_one_user() {
 
 #[tokio::test]
 async fn a_full_hash_queue_is_unavailable_with_retry_after() {
-    let auth = Auth::start_with(&["--bcrypt-cost", "12", "--hash-threads", "1", "--hash-queue", "2"]).await;
+    let auth =
+        Auth::start_with(&["--bcrypt-cost", "12", "--hash-threads", "1", "--hash-queue", "2"])
+            .await;
     let attempts = (0..10).map(|number| {
         let mut client = auth.grpc();
-        let request = RegisterRequest { username: format!("anna{number}"), password: PASSWORD.into() };
+        let request =
+            RegisterRequest { username: format!("anna{number}"), password: PASSWORD.into() };
         async move { client.register(request).await }
     });
     let results = attempts.collect::<JoinSet<_>>().join_all().await;
@@ -110,8 +118,8 @@ async fn a_full_hash_queue_is_unavailable_with_retry_after() {
     auth.register("berta").await;
 }
 
-/// The test has one thread for everything that is not a hash: a hash computed there would hold up one look-up for nearly as long
-/// as the registration takes.
+/// The test has one thread for everything that is not a hash: a hash computed there would hold up
+/// one look-up for nearly as long as the registration takes.
 #[tokio::test]
 async fn look_ups_are_answered_while_a_password_is_hashed() {
     let auth = Auth::start_with(&["--bcrypt-cost", "13"]).await;
@@ -131,7 +139,10 @@ async fn look_ups_are_answered_while_a_password_is_hashed() {
         }
     }
     let (longest, whole) = (longest_look_up, started.elapsed());
-    assert!(longest < whole / 2, "a look-up took {longest:?} while the registration took {whole:?}");
+    assert!(
+        longest < whole / 2,
+        "a look-up took {longest:?} while the registration took {whole:?}"
+    );
 }
 
 /// What a future says right now; it goes on later.

@@ -59,9 +59,16 @@ impl Auth {
     /// A replica on a database that others may use, too.
     pub(crate) async fn start_on(database_url: &str, clock: Clock, arguments: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port().unwrap());
-        let own =
-            ["--database-url", database_url, "--internal-token", INTERNAL_TOKEN, "--grpc-listen", &address];
-        let cost = if arguments.contains(&"--bcrypt-cost") { &[][..] } else { &["--bcrypt-cost", "4"] };
+        let own = [
+            "--database-url",
+            database_url,
+            "--internal-token",
+            INTERNAL_TOKEN,
+            "--grpc-listen",
+            &address,
+        ];
+        let cost =
+            if arguments.contains(&"--bcrypt-cost") { &[][..] } else { &["--bcrypt-cost", "4"] };
         let config: Config = parse(&[&own, cost, arguments]);
 
         let (lifecycle, _) = Lifecycle::new(config.process.drain_time);
@@ -79,7 +86,11 @@ impl Auth {
         AuthServiceClient::new(self.client.clone())
     }
 
-    pub(crate) async fn try_register(&self, username: &str, password: &str) -> Result<User, Status> {
+    pub(crate) async fn try_register(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<User, Status> {
         let request = RegisterRequest { username: username.into(), password: password.into() };
         let response = self.grpc().register(request).await?;
         Ok(response.into_inner().user.unwrap())
@@ -90,7 +101,11 @@ impl Auth {
         self.try_register(username, PASSWORD).await.unwrap()
     }
 
-    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<LogInResponse, Status> {
+    pub(crate) async fn log_in(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<LogInResponse, Status> {
         let request = LogInRequest { username: username.into(), password: password.into() };
         Ok(self.grpc().log_in(request).await?.into_inner())
     }
@@ -101,7 +116,9 @@ impl Auth {
     }
 
     pub(crate) async fn watch(&self) -> Watch {
-        Watch(self.grpc().watch_access_state(WatchAccessStateRequest {}).await.unwrap().into_inner())
+        Watch(
+            self.grpc().watch_access_state(WatchAccessStateRequest {}).await.unwrap().into_inner(),
+        )
     }
 
     /// Runs SQL behind the back of the service.
@@ -132,7 +149,10 @@ impl Watch {
     }
 
     /// Waits for a state of this kind; what comes before it is passed over.
-    pub(crate) async fn wait_for(&mut self, is_wanted: impl Fn(&AccessState) -> bool) -> AccessState {
+    pub(crate) async fn wait_for(
+        &mut self,
+        is_wanted: impl Fn(&AccessState) -> bool,
+    ) -> AccessState {
         loop {
             let state = self.next().await.expect("the stream has ended");
             if is_wanted(&state) {

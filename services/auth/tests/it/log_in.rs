@@ -38,7 +38,8 @@ async fn a_token_names_its_user_and_its_end() {
     let answer = auth.log_in("aNNA", PASSWORD).await.unwrap();
     assert_eq!(answer.expires_in_s, 8 * 24 * 3600);
 
-    let claims = verify(&answer.access_token, &auth.access_state().await, "parlance", "parlance").claims;
+    let claims =
+        verify(&answer.access_token, &auth.access_state().await, "parlance", "parlance").claims;
     assert_eq!(claims.sub, user.id.to_string());
     assert_eq!(claims.username, "Anna");
     assert_eq!(claims.iat, auth.clock.now().as_seconds());
@@ -47,9 +48,15 @@ async fn a_token_names_its_user_and_its_end() {
 
 #[tokio::test]
 async fn issuer_audience_and_life_are_settings() {
-    let auth =
-        Auth::start_with(&["--token-issuer", "we", "--token-audience", "you", "--access-token-ttl", "60"])
-            .await;
+    let auth = Auth::start_with(&[
+        "--token-issuer",
+        "we",
+        "--token-audience",
+        "you",
+        "--access-token-ttl",
+        "60",
+    ])
+    .await;
     auth.register("anna").await;
     let answer = auth.log_in("anna", PASSWORD).await.unwrap();
     assert_eq!(answer.expires_in_s, 60);
@@ -112,11 +119,13 @@ async fn a_user_made_active_again_logs_in_again() {
 async fn a_hash_of_another_cost_stays_good() {
     let cheap = Auth::start_with(&["--bcrypt-cost", "4"]).await;
     cheap.register("anna").await;
-    let costly = Auth::start_on(&cheap.database_url, cheap.clock.clone(), &["--bcrypt-cost", "5"]).await;
+    let costly =
+        Auth::start_on(&cheap.database_url, cheap.clock.clone(), &["--bcrypt-cost", "5"]).await;
     costly.log_in("anna", PASSWORD).await.unwrap();
 }
 
-/// The look-up takes about a millisecond, a hash of this cost twenty: one that is left out or computed twice shows.
+/// The look-up takes about a millisecond, a hash of this cost twenty: one that is left out or
+/// computed twice shows.
 #[tokio::test]
 async fn unknown_user_and_wrong_password_cost_the_same() {
     let auth = Auth::start_with(&["--bcrypt-cost", "8"]).await;

@@ -32,8 +32,9 @@ async fn names_find_their_users_in_the_order_of_the_request() {
     let auth = Auth::start().await;
     let (anna, berta) = (auth.register("Anna").await, auth.register("Berta").await);
     let found = find(&auth, &["BERTA", "nobody", "an na", "", "anna", "berta"]).await.unwrap();
-    let expected = [("BERTA", &berta), ("anna", &anna), ("berta", &berta)]
-        .map(|(name, user)| FoundUser { requested_username: name.to_owned(), user: Some(user.clone()) });
+    let expected = [("BERTA", &berta), ("anna", &anna), ("berta", &berta)].map(|(name, user)| {
+        FoundUser { requested_username: name.to_owned(), user: Some(user.clone()) }
+    });
     assert_eq!(found, expected);
 }
 

@@ -1,5 +1,5 @@
-//! Counts the SQL statements that one call makes in this process: sqlx reports each as an event, in the context of the call, which
-//! has the id of the request.
+//! Counts the SQL statements that one call makes in this process: sqlx reports each as an event, in
+//! the context of the call, which has the id of the request.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};

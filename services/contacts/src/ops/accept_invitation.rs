@@ -8,8 +8,13 @@ use crate::error::Error;
 use crate::model::{Contact, PairId};
 use crate::store::pairs;
 
-/// Turns the invitation into a contact. Their system room is made before this answers, or as soon as the rooms service is back.
-pub(crate) async fn accept_invitation(app: &App, acting_user: UserId, id: PairId) -> Result<Contact, Error> {
+/// Turns the invitation into a contact. Their system room is made before this answers, or as soon
+/// as the rooms service is back.
+pub(crate) async fn accept_invitation(
+    app: &App,
+    acting_user: UserId,
+    id: PairId,
+) -> Result<Contact, Error> {
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     let Some(pair) = pairs::accept(&mut tx, id, acting_user, now).await? else {

@@ -12,7 +12,11 @@ use crate::store::pairs;
 const MAX_ATTEMPTS: usize = 5;
 
 /// Makes an invitation. If the other one has invited before, accepts and returns that invitation.
-pub(crate) async fn invite(app: &App, acting_user: UserId, invited: UserId) -> Result<Invitation, Error> {
+pub(crate) async fn invite(
+    app: &App,
+    acting_user: UserId,
+    invited: UserId,
+) -> Result<Invitation, Error> {
     let users = UserPair::of(acting_user, invited).ok_or(Error::SelfInvitation)?;
     for _ in 0..MAX_ATTEMPTS {
         if let Some(pair) = invite_or_accept(app, users, acting_user).await? {
@@ -25,7 +29,11 @@ pub(crate) async fn invite(app: &App, acting_user: UserId, invited: UserId) -> R
     Err(Error::Contention)
 }
 
-async fn invite_or_accept(app: &App, users: UserPair, acting_user: UserId) -> Result<Option<Pair>, Error> {
+async fn invite_or_accept(
+    app: &App,
+    users: UserPair,
+    acting_user: UserId,
+) -> Result<Option<Pair>, Error> {
     let mut tx = app.pool.begin().await?;
     let pair = pairs::invite_or_accept(&mut tx, users, acting_user, app.clock.now()).await?;
     let wanted_room = match pair {
@@ -41,9 +49,13 @@ async fn invite_or_accept(app: &App, users: UserPair, acting_user: UserId) -> Re
     Ok(pair)
 }
 
-/// Why there was nothing to do. Nothing again when that has changed meanwhile: the pair was rejected, or invited the other way
-/// round.
-async fn reason_to_refuse(app: &App, users: UserPair, acting_user: UserId) -> Result<Option<Error>, Error> {
+/// Why there was nothing to do. Nothing again when that has changed meanwhile: the pair was
+/// rejected, or invited the other way round.
+async fn reason_to_refuse(
+    app: &App,
+    users: UserPair,
+    acting_user: UserId,
+) -> Result<Option<Error>, Error> {
     let mut conn = app.pool.acquire().await?;
     let pair = pairs::find(&mut conn, users).await?;
     drop(conn);

@@ -1,8 +1,9 @@
 //! New contacts get their system room, even when the rooms service is away at that moment.
 //!
-//! The wish is written to the outbox in the transaction that makes the contact, tried once before that call answers, and again by
-//! a background task until the rooms service has confirmed. Making a room twice makes one room, so trying too often does no harm;
-//! the claims on rows only keep the replicas from all doing the same.
+//! The wish is written to the outbox in the transaction that makes the contact, tried once before
+//! that call answers, and again by a background task until the rooms service has confirmed. Making
+//! a room twice makes one room, so trying too often does no harm; the claims on rows only keep the
+//! replicas from all doing the same.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::error::Error;
 use crate::model::{Pair, UserPair, WantedRoom};
 use crate::store::outbox;
 
-/// Longer than a call to the rooms service may take. Together with the interval: the time between two tries.
+/// Longer than a call to the rooms service may take. Together with the interval: the time between
+/// two tries.
 const CLAIM: Duration = Duration::from_millis(700);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How many rooms are asked for at once.
@@ -24,7 +26,10 @@ const MAX_ROOMS_AT_ONCE: usize = 16;
 const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Writes down that the two shall have a system room.
-pub(super) async fn announce(conn: &mut PgConnection, users: UserPair) -> Result<WantedRoom, Error> {
+pub(super) async fn announce(
+    conn: &mut PgConnection,
+    users: UserPair,
+) -> Result<WantedRoom, Error> {
     Ok(outbox::insert(conn, users, CLAIM).await?)
 }
 
@@ -35,9 +40,10 @@ pub(super) async fn try_at_once(app: &App, wanted: &[WantedRoom]) {
     }
 }
 
-/// Makes the rooms of contacts who were found, before anybody is told of them. The call that made them contacts may still be at
-/// it, on another replica: without this, one who sees a new contact here could be refused as none by the rooms service. Where more
-/// are wanted than are made at once, rooms was away for long, and the others follow in the background.
+/// Makes the rooms of contacts who were found, before anybody is told of them. The call that made
+/// them contacts may still be at it, on another replica: without this, one who sees a new contact
+/// here could be refused as none by the rooms service. Where more are wanted than are made at once,
+/// rooms was away for long, and the others follow in the background.
 pub(super) async fn before_telling(app: &App, found: impl IntoIterator<Item = &Pair>) {
     let wanted = found.into_iter().filter_map(Pair::wanted_room);
     let wanted: Vec<WantedRoom> = wanted.take(MAX_ROOMS_AT_ONCE).collect();
@@ -91,7 +97,8 @@ async fn claim(app: &App) -> Result<Vec<WantedRoom>, Error> {
     Ok(timeout(DATABASE_DEADLINE, claim).await.map_err(|_| Error::DatabaseTooSlow)??)
 }
 
-/// Asks for all rooms at once and crosses off those that were made. The error is that of one of the others.
+/// Asks for all rooms at once and crosses off those that were made. The error is that of one of the
+/// others.
 async fn make_rooms(app: &App, wanted: &[WantedRoom]) -> Result<(), Error> {
     let calls = wanted.iter().map(|wanted| app.rooms.ensure_system_room(wanted.users));
     let mut made = Vec::new();

@@ -8,7 +8,11 @@ use crate::model::PairId;
 use crate::store::pairs;
 
 /// Removes the invitation; the same user may invite again.
-pub(crate) async fn reject_invitation(app: &App, acting_user: UserId, id: PairId) -> Result<(), Error> {
+pub(crate) async fn reject_invitation(
+    app: &App,
+    acting_user: UserId,
+    id: PairId,
+) -> Result<(), Error> {
     let mut conn = app.pool.acquire().await?;
     let is_rejected = pairs::reject(&mut conn, id, acting_user).await?;
     if is_rejected { Ok(()) } else { Err(Error::InvitationNotFound) }

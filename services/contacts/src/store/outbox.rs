@@ -48,9 +48,10 @@ pub(crate) async fn claim(
     )
     .fetch_all(conn)
     .await?;
-    let wanted = rows
-        .into_iter()
-        .map(|row| WantedRoom { id: row.id, users: UserPair { low: row.low_id, high: row.high_id } });
+    let wanted = rows.into_iter().map(|row| WantedRoom {
+        id: row.id,
+        users: UserPair { low: row.low_id, high: row.high_id },
+    });
     Ok(wanted.collect())
 }
 

@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::model::{OutboxId, Pair, PairId, State, UserPair};
 
-/// Makes an invitation, or accepts the opposite one. Nothing when there is neither to do: the user has invited before, or the two
-/// are contacts.
+/// Makes an invitation, or accepts the opposite one. Nothing when there is neither to do: the user
+/// has invited before, or the two are contacts.
 pub(crate) async fn invite_or_accept(
     conn: &mut PgConnection,
     users: UserPair,
@@ -62,7 +62,11 @@ pub(crate) async fn accept(
 }
 
 /// Removes an invitation; false when there is no such invitation to this user.
-pub(crate) async fn reject(conn: &mut PgConnection, id: PairId, invited: UserId) -> sqlx::Result<bool> {
+pub(crate) async fn reject(
+    conn: &mut PgConnection,
+    id: PairId,
+    invited: UserId,
+) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "DELETE FROM contacts.pairs
          WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2",
@@ -151,7 +155,8 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
     Ok(rows.into_iter().map(Pair::from).collect())
 }
 
-/// A pair as every statement above selects it. The columns `state` and `contacts_since` say the same, as a constraint assures.
+/// A pair as every statement above selects it. The columns `state` and `contacts_since` say the
+/// same, as a constraint assures.
 struct Row {
     id: PairId,
     low_id: UserId,

@@ -1,4 +1,5 @@
-//! Replicas of the contacts service and a rooms service inside the test, and shorthands for calling them.
+//! Replicas of the contacts service and a rooms service inside the test, and shorthands for calling
+//! them.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -61,7 +62,11 @@ impl TestApp {
     }
 
     /// A replica on a database that others may be starting on, too.
-    pub(crate) async fn start_on(database_url: String, clock: Clock, rooms_address: SocketAddr) -> Self {
+    pub(crate) async fn start_on(
+        database_url: String,
+        clock: Clock,
+        rooms_address: SocketAddr,
+    ) -> Self {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
         let listen = free_address();
         let config = Config {
@@ -71,7 +76,14 @@ impl TestApp {
         };
         parlance_contacts::start(config, clock.clone(), &lifecycle).await.unwrap();
         let client = ContactsServiceClient::new(connect("contacts", listen, &lifecycle).await);
-        Self { database_url, clock, lifecycle, rooms_address, client, _keep_alive: Box::new(ending) }
+        Self {
+            database_url,
+            clock,
+            lifecycle,
+            rooms_address,
+            client,
+            _keep_alive: Box::new(ending),
+        }
     }
 
     /// Brings up the rooms service where this replica looks for it.
@@ -83,7 +95,8 @@ impl TestApp {
             membership_log_retention: Duration::from_secs(600),
         };
         parlance_rooms::start(config, self.clock.clone(), &lifecycle).await.unwrap();
-        let client = RoomsServiceClient::new(connect("rooms", self.rooms_address, &lifecycle).await);
+        let client =
+            RoomsServiceClient::new(connect("rooms", self.rooms_address, &lifecycle).await);
         RoomsApp { client, _keep_alive: Box::new(ending) }
     }
 
@@ -107,15 +120,19 @@ impl TestApp {
         }
     }
 
-    /// Does what another replica has done that accepts this invitation and has not come to the system room yet. Nobody else will
-    /// think of the room for an hour.
+    /// Does what another replica has done that accepts this invitation and has not come to the
+    /// system room yet. Nobody else will think of the room for an hour.
     pub(crate) async fn commit_contact_elsewhere(&self, invitation_id: i64) {
         let commit = "WITH pair AS (
                  UPDATE contacts.pairs SET state = 'contacts', contacts_since = now() WHERE id = $1 RETURNING low_id, high_id
              )
              INSERT INTO contacts.outbox (low_id, high_id, claimed_until)
              SELECT low_id, high_id, now() + INTERVAL '1 hour' FROM pair";
-        let done = sqlx::query(commit).bind(invitation_id).execute(&mut self.database().await).await.unwrap();
+        let done = sqlx::query(commit)
+            .bind(invitation_id)
+            .execute(&mut self.database().await)
+            .await
+            .unwrap();
         assert_eq!(done.rows_affected(), 1);
     }
 
@@ -140,7 +157,9 @@ impl TestApp {
     }
 
     pub(crate) async fn list(&self, user: i64) -> ListContactsResponse {
-        answer(self.client.clone().list_contacts(ListContactsRequest { acting_user_id: user })).await.unwrap()
+        answer(self.client.clone().list_contacts(ListContactsRequest { acting_user_id: user }))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn are_contacts(&self, first: i64, second: i64) -> bool {
@@ -148,7 +167,8 @@ impl TestApp {
         answer(self.client.clone().check_contact(request)).await.unwrap().are_contacts
     }
 
-    /// Holds what must be true after any race of invitations between two users has ended in a contact.
+    /// Holds what must be true after any race of invitations between two users has ended in a
+    /// contact.
     pub(crate) async fn assert_only_contacts(&self, rooms: &RoomsApp, first: i64, second: i64) {
         for (user, other) in [(first, second), (second, first)] {
             let list = self.list(user).await;
@@ -164,12 +184,17 @@ impl TestApp {
 
 impl RoomsApp {
     pub(crate) async fn list(&self, user: i64) -> Vec<Room> {
-        answer(self.client.clone().list_rooms(ListRoomsRequest { acting_user_id: user })).await.unwrap().rooms
+        answer(self.client.clone().list_rooms(ListRoomsRequest { acting_user_id: user }))
+            .await
+            .unwrap()
+            .rooms
     }
 }
 
 /// The answer to a call, or the code of its refusal.
-async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, ErrorCode> {
+async fn answer<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, ErrorCode> {
     call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
 }
 

@@ -66,7 +66,9 @@ async fn an_invitation_is_refused_when_it_makes_no_sense() {
 async fn only_the_invited_user_finds_the_invitation() {
     let (app, _rooms) = TestApp::start().await;
     let invitation = app.invite(ALICE, BOB).await.unwrap();
-    for (user, id) in [(ALICE, invitation.id), (CAROL, invitation.id), (BOB, 999), (BOB, 0), (BOB, -1)] {
+    for (user, id) in
+        [(ALICE, invitation.id), (CAROL, invitation.id), (BOB, 999), (BOB, 0), (BOB, -1)]
+    {
         assert_eq!(app.accept(user, id).await.unwrap_err(), ErrorCode::InvitationNotFound);
         assert_eq!(app.reject(user, id).await.unwrap_err(), ErrorCode::InvitationNotFound);
     }

@@ -12,8 +12,9 @@ thread_local! {
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the service on its own one. The rows
-/// of the outbox are claimed in the background all the time, which does not count.
+/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the
+/// service on its own one. The rows of the outbox are claimed in the background all the time, which
+/// does not count.
 struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {
@@ -35,8 +36,10 @@ impl<S: Subscriber> Layer<S> for StatementCounter {
 
 #[tokio::test]
 async fn two_hundred_contacts_are_listed_by_one_statement_and_in_order() {
-    // For all threads, because the first thread that reaches a log statement decides whether it is ever enabled.
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(StatementCounter)).unwrap();
+    // For all threads, because the first thread that reaches a log statement decides whether it is
+    // ever enabled.
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(StatementCounter))
+        .unwrap();
 
     let app = TestApp::start_without_rooms().await;
     let mut database = app.database().await;
@@ -54,5 +57,7 @@ async fn two_hundred_contacts_are_listed_by_one_statement_and_in_order() {
     assert_eq!(STATEMENTS.get() - before, 1);
     assert!(list.contacts.iter().map(|contact| contact.other_user_id).eq(2..=201));
     assert!(list.sent.iter().map(|invitation| invitation.to_user_id).eq((202..=250).step_by(2)));
-    assert!(list.received.iter().map(|invitation| invitation.from_user_id).eq((203..=250).step_by(2)));
+    assert!(
+        list.received.iter().map(|invitation| invitation.from_user_id).eq((203..=250).step_by(2))
+    );
 }

@@ -23,7 +23,8 @@ async fn twenty_pairs_inviting_each_other_at_once_become_contacts() {
     let (app, rooms) = TestApp::start().await;
     let other = app.replica().await;
     let pairs: Vec<(i64, i64)> = (1..=20).map(|i| (i, 100 + i)).collect();
-    let calls = pairs.iter().flat_map(|&(low, high)| [app.invite(low, high), other.invite(high, low)]);
+    let calls =
+        pairs.iter().flat_map(|&(low, high)| [app.invite(low, high), other.invite(high, low)]);
     for pair_of_outcomes in join_all(calls).await.chunks(2) {
         assert_eq!(pair_of_outcomes[0].as_ref().unwrap(), pair_of_outcomes[1].as_ref().unwrap());
     }
@@ -37,7 +38,9 @@ async fn parallel_invitations_of_one_user_are_one_invitation() {
     let (app, _rooms) = TestApp::start().await;
     let outcomes = join_all((0..20).map(|_| app.invite(ALICE, BOB))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert!(outcomes.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::AlreadyInvited));
+    assert!(
+        outcomes.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::AlreadyInvited)
+    );
     assert_eq!(app.list(BOB).await.received.len(), 1);
 }
 
@@ -83,7 +86,9 @@ async fn a_mix_of_everything_at_once_leaves_one_state() {
 #[tokio::test]
 async fn who_hears_of_a_contact_finds_the_system_room_made() {
     let (app, rooms) = TestApp::start().await;
-    for (user, ask) in [(10, Ask::List), (20, Ask::Check), (30, Ask::InviteAgain), (40, Ask::AcceptAgain)] {
+    for (user, ask) in
+        [(10, Ask::List), (20, Ask::Check), (30, Ask::InviteAgain), (40, Ask::AcceptAgain)]
+    {
         let friend = user + 1;
         let invitation = app.invite(friend, user).await.unwrap();
         app.commit_contact_elsewhere(invitation.id).await;
@@ -94,7 +99,10 @@ async fn who_hears_of_a_contact_finds_the_system_room_made() {
                 assert_eq!(app.invite(friend, user).await, Err(ErrorCode::AlreadyContacts));
             }
             Ask::AcceptAgain => {
-                assert_eq!(app.accept(user, invitation.id).await, Err(ErrorCode::InvitationNotFound));
+                assert_eq!(
+                    app.accept(user, invitation.id).await,
+                    Err(ErrorCode::InvitationNotFound)
+                );
             }
         }
         assert_eq!(rooms.list(user).await.len(), 1, "{ask:?}");

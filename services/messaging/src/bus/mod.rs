@@ -1,7 +1,8 @@
 //! Redis between the replicas: what one commits, the others hear at once.
 //!
-//! Redis is a hint. A publication may be lost, and then the [`tail`](crate::tail) finds what it would have told. So nothing here
-//! waits for Redis for long, and nothing fails because of it. Where nobody else is there to hear it, nothing is published.
+//! Redis is a hint. A publication may be lost, and then the [`tail`](crate::tail) finds what it
+//! would have told. So nothing here waits for Redis for long, and nothing fails because of it.
+//! Where nobody else is there to hear it, nothing is published.
 
 mod presence;
 
@@ -60,8 +61,8 @@ struct Publication {
     spans: Vec<Span>,
 }
 
-/// A process, and the clock of its publications. A publication begins with the id and with the time on this clock, so that one that comes
-/// back shows how long Redis takes.
+/// A process, and the clock of its publications. A publication begins with the id and with the time
+/// on this clock, so that one that comes back shows how long Redis takes.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
     id: u64,
@@ -93,8 +94,8 @@ impl Origin {
     }
 }
 
-/// Asks to look anew whether this replica has to hear of a room. What was true when the wish was made does not count: wishes of
-/// several tasks overtake each other.
+/// Asks to look anew whether this replica has to hear of a room. What was true when the wish was
+/// made does not count: wishes of several tasks overtake each other.
 #[derive(Debug)]
 struct Wish {
     room_id: RoomId,
@@ -112,12 +113,15 @@ impl Bus {
         let (publication_sender, publications) = mpsc::channel(MAX_QUEUED);
         let (wish_sender, wishes) = mpsc::channel(MAX_QUEUED);
         let (origin, presence) = (Origin::new(), Presence::default());
-        let listener = Listener::new(subscriber.clone(), origin, presence.clone(), gateways.clone());
+        let listener =
+            Listener::new(subscriber.clone(), origin, presence.clone(), gateways.clone());
         lifecycle.spawn_companion("presence", presence.clone().keep_up(publisher.clone(), origin));
         lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
         lifecycle.spawn_companion("redis listener", listener.run());
-        lifecycle
-            .spawn_companion("redis subscriptions", Subscriptions::new(subscriber, gateways).run(wishes));
+        lifecycle.spawn_companion(
+            "redis subscriptions",
+            Subscriptions::new(subscriber, gateways).run(wishes),
+        );
         Self { publications: publication_sender, wishes: wish_sender, origin, presence }
     }
 
@@ -156,7 +160,8 @@ impl Bus {
         }
     }
 
-    /// Hears of a room that has listeners; returns when Redis has confirmed, or after a moment without.
+    /// Hears of a room that has listeners; returns when Redis has confirmed, or after a moment
+    /// without.
     pub(crate) async fn subscribe(&self, room_id: RoomId) {
         let (confirmation, confirmed) = oneshot::channel();
         let wish = async {
@@ -222,10 +227,17 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(subscriber: SubscriberClient, origin: Origin, presence: Presence, gateways: Gateways) -> Self {
+    fn new(
+        subscriber: SubscriberClient,
+        origin: Origin,
+        presence: Presence,
+        gateways: Gateways,
+    ) -> Self {
         let lag = global::meter("parlance")
             .f64_histogram("parlance.messaging.redis.lag")
-            .with_description("Time from publishing to hearing it back, of this replica's own publications.")
+            .with_description(
+                "Time from publishing to hearing it back, of this replica's own publications.",
+            )
             .with_unit("s")
             .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
             .build();
@@ -238,7 +250,10 @@ impl Listener {
             match messages.recv().await {
                 Ok(message) => self.hear(&message),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "publications were missed, the tail will find what they told");
+                    tracing::warn!(
+                        missed,
+                        "publications were missed, the tail will find what they told"
+                    );
                 }
                 Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
             }
@@ -270,8 +285,9 @@ impl Listener {
     }
 }
 
-/// Which channels are wanted, which are confirmed, and what is under way between the two. At most one command is under way for
-/// each channel, so that a subscription and its end cannot overtake each other.
+/// Which channels are wanted, which are confirmed, and what is under way between the two. At most
+/// one command is under way for each channel, so that a subscription and its end cannot overtake
+/// each other.
 struct Subscriptions {
     subscriber: SubscriberClient,
     gateways: Gateways,
@@ -302,7 +318,9 @@ impl Subscriptions {
     fn new(subscriber: SubscriberClient, gateways: Gateways) -> Self {
         let connections = global::meter("parlance")
             .u64_counter("parlance.messaging.redis.connections")
-            .with_description("How often this replica has connected to Redis; once, if it was never lost.")
+            .with_description(
+                "How often this replica has connected to Redis; once, if it was never lost.",
+            )
             .build();
         let meeting_place = Subscription { is_wanted: true, ..Subscription::default() };
         let rooms = HashMap::from([(MEETING_PLACE, meeting_place)]);
@@ -319,7 +337,8 @@ impl Subscriptions {
             tokio::select! {
                 Some(wish) = wishes.recv() => self.take_up(wish),
                 Some(finished) = self.commands.next() => self.finish(finished),
-                // Lagging behind means that there were several; one is as good as many. A closed channel never comes back.
+                // Lagging behind means that there were several; one is as good as many. A closed
+                // channel never comes back.
                 result = reconnects.recv() => match result {
                     Ok(_) | Err(RecvError::Lagged(_)) => self.start_over(),
                     Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
@@ -331,7 +350,8 @@ impl Subscriptions {
 
     fn take_up(&mut self, wish: Wish) {
         let subscription = self.rooms.entry(wish.room_id).or_default();
-        subscription.is_wanted = wish.room_id == MEETING_PLACE || self.gateways.has_listeners(wish.room_id);
+        subscription.is_wanted =
+            wish.room_id == MEETING_PLACE || self.gateways.has_listeners(wish.room_id);
         subscription.waiting.extend(wish.confirmation);
         self.advance(wish.room_id);
     }
@@ -339,7 +359,8 @@ impl Subscriptions {
     fn finish(&mut self, finished: Finished) {
         let Some(subscription) = self.rooms.get_mut(&finished.room_id) else { return };
         subscription.is_under_way = false;
-        // A command that failed is tried again with the next tick, so that a Redis that is away is not pelted.
+        // A command that failed is tried again with the next tick, so that a Redis that is away is
+        // not pelted.
         let Some(is_subscribed) = finished.is_subscribed else { return };
         if finished.epoch == self.epoch {
             subscription.is_confirmed = is_subscribed;
@@ -394,15 +415,24 @@ impl Subscriptions {
             return;
         }
         subscription.is_under_way = true;
-        let command = run_command(self.subscriber.clone(), room_id, subscription.is_wanted, self.epoch);
+        let command =
+            run_command(self.subscriber.clone(), room_id, subscription.is_wanted, self.epoch);
         self.commands.push(Box::pin(command));
     }
 }
 
-async fn run_command(subscriber: SubscriberClient, room_id: RoomId, subscribe: bool, epoch: u64) -> Finished {
+async fn run_command(
+    subscriber: SubscriberClient,
+    room_id: RoomId,
+    subscribe: bool,
+    epoch: u64,
+) -> Finished {
     let channel = channel_of(room_id);
-    let result =
-        if subscribe { subscriber.ssubscribe(channel).await } else { subscriber.sunsubscribe(channel).await };
+    let result = if subscribe {
+        subscriber.ssubscribe(channel).await
+    } else {
+        subscriber.sunsubscribe(channel).await
+    };
     let is_subscribed = match result {
         Ok(()) => Some(subscribe),
         Err(error) => {

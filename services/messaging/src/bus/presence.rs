@@ -1,8 +1,9 @@
 //! Whether there are other replicas to tell.
 //!
-//! Every replica listens to the channel of room 0, and publishes a heartbeat there at short intervals. Redis answers with the number of
-//! those who have heard it. Is that one, and the replica has heard it itself, then it is alone, and what is stored need not be published:
-//! a replica that comes in the meantime finds it with the tail.
+//! Every replica listens to the channel of room 0, and publishes a heartbeat there at short
+//! intervals. Redis answers with the number of those who have heard it. Is that one, and the
+//! replica has heard it itself, then it is alone, and what is stored need not be published: a
+//! replica that comes in the meantime finds it with the tail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// How long a replica may believe that it is alone without hearing it anew.
 const VALIDITY: Duration = Duration::from_secs(1);
 
-/// What this replica knows of others. Times are on the clock of its publications, in microseconds. Cheap to clone.
+/// What this replica knows of others. Times are on the clock of its publications, in microseconds.
+/// Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Presence {
     shared: Arc<Shared>,
@@ -52,7 +54,8 @@ impl Presence {
         let channel = channel_of(MEETING_PLACE);
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // When the last heartbeat was made that nobody but one has heard; who that was shows by the next one.
+        // When the last heartbeat was made that nobody but one has heard; who that was shows by the
+        // next one.
         let mut heard_by_one = None;
         loop {
             ticks.tick().await;

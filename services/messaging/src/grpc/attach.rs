@@ -16,7 +16,8 @@ use crate::model::{Draft, TypingUser};
 use crate::writer::Job;
 use crate::{ops, steps};
 
-/// Takes a gateway in: its requests are handled by a task of their own, and the stream carries what there is to tell it.
+/// Takes a gateway in: its requests are handled by a task of their own, and the stream carries what
+/// there is to tell it.
 pub(super) fn attach(
     app: &App,
     requests: Streaming<AttachRequest>,
@@ -33,7 +34,8 @@ pub(super) fn attach(
     outgoing(outbox)
 }
 
-/// The batches of an outbox as a stream that ends with `unavailable`, so that the gateway attaches again.
+/// The batches of an outbox as a stream that ends with `unavailable`, so that the gateway attaches
+/// again.
 fn outgoing(outbox: Outbox) -> BoxStream<'static, Result<AttachResponse, Status>> {
     let batches = stream::unfold(outbox, |mut outbox| async move {
         let batch = outbox.next().await?;
@@ -99,20 +101,26 @@ impl Link {
         Job { draft, link: self.id, request_id: send.request_id, received_at, span, refused: None }
     }
 
-    /// Listens to the rooms at once, so that nothing after the head is missed, and answers when the head is known.
+    /// Listens to the rooms at once, so that nothing after the head is missed, and answers when the
+    /// head is known.
     fn subscribe(&self, subscribes: Vec<Subscribe>) {
-        let questions: Vec<Question> =
-            subscribes.iter().map(|subscribe| question(subscribe.room_id, subscribe.user_id)).collect();
+        let questions: Vec<Question> = subscribes
+            .iter()
+            .map(|subscribe| question(subscribe.room_id, subscribe.user_id))
+            .collect();
         for question in &questions {
             self.app.gateways.listen(self.id, question.room_id);
         }
         let (app, id) = (self.app.clone(), self.id);
         self.lifecycle.spawn(async move {
             let outcomes = ops::subscribe(&app, questions).await;
-            let answers = subscribes.iter().zip(outcomes).map(|(subscribe, outcome)| match outcome {
-                Ok(start) => encode::subscribed(subscribe.request_id, start.head_seq, start.room_version),
-                Err(code) => encode::refused(subscribe.request_id, code),
-            });
+            let answers =
+                subscribes.iter().zip(outcomes).map(|(subscribe, outcome)| match outcome {
+                    Ok(start) => {
+                        encode::subscribed(subscribe.request_id, start.head_seq, start.room_version)
+                    }
+                    Err(code) => encode::refused(subscribe.request_id, code),
+                });
             answer(&app, id, answers.collect());
         });
     }
@@ -130,7 +138,8 @@ impl Link {
     fn show_typing(&self, typings: Vec<Typing>) {
         let (app, id) = (self.app.clone(), self.id);
         self.lifecycle.spawn(async move {
-            let questions = typings.iter().map(|typing| question(typing.room_id, typing.user_id)).collect();
+            let questions =
+                typings.iter().map(|typing| question(typing.room_id, typing.user_id)).collect();
             let request_ids: Vec<u64> = typings.iter().map(|typing| typing.request_id).collect();
             let users = typings.into_iter().map(|typing| TypingUser {
                 user_id: UserId::new(typing.user_id),
@@ -138,10 +147,11 @@ impl Link {
                 origin: typing.origin,
             });
             let outcomes = ops::show_typing(&app, questions, users.collect()).await;
-            let answers = request_ids.into_iter().zip(outcomes).map(|(request_id, outcome)| match outcome {
-                Ok(()) => encode::typing_shown(request_id),
-                Err(code) => encode::refused(request_id, code),
-            });
+            let answers =
+                request_ids.into_iter().zip(outcomes).map(|(request_id, outcome)| match outcome {
+                    Ok(()) => encode::typing_shown(request_id),
+                    Err(code) => encode::refused(request_id, code),
+                });
             answer(&app, id, answers.collect());
         });
     }

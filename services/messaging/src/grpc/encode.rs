@@ -6,7 +6,9 @@ use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::event::Kind;
 use parlance_proto::messaging::history_answer::Outcome as HistoryOutcome;
 
-use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, Page, Reading, TypingUser, Written};
+use crate::model::{
+    EndReason, Event, EventKind, MembershipEnd, Message, Page, Reading, TypingUser, Written,
+};
 
 pub(crate) fn message(message: &Message) -> proto::Message {
     into_message(message.clone())
@@ -27,7 +29,11 @@ fn into_message(message: Message) -> proto::Message {
 }
 
 fn without_content(message: &Message) -> proto::Message {
-    into_message(Message { content: String::new(), sender_name: message.sender_name.clone(), ..*message })
+    into_message(Message {
+        content: String::new(),
+        sender_name: message.sender_name.clone(),
+        ..*message
+    })
 }
 
 pub(crate) fn event(event: &Event) -> proto::Event {
@@ -61,7 +67,12 @@ pub(crate) fn decode_event(event: proto::Event) -> Option<Event> {
             origin: user.origin,
         }),
     };
-    Some(Event { room_id: RoomId::new(event.room_id), seq: event.seq, kind, traceparent: event.traceparent })
+    Some(Event {
+        room_id: RoomId::new(event.room_id),
+        seq: event.seq,
+        kind,
+        traceparent: event.traceparent,
+    })
 }
 
 fn decode_message(message: proto::Message) -> Message {
@@ -107,7 +118,8 @@ pub(crate) fn membership_end(end: &MembershipEnd) -> proto::MembershipEnd {
     }
 }
 
-/// The answer to a send. The content of a new message is what the gateway sent, so it is not sent back.
+/// The answer to a send. The content of a new message is what the gateway sent, so it is not sent
+/// back.
 pub(crate) fn sent(request_id: u64, written: &Written) -> proto::Answer {
     let (stored, duplicate) = match written {
         Written::Stored(message) => (message, false),

@@ -1,5 +1,5 @@
-//! gRPC: decodes requests, calls `ops`, encodes answers. The only place that sees the generated types, but for the queues of
-//! [`gateways`](crate::gateways), which hold what goes out.
+//! gRPC: decodes requests, calls `ops`, encodes answers. The only place that sees the generated
+//! types, but for the queues of [`gateways`](crate::gateways), which hold what goes out.
 
 mod attach;
 pub(crate) mod encode;

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use futures_util::stream::BoxStream;
 use parlance_core::{MessageContent, MessageId, RoomId, UserId};
 use parlance_proto::messaging::history_question::From as HistoryFrom;
-use parlance_proto::messaging::messaging_service_server::{MessagingService, MessagingServiceServer};
+use parlance_proto::messaging::messaging_service_server::{
+    MessagingService, MessagingServiceServer,
+};
 use parlance_proto::messaging::{
     AttachRequest, AttachResponse, DeleteMessageRequest, DeleteMessageResponse, EditMessageRequest,
-    EditMessageResponse, HistoryQuestion, ReadChangesRequest, ReadChangesResponse, ReadHistoryRequest,
-    ReadHistoryResponse,
+    EditMessageResponse, HistoryQuestion, ReadChangesRequest, ReadChangesResponse,
+    ReadHistoryRequest, ReadHistoryResponse,
 };
 use parlance_runtime::error::{status, status_of_code};
 use parlance_runtime::grpc::Credential;
@@ -63,10 +65,14 @@ impl MessagingService for Service {
         let request = request.into_inner();
         let content = MessageContent::parse(request.content)
             .map_err(|_| status_of_code(parlance_core::ErrorCode::ContentInvalid, None))?;
-        let (acting, message) = (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
+        let (acting, message) =
+            (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
         let (message, change_seq) =
             ops::edit_message(&self.app, acting, message, &content).await.map_err(encode_error)?;
-        Ok(Response::new(EditMessageResponse { message: Some(encode::message(&message)), change_seq }))
+        Ok(Response::new(EditMessageResponse {
+            message: Some(encode::message(&message)),
+            change_seq,
+        }))
     }
 
     async fn delete_message(
@@ -74,7 +80,8 @@ impl MessagingService for Service {
         request: Request<DeleteMessageRequest>,
     ) -> Result<Response<DeleteMessageResponse>, Status> {
         let request = request.into_inner();
-        let (acting, message) = (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
+        let (acting, message) =
+            (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
         let (room_id, change_seq) =
             ops::delete_message(&self.app, acting, message).await.map_err(encode_error)?;
         Ok(Response::new(DeleteMessageResponse { room_id: room_id.get(), change_seq }))
@@ -86,7 +93,9 @@ impl MessagingService for Service {
     ) -> Result<Response<ReadHistoryResponse>, Status> {
         let questions = request.into_inner().questions.into_iter().map(decode_question).collect();
         let answers = ops::read_history(&self.app, questions).await.map_err(encode_error)?;
-        Ok(Response::new(ReadHistoryResponse { answers: answers.into_iter().map(encode::history).collect() }))
+        Ok(Response::new(ReadHistoryResponse {
+            answers: answers.into_iter().map(encode::history).collect(),
+        }))
     }
 
     async fn read_changes(
@@ -99,7 +108,10 @@ impl MessagingService for Service {
             .await
             .map_err(encode_error)?;
         let events = changes.events.iter().map(encode::event).collect();
-        Ok(Response::new(ReadChangesResponse { events, complete_up_to_seq: changes.complete_up_to }))
+        Ok(Response::new(ReadChangesResponse {
+            events,
+            complete_up_to_seq: changes.complete_up_to,
+        }))
     }
 }
 
@@ -110,7 +122,13 @@ fn decode_question(question: HistoryQuestion) -> PageQuestion {
         Some(HistoryFrom::AfterId(id)) => PageFrom::After(id),
     };
     let (acting, room_id) = (UserId::new(question.acting_user_id), RoomId::new(question.room_id));
-    PageQuestion { acting, room_id, limit: question.limit, from, known_head_seq: question.known_head_seq }
+    PageQuestion {
+        acting,
+        room_id,
+        limit: question.limit,
+        from,
+        known_head_seq: question.known_head_seq,
+    }
 }
 
 fn encode_error(error: Error) -> Status {

@@ -23,7 +23,8 @@ pub(crate) async fn edit_message(
     message_id: MessageId,
     content: &MessageContent,
 ) -> Result<(Message, i64), Error> {
-    let (message, seq) = change(app, acting, message_id, Some(content.as_str()), Allowed::Sender).await?;
+    let (message, seq) =
+        change(app, acting, message_id, Some(content.as_str()), Allowed::Sender).await?;
     tell(app, message.room_id, seq, EventKind::Edited(message.clone()));
     Ok((message, seq))
 }
@@ -39,7 +40,8 @@ pub(crate) async fn delete_message(
     Ok((message.room_id, seq))
 }
 
-/// Checks that the message is there, that the acting user may see it, and that the acting user may change it; then changes it.
+/// Checks that the message is there, that the acting user may see it, and that the acting user may
+/// change it; then changes it.
 async fn change(
     app: &App,
     acting: UserId,
@@ -50,12 +52,14 @@ async fn change(
     let place = messages::place(&mut *app.pool.acquire().await?, message_id).await?;
     let place = place.ok_or(ErrorCode::MessageNotFound)?;
     let membership = app.memberships.check(place.room_id, acting).await.map_err(hide_room)?;
-    let may_change = place.sender_id == acting || (allowed == Allowed::SenderOrOwner && membership.is_owner);
+    let may_change =
+        place.sender_id == acting || (allowed == Allowed::SenderOrOwner && membership.is_owner);
     if !may_change {
         return Err(ErrorCode::NotTheSender.into());
     }
     let changed =
-        messages::change(&mut *app.pool.acquire().await?, place.room_id, message_id, content).await?;
+        messages::change(&mut *app.pool.acquire().await?, place.room_id, message_id, content)
+            .await?;
     Ok(changed.ok_or(ErrorCode::MessageNotFound)?)
 }
 

@@ -16,8 +16,9 @@ const MAX_LIMIT: u32 = 100;
 const MAX_MESSAGES: u32 = 10_000;
 const MAX_QUESTIONS: usize = 1_000;
 
-/// Reads pages for members of the rooms, with one check of all memberships, a look at the heads of the rooms whose newest pages are
-/// asked for at the same time, and one statement for all pages that the askers do not have; what came of each question, in their order.
+/// Reads pages for members of the rooms, with one check of all memberships, a look at the heads of
+/// the rooms whose newest pages are asked for at the same time, and one statement for all pages
+/// that the askers do not have; what came of each question, in their order.
 pub(crate) async fn read_history(
     app: &App,
     mut questions: Vec<PageQuestion>,
@@ -45,13 +46,16 @@ pub(crate) async fn read_history(
         .map(|(question, _)| *question)
         .collect();
     let mut readings =
-        if admitted.is_empty() { Vec::new() } else { read(app, admitted, &heads?).await? }.into_iter();
-    let answer =
-        |standing: Result<_, ErrorCode>| standing.and_then(|_| readings.next().ok_or(ErrorCode::Internal));
+        if admitted.is_empty() { Vec::new() } else { read(app, admitted, &heads?).await? }
+            .into_iter();
+    let answer = |standing: Result<_, ErrorCode>| {
+        standing.and_then(|_| readings.next().ok_or(ErrorCode::Internal))
+    };
     Ok(standings.into_iter().map(answer).collect())
 }
 
-/// What comes of each question of a member. The heads were read before the pages, which then have all changes up to there.
+/// What comes of each question of a member. The heads were read before the pages, which then have
+/// all changes up to there.
 async fn read(
     app: &App,
     questions: Vec<PageQuestion>,
@@ -67,7 +71,8 @@ async fn read(
 
     let wanted: Vec<PageQuestion> =
         questions.iter().filter(|question| !is_unchanged(question)).copied().collect();
-    let pages = if wanted.is_empty() { Vec::new() } else { messages::pages(&app.pool, &wanted).await? };
+    let pages =
+        if wanted.is_empty() { Vec::new() } else { messages::pages(&app.pool, &wanted).await? };
     let mut pages = pages.into_iter();
     let reading = |question: PageQuestion| {
         if is_unchanged(&question) {
@@ -91,7 +96,8 @@ async fn heads(app: &App, questions: &[PageQuestion]) -> Result<HashMap<RoomId, 
     Ok(room_heads::read(&app.pool, &room_ids).await?)
 }
 
-/// Takes off the one message more than was asked for, which is the last in the direction of reading; whether there was one.
+/// Takes off the one message more than was asked for, which is the last in the direction of
+/// reading; whether there was one.
 fn cut(mut messages: Vec<Message>, question: PageQuestion) -> (Vec<Message>, bool) {
     let has_more = messages.len() > question.limit as usize;
     match question.from {

@@ -6,7 +6,8 @@ use crate::app::App;
 use crate::memberships::Question;
 use crate::model::{Event, EventKind, TypingUser};
 
-/// Shows the users as typing in the rooms of the questions, where they are members; the outcome for each.
+/// Shows the users as typing in the rooms of the questions, where they are members; the outcome for
+/// each.
 pub(crate) async fn show_typing(
     app: &App,
     questions: Vec<Question>,

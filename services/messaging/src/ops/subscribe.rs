@@ -23,9 +23,13 @@ pub(crate) struct Start {
     pub(crate) room_version: i64,
 }
 
-/// Answers for each subscriber where live delivery begins, or why it does not. The gateway listens to the rooms already; the
-/// heads are read only after Redis has confirmed, so that whatever is committed above them is heard.
-pub(crate) async fn subscribe(app: &App, questions: Vec<Question>) -> Vec<Result<Start, ErrorCode>> {
+/// Answers for each subscriber where live delivery begins, or why it does not. The gateway listens
+/// to the rooms already; the heads are read only after Redis has confirmed, so that whatever is
+/// committed above them is heard.
+pub(crate) async fn subscribe(
+    app: &App,
+    questions: Vec<Question>,
+) -> Vec<Result<Start, ErrorCode>> {
     let rooms: HashSet<RoomId> = questions.iter().map(|question| question.room_id).collect();
     let confirmations = join_all(rooms.iter().map(|&room_id| app.bus.subscribe(room_id)));
     let count = questions.len();

@@ -9,8 +9,8 @@ use sqlx::PgConnection;
 pub(crate) struct News {
     /// The rooms that changed, with their heads.
     pub(crate) heads: HashMap<RoomId, i64>,
-    /// Where to look from next time. Transactions that are still open may yet commit rows at or above it; so the same news may
-    /// be seen twice, and none is missed.
+    /// Where to look from next time. Transactions that are still open may yet commit rows at or
+    /// above it; so the same news may be seen twice, and none is missed.
     pub(crate) next_cursor: i64,
 }
 
@@ -38,9 +38,11 @@ pub(crate) async fn read_from(conn: &mut PgConnection, cursor: i64) -> sqlx::Res
 
 /// Where to look from when everything committed so far is known.
 pub(crate) async fn present_cursor(conn: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS "cursor!""#)
-        .fetch_one(conn)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS "cursor!""#
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Removes what is older than ten minutes.

@@ -26,7 +26,8 @@ pub(crate) enum FreshKeys {
     LookedFor,
 }
 
-/// Stores a batch in one call; what came of each draft, in their order, or nothing where the room was left out.
+/// Stores a batch in one call; what came of each draft, in their order, or nothing where the room
+/// was left out.
 pub(crate) async fn write_batch(
     conn: &mut PgConnection,
     drafts: &[&Draft],
@@ -102,7 +103,8 @@ struct Row {
 }
 
 impl Row {
-    /// What it says of a draft, of the one that was handed over or of a later one with the same key; nothing when it was left out.
+    /// What it says of a draft, of the one that was handed over or of a later one with the same
+    /// key; nothing when it was left out.
     fn outcome(&self, is_first: bool, handed_over: &str) -> Option<Outcome> {
         (self.left_out != Some(true)).then(|| self.outcome_in_room(is_first, handed_over))
     }
@@ -122,7 +124,8 @@ impl Row {
     }
 }
 
-/// A batch in the order in which the store takes it: by room, inside a room in the order of arrival, each key once.
+/// A batch in the order in which the store takes it: by room, inside a room in the order of
+/// arrival, each key once.
 struct Arrangement {
     /// Each room once, ascending.
     room_ids: Vec<i64>,
@@ -148,7 +151,8 @@ impl Arrangement {
         for place in by_room {
             let draft = drafts[place];
             let key = (draft.room_id, draft.sender_id, draft.key.as_str());
-            let first_place = *first_places.entry(key).or_insert_with(|| arranged.choose(place, draft));
+            let first_place =
+                *first_places.entry(key).or_insert_with(|| arranged.choose(place, draft));
             arranged.places[place] = first_place;
         }
         arranged
@@ -173,7 +177,10 @@ pub(crate) struct Place {
 }
 
 /// The place of a message that is not deleted.
-pub(crate) async fn place(conn: &mut PgConnection, message_id: MessageId) -> sqlx::Result<Option<Place>> {
+pub(crate) async fn place(
+    conn: &mut PgConnection,
+    message_id: MessageId,
+) -> sqlx::Result<Option<Place>> {
     sqlx::query_as!(
         Place,
         r#"
@@ -190,8 +197,8 @@ pub(crate) async fn place(conn: &mut PgConnection, message_id: MessageId) -> sql
     .await
 }
 
-/// Edits a message (with new content) or deletes it (without); the message afterwards and the number of the change. Nothing
-/// when it was deleted meanwhile.
+/// Edits a message (with new content) or deletes it (without); the message afterwards and the
+/// number of the change. Nothing when it was deleted meanwhile.
 pub(crate) async fn change(
     conn: &mut PgConnection,
     room_id: RoomId,
@@ -235,12 +242,18 @@ pub(crate) async fn change(
     }))
 }
 
-/// The messages of several pages, each in ascending order and in the place of its question: at most as many as asked for and one more,
-/// which shows whether there are more in the direction of reading.
-pub(crate) async fn pages(pool: &PgPool, questions: &[PageQuestion]) -> sqlx::Result<Vec<Vec<Message>>> {
+/// The messages of several pages, each in ascending order and in the place of its question: at most
+/// as many as asked for and one more, which shows whether there are more in the direction of
+/// reading.
+pub(crate) async fn pages(
+    pool: &PgPool,
+    questions: &[PageQuestion],
+) -> sqlx::Result<Vec<Vec<Message>>> {
     let room_ids: Vec<i64> = questions.iter().map(|question| question.room_id.get()).collect();
-    let before_ids: Vec<Option<i64>> = questions.iter().map(|question| question.from.before()).collect();
-    let after_ids: Vec<Option<i64>> = questions.iter().map(|question| question.from.after()).collect();
+    let before_ids: Vec<Option<i64>> =
+        questions.iter().map(|question| question.from.before()).collect();
+    let after_ids: Vec<Option<i64>> =
+        questions.iter().map(|question| question.from.after()).collect();
     let limits: Vec<i64> = questions.iter().map(|question| i64::from(question.limit) + 1).collect();
     let rows = sqlx::query!(
         r#"
@@ -312,8 +325,9 @@ pub(crate) async fn pages(pool: &PgPool, questions: &[PageQuestion]) -> sqlx::Re
     Ok(pages)
 }
 
-/// What changed in a room above `after_seq` and up to `up_to_seq`, in order, at most `limit` events: messages created in that
-/// range and not deleted since, and the last change of older messages if it falls into the range.
+/// What changed in a room above `after_seq` and up to `up_to_seq`, in order, at most `limit`
+/// events: messages created in that range and not deleted since, and the last change of older
+/// messages if it falls into the range.
 pub(crate) async fn changes(
     conn: &mut PgConnection,
     room_id: RoomId,
@@ -385,9 +399,13 @@ pub(crate) async fn changes(
     Ok(events.collect())
 }
 
-/// Removes up to `limit` messages of a deleted room for good; how many there were. Leaves those alone that another replica is
-/// about to remove.
-pub(crate) async fn purge(conn: &mut PgConnection, room_id: RoomId, limit: i64) -> sqlx::Result<u64> {
+/// Removes up to `limit` messages of a deleted room for good; how many there were. Leaves those
+/// alone that another replica is about to remove.
+pub(crate) async fn purge(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    limit: i64,
+) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         r#"
         DELETE FROM messaging.messages

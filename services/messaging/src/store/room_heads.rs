@@ -43,7 +43,8 @@ pub(crate) async fn ensure(conn: &mut PgConnection, room_ids: &[i64]) -> sqlx::R
     Ok(())
 }
 
-/// Turns the head of a room into a tombstone: nothing can be added any more. Also for rooms that never had a message.
+/// Turns the head of a room into a tombstone: nothing can be added any more. Also for rooms that
+/// never had a message.
 pub(crate) async fn bury(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"

@@ -1,7 +1,8 @@
 //! Asks of everything that was sent whether its sender is a member.
 //!
-//! What is to be stored next is checked while the batch before it is being stored, once enough of it has come to be worth a call of
-//! its own. With little to do that never happens: then everything waits for the batch before, and is checked together.
+//! What is to be stored next is checked while the batch before it is being stored, once enough of
+//! it has come to be worth a call of its own. With little to do that never happens: then everything
+//! waits for the batch before, and is checked together.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ const WORTH_A_CALL: usize = 64;
 pub(super) struct Admission {
     pub(super) memberships: Memberships,
     pub(super) checked: mpsc::Sender<Batch>,
-    /// Whether the store has nothing to do; it says when that is so, and here is said when it no longer is.
+    /// Whether the store has nothing to do; it says when that is so, and here is said when it no
+    /// longer is.
     pub(super) is_idle: Arc<watch::Sender<bool>>,
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Job {
     pub(crate) received_at: Instant,
     /// Lasts until it is known what has come of it.
     pub(crate) span: Span,
-    /// Why it is not stored, once that is known. It stays where it is, so that answers come in the order of the messages.
+    /// Why it is not stored, once that is known. It stays where it is, so that answers come in the
+    /// order of the messages.
     pub(crate) refused: Option<ErrorCode>,
 }
 

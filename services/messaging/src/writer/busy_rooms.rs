@@ -7,8 +7,9 @@ use parlance_core::RoomId;
 
 use super::batch::Job;
 
-/// The rooms that are on the detour, each with the number of its messages there. As long as there is one, all that comes for the room has
-/// to follow it. Cheap to clone. The lock is held for counting, never across an await.
+/// The rooms that are on the detour, each with the number of its messages there. As long as there
+/// is one, all that comes for the room has to follow it. Cheap to clone. The lock is held for
+/// counting, never across an await.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BusyRooms {
     messages: Arc<Mutex<HashMap<RoomId, usize>>>,

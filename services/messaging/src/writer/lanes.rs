@@ -1,8 +1,10 @@
 //! Stores what was checked, and tells what has come of it.
 //!
-//! Nearly everything goes down the fast lane, one batch after the other, and never waits for a lock: rooms whose heads somebody else has
-//! locked, such as another replica that writes to them, are left out. Those go on the detour, which waits, and stay on it until nothing
-//! for them is left there, so that their order is kept. A room that is stuck holds up nothing but other rooms on the detour.
+//! Nearly everything goes down the fast lane, one batch after the other, and never waits for a
+//! lock: rooms whose heads somebody else has locked, such as another replica that writes to them,
+//! are left out. Those go on the detour, which waits, and stay on it until nothing for them is left
+//! there, so that their order is kept. A room that is stuck holds up nothing but other rooms on the
+//! detour.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,14 +37,16 @@ pub(super) struct Lanes {
     pub(super) busy_rooms: BusyRooms,
 }
 
-/// The connection of a lane while it has one batch after the other: what Postgres knows of them stays in the cache of one core.
+/// The connection of a lane while it has one batch after the other: what Postgres knows of them
+/// stays in the cache of one core.
 type Held = Option<PoolConnection<Postgres>>;
 
 /// What has come of a message.
 type Fate = Result<Outcome, ErrorCode>;
 
 impl Lanes {
-    /// Everybody is told of a batch while the next one is on its way to the store, which need not wait for that.
+    /// Everybody is told of a batch while the next one is on its way to the store, which need not
+    /// wait for that.
     pub(super) async fn run_fast_lane(
         self,
         mut inbox: Inbox,
@@ -70,14 +74,17 @@ impl Lanes {
             let (fates, busy) = part(&mut batch.jobs, fates);
             self.divert(busy, &detour);
             untold = Some((batch, fates));
-            if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
+            if self.pool.num_idle() == 0
+                && self.pool.size() >= self.pool.options().get_max_connections()
+            {
                 // Somebody else may be waiting for it.
                 connection = None;
             }
         }
     }
 
-    /// Stores what waits for rooms that are busy. Those that no longer are need not wait for those that still are.
+    /// Stores what waits for rooms that are busy. Those that no longer are need not wait for those
+    /// that still are.
     pub(super) async fn run_detour(self, mut waiting: mpsc::Receiver<Job>) -> anyhow::Result<()> {
         let mut jobs = Vec::new();
         while waiting.recv_many(&mut jobs, MAX_BATCH).await > 0 {
@@ -89,7 +96,8 @@ impl Lanes {
                 batch.jobs.iter_mut().for_each(Job::refuse_if_late);
                 let fates = batch.scope(self.write(&mut None, &batch.jobs, locked)).await;
                 let (fates, busy) = part(&mut batch.jobs, fates);
-                let room_ids: Vec<RoomId> = batch.jobs.iter().map(|job| job.draft.room_id).collect();
+                let room_ids: Vec<RoomId> =
+                    batch.jobs.iter().map(|job| job.draft.room_id).collect();
                 self.tell(batch, fates);
                 room_ids.into_iter().for_each(|room_id| self.busy_rooms.leave(room_id));
                 jobs = busy;
@@ -114,14 +122,22 @@ impl Lanes {
         }
     }
 
-    /// Stores what was not refused; what has come of each message, nothing where the room is busy. A batch that is refused for its
-    /// content is split, so that a poison item fails alone.
-    async fn write(&self, connection: &mut Held, jobs: &[Job], locked: Locked) -> Vec<Option<Fate>> {
+    /// Stores what was not refused; what has come of each message, nothing where the room is busy.
+    /// A batch that is refused for its content is split, so that a poison item fails alone.
+    async fn write(
+        &self,
+        connection: &mut Held,
+        jobs: &[Job],
+        locked: Locked,
+    ) -> Vec<Option<Fate>> {
         let refusal = |job: &Job| Some(Err(job.refused.unwrap_or(ErrorCode::Unavailable)));
         let mut fates: Vec<Option<Fate>> = jobs.iter().map(refusal).collect();
-        let admitted: Vec<usize> = (0..jobs.len()).filter(|&place| jobs[place].refused.is_none()).collect();
+        let admitted: Vec<usize> =
+            (0..jobs.len()).filter(|&place| jobs[place].refused.is_none()).collect();
         let mut pieces = vec![(&admitted[..], locked, FreshKeys::Trusted)];
-        while let Some((piece, locked, fresh_keys)) = pieces.pop().filter(|(piece, ..)| !piece.is_empty()) {
+        while let Some((piece, locked, fresh_keys)) =
+            pieces.pop().filter(|(piece, ..)| !piece.is_empty())
+        {
             let drafts: Vec<&Draft> = piece.iter().map(|&place| &jobs[place].draft).collect();
             let error = match self.write_piece(connection, &drafts, locked, fresh_keys).await {
                 Ok(outcomes) => {
@@ -136,11 +152,16 @@ impl Lanes {
             if is_refused && fresh_keys == FreshKeys::Trusted {
                 pieces.push((piece, locked, FreshKeys::LookedFor));
             } else if is_refused && piece.len() > 1 {
-                // The front half is popped first: the order stays. It would not if a room was left out in front and not behind.
+                // The front half is popped first: the order stays. It would not if a room was left
+                // out in front and not behind.
                 let (front, back) = piece.split_at(piece.len() / 2);
                 pieces.extend([back, front].map(|half| (half, Locked::WaitedFor, fresh_keys)));
             } else {
-                tracing::warn!(error = chain(&error), messages = piece.len(), "a batch could not be stored");
+                tracing::warn!(
+                    error = chain(&error),
+                    messages = piece.len(),
+                    "a batch could not be stored"
+                );
             }
         }
         fates
@@ -218,7 +239,8 @@ impl Lanes {
     }
 }
 
-/// Takes out all messages of rooms that were left out, refused ones included; what has come of the others, and those.
+/// Takes out all messages of rooms that were left out, refused ones included; what has come of the
+/// others, and those.
 fn part(jobs: &mut Vec<Job>, fates: Vec<Option<Fate>>) -> (Vec<Fate>, Vec<Job>) {
     let left_out: HashSet<RoomId> = jobs
         .iter()

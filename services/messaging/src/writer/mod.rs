@@ -1,7 +1,8 @@
 //! The batch writer: stores what collected while the previous batch was being committed.
 //!
-//! Idle means no waiting, busy means large batches; there are no timers. What is sent is checked by `admission` and stored by `lanes`,
-//! each batch while the one before is on its way. Inside a room everything keeps its order, answers included.
+//! Idle means no waiting, busy means large batches; there are no timers. What is sent is checked by
+//! `admission` and stored by `lanes`, each batch while the one before is on its way. Inside a room
+//! everything keeps its order, answers included.
 
 mod admission;
 mod batch;
@@ -27,13 +28,16 @@ use crate::bus::Bus;
 use crate::gateways::Gateways;
 use crate::memberships::Memberships;
 
-/// Messages that may wait to be checked, and as many for busy rooms; beyond it the answer is `unavailable` at once.
+/// Messages that may wait to be checked, and as many for busy rooms; beyond it the answer is
+/// `unavailable` at once.
 const MAX_QUEUED: usize = 16_384;
 /// Messages in one batch.
 const MAX_BATCH: usize = 400;
-// The row of a batch in `batches` has 16 bytes for each room and must fit a page of 8 KiB, as it is stored in one piece.
+// The row of a batch in `batches` has 16 bytes for each room and must fit a page of 8 KiB, as it is
+// stored in one piece.
 const _: () = assert!(MAX_BATCH * 16 < 8_000);
-/// Batches that are checked and wait for the store. What is checked long before it is stored, is checked too early.
+/// Batches that are checked and wait for the store. What is checked long before it is stored, is
+/// checked too early.
 const MAX_CHECKED: usize = 4;
 /// Who asked longer ago than this no longer waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -60,7 +64,8 @@ impl Writer {
         let (detour, diverted) = mpsc::channel(MAX_QUEUED);
         let is_idle = Arc::new(watch::channel(true).0);
 
-        let admission = Admission { memberships: memberships.clone(), checked, is_idle: is_idle.clone() };
+        let admission =
+            Admission { memberships: memberships.clone(), checked, is_idle: is_idle.clone() };
         let lanes = Lanes {
             pool: pool.clone(),
             gateways: gateways.clone(),
@@ -70,7 +75,10 @@ impl Writer {
         };
         lifecycle.spawn_companion("admission", admission.run(jobs));
         lifecycle.spawn_companion("detour", lanes.clone().run_detour(diverted));
-        lifecycle.spawn_companion("fast lane", lanes.run_fast_lane(Inbox::new(batches), is_idle, detour));
+        lifecycle.spawn_companion(
+            "fast lane",
+            lanes.run_fast_lane(Inbox::new(batches), is_idle, detour),
+        );
         Self { waiting, gateways: gateways.clone(), metrics }
     }
 
@@ -97,7 +105,9 @@ impl Metrics {
         let metrics = Self {
             messages: meter
                 .u64_counter("parlance.messaging.messages")
-                .with_description("Sends: messages that were stored, and what became of the others.")
+                .with_description(
+                    "Sends: messages that were stored, and what became of the others.",
+                )
                 .build(),
             batch_size: meter
                 .u64_histogram("parlance.messaging.batch.size")
@@ -108,7 +118,9 @@ impl Metrics {
                 .f64_histogram("parlance.messaging.commit.duration")
                 .with_description("Time to store a batch, flush included.")
                 .with_unit("s")
-                .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
+                .with_boundaries(vec![
+                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0,
+                ])
                 .build(),
         };
         metrics.count_refused(ErrorCode::Unavailable, 0);
@@ -121,7 +133,8 @@ impl Metrics {
         }
     }
 
-    /// Counts sends that were not stored: refused by a rule, or failed for no fault of the sender's.
+    /// Counts sends that were not stored: refused by a rule, or failed for no fault of the
+    /// sender's.
     fn count_refused(&self, code: ErrorCode, sends: usize) {
         let outcome = match code {
             ErrorCode::Unavailable | ErrorCode::Internal => "failed",

@@ -1,4 +1,5 @@
-//! A database, a rooms service and replicas of messaging inside the test, and shorthands for calling them.
+//! A database, a rooms service and replicas of messaging inside the test, and shorthands for
+//! calling them.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,12 +18,13 @@ use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::*;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{
-    CreateRoomRequest, DeleteRoomRequest, EnsureSystemRoomRequest, LeaveRoomRequest, RemoveMemberRequest,
+    CreateRoomRequest, DeleteRoomRequest, EnsureSystemRoomRequest, LeaveRoomRequest,
+    RemoveMemberRequest,
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{
-    CredentialConfig, GrpcServerConfig, GrpcTlsConfig, LogConfig, LogFormat, PostgresConfig, ProcessConfig,
-    RedisConfig,
+    CredentialConfig, GrpcServerConfig, GrpcTlsConfig, LogConfig, LogFormat, PostgresConfig,
+    ProcessConfig, RedisConfig,
 };
 use parlance_runtime::error::code_of_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
@@ -78,14 +80,16 @@ impl TestApp {
 
     /// A replica on a database of its own, which has its own ways to the replicas of rooms.
     pub(crate) async fn start_behind(ways: &[SocketAddr], rooms: Rooms) -> Self {
-        let mut config = config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
+        let mut config =
+            config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
         config.rooms_addresses = ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         Self::start_with(config, rooms).await
     }
 
     /// A replica on a database that others may be starting on, too.
     pub(crate) async fn start_on(database_url: &str, rooms: &Rooms) -> Self {
-        Self::start_with(config(database_url, &redis_url().await.unwrap(), rooms), rooms.clone()).await
+        Self::start_with(config(database_url, &redis_url().await.unwrap(), rooms), rooms.clone())
+            .await
     }
 
     async fn start_with(mut config: Config, rooms: Rooms) -> Self {
@@ -147,7 +151,8 @@ impl TestApp {
         message_id: i64,
         content: &str,
     ) -> Result<EditMessageResponse, ErrorCode> {
-        let request = EditMessageRequest { acting_user_id: user, message_id, content: content.into() };
+        let request =
+            EditMessageRequest { acting_user_id: user, message_id, content: content.into() };
         answer(self.client().edit_message(request)).await
     }
 
@@ -164,7 +169,8 @@ impl TestApp {
         limit: u32,
         from: Option<From>,
     ) -> Result<HistoryPage, ErrorCode> {
-        let question = HistoryQuestion { acting_user_id: user, room_id, limit, from, known_head_seq: None };
+        let question =
+            HistoryQuestion { acting_user_id: user, room_id, limit, from, known_head_seq: None };
         Ok(self.histories(vec![question]).await?.remove(0)?.unwrap())
     }
 
@@ -187,7 +193,8 @@ impl TestApp {
         let mut messages: Vec<Message> = Vec::new();
         loop {
             let last_id = messages.last().map_or(0, |message| message.id);
-            let page = self.history(OWNER, room_id, 100, Some(From::AfterId(last_id))).await.unwrap();
+            let page =
+                self.history(OWNER, room_id, 100, Some(From::AfterId(last_id))).await.unwrap();
             messages.extend(page.messages);
             if !page.has_more {
                 return messages;
@@ -195,7 +202,12 @@ impl TestApp {
         }
     }
 
-    pub(crate) async fn changes(&self, room_id: i64, after_seq: i64, up_to_seq: i64) -> ReadChangesResponse {
+    pub(crate) async fn changes(
+        &self,
+        room_id: i64,
+        after_seq: i64,
+        up_to_seq: i64,
+    ) -> ReadChangesResponse {
         let request = ReadChangesRequest { room_id, after_seq, up_to_seq };
         answer(self.client().read_changes(request)).await.unwrap()
     }
@@ -212,7 +224,8 @@ pub(crate) struct Rooms {
 }
 
 impl Rooms {
-    /// A rooms service on a database of its own. Its rooms have other ids than those of other tests, which share the Redis.
+    /// A rooms service on a database of its own. Its rooms have other ids than those of other
+    /// tests, which share the Redis.
     pub(crate) async fn start() -> Self {
         static LAST_ID: AtomicI64 = AtomicI64::new(0);
         let first_id = LAST_ID.fetch_add(1_000, Ordering::Relaxed) + 1;
@@ -223,13 +236,17 @@ impl Rooms {
         };
         let rooms = Self::start_with(config).await;
         let restart = format!("ALTER TABLE rooms.rooms ALTER COLUMN id RESTART WITH {first_id}");
-        sqlx::query(sqlx::AssertSqlSafe(restart)).execute(&mut rooms.database().await).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(restart))
+            .execute(&mut rooms.database().await)
+            .await
+            .unwrap();
         rooms
     }
 
     /// Another replica, at an address of its own.
     pub(crate) async fn another_replica(&self) -> Self {
-        Self::start_with(parlance_rooms::Config { grpc: grpc_server(), ..self.config.clone() }).await
+        Self::start_with(parlance_rooms::Config { grpc: grpc_server(), ..self.config.clone() })
+            .await
     }
 
     /// The service again, at the same address.
@@ -240,7 +257,8 @@ impl Rooms {
     async fn start_with(config: parlance_rooms::Config) -> Self {
         let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(5));
         parlance_rooms::start(config.clone(), Clock::system(), &lifecycle).await.unwrap();
-        let client = RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
+        let client =
+            RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
         let ended: BoxFuture<'static, ()> =
             Box::pin(async { _ = ending.run(async { Ok(()) }).await.unwrap() });
         Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
@@ -290,7 +308,8 @@ impl Rooms {
     }
 
     pub(crate) async fn remove_friend(&self, room_id: i64) {
-        let request = RemoveMemberRequest { acting_user_id: OWNER, room_id, member_id: Some(FRIEND) };
+        let request =
+            RemoveMemberRequest { acting_user_id: OWNER, room_id, member_id: Some(FRIEND) };
         answer(self.client.clone().remove_member(request)).await.unwrap();
     }
 

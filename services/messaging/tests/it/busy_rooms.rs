@@ -11,7 +11,8 @@ use crate::link::{Link, seqs};
 /// Holds the head of a room until it is dropped.
 async fn lock(database: &mut PgConnection, room_id: i64) -> Transaction<'_, sqlx::Postgres> {
     let mut transaction = database.begin().await.unwrap();
-    let lock = sqlx::query("SELECT FROM messaging.room_heads WHERE room_id = $1 FOR UPDATE").bind(room_id);
+    let lock =
+        sqlx::query("SELECT FROM messaging.room_heads WHERE room_id = $1 FOR UPDATE").bind(room_id);
     assert_eq!(lock.execute(&mut *transaction).await.unwrap().rows_affected(), 1);
     transaction
 }
@@ -49,7 +50,8 @@ async fn a_room_that_is_locked_holds_up_no_other_and_keeps_its_order() {
         held_up.extend([drafts[0].request_id, drafts[1].request_id]);
         let answered = drafts[2].request_id;
         link.ask(AttachRequest { sends: drafts.to_vec(), ..AttachRequest::default() }).await;
-        link.wait("the answer about the free room", |it| ids(&it.answers).contains(&answered)).await;
+        link.wait("the answer about the free room", |it| ids(&it.answers).contains(&answered))
+            .await;
         assert!(ids(&link.received.answers).iter().all(|id| !held_up.contains(id)));
         assert_eq!(seqs(&link.received.events, free).len(), 2 + number);
     }
@@ -85,7 +87,8 @@ async fn rooms_beside_one_that_is_locked_are_numbered_as_ever() {
         let mut database = app.database().await;
         let lock = lock(&mut database, busy).await;
         let key = format!("g:beside {place}");
-        let sends: Vec<_> = rooms.iter().map(|&room_id| link.draft(room_id, OWNER, &key, &key)).collect();
+        let sends: Vec<_> =
+            rooms.iter().map(|&room_id| link.draft(room_id, OWNER, &key, &key)).collect();
         let held_up = sends[place].request_id;
         link.ask(AttachRequest { sends, ..AttachRequest::default() }).await;
         link.wait("the answers about the others", |it| it.answers.len() == 4).await;

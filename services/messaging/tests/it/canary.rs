@@ -71,17 +71,20 @@ async fn canaries_are_forgotten_and_numbered_on() {
         link.send(CANARY, CANARY, &format!("g:{number}"), "x").await.unwrap();
     }
     let mut database = app.database().await;
-    sqlx::query("UPDATE messaging.messages SET created_at = now() - INTERVAL '11 minutes' WHERE seq <= 2")
-        .execute(&mut database)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE messaging.messages SET created_at = now() - INTERVAL '11 minutes' WHERE seq <= 2",
+    )
+    .execute(&mut database)
+    .await
+    .unwrap();
     // A replica forgets when it starts, and every minute.
     let _other = app.replica().await;
     eventually("the old canaries are forgotten", async || {
-        let left: Vec<i64> = sqlx::query_scalar("SELECT seq FROM messaging.messages WHERE room_id = 0")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
+        let left: Vec<i64> =
+            sqlx::query_scalar("SELECT seq FROM messaging.messages WHERE room_id = 0")
+                .fetch_all(&mut database)
+                .await
+                .unwrap();
         left == [3]
     })
     .await;

@@ -41,7 +41,11 @@ async fn changes_are_told_as_they_are_now_and_overtaken_ones_are_skipped() {
         (2, 6, vec![pair(4, "created d"), (6, deleted(1))]),
         (4, 5, vec![]),
         (4, 7, vec![(6, deleted(1)), pair(7, "edited a3")]),
-        (4, 11, vec![(6, deleted(1)), pair(7, "edited a3"), pair(8, "created e2"), (11, deleted(2))]),
+        (
+            4,
+            11,
+            vec![(6, deleted(1)), pair(7, "edited a3"), pair(8, "created e2"), (11, deleted(2))],
+        ),
         (7, 8, vec![pair(8, "created e2")]),
         (8, 11, vec![pair(9, "edited e2"), (11, deleted(2))]),
         (9, 10, vec![]),
@@ -92,7 +96,9 @@ struct View(BTreeMap<i64, Message>);
 impl View {
     fn apply(&mut self, event: &Event) {
         match event.kind.clone().unwrap() {
-            Kind::Created(message) | Kind::Edited(message) => drop(self.0.insert(message.id, message)),
+            Kind::Created(message) | Kind::Edited(message) => {
+                drop(self.0.insert(message.id, message))
+            }
             Kind::DeletedMessageId(id) => drop(self.0.remove(&id)),
             Kind::Typing(_) => {}
         }
@@ -126,8 +132,14 @@ async fn who_catches_up_from_anywhere_has_what_was_there_all_along() {
 
     for missed_from in 0..=head {
         let mut view = View::default();
-        live.iter().take_while(|event| event.seq <= missed_from).for_each(|event| view.apply(event));
-        app.changes(room_id, missed_from, head).await.events.iter().for_each(|event| view.apply(event));
+        live.iter()
+            .take_while(|event| event.seq <= missed_from)
+            .for_each(|event| view.apply(event));
+        app.changes(room_id, missed_from, head)
+            .await
+            .events
+            .iter()
+            .for_each(|event| view.apply(event));
         assert_eq!(view.into_messages(), history, "away from {missed_from}");
     }
 }

@@ -38,11 +38,12 @@ async fn a_deletion_takes_the_next_number_and_the_message_is_gone() {
     assert_eq!(app.edit(OWNER, first.id, "x").await, Err(ErrorCode::MessageNotFound));
     assert_eq!(link.store(room_id, "g:2").await.seq, 3, "refusals take no number");
     let mut database = app.database().await;
-    let content: String = sqlx::query_scalar("SELECT content FROM messaging.messages WHERE id = $1")
-        .bind(first.id)
-        .fetch_one(&mut database)
-        .await
-        .unwrap();
+    let content: String =
+        sqlx::query_scalar("SELECT content FROM messaging.messages WHERE id = $1")
+            .bind(first.id)
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
     assert_eq!(content, "", "nothing of its content is kept");
 }
 
@@ -114,7 +115,8 @@ async fn edits_deletions_and_sends_at_once_keep_the_numbers_dense() {
         }
         seqs
     };
-    let (edits, first, second, sends) = tokio::join!(edits, first_deletions, second_deletions, sends);
+    let (edits, first, second, sends) =
+        tokio::join!(edits, first_deletions, second_deletions, sends);
 
     let mut taken: Vec<i64> = (1..=MESSAGES).chain(sends).collect();
     for (first, second) in first.into_iter().zip(second) {

@@ -15,7 +15,8 @@ async fn events_of_another_replica_come_and_ones_own_do_not_come_back() {
         let message = here.store(room_id, &format!("g:{number}")).await;
         app.edit(OWNER, message.id, "edited").await.unwrap();
     }
-    // What the first one published has gone through Redis when the other one has it; what that one publishes then comes after.
+    // What the first one published has gone through Redis when the other one has it; what that one
+    // publishes then comes after.
     there.event(room_id, 40).await;
     there.store(room_id, "g:last").await;
     here.event(room_id, 41).await;
@@ -108,7 +109,8 @@ async fn a_released_room_is_not_heard_of_and_can_be_heard_of_again() {
         link.event(room_id, head + 1).await;
         link.event(room_id, head + 2).await;
         link.release(room_id).await;
-        // An answer shows that the release was handled: requests of one stream are taken up in their order.
+        // An answer shows that the release was handled: requests of one stream are taken up in
+        // their order.
         link.store(marker, &format!("g:{round}")).await;
         let known = seqs(&link.received.events, room_id).len();
         here.store(room_id, &format!("g:unheard{round}")).await;
@@ -142,7 +144,10 @@ async fn typing_reaches_every_replica_and_is_stored_nowhere() {
     for link in [&mut here, &mut there] {
         let event = link.event(room_id, 0).await;
         assert_eq!(tells(&event), "typing user2");
-        assert!(format!("{event:?}").contains("origin: 7"), "the connection that is not told: {event:?}");
+        assert!(
+            format!("{event:?}").contains("origin: 7"),
+            "the connection that is not told: {event:?}"
+        );
     }
     assert_eq!(app.changes(room_id, 0, 10).await.events, []);
     assert_eq!(here.store(room_id, "g:1").await.seq, 1);

@@ -55,7 +55,8 @@ async fn the_id_to_read_from_need_not_exist() {
     }
     assert_eq!(contents(&page(From::BeforeId(i64::MAX)).await), ["1", "2"]);
     assert_eq!(
-        contents(&page(From::AfterId(1)).await).len() + contents(&page(From::BeforeId(2)).await).len(),
+        contents(&page(From::AfterId(1)).await).len()
+            + contents(&page(From::BeforeId(2)).await).len(),
         2
     );
     assert!(page(From::AfterId(i64::MAX)).await.messages.is_empty());
@@ -117,7 +118,9 @@ async fn pages_of_several_rooms_come_in_one_call() {
     let answers = answers.await.unwrap();
     let seen: Vec<_> = answers
         .iter()
-        .map(|answer| answer.as_ref().map(|page| contents(page.as_ref().unwrap())).map_err(|code| *code))
+        .map(|answer| {
+            answer.as_ref().map(|page| contents(page.as_ref().unwrap())).map_err(|code| *code)
+        })
         .collect();
     let expected = [
         Ok(vec!["shared 2", "shared 3"]),
@@ -144,9 +147,12 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
 
     let first = link.store(room_id, "1").await.id;
     let mut known = 0;
-    for (change, expected) in
-        [("none", vec!["1"]), ("send", vec!["1", "2"]), ("edit", vec!["x", "2"]), ("delete", vec!["2"])]
-    {
+    for (change, expected) in [
+        ("none", vec!["1"]),
+        ("send", vec!["1", "2"]),
+        ("edit", vec!["x", "2"]),
+        ("delete", vec!["2"]),
+    ] {
         match change {
             "send" => drop(link.store(room_id, "2").await),
             "edit" => drop(app.edit(OWNER, first, "x").await.unwrap()),
@@ -196,9 +202,14 @@ async fn every_id_is_a_place_to_read_from() {
         known_head_seq: None,
     };
     let places: Vec<i64> = (ids[0] - 2..=ids[11] + 2).collect();
-    let before =
-        app.histories(places.iter().map(|&id| question(From::BeforeId(id))).collect()).await.unwrap();
-    let after = app.histories(places.iter().map(|&id| question(From::AfterId(id))).collect()).await.unwrap();
+    let before = app
+        .histories(places.iter().map(|&id| question(From::BeforeId(id))).collect())
+        .await
+        .unwrap();
+    let after = app
+        .histories(places.iter().map(|&id| question(From::AfterId(id))).collect())
+        .await
+        .unwrap();
 
     let ids_of = |page: &Result<Option<HistoryPage>, ErrorCode>| -> Vec<i64> {
         page.as_ref().unwrap().as_ref().unwrap().messages.iter().map(|message| message.id).collect()

@@ -17,7 +17,10 @@ async fn the_same_key_again_gives_the_first_message() {
         let again = link.send(room_id, OWNER, "c:k", "something else").await.unwrap();
         assert!(again.duplicate);
         let (first, again) = (first.message.as_ref().unwrap(), again.message.unwrap());
-        assert_eq!((again.id, again.seq, again.created_at_us), (first.id, first.seq, first.created_at_us));
+        assert_eq!(
+            (again.id, again.seq, again.created_at_us),
+            (first.id, first.seq, first.created_at_us)
+        );
         assert_eq!(again.content, "first");
     }
     assert_eq!(link.store(room_id, "c:next").await.seq, 2, "a duplicate takes no number");
@@ -34,7 +37,10 @@ async fn the_same_key_twice_in_one_batch_is_stored_once() {
         link.draft(room_id, OWNER, "c:k", "second"),
     ];
     let outcomes: Vec<_> = link.send_batch(drafts).await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(outcomes.iter().map(|sent| sent.duplicate).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(
+        outcomes.iter().map(|sent| sent.duplicate).collect::<Vec<_>>(),
+        [false, false, true]
+    );
     let messages: Vec<_> = outcomes.into_iter().map(|sent| sent.message.unwrap()).collect();
     assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 2, 1]);
     assert_eq!((messages[2].id, &*messages[2].content), (messages[0].id, "first"));
@@ -51,7 +57,9 @@ async fn the_same_key_in_parallel_on_two_replicas_is_stored_once() {
             let replica = if attempt % 2 == 0 { &app } else { &other };
             async move {
                 let mut link = replica.attach().await;
-                link.send(room_id, OWNER, &format!("c:{round}"), &format!("{attempt}")).await.unwrap()
+                link.send(room_id, OWNER, &format!("c:{round}"), &format!("{attempt}"))
+                    .await
+                    .unwrap()
             }
         });
         let outcomes = join_all(attempts).await;

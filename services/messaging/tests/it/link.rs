@@ -14,7 +14,8 @@ use tonic::Streaming;
 
 use crate::app::PATIENCE;
 
-/// An attached gateway. What the replica tells is collected in `received`, part by part, while a method waits for something.
+/// An attached gateway. What the replica tells is collected in `received`, part by part, while a
+/// method waits for something.
 pub(crate) struct Link {
     requests: mpsc::Sender<AttachRequest>,
     responses: Streaming<AttachResponse>,
@@ -58,7 +59,13 @@ impl Link {
         }
     }
 
-    pub(crate) async fn send(&mut self, room_id: i64, sender: i64, key: &str, content: &str) -> SendOutcome {
+    pub(crate) async fn send(
+        &mut self,
+        room_id: i64,
+        sender: i64,
+        key: &str,
+        content: &str,
+    ) -> SendOutcome {
         let draft = self.draft(room_id, sender, key, content);
         self.send_batch(vec![draft]).await.remove(0)
     }
@@ -69,14 +76,22 @@ impl Link {
     }
 
     /// Stores many messages of the room's owner, all of one batch.
-    pub(crate) async fn store_many(&mut self, room_id: i64, keys: impl IntoIterator<Item = String>) {
-        let drafts = keys.into_iter().map(|key| self.draft(room_id, crate::app::OWNER, &key, &key)).collect();
+    pub(crate) async fn store_many(
+        &mut self,
+        room_id: i64,
+        keys: impl IntoIterator<Item = String>,
+    ) {
+        let drafts = keys
+            .into_iter()
+            .map(|key| self.draft(room_id, crate::app::OWNER, &key, &key))
+            .collect();
         for outcome in self.send_batch(drafts).await {
             outcome.unwrap();
         }
     }
 
-    /// Sends messages in one batch and waits for all answers, which are given in the order of the messages.
+    /// Sends messages in one batch and waits for all answers, which are given in the order of the
+    /// messages.
     pub(crate) async fn send_batch(&mut self, sends: Vec<Send>) -> Vec<SendOutcome> {
         let ids: Vec<u64> = sends.iter().map(|send| send.request_id).collect();
         self.ask(AttachRequest { sends, ..AttachRequest::default() }).await;
@@ -90,7 +105,11 @@ impl Link {
         outcomes
     }
 
-    pub(crate) async fn subscribe(&mut self, room_id: i64, user_id: i64) -> Result<Subscribed, ErrorCode> {
+    pub(crate) async fn subscribe(
+        &mut self,
+        room_id: i64,
+        user_id: i64,
+    ) -> Result<Subscribed, ErrorCode> {
         self.last_request_id += 1;
         let request_id = self.last_request_id;
         let subscribes = vec![Subscribe { request_id, room_id, user_id }];
@@ -102,10 +121,15 @@ impl Link {
     }
 
     pub(crate) async fn release(&self, room_id: i64) {
-        self.ask(AttachRequest { released_room_ids: vec![room_id], ..AttachRequest::default() }).await;
+        self.ask(AttachRequest { released_room_ids: vec![room_id], ..AttachRequest::default() })
+            .await;
     }
 
-    pub(crate) async fn show_typing(&mut self, room_id: i64, user_id: i64) -> Result<(), ErrorCode> {
+    pub(crate) async fn show_typing(
+        &mut self,
+        room_id: i64,
+        user_id: i64,
+    ) -> Result<(), ErrorCode> {
         self.last_request_id += 1;
         let request_id = self.last_request_id;
         let username = format!("user{user_id}");
@@ -125,10 +149,15 @@ impl Link {
     }
 
     /// Waits until what was received is enough.
-    pub(crate) async fn wait(&mut self, what: &str, mut is_enough: impl FnMut(&AttachResponse) -> bool) {
+    pub(crate) async fn wait(
+        &mut self,
+        what: &str,
+        mut is_enough: impl FnMut(&AttachResponse) -> bool,
+    ) {
         while !is_enough(&self.received) {
             let response = timeout(PATIENCE, self.next()).await;
-            let response = response.unwrap_or_else(|_| unreachable!("not received in time: {what}"));
+            let response =
+                response.unwrap_or_else(|_| unreachable!("not received in time: {what}"));
             self.collect(response.unwrap());
         }
     }
@@ -181,7 +210,11 @@ impl Link {
 
 /// The numbers of a room's stored events as they were received.
 pub(crate) fn seqs(events: &[Event], room_id: i64) -> Vec<i64> {
-    events.iter().filter(|event| event.room_id == room_id && event.seq > 0).map(|event| event.seq).collect()
+    events
+        .iter()
+        .filter(|event| event.room_id == room_id && event.seq > 0)
+        .map(|event| event.seq)
+        .collect()
 }
 
 /// What an event tells, short: `created x`, `edited x`, `deleted 3`, `typing user2`.

@@ -1,4 +1,5 @@
-//! Tests of the messaging service through its gRPC interface, on a real Postgres and a real Redis, beside a real rooms service.
+//! Tests of the messaging service through its gRPC interface, on a real Postgres and a real Redis,
+//! beside a real rooms service.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;

@@ -23,8 +23,11 @@ async fn wait_for(link: &mut Link, end: MembershipEnd) {
 async fn every_end_comes_with_its_reason_and_a_higher_version_than_the_subscription() {
     let app = TestApp::start().await;
     let other = app.replica().await;
-    let (left, removed, deleted) =
-        (app.rooms.room_of_two().await, app.rooms.room_of_two().await, app.rooms.room_of_two().await);
+    let (left, removed, deleted) = (
+        app.rooms.room_of_two().await,
+        app.rooms.room_of_two().await,
+        app.rooms.room_of_two().await,
+    );
     let (mut here, mut there) = (app.attach().await, other.attach().await);
     let mut version = 0;
     for room_id in [left, removed, deleted] {

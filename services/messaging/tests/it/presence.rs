@@ -25,7 +25,8 @@ struct Ear {
 
 impl Ear {
     async fn at(redis_url: &str, room_id: i64) -> Self {
-        let client = Builder::from_config(Config::from_url(redis_url).unwrap()).build_subscriber_client();
+        let client =
+            Builder::from_config(Config::from_url(redis_url).unwrap()).build_subscriber_client();
         let client = client.unwrap();
         client.init().await.unwrap();
         let messages = client.message_rx();
@@ -36,11 +37,13 @@ impl Ear {
     /// What is told next.
     async fn hear(&mut self) -> String {
         let message = timeout(PATIENCE, self.messages.recv()).await.unwrap().unwrap();
-        let published = PublishedEvents::decode(&message.value.as_bytes().unwrap()[HEAD..]).unwrap();
+        let published =
+            PublishedEvents::decode(&message.value.as_bytes().unwrap()[HEAD..]).unwrap();
         tells(&published.events[0])
     }
 
-    /// Whether a message that is stored now is published. A sign of typing always is, and comes behind.
+    /// Whether a message that is stored now is published. A sign of typing always is, and comes
+    /// behind.
     async fn hears_of_a_message(&mut self, link: &mut Link, room_id: i64, key: &str) -> bool {
         link.store(room_id, key).await;
         link.show_typing(room_id, OWNER).await.unwrap();

@@ -1,4 +1,5 @@
-//! The rooms service is away: what needs it is refused in time, the rest goes on, and all is well afterwards.
+//! The rooms service is away: what needs it is refused in time, the rest goes on, and all is well
+//! afterwards.
 
 use std::time::Duration;
 
@@ -58,8 +59,10 @@ async fn requests_are_refused_delivery_goes_on_and_all_is_well_afterwards() {
 
     let _rooms = app.rooms.come_back().await;
     let mut link = other.attach().await;
-    eventually("messages are stored again", async || link.send(room_id, OWNER, "g:3", "x").await.is_ok())
-        .await;
+    eventually("messages are stored again", async || {
+        link.send(room_id, OWNER, "g:3", "x").await.is_ok()
+    })
+    .await;
     subscriber.event(room_id, 3).await;
 }
 
@@ -76,6 +79,8 @@ async fn rooms_that_does_not_answer_is_as_good_as_away() {
 
     let _rooms = app.rooms.come_back().await;
     let mut link = app.attach().await;
-    eventually("messages are stored again", async || link.send(room_id, OWNER, "g:2", "x").await.is_ok())
-        .await;
+    eventually("messages are stored again", async || {
+        link.send(room_id, OWNER, "g:2", "x").await.is_ok()
+    })
+    .await;
 }

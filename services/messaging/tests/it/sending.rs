@@ -47,7 +47,10 @@ async fn fifty_parallel_senders_on_two_replicas_make_one_dense_order() {
     }
 
     let history = app.whole_history(room_id).await;
-    assert_eq!(history.iter().map(|message| message.seq).collect::<Vec<_>>(), (1..=ALL).collect::<Vec<_>>());
+    assert_eq!(
+        history.iter().map(|message| message.seq).collect::<Vec<_>>(),
+        (1..=ALL).collect::<Vec<_>>()
+    );
     assert!(history.is_sorted_by(|a, b| a.id < b.id && a.created_at_us < b.created_at_us));
     let mut acked: Vec<Message> = acked.into_iter().flatten().collect();
     acked.sort_by_key(|message| message.seq);
@@ -57,12 +60,17 @@ async fn fifty_parallel_senders_on_two_replicas_make_one_dense_order() {
     assert_eq!(places(&acked), places(&history), "an answer tells what is stored");
 
     for link in [&mut here, &mut there] {
-        link.wait("all events", |received| seqs(&received.events, room_id).len() == ALL as usize).await;
+        link.wait("all events", |received| seqs(&received.events, room_id).len() == ALL as usize)
+            .await;
         let mut told = link.received.events.clone();
         told.sort_by_key(|event| event.seq);
         let texts: Vec<String> =
             history.iter().map(|message| format!("created {}", message.content)).collect();
-        assert_eq!(told.iter().map(tells).collect::<Vec<_>>(), texts, "every subscriber is told all");
+        assert_eq!(
+            told.iter().map(tells).collect::<Vec<_>>(),
+            texts,
+            "every subscriber is told all"
+        );
     }
 }
 
@@ -72,7 +80,9 @@ async fn rooms_are_numbered_apart_and_one_batch_keeps_its_order_in_each() {
     let rooms = [app.rooms.room().await, app.rooms.room().await, app.rooms.room().await];
     let mut link = app.attach().await;
     let drafts = (0..30)
-        .map(|number| link.draft(rooms[number % 3], OWNER, &format!("g:{number}"), &number.to_string()))
+        .map(|number| {
+            link.draft(rooms[number % 3], OWNER, &format!("g:{number}"), &number.to_string())
+        })
         .collect();
     let outcomes = link.send_batch(drafts).await;
     for (number, outcome) in outcomes.into_iter().enumerate() {
@@ -98,7 +108,9 @@ async fn replicas_that_write_to_the_same_rooms_at_once_do_not_hinder_each_other(
     let send_all = async |replica: &TestApp, name: &str, rooms: Vec<i64>| {
         let mut link = replica.attach().await;
         for round in 0..10 {
-            let drafts = rooms.iter().map(|&room| link.draft(room, OWNER, &format!("g:{name}{round}"), name));
+            let drafts = rooms
+                .iter()
+                .map(|&room| link.draft(room, OWNER, &format!("g:{name}{round}"), name));
             let drafts = drafts.collect();
             assert!(link.send_batch(drafts).await.iter().all(Result::is_ok));
         }
@@ -106,7 +118,8 @@ async fn replicas_that_write_to_the_same_rooms_at_once_do_not_hinder_each_other(
     let backwards = rooms.iter().rev().copied().collect();
     tokio::join!(send_all(&app, "a", rooms.clone()), send_all(&other, "b", backwards));
     for room_id in rooms {
-        let seqs: Vec<i64> = app.whole_history(room_id).await.iter().map(|message| message.seq).collect();
+        let seqs: Vec<i64> =
+            app.whole_history(room_id).await.iter().map(|message| message.seq).collect();
         assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
     }
 }
@@ -117,9 +130,10 @@ async fn content_is_stored_exactly_as_sent() {
     let room_id = app.rooms.room().await;
     let mut link = app.attach().await;
     let long = "é".repeat(8_192);
-    for (number, content) in ["  a  ", "\u{FEFF}\r\n\t x", "e\u{301} é 👩‍👩‍👧 \u{202E}", "{\"a\":'b'}\\", &long]
-        .into_iter()
-        .enumerate()
+    for (number, content) in
+        ["  a  ", "\u{FEFF}\r\n\t x", "e\u{301} é 👩‍👩‍👧 \u{202E}", "{\"a\":'b'}\\", &long]
+            .into_iter()
+            .enumerate()
     {
         link.send(room_id, OWNER, &format!("g:{number}"), content).await.unwrap();
         assert_eq!(app.whole_history(room_id).await[number].content, content);
@@ -178,19 +192,21 @@ async fn a_message_that_cannot_be_stored_fails_alone() {
     }
     for room_id in [room_id, elsewhere] {
         let history = app.whole_history(room_id).await;
-        let numbers: Vec<usize> = history.iter().map(|message| message.content.parse().unwrap()).collect();
+        let numbers: Vec<usize> =
+            history.iter().map(|message| message.content.parse().unwrap()).collect();
         assert!(numbers.is_sorted(), "splitting keeps the order: {numbers:?}");
         assert_eq!(history.last().unwrap().seq, history.len() as i64, "and leaves no hole");
     }
 }
 
 thread_local! {
-    /// What sqlx reports on this thread, which is where a single-threaded test runs the services, too.
+    /// What sqlx reports on this thread, which is where a single-threaded test runs the services,
+    /// too.
     static STATEMENTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Collects statements on all threads, each on its own: a subscriber of one thread alone would miss statements that were first
-/// seen on another.
+/// Collects statements on all threads, each on its own: a subscriber of one thread alone would miss
+/// statements that were first seen on another.
 struct Collector;
 
 impl<S: Subscriber> Layer<S> for Collector {
@@ -211,7 +227,8 @@ impl Visit for Text {
 }
 
 fn count_statements(part: &str) -> usize {
-    STATEMENTS.with_borrow(|statements| statements.iter().filter(|text| text.contains(part)).count())
+    STATEMENTS
+        .with_borrow(|statements| statements.iter().filter(|text| text.contains(part)).count())
 }
 
 #[tokio::test]
@@ -248,11 +265,13 @@ async fn answers_come_after_the_events_in_the_same_response_and_without_the_cont
     let room_id = app.rooms.room().await;
     let mut link = app.attach_to(room_id).await;
     let draft = link.draft(room_id, OWNER, "g:1", "hello");
-    let request = parlance_proto::messaging::AttachRequest { sends: vec![draft], ..Default::default() };
+    let request =
+        parlance_proto::messaging::AttachRequest { sends: vec![draft], ..Default::default() };
     link.ask(request).await;
     let response = link.next().await.unwrap();
     assert_eq!(response.events.iter().map(tells).collect::<Vec<_>>(), ["created hello"]);
-    let Some(parlance_proto::messaging::answer::Outcome::Sent(sent)) = &response.answers[0].outcome else {
+    let Some(parlance_proto::messaging::answer::Outcome::Sent(sent)) = &response.answers[0].outcome
+    else {
         unreachable!("{response:?}")
     };
     assert!(!sent.duplicate);
@@ -267,7 +286,10 @@ async fn a_message_in_a_room_buried_meanwhile_is_refused() {
     link.store(room_id, "g:1").await;
     // As if the room was deleted between the check and the write.
     let mut database = app.database().await;
-    sqlx::query("UPDATE messaging.room_heads SET deleted = TRUE").execute(&mut database).await.unwrap();
+    sqlx::query("UPDATE messaging.room_heads SET deleted = TRUE")
+        .execute(&mut database)
+        .await
+        .unwrap();
     assert_eq!(link.send(room_id, OWNER, "g:2", "late").await, Err(ErrorCode::RoomNotFound));
     assert_eq!(app.whole_history(room_id).await.len(), 1);
 }
@@ -276,7 +298,8 @@ async fn a_message_in_a_room_buried_meanwhile_is_refused() {
 async fn a_deleted_room_leaves_a_tombstone_and_its_messages_are_purged() {
     let app = TestApp::start().await;
     let _other = app.replica().await;
-    let (room_id, kept, empty) = (app.rooms.room().await, app.rooms.room().await, app.rooms.room().await);
+    let (room_id, kept, empty) =
+        (app.rooms.room().await, app.rooms.room().await, app.rooms.room().await);
     let mut link = app.attach().await;
     for batch in 0..5 {
         link.store_many(room_id, (0..300).map(|number| format!("g:{batch}-{number}"))).await;
@@ -295,11 +318,12 @@ async fn a_deleted_room_leaves_a_tombstone_and_its_messages_are_purged() {
     })
     .await;
     eventually("both rooms have a tombstone", async || {
-        let tombstones: Vec<i64> =
-            sqlx::query_scalar("SELECT room_id FROM messaging.room_heads WHERE deleted ORDER BY room_id")
-                .fetch_all(&mut database)
-                .await
-                .unwrap();
+        let tombstones: Vec<i64> = sqlx::query_scalar(
+            "SELECT room_id FROM messaging.room_heads WHERE deleted ORDER BY room_id",
+        )
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
         tombstones == [room_id, empty]
     })
     .await;

@@ -15,8 +15,8 @@ async fn a_gateway_that_does_not_read_is_cut_and_not_thinned() {
     let content = "x".repeat(16_384);
     // Far more than the queue of a gateway holds; the one that reads keeps up.
     for batch in 0..SENT / 200 {
-        let drafts =
-            (0..200).map(|number| sender.draft(room_id, OWNER, &format!("g:{batch}-{number}"), &content));
+        let drafts = (0..200)
+            .map(|number| sender.draft(room_id, OWNER, &format!("g:{batch}-{number}"), &content));
         let drafts = drafts.collect();
         assert!(sender.send_batch(drafts).await.iter().all(Result::is_ok));
         reader.event(room_id, (batch + 1) * 200).await;
@@ -72,7 +72,8 @@ async fn what_was_asked_before_a_gateway_went_is_stored() {
     let room_id = app.rooms.room().await;
     let mut link = app.attach().await;
     let draft = link.draft(room_id, OWNER, "c:k", "the last words");
-    let request = parlance_proto::messaging::AttachRequest { sends: vec![draft], ..Default::default() };
+    let request =
+        parlance_proto::messaging::AttachRequest { sends: vec![draft], ..Default::default() };
     link.ask(request).await;
     link.hang_up();
     link.ending().await;

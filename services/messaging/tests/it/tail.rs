@@ -50,7 +50,11 @@ async fn what_was_told_as_an_event_is_not_told_again_as_a_head() {
     let mut database = app.database().await;
     note_head(&mut database, marker, 1).await;
     link.head(marker, 1).await;
-    assert!(link.received.heads.iter().all(|head| head.room_id != room_id), "{:?}", link.received.heads);
+    assert!(
+        link.received.heads.iter().all(|head| head.room_id != room_id),
+        "{:?}",
+        link.received.heads
+    );
 }
 
 #[tokio::test]
@@ -90,10 +94,11 @@ async fn old_batches_are_forgotten_and_fresh_ones_kept() {
     // A replica forgets when it starts, and every minute.
     let _other = app.replica().await;
     eventually("the old batch is forgotten", async || {
-        let rooms: Vec<Vec<i64>> = sqlx::query_scalar("SELECT room_ids FROM messaging.batches ORDER BY id")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
+        let rooms: Vec<Vec<i64>> =
+            sqlx::query_scalar("SELECT room_ids FROM messaging.batches ORDER BY id")
+                .fetch_all(&mut database)
+                .await
+                .unwrap();
         rooms == [vec![room_id], vec![9]]
     })
     .await;
@@ -101,10 +106,12 @@ async fn old_batches_are_forgotten_and_fresh_ones_kept() {
 
 /// Notes by hand, as a batch does, that a room has come this far.
 async fn note_head(connection: &mut sqlx::PgConnection, room_id: i64, head_seq: i64) {
-    sqlx::query("INSERT INTO messaging.batches (room_ids, head_seqs) VALUES (ARRAY[$1], ARRAY[$2])")
-        .bind(room_id)
-        .bind(head_seq)
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO messaging.batches (room_ids, head_seqs) VALUES (ARRAY[$1], ARRAY[$2])",
+    )
+    .bind(room_id)
+    .bind(head_seq)
+    .execute(connection)
+    .await
+    .unwrap();
 }

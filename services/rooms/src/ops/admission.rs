@@ -1,4 +1,5 @@
-//! Whom the owner of a room can add: contacts who are not members yet. All others are skipped, not refused.
+//! Whom the owner of a room can add: contacts who are not members yet. All others are skipped, not
+//! refused.
 
 use std::collections::HashSet;
 

@@ -8,7 +8,10 @@ use crate::model::Authority;
 use crate::store::rooms;
 
 /// Locks a user room and says who owns it.
-pub(super) async fn lock_user_room(conn: &mut PgConnection, room_id: RoomId) -> Result<UserId, Error> {
+pub(super) async fn lock_user_room(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+) -> Result<UserId, Error> {
     match rooms::lock(conn, room_id).await? {
         None => Err(Error::RoomNotFound),
         Some(Authority::Nobody) => Err(Error::SystemRoom),

@@ -8,8 +8,12 @@ use crate::store::members;
 /// A larger call would hold up those who wait behind it.
 const MAX_QUESTIONS: usize = 10_000;
 
-/// One answer for each question, in the same order, from one snapshot; one statement however many there are.
-pub(crate) async fn check_memberships(app: &App, questions: &[Question]) -> Result<Vec<Answer>, Error> {
+/// One answer for each question, in the same order, from one snapshot; one statement however many
+/// there are.
+pub(crate) async fn check_memberships(
+    app: &App,
+    questions: &[Question],
+) -> Result<Vec<Answer>, Error> {
     if questions.len() > MAX_QUESTIONS {
         return Err(Error::Malformed("more than 10,000 questions"));
     }

@@ -9,7 +9,11 @@ use crate::model::{End, EndReason};
 use crate::store::{membership_log, rooms};
 
 /// Deletes the room and with it every membership.
-pub(crate) async fn delete_room(app: &App, acting_user: UserId, room_id: RoomId) -> Result<(), Error> {
+pub(crate) async fn delete_room(
+    app: &App,
+    acting_user: UserId,
+    room_id: RoomId,
+) -> Result<(), Error> {
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     lock_own_room(&mut tx, room_id, acting_user).await?;

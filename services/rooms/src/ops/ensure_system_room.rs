@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::model::Pair;
 use crate::store::{members, rooms};
 
-/// Makes the system room of the two unless it is there. However many calls come at once, there is one room: the unique index on
-/// the pair makes the others wait for the first one, and then find its room.
+/// Makes the system room of the two unless it is there. However many calls come at once, there is
+/// one room: the unique index on the pair makes the others wait for the first one, and then find
+/// its room.
 pub(crate) async fn ensure_system_room(app: &App, pair: Pair) -> Result<RoomId, Error> {
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;

@@ -9,7 +9,11 @@ use crate::error::Error;
 use crate::model::EndReason;
 
 /// Ends the acting user's own membership. The owner, who is always a member, stays one.
-pub(crate) async fn leave_room(app: &App, acting_user: UserId, room_id: RoomId) -> Result<(), Error> {
+pub(crate) async fn leave_room(
+    app: &App,
+    acting_user: UserId,
+    room_id: RoomId,
+) -> Result<(), Error> {
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     if lock_user_room(&mut tx, room_id).await? == acting_user {

@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::model::Room;
 use crate::store::rooms;
 
-/// The acting user's rooms with all members, system rooms included, oldest first: one statement however many there are, and a
-/// second one when the members of some have changed since they were last read.
+/// The acting user's rooms with all members, system rooms included, oldest first: one statement
+/// however many there are, and a second one when the members of some have changed since they were
+/// last read.
 pub(crate) async fn list_rooms(app: &App, acting_user: UserId) -> Result<Vec<Room>, Error> {
     let mut conn = app.pool.acquire().await?;
     let mut rooms = Vec::new();

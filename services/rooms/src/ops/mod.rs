@@ -1,7 +1,7 @@
 //! The use cases, one a file: rules and transactions.
 //!
-//! Whoever changes the members of a room locks the room's row first, so that changes of one room happen one after the other,
-//! each with its own number.
+//! Whoever changes the members of a room locks the room's row first, so that changes of one room
+//! happen one after the other, each with its own number.
 
 mod add_members;
 mod admission;

@@ -16,8 +16,8 @@ const TRIMS_PER_RETENTION: u32 = 10;
 const ENTRIES_PER_STATEMENT: i64 = 5_000;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Deletes what is older than the retention time, again and again, until the process drains. A failure is not the end: the next
-/// round makes up for it.
+/// Deletes what is older than the retention time, again and again, until the process drains. A
+/// failure is not the end: the next round makes up for it.
 pub(crate) async fn run(app: App) -> anyhow::Result<()> {
     let draining = app.lifecycle.draining().clone();
     let mut rounds = interval(app.membership_log_retention / TRIMS_PER_RETENTION);
@@ -35,6 +35,8 @@ async fn trim(app: &App) -> Result<(), Error> {
     let retention = i64::try_from(app.membership_log_retention.as_micros()).unwrap_or(i64::MAX);
     let before = Timestamp::from_micros(app.clock.now().as_micros().saturating_sub(retention));
     let mut conn = app.pool.acquire().await?;
-    while membership_log::trim(&mut conn, before, ENTRIES_PER_STATEMENT).await? == ENTRIES_PER_STATEMENT {}
+    while membership_log::trim(&mut conn, before, ENTRIES_PER_STATEMENT).await?
+        == ENTRIES_PER_STATEMENT
+    {}
     Ok(())
 }

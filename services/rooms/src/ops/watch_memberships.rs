@@ -1,8 +1,8 @@
 //! Others follow the log of ended memberships.
 //!
-//! Each watcher has a task that looks at the log at short intervals, and at once after a change made by this process. It goes on
-//! from snapshot to snapshot, so that nothing is missed, however long a transaction took to commit, and nothing is passed on twice
-//! on one stream.
+//! Each watcher has a task that looks at the log at short intervals, and at once after a change
+//! made by this process. It goes on from snapshot to snapshot, so that nothing is missed, however
+//! long a transaction took to commit, and nothing is passed on twice on one stream.
 
 use std::time::Duration;
 
@@ -24,9 +24,12 @@ const ENTRIES_PER_BATCH: i64 = 1_000;
 const BATCHES_AHEAD: usize = 2;
 const READ_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Starts to pass on what was committed from the cursor on, or from now on when there is none. The batches end with an error when
-/// the log cannot be read, and without one when the process drains.
-pub(crate) fn watch_memberships(app: &App, cursor: Option<Cursor>) -> mpsc::Receiver<Result<Batch, Error>> {
+/// Starts to pass on what was committed from the cursor on, or from now on when there is none. The
+/// batches end with an error when the log cannot be read, and without one when the process drains.
+pub(crate) fn watch_memberships(
+    app: &App,
+    cursor: Option<Cursor>,
+) -> mpsc::Receiver<Result<Batch, Error>> {
     let (batches, receiver) = mpsc::channel(BATCHES_AHEAD);
     let watcher = Watcher {
         app: app.clone(),
@@ -36,8 +39,11 @@ pub(crate) fn watch_memberships(app: &App, cursor: Option<Cursor>) -> mpsc::Rece
     };
     let draining = app.lifecycle.draining().clone();
     app.lifecycle.spawn(async move {
-        if let Some(Err(Stop::Failed(error))) = draining.run_until_cancelled(watcher.run(cursor)).await {
-            // A full channel holds enough for the watcher to know that something is wrong when it ends.
+        if let Some(Err(Stop::Failed(error))) =
+            draining.run_until_cancelled(watcher.run(cursor)).await
+        {
+            // A full channel holds enough for the watcher to know that something is wrong when it
+            // ends.
             let _ = batches.try_send(Err(error));
         }
     });
@@ -82,7 +88,8 @@ impl Watcher {
     /// Passes on everything that the snapshot has not seen; returns a snapshot that has.
     async fn pass_on_what_is_new(&mut self, seen: Snapshot) -> Result<Snapshot, Stop> {
         let mut page = self.read(&seen, Position::START).await?;
-        // Later pages may show a little more than this one's snapshot has seen; that comes again with the next look.
+        // Later pages may show a little more than this one's snapshot has seen; that comes again
+        // with the next look.
         let snapshot = page.snapshot.clone();
         while !page.is_cut_off && page.ends.len() as i64 == ENTRIES_PER_BATCH {
             let position = page.position;
@@ -98,7 +105,8 @@ impl Watcher {
     }
 
     fn is_silent_for_long(&self) -> bool {
-        self.last_sent.is_none_or(|last_sent| last_sent.elapsed() + POLL_INTERVAL >= SIGN_OF_LIFE_INTERVAL)
+        self.last_sent
+            .is_none_or(|last_sent| last_sent.elapsed() + POLL_INTERVAL >= SIGN_OF_LIFE_INTERVAL)
     }
 
     async fn wait(&mut self) -> Result<(), Stop> {

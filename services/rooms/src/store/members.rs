@@ -26,7 +26,11 @@ pub(crate) async fn insert(
 }
 
 /// Removes a member; false when the user is none.
-pub(crate) async fn delete(conn: &mut PgConnection, room: RoomId, user: UserId) -> sqlx::Result<bool> {
+pub(crate) async fn delete(
+    conn: &mut PgConnection,
+    room: RoomId,
+    user: UserId,
+) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "DELETE FROM rooms.members WHERE room_id = $1 AND user_id = $2",
         room.get(),
@@ -37,7 +41,8 @@ pub(crate) async fn delete(conn: &mut PgConnection, room: RoomId, user: UserId) 
     Ok(result.rows_affected() > 0)
 }
 
-/// How the users stand to the room and to its owner, in the order given. Two users are contacts when they share a system room.
+/// How the users stand to the room and to its owner, in the order given. Two users are contacts
+/// when they share a system room.
 pub(crate) async fn candidates(
     conn: &mut PgConnection,
     room: RoomId,
@@ -71,7 +76,10 @@ pub(crate) async fn candidates(
 }
 
 /// Answers all questions in their order, from one snapshot.
-pub(crate) async fn check(conn: &mut PgConnection, questions: &[Question]) -> sqlx::Result<Vec<Answer>> {
+pub(crate) async fn check(
+    conn: &mut PgConnection,
+    questions: &[Question],
+) -> sqlx::Result<Vec<Answer>> {
     let rooms: Vec<i64> = questions.iter().map(|question| question.room_id.get()).collect();
     let users: Vec<i64> = questions.iter().map(|question| question.user_id.get()).collect();
     let rows = sqlx::query!(

@@ -1,6 +1,8 @@
-//! The table `rooms.membership_log`, and `rooms.membership_log_floor`, which remembers how much of it is gone.
+//! The table `rooms.membership_log`, and `rooms.membership_log_floor`, which remembers how much of
+//! it is gone.
 //!
-//! Readers go on from snapshots, not from ids: what a snapshot did not see yet is what was committed after it, whatever its id.
+//! Readers go on from snapshots, not from ids: what a snapshot did not see yet is what was
+//! committed after it, whatever its id.
 
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
@@ -126,24 +128,37 @@ pub(crate) async fn read(
 
     // The join to the one row of the floor gives a row even when there is no entry.
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let snapshot = Snapshot { text: first.text.clone(), cursor: Cursor(first.cursor.cast_unsigned()) };
+    let snapshot =
+        Snapshot { text: first.text.clone(), cursor: Cursor(first.cursor.cast_unsigned()) };
     let is_cut_off = first.is_cut_off;
     let mut position = after;
     let mut ends = Vec::with_capacity(rows.len());
     for row in rows {
         let (Some(xid), Some(id)) = (row.xid, row.id) else { continue };
-        let (Some(room_id), Some(reason), Some(version)) = (row.room_id, row.reason, row.room_version) else {
+        let (Some(room_id), Some(reason), Some(version)) =
+            (row.room_id, row.reason, row.room_version)
+        else {
             continue;
         };
         position = Position { xid, id };
-        ends.push(End { room_id, user_id: row.user_id, reason, room_version: RoomVersion(version) });
+        ends.push(End {
+            room_id,
+            user_id: row.user_id,
+            reason,
+            room_version: RoomVersion(version),
+        });
     }
     Ok(Page { ends, position, snapshot, is_cut_off })
 }
 
-/// Deletes up to `limit` entries from before a time, and remembers how far the log is cut off. Returns how many there were. Keeps
-/// what a snapshot taken now would name as a place to go on from.
-pub(crate) async fn trim(conn: &mut PgConnection, before: Timestamp, limit: i64) -> sqlx::Result<i64> {
+/// Deletes up to `limit` entries from before a time, and remembers how far the log is cut off.
+/// Returns how many there were. Keeps what a snapshot taken now would name as a place to go on
+/// from.
+pub(crate) async fn trim(
+    conn: &mut PgConnection,
+    before: Timestamp,
+    limit: i64,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
         WITH gone AS (

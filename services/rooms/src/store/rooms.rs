@@ -44,7 +44,10 @@ pub(crate) async fn insert_system(
 }
 
 /// The system room of the two, which never goes away once it is there.
-pub(crate) async fn find_system(conn: &mut PgConnection, pair: Pair) -> sqlx::Result<Option<RoomId>> {
+pub(crate) async fn find_system(
+    conn: &mut PgConnection,
+    pair: Pair,
+) -> sqlx::Result<Option<RoomId>> {
     sqlx::query_scalar!(
         "SELECT id FROM rooms.rooms WHERE system_low_id = $1 AND system_high_id = $2",
         pair.low.get(),
@@ -56,9 +59,10 @@ pub(crate) async fn find_system(conn: &mut PgConnection, pair: Pair) -> sqlx::Re
 
 /// Makes every other change of the room or its members wait for the end of this transaction.
 pub(crate) async fn lock(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Authority>> {
-    let owner = sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
-        .fetch_optional(conn)
-        .await?;
+    let owner =
+        sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
+            .fetch_optional(conn)
+            .await?;
     Ok(owner.map(|owner| owner.map_or(Authority::Nobody, Authority::Owner)))
 }
 
@@ -103,9 +107,13 @@ pub(crate) async fn find_all(
     Ok(rows.into_iter().map(<(Room, RoomVersion)>::from).collect())
 }
 
-/// All rooms of a user without their members, oldest first. Of an array the planner expects a few rooms and looks each up; of a join
-/// with a user of whom it knows nothing it expects more, and reads all rooms there are while these are some thousands.
-pub(crate) async fn heads_of_member(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<RoomHead>> {
+/// All rooms of a user without their members, oldest first. Of an array the planner expects a few
+/// rooms and looks each up; of a join with a user of whom it knows nothing it expects more, and
+/// reads all rooms there are while these are some thousands.
+pub(crate) async fn heads_of_member(
+    conn: &mut PgConnection,
+    user: UserId,
+) -> sqlx::Result<Vec<RoomHead>> {
     let rows = sqlx::query!(
         r#"
         SELECT

@@ -98,7 +98,12 @@ impl TestApp {
     }
 
     pub(crate) async fn list_rooms(&self, user: i64) -> Vec<Room> {
-        self.client().list_rooms(ListRoomsRequest { acting_user_id: user }).await.unwrap().into_inner().rooms
+        self.client()
+            .list_rooms(ListRoomsRequest { acting_user_id: user })
+            .await
+            .unwrap()
+            .into_inner()
+            .rooms
     }
 
     pub(crate) async fn get_room(&self, user: i64, room_id: i64) -> Result<Room, ErrorCode> {
@@ -112,7 +117,8 @@ impl TestApp {
         room_id: i64,
         member_ids: &[i64],
     ) -> Result<AddMembersResponse, ErrorCode> {
-        let request = AddMembersRequest { acting_user_id: user, room_id, member_ids: member_ids.to_vec() };
+        let request =
+            AddMembersRequest { acting_user_id: user, room_id, member_ids: member_ids.to_vec() };
         answer(self.client().add_members(request)).await
     }
 
@@ -141,7 +147,8 @@ impl TestApp {
         &self,
         questions: &[(i64, i64)],
     ) -> Result<Vec<(Standing, i64)>, ErrorCode> {
-        let questions = questions.iter().map(|&(room_id, user_id)| MembershipQuestion { room_id, user_id });
+        let questions =
+            questions.iter().map(|&(room_id, user_id)| MembershipQuestion { room_id, user_id });
         let request = CheckMembershipsRequest { questions: questions.collect() };
         let response = answer(self.client().check_memberships(request)).await?;
         Ok(response.answers.iter().map(|answer| (answer.standing(), answer.room_version)).collect())
@@ -153,7 +160,11 @@ impl TestApp {
     }
 
     pub(crate) async fn watch(&self, cursor: u64) -> Streaming<WatchMembershipsResponse> {
-        self.client().watch_memberships(WatchMembershipsRequest { cursor }).await.unwrap().into_inner()
+        self.client()
+            .watch_memberships(WatchMembershipsRequest { cursor })
+            .await
+            .unwrap()
+            .into_inner()
     }
 }
 

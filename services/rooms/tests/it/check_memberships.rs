@@ -38,9 +38,15 @@ async fn a_change_that_was_answered_is_known_to_every_replica() {
     let other = app.replica().await;
     let room_id = app.room_of_two().await;
     app.leave_room(FRIEND, room_id).await.unwrap();
-    assert_eq!(other.check_memberships(&[(room_id, FRIEND)]).await.unwrap(), [(Standing::Stranger, 2)]);
+    assert_eq!(
+        other.check_memberships(&[(room_id, FRIEND)]).await.unwrap(),
+        [(Standing::Stranger, 2)]
+    );
     app.delete_room(OWNER, room_id).await.unwrap();
-    assert_eq!(other.check_memberships(&[(room_id, OWNER)]).await.unwrap(), [(Standing::NoRoom, 0)]);
+    assert_eq!(
+        other.check_memberships(&[(room_id, OWNER)]).await.unwrap(),
+        [(Standing::NoRoom, 0)]
+    );
 }
 
 #[tokio::test]
@@ -49,7 +55,9 @@ async fn ten_thousand_questions_are_answered_and_more_are_refused() {
     let room_id = app.room_of_two().await;
     let mut questions = vec![(room_id, FRIEND); 10_000];
     let answers = app.check_memberships(&questions).await.unwrap();
-    assert!(answers.len() == 10_000 && answers.iter().all(|&answer| answer == (Standing::Member, 1)));
+    assert!(
+        answers.len() == 10_000 && answers.iter().all(|&answer| answer == (Standing::Member, 1))
+    );
     questions.push((room_id, FRIEND));
     assert_eq!(app.check_memberships(&questions).await.unwrap_err(), ErrorCode::BadRequest);
 }

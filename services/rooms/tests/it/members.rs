@@ -98,7 +98,12 @@ async fn leaving_many_times_at_once_is_leaving_once() {
     let calls = (0..20).map(|i| if i % 2 == 0 { &app } else { &other }.leave_room(FRIEND, room_id));
     let outcomes = join_all(calls).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert!(outcomes.iter().flat_map(|outcome| outcome.err()).all(|code| code == ErrorCode::MemberNotFound));
+    assert!(
+        outcomes
+            .iter()
+            .flat_map(|outcome| outcome.err())
+            .all(|code| code == ErrorCode::MemberNotFound)
+    );
     assert_eq!(app.room_version(room_id).await, 2);
 }
 
@@ -132,10 +137,11 @@ async fn deleting_a_room_while_members_come_and_go_leaves_nothing_behind() {
     assert!(adds.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::RoomNotFound));
     let expected = [ErrorCode::RoomNotFound, ErrorCode::MemberNotFound];
     assert!(leaves.into_iter().flat_map(Result::err).all(|code| expected.contains(&code)));
-    let left_over: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM rooms.members WHERE room_id = $1")
-        .bind(room_id)
-        .fetch_one(&mut app.database().await)
-        .await
-        .unwrap();
+    let left_over: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM rooms.members WHERE room_id = $1")
+            .bind(room_id)
+            .fetch_one(&mut app.database().await)
+            .await
+            .unwrap();
     assert_eq!(left_over, 0);
 }

@@ -48,7 +48,10 @@ async fn a_name_is_kept_as_it_was_sent_and_refused_when_it_breaks_a_rule() {
         }
     };
     for name in [" ", "  Ä 😀 \n", &"ß".repeat(255)] {
-        assert_eq!(create(name.to_owned()).await.unwrap().room.unwrap().name.as_deref(), Some(name));
+        assert_eq!(
+            create(name.to_owned()).await.unwrap().room.unwrap().name.as_deref(),
+            Some(name)
+        );
     }
     for name in ["", "a\0b", &"ß".repeat(256)] {
         assert_eq!(create(name.to_owned()).await.unwrap_err(), ErrorCode::Validation);
@@ -75,7 +78,8 @@ async fn a_room_is_the_same_wherever_it_appears() {
     let created = app.create_room(OWNER, &[FRIEND]).await.room.unwrap();
     let got = app.get_room(FRIEND, created.id).await.unwrap();
     let listed = app.list_rooms(FRIEND).await.pop().unwrap();
-    let after_no_change = app.add_members(OWNER, created.id, &[FRIEND]).await.unwrap().room.unwrap();
+    let after_no_change =
+        app.add_members(OWNER, created.id, &[FRIEND]).await.unwrap().room.unwrap();
     assert_eq!(got, created);
     assert_eq!(listed, created);
     assert_eq!(after_no_change, created);

@@ -21,8 +21,10 @@ async fn three_replicas_start_at_once_on_an_empty_database() {
 
 #[tokio::test]
 async fn migrations_are_listed_before_and_after_they_are_applied() {
-    let config =
-        PostgresConfig { database_url: fresh_database().await.unwrap().into(), database_max_connections: 1 };
+    let config = PostgresConfig {
+        database_url: fresh_database().await.unwrap().into(),
+        database_max_connections: 1,
+    };
     let status = async || parlance_rooms::migration_status(&config).await.unwrap();
     assert!(status().await.contains("pending"));
     parlance_rooms::migrate(&config).await.unwrap();

@@ -13,7 +13,8 @@ thread_local! {
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the service on its own one.
+/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the
+/// service on its own one.
 struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {

@@ -46,7 +46,10 @@ async fn every_kind_of_end_reaches_a_watcher_of_another_replica() {
 
     app.add_members(OWNER, room_id, &[FRIEND]).await.unwrap();
     app.remove_member(OWNER, room_id, Some(FRIEND)).await.unwrap();
-    assert_eq!(next_ends(&mut stream).await.ends, [end(room_id, Some(FRIEND), EndReason::Removed, 4)]);
+    assert_eq!(
+        next_ends(&mut stream).await.ends,
+        [end(room_id, Some(FRIEND), EndReason::Removed, 4)]
+    );
 
     app.delete_room(OWNER, room_id).await.unwrap();
     assert_eq!(next_ends(&mut stream).await.ends, [end(room_id, None, EndReason::RoomDeleted, 5)]);
@@ -69,7 +72,10 @@ async fn what_was_refused_is_not_in_the_log() {
     }
     assert_eq!(
         ends,
-        [end(room_id, Some(FRIEND), EndReason::Left, 2), end(room_id, None, EndReason::RoomDeleted, 3)]
+        [
+            end(room_id, Some(FRIEND), EndReason::Left, 2),
+            end(room_id, None, EndReason::RoomDeleted, 3)
+        ]
     );
 }
 
@@ -140,7 +146,8 @@ async fn a_long_absence_comes_in_batches_and_every_change_once() {
         versions.extend(batch.ends.iter().map(|end| end.room_version));
         last_cursor = batch.cursor;
     }
-    // As long as an older transaction is open, be it in the database of another test, the cursor stays.
+    // As long as an older transaction is open, be it in the database of another test, the cursor
+    // stays.
     while last_cursor <= cursor {
         let batch = next(&mut stream).await;
         assert_eq!(batch.ends, []);

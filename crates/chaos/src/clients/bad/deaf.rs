@@ -90,7 +90,8 @@ async fn listen_after_all(socket: RawSocket) -> anyhow::Result<()> {
 async fn make_noise(target: Target<'_>) {
     let noise = "x".repeat(NOISE);
     let frame =
-        json!({"type": "send_message", "room_id": target.villains.own_room, "content": noise}).to_string();
+        json!({"type": "send_message", "room_id": target.villains.own_room, "content": noise})
+            .to_string();
     let talking = async {
         let mut socket = open(target, Some(&target.villains.talker)).await?;
         loop {

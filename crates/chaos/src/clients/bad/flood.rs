@@ -14,7 +14,8 @@ use super::wire::{DEADLINE, Heard, RawSocket, heard, open};
 const SOCKETS: usize = 3;
 /// Messages that go out with one flush.
 const VOLLEY: u32 = 16;
-/// Messages that may be unanswered: more than any buffer on the way takes, and few enough to be answered in time when it is over.
+/// Messages that may be unanswered: more than any buffer on the way takes, and few enough to be
+/// answered in time when it is over.
 const WINDOW: usize = 1_000;
 const LAST: &str = "the last question";
 /// What may be answered to a valid frame of a member.
@@ -91,5 +92,6 @@ fn volley(room: i64, number: usize, count: &mut usize) -> Vec<Value> {
 fn is_allowed(frame: &Value) -> bool {
     let is_one_of =
         |known: &[&str], value: &Value| value.as_str().is_some_and(|value| known.contains(&value));
-    is_one_of(&ANSWERS, &frame["type"]) || frame["type"] == "error" && is_one_of(&REFUSALS, &frame["code"])
+    is_one_of(&ANSWERS, &frame["type"])
+        || frame["type"] == "error" && is_one_of(&REFUSALS, &frame["code"])
 }

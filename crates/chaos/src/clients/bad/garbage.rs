@@ -79,7 +79,10 @@ async fn send_nonsense(target: Target<'_>) -> anyhow::Result<()> {
     let frames = NONSENSE.map(|(text, code)| (Message::text(text), code));
     for (message, code) in frames.into_iter().chain([(Message::binary(noise()), "invalid_frame")]) {
         let answer = ask(&mut socket, message.clone()).await?;
-        ensure!(answer["type"] == "error" && answer["code"] == code, "{message:?} was answered {answer}");
+        ensure!(
+            answer["type"] == "error" && answer["code"] == code,
+            "{message:?} was answered {answer}"
+        );
     }
     // After all this the connection is as good as new.
     let answer = ask(&mut socket, Message::text(r#"{"type": "ping"}"#)).await?;

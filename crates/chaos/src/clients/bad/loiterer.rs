@@ -52,13 +52,19 @@ async fn say_nothing(target: Target<'_>) -> anyhow::Result<()> {
     let code = ended.context("who said nothing was not sent away in time")??;
     let (code, after) = (code.unwrap_or_default(), begin.elapsed());
     let is_early = after < PATIENCE - Duration::from_millis(500);
-    ensure!(code == AUTH_TIMEOUT && !is_early, "who said nothing was sent away with {code} after {after:?}");
+    ensure!(
+        code == AUTH_TIMEOUT && !is_early,
+        "who said nothing was sent away with {code} after {after:?}"
+    );
     Ok(())
 }
 
 async fn say_half(target: Target<'_>, half: &str) -> anyhow::Result<()> {
     let answer = answer_to(target, half.as_bytes(), PATIENCE + LENIENCE).await;
     let answer = answer.context("half a request")?;
-    ensure!(answer.is_empty() || blames_the_client(&answer), "half a request was answered `{answer}`");
+    ensure!(
+        answer.is_empty() || blames_the_client(&answer),
+        "half a request was answered `{answer}`"
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Bad clients. They know no mercy, but their time is limited, and each knows what the contract lets a gateway answer: what it gets
-//! beyond that is a breach.
+//! Bad clients. They know no mercy, but their time is limited, and each knows what the contract
+//! lets a gateway answer: what it gets beyond that is a breach.
 
 mod deaf;
 mod flood;
@@ -21,7 +21,8 @@ use crate::api::Person;
 /// How clients can misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misbehaviour {
-    /// Subscribing to rooms where much is said, asking for all of it again and again, and reading nothing.
+    /// Subscribing to rooms where much is said, asking for all of it again and again, and reading
+    /// nothing.
     Deafness,
     /// Sending valid frames as fast as they are taken.
     Flood,
@@ -84,7 +85,8 @@ impl fmt::Display for Misbehaviour {
     }
 }
 
-/// Misbehaves at all gateways for some time, or less where nothing is gained by more. What was answered that must not be.
+/// Misbehaves at all gateways for some time, or less where nothing is gained by more. What was
+/// answered that must not be.
 pub(crate) async fn act(
     misbehaviour: Misbehaviour,
     world: &World,

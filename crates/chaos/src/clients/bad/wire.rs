@@ -43,13 +43,17 @@ pub(super) async fn open(target: Target<'_>, person: Option<&Person>) -> anyhow:
 }
 
 /// What a message of the gateway means; nothing for signs of life.
-pub(super) fn heard(message: Option<Result<Message, tungstenite::Error>>) -> anyhow::Result<Option<Heard>> {
+pub(super) fn heard(
+    message: Option<Result<Message, tungstenite::Error>>,
+) -> anyhow::Result<Option<Heard>> {
     match message {
         Some(Ok(Message::Text(text))) => {
             let frame = serde_json::from_str(&text).context("a frame is not JSON")?;
             Ok(Some(Heard::Frame(frame)))
         }
-        Some(Ok(Message::Close(frame))) => Ok(Some(Heard::End(frame.map(|frame| frame.code.into())))),
+        Some(Ok(Message::Close(frame))) => {
+            Ok(Some(Heard::End(frame.map(|frame| frame.code.into()))))
+        }
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
         Some(Ok(message)) => bail!("it sent {message:?}"),
         // A connection may be cut without a farewell.
@@ -57,7 +61,8 @@ pub(super) fn heard(message: Option<Result<Message, tungstenite::Error>>) -> any
     }
 }
 
-/// Sends bytes as they are, and says no more; the first line of the answer, empty if the connection just ended.
+/// Sends bytes as they are, and says no more; the first line of the answer, empty if the connection
+/// just ended.
 pub(super) async fn answer_to(
     target: Target<'_>,
     bytes: &[u8],
