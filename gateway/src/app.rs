@@ -12,16 +12,16 @@ use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 
-use crate::access::Access;
+use crate::auth::verifier::TokenVerifier;
+use crate::cache::newest_pages::NewestPages;
+use crate::cache::users::UserCache;
 use crate::config::Config;
-use crate::histories::Histories;
+use crate::fanout::hub::{DeliveryDelay, Hub};
+use crate::http::middleware::RequestDurations;
+use crate::http::sampling::Sampling;
 use crate::limits::Limits;
-use crate::observe::RequestDurations;
-use crate::sampling::Sampling;
-use crate::users::Users;
-use crate::ws::backlog::Backlog;
-use crate::ws::hub::{Delays, Hub};
-use crate::ws::upstream::Upstream;
+use crate::messaging_client::MessagingClient;
+use crate::ws::send_budget::SendBudget;
 
 /// The largest answer of a service, in bytes: a user's rooms with all their members come in one.
 const MAX_ANSWER: usize = 64 << 20;
@@ -37,18 +37,18 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     /// Which tokens are accepted.
-    pub(crate) access: Access,
+    pub(crate) access: TokenVerifier,
     /// The cached look-up of users.
-    pub(crate) users: Users,
+    pub(crate) users: UserCache,
     /// The auth service, with the deadline of calls that hash a password.
     pub(crate) passwords: AuthServiceClient<Client>,
     pub(crate) contacts: ContactsServiceClient<Client>,
     pub(crate) rooms: RoomsServiceClient<Client>,
     pub(crate) messaging: MessagingServiceClient<Client>,
     /// Pages of messages.
-    pub(crate) histories: Histories,
+    pub(crate) histories: NewestPages,
     /// The streams to messaging, which store messages.
-    pub(crate) upstream: Upstream,
+    pub(crate) messaging_client: MessagingClient,
     /// Who is subscribed to what.
     pub(crate) hub: Hub,
     /// What one client may take.
@@ -59,8 +59,8 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    /// Sets up the clients, which connect when first used, and the tasks behind [`Access`] and
-    /// [`Users`].
+    /// Sets up the clients, which connect when first used, and the tasks behind [`TokenVerifier`] and
+    /// [`UserCache`].
     pub(crate) fn start(
         config: Config,
         clock: Clock,
@@ -76,21 +76,21 @@ impl App {
         let rooms = client("rooms", &config.rooms_addresses, config.upstream_deadline)?;
         let messaging = client("messaging", &config.messaging_addresses, config.upstream_deadline)?;
 
-        let upstream = Upstream::new(messaging.clone());
+        let messaging_client = MessagingClient::new(messaging.clone());
         let messaging =
             MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
-        let access = Access::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = Users::start(auth, &access, lifecycle);
-        let backlog = Backlog::new(&config.limits);
+        let access = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
+        let users = UserCache::start(auth, &access, lifecycle);
+        let send_budget = SendBudget::new(&config.limits);
         let hub = Hub::start(
-            upstream.clone(),
+            messaging_client.clone(),
             messaging.clone(),
             users.clone(),
             &access,
-            backlog,
-            Delays::new(clock.clone()),
+            send_budget,
+            DeliveryDelay::new(clock.clone()),
             lifecycle,
         );
         Ok(Self(Arc::new(Parts {
@@ -101,9 +101,9 @@ impl App {
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
             rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),
-            histories: Histories::start(messaging.clone(), config.upstream_deadline, lifecycle),
+            histories: NewestPages::start(messaging.clone(), config.upstream_deadline, lifecycle),
             messaging,
-            upstream,
+            messaging_client,
             hub,
             limits: Limits::new(&config.limits),
             durations: RequestDurations::new(),

@@ -115,7 +115,7 @@ fn checked_origin(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::AllowedOrigins;
+    use crate::config::AllowedOrigins;
 
     #[test]
     fn origins_are_a_list_of_scheme_host_and_port() {

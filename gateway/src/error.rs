@@ -9,7 +9,7 @@ use http::HeaderValue;
 use http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use parlance_core::{ErrorCode, Violation};
 use parlance_runtime::context::RequestContext;
-use parlance_runtime::error::{code_of_status, http_status, retry_after_of_status};
+use parlance_runtime::error::{code_from_status, http_status, retry_after_from_status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,7 +53,7 @@ impl From<ErrorCode> for ApiError {
 
 impl From<tonic::Status> for ApiError {
     fn from(status: tonic::Status) -> Self {
-        let code = code_of_status(&status);
+        let code = code_from_status(&status);
         match code {
             ErrorCode::Internal => {
                 tracing::error!(grpc.code = ?status.code(), error = status.message(), "a service failed");
@@ -63,7 +63,7 @@ impl From<tonic::Status> for ApiError {
             }
             _ => {}
         }
-        Self { code, fields: Vec::new(), retry_after: retry_after_of_status(&status) }
+        Self { code, fields: Vec::new(), retry_after: retry_after_from_status(&status) }
     }
 }
 
@@ -82,7 +82,7 @@ impl IntoResponse for ApiError {
             let request_id =
                 RequestContext::current().map(|context| context.request_id.to_string());
             let request_id = request_id.filter(|_| status.is_server_error());
-            Json(Refusal { detail: self.code.sentence(), code, request_id }).into_response()
+            Json(ErrorBody { detail: self.code.sentence(), code, request_id }).into_response()
         };
         *response.status_mut() = status;
 
@@ -103,7 +103,7 @@ impl IntoResponse for ApiError {
 
 /// Why a request was refused.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorBody {
     /// A sentence for a person.
     detail: &'static str,
     /// A code for a program.
@@ -126,7 +126,7 @@ pub(crate) struct FieldErrors {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
     /// Where the field is: `body`, `query` or `path`, then its name, then perhaps an index.
-    loc: Vec<Step>,
+    loc: Vec<SpanBuilder>,
     /// A sentence for a person. It never repeats what was sent.
     msg: Cow<'static, str>,
     /// The kind of rule, for a program.
@@ -137,7 +137,7 @@ pub(crate) struct FieldError {
 /// One step on the way to a field.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub(crate) enum Step {
+pub(crate) enum SpanBuilder {
     /// A member of an object.
     Name(&'static str),
     /// An element of a list.
@@ -147,7 +147,7 @@ pub(crate) enum Step {
 impl FieldError {
     /// The field at `loc` is wrong in a way that has a name.
     pub(crate) fn new(
-        loc: impl IntoIterator<Item = Step>,
+        loc: impl IntoIterator<Item = SpanBuilder>,
         kind: &'static str,
         msg: impl Into<Cow<'static, str>>,
     ) -> Self {
@@ -155,7 +155,10 @@ impl FieldError {
     }
 
     /// The text at `loc` breaks a rule.
-    pub(crate) fn of_violation(loc: impl IntoIterator<Item = Step>, violation: Violation) -> Self {
+    pub(crate) fn of_violation(
+        loc: impl IntoIterator<Item = SpanBuilder>,
+        violation: Violation,
+    ) -> Self {
         let kind = match violation {
             Violation::TooShort { .. } => "string_too_short",
             Violation::TooLong { .. } => "string_too_long",
@@ -166,6 +169,6 @@ impl FieldError {
 
     /// A service refused something that passed here.
     fn of_body(code: ErrorCode) -> Self {
-        Self::new([Step::Name("body")], "value_error", code.sentence())
+        Self::new([SpanBuilder::Name("body")], "value_error", code.sentence())
     }
 }

@@ -2,24 +2,18 @@
 //! syntax, translates, joins users into answers and fans events out to sockets. It has no database
 //! and no rule of business beyond syntax.
 
-mod access;
+pub mod api;
 mod app;
-mod body;
+mod auth;
+mod cache;
 mod config;
-mod cors;
 mod error;
-mod extract;
-mod histories;
-mod input;
+mod fanout;
+mod http;
 mod limits;
-pub mod objects;
-mod observe;
-mod openapi;
-mod rest;
+mod messaging_client;
+mod probe;
 mod router;
-mod sampling;
-mod server;
-mod users;
 mod ws;
 
 use anyhow::Context as _;
@@ -29,7 +23,7 @@ use parlance_runtime::Lifecycle;
 use crate::app::App;
 pub use crate::config::{AllowedOrigins, Config};
 pub use crate::limits::{LimitsConfig, TrustedProxies};
-use crate::ws::canary::Canary;
+use crate::probe::Probe;
 
 /// The name of this process in logs and metrics.
 pub const NAME: &str = "gateway";
@@ -38,14 +32,14 @@ pub const NAME: &str = "gateway";
 /// has gone the whole way once; until then it answers, with 503 where it has to.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let listen = config.listen;
-    let listener =
-        server::listen(listen).with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
+    let listener = http::server::listen(listen)
+        .with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
     let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
-    let canary = Canary::new(&app)?;
-    lifecycle.spawn_background("canary", watch_messages_flow(app.clone(), canary));
+    let probe = Probe::new(&app)?;
+    lifecycle.spawn_background("probe", watch_messages_flow(app.clone(), probe));
     let server =
-        server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
+        http::server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
     lifecycle.spawn_background("http server", server.serve(listener));
     tracing::info!(%listen, "serving HTTP");
     Ok(())
@@ -53,13 +47,13 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
 
 /// Says that the process is ready once messages have been seen to flow, which is never taken back,
 /// and goes on looking.
-async fn watch_messages_flow(app: App, mut canary: Canary) -> anyhow::Result<()> {
+async fn watch_messages_flow(app: App, mut probe: Probe) -> anyhow::Result<()> {
     let watching = async {
         app.access.wait_for_first_state().await;
-        canary.come_back_once().await;
+        probe.succeed_once().await;
         app.lifecycle.set_ready();
         tracing::info!("ready");
-        canary.fly_forever(app.config.canary_interval).await;
+        probe.probe_forever(app.config.canary_interval).await;
     };
     app.lifecycle.draining().run_until_cancelled(watching).await;
     Ok(())

@@ -54,11 +54,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(NAME, &config.process)?;
-    let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+    let (lifecycle, shutdown) = Lifecycle::new(config.process.drain_time);
     let set_up = async {
         trace::start(NAME, &config.process, &lifecycle)?;
         admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
         parlance_gateway::start(config, Clock::system(), &lifecycle).await
     };
-    ending.run(set_up).await
+    shutdown.run(set_up).await
 }

@@ -16,22 +16,24 @@ use parlance_runtime::context::RequestContext;
 use tower::{Layer, Service};
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::api::{self, openapi};
 use crate::app::App;
-use crate::cors::Origin;
 use crate::error::ApiError;
-use crate::observe::{self, Observation};
-use crate::{body, openapi, rest, ws};
+use crate::http::body;
+use crate::http::cors::Origin;
+use crate::http::middleware::{self, Observation};
+use crate::ws;
 
 /// The routes with their description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
-        .merge(rest::auth::routes())
-        .merge(rest::contacts::routes())
-        .merge(rest::rooms::routes())
-        .merge(rest::messages::routes())
-        .merge(rest::health::routes())
-        .merge(rest::docs::routes())
-        .merge(ws::routes())
+        .merge(api::auth::routes())
+        .merge(api::contacts::routes())
+        .merge(api::rooms::routes())
+        .merge(api::messages::routes())
+        .merge(api::health::routes())
+        .merge(api::docs::routes())
+        .merge(ws::upgrade::routes())
 }
 
 /// The public API, with what surrounds every answer, 404 and 405 too.
@@ -104,7 +106,7 @@ async fn handle(
     request: Request,
     context: RequestContext,
 ) -> Response {
-    let context = observe::limited(context, app.config.upstream_deadline);
+    let context = middleware::limited(context, app.config.upstream_deadline);
     let handled =
         AssertUnwindSafe(route.call(request)).catch_unwind().map(|outcome| match outcome {
             Ok(Ok(response)) => response,

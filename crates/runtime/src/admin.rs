@@ -30,7 +30,7 @@ pub async fn start(
         .route("/metrics", get(exposition).with_state(metrics));
 
     // That the process is not ready must be visible for as long as it drains.
-    lifecycle.spawn_companion("admin", async move { Ok(axum::serve(listener, router).await?) });
+    lifecycle.spawn_task("admin", async move { Ok(axum::serve(listener, router).await?) });
     Ok(())
 }
 

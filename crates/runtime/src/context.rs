@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::trace::{Span, Step, Trace};
+use crate::trace::{Span, SpanBuilder, Trace};
 
 /// Set for the time in which a request is handled. Log lines that are written meanwhile carry its
 /// id and its trace; calls to other services that are made meanwhile take up all of it. Cheap to
@@ -60,8 +60,8 @@ impl RequestContext {
     }
 
     /// Begins a step of the request that the running task handles, if its trace is recorded.
-    pub fn step(step: impl FnOnce() -> Step) -> Span {
-        CURRENT.try_with(|context| context.trace.step(step)).unwrap_or_default()
+    pub fn start_span(step: impl FnOnce() -> SpanBuilder) -> Span {
+        CURRENT.try_with(|context| context.trace.start_span(step)).unwrap_or_default()
     }
 
     /// How long a call made now may take: its own limit, and at most half of what remains to the

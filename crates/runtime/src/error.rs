@@ -1,7 +1,7 @@
 //! The one table between error codes, gRPC and HTTP, and the way of an error through a gRPC answer.
 //!
 //! A service answers with a [`Status`] made by [`status`]; the code itself rides in the metadata
-//! entry `parlance-error`, and [`code_of_status`] reads it on the other side. Nobody else builds a
+//! entry `parlance-error`, and [`code_from_status`] reads it on the other side. Nobody else builds a
 //! `Status`.
 
 use std::time::Duration;
@@ -73,11 +73,11 @@ pub fn status(error: &dyn Coded) -> Status {
         }
         _ => tracing::debug!(error.code = code.name(), "a request was refused"),
     }
-    status_of_code(code, error.retry_after())
+    status_from_code(code, error.retry_after())
 }
 
 /// The gRPC answer for a bare code.
-pub fn status_of_code(code: ErrorCode, retry_after: Option<Duration>) -> Status {
+pub fn status_from_code(code: ErrorCode, retry_after: Option<Duration>) -> Status {
     let mut metadata = MetadataMap::new();
     metadata.insert(CODE_KEY, MetadataValue::from_static(code.name()));
     if let Some(retry_after) = retry_after {
@@ -88,7 +88,7 @@ pub fn status_of_code(code: ErrorCode, retry_after: Option<Duration>) -> Status 
 
 /// The error code in a gRPC answer. An answer without one did not come from a service of ours: the
 /// connection, a deadline or a mistake made it.
-pub fn code_of_status(status: &Status) -> ErrorCode {
+pub fn code_from_status(status: &Status) -> ErrorCode {
     let named = status
         .metadata()
         .get(CODE_KEY)
@@ -105,7 +105,7 @@ pub fn code_of_status(status: &Status) -> ErrorCode {
 }
 
 /// After how long the answering service wants to be asked again, if it said so.
-pub fn retry_after_of_status(status: &Status) -> Option<Duration> {
+pub fn retry_after_from_status(status: &Status) -> Option<Duration> {
     let seconds = status.metadata().get(RETRY_AFTER_KEY)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn every_code_survives_the_way_through_grpc() {
         for &code in ErrorCode::ALL {
-            let status = status_of_code(code, Some(Duration::from_secs(3)));
-            assert_eq!(code_of_status(&status), code);
-            assert_eq!(retry_after_of_status(&status), Some(Duration::from_secs(3)));
+            let status = status_from_code(code, Some(Duration::from_secs(3)));
+            assert_eq!(code_from_status(&status), code);
+            assert_eq!(retry_after_from_status(&status), Some(Duration::from_secs(3)));
         }
     }
 
@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_unavailable_and_anything_unknown_internal() {
-        assert_eq!(code_of_status(&Status::unavailable("")), ErrorCode::Unavailable);
-        assert_eq!(code_of_status(&Status::deadline_exceeded("")), ErrorCode::Unavailable);
-        assert_eq!(code_of_status(&Status::unknown("")), ErrorCode::Internal);
+        assert_eq!(code_from_status(&Status::unavailable("")), ErrorCode::Unavailable);
+        assert_eq!(code_from_status(&Status::deadline_exceeded("")), ErrorCode::Unavailable);
+        assert_eq!(code_from_status(&Status::unknown("")), ErrorCode::Internal);
     }
 }

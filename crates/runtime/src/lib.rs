@@ -2,7 +2,7 @@
 //! stores, gRPC, health.
 
 pub mod admin;
-mod collector;
+mod batcher;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -17,6 +17,6 @@ mod threads;
 mod tls;
 pub mod trace;
 
-pub use collector::{Bounds, Collector};
+pub use batcher::{BatchLimits, Batcher};
 pub use lifecycle::Lifecycle;
 pub use threads::Threads;

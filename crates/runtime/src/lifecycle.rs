@@ -21,38 +21,38 @@ use crate::trace;
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     tasks: TaskTracker,
-    companions: TaskTracker,
+    serving_tasks: TaskTracker,
     /// Cancelled when the process shall finish what it has begun and begin nothing new.
     draining: CancellationToken,
     /// Cancelled when the time to drain is over.
     stopped: CancellationToken,
     ready: Arc<AtomicBool>,
     /// Where background tasks report their untimely end.
-    deaths: mpsc::Sender<&'static str>,
+    failed_tasks: mpsc::Sender<&'static str>,
 }
 
 /// The receiving end of [`Lifecycle`], for the one who waits for the end of the process.
 #[derive(Debug)]
-pub struct Ending {
+pub struct Shutdown {
     lifecycle: Lifecycle,
-    deaths: mpsc::Receiver<&'static str>,
+    failed_tasks: mpsc::Receiver<&'static str>,
     drain_time: Duration,
 }
 
 impl Lifecycle {
     /// A process that is not ready yet and may take `drain_time` to end.
-    pub fn new(drain_time: Duration) -> (Self, Ending) {
-        let (death_sender, deaths) = mpsc::channel(16);
+    pub fn new(drain_time: Duration) -> (Self, Shutdown) {
+        let (failed_task_sender, failed_tasks) = mpsc::channel(16);
         let lifecycle = Self {
             tasks: TaskTracker::new(),
-            companions: TaskTracker::new(),
+            serving_tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             ready: Arc::new(AtomicBool::new(false)),
-            deaths: death_sender,
+            failed_tasks: failed_task_sender,
         };
-        let ending = Ending { lifecycle: lifecycle.clone(), deaths, drain_time };
-        (lifecycle, ending)
+        let shutdown = Shutdown { lifecycle: lifecycle.clone(), failed_tasks, drain_time };
+        (lifecycle, shutdown)
     }
 
     /// Starts a task that lives as long as the process: it ends by itself after
@@ -67,14 +67,14 @@ impl Lifecycle {
 
     /// Starts a task that serves the others until the very end, such as a resolver or a writer: the
     /// process does not wait for it, but drops it when everything else has drained.
-    pub fn spawn_companion(
+    pub fn spawn_task(
         &self,
         name: &'static str,
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
         let stopped = self.stopped.clone();
         let watched = self.clone().watch_over(name, task);
-        self.companions.spawn(async move { stopped.run_until_cancelled(watched).await });
+        self.serving_tasks.spawn(async move { stopped.run_until_cancelled(watched).await });
     }
 
     /// Runs a task, and reports its end unless the process is ending anyway.
@@ -99,7 +99,7 @@ impl Lifecycle {
             Err(_) => tracing::error!(task = name, "a background task panicked"),
         }
         // A full channel means that others have died, too: one report is enough.
-        let _ = self.deaths.try_send(name);
+        let _ = self.failed_tasks.try_send(name);
     }
 
     /// Starts a task of limited life, such as a connection; the process waits for it when it
@@ -129,7 +129,7 @@ impl Lifecycle {
     }
 }
 
-impl Ending {
+impl Shutdown {
     /// Sets the process up, then waits for a signal or for the death of a background task, and
     /// drains. The exit code tells which it was. A signal that comes while the process is being set
     /// up ends it at once: it has begun nothing yet.
@@ -154,7 +154,7 @@ impl Ending {
         }
         let exit_code = tokio::select! {
             () = told_to_end => ExitCode::SUCCESS,
-            _ = self.deaths.recv() => ExitCode::FAILURE,
+            _ = self.failed_tasks.recv() => ExitCode::FAILURE,
         };
 
         tracing::info!(drain_time_ms = self.drain_time.as_millis(), "draining");

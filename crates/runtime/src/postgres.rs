@@ -121,7 +121,7 @@ pub async fn migration_status(
 
 /// The error code for a failed statement: the store is away or overloaded, or the statement is a
 /// mistake.
-pub fn code_of_error(error: &sqlx::Error) -> ErrorCode {
+pub fn code_from_error(error: &sqlx::Error) -> ErrorCode {
     match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -163,7 +163,7 @@ async fn connect_patiently(options: &PgConnectOptions) -> anyhow::Result<PgConne
     loop {
         match PgConnection::connect_with(options).await {
             Ok(connection) => return Ok(connection),
-            Err(error) if code_of_error(&error) == ErrorCode::Unavailable => {
+            Err(error) if code_from_error(&error) == ErrorCode::Unavailable => {
                 tracing::warn!(error = crate::error::chain(&error), "waiting for the database");
             }
             Err(error) => return Err(error).context("cannot connect to the database"),

@@ -48,7 +48,7 @@ impl Tls {
         let contents = files.read()?;
         let (sender, sides) = watch::channel(contents.sides()?);
         let seen = Some(contents.fingerprint());
-        lifecycle.spawn_companion("certificates", reload_forever(files, seen, sender));
+        lifecycle.spawn_task("certificates", reload_forever(files, seen, sender));
         Ok(Some(Self { sides }))
     }
 

@@ -15,7 +15,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId};
 
 pub(crate) use self::export::flush;
 pub use self::export::{is_recording, start};
-pub use self::span::{Span, Step};
+pub use self::span::{Span, SpanBuilder};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -86,8 +86,8 @@ impl Trace {
 
     /// Begins a step and moves to the place within it. Unless the trace is recorded nothing
     /// happens, and the step is not described.
-    pub fn enter(&mut self, step: impl FnOnce() -> Step) -> Span {
-        let span = self.step(step);
+    pub fn enter(&mut self, step: impl FnOnce() -> SpanBuilder) -> Span {
+        let span = self.start_span(step);
         if let Some(within) = span.trace() {
             *self = within;
         }
@@ -96,7 +96,7 @@ impl Trace {
 
     /// Begins a step beside which others may begin here. Unless the trace is recorded nothing
     /// happens, and the step is not described.
-    pub fn step(&self, step: impl FnOnce() -> Step) -> Span {
+    pub fn start_span(&self, step: impl FnOnce() -> SpanBuilder) -> Span {
         match export::tracer() {
             Some(tracer) if self.is_sampled() => step().begin(tracer, self.context()),
             _ => Span::default(),
@@ -105,11 +105,11 @@ impl Trace {
 
     /// Begins a step of the recorded trace that a message carries, if it carries one, as
     /// [`Span::traceparent`] wrote it.
-    pub fn follow(traceparent: &str, step: impl FnOnce() -> Step) -> Span {
+    pub fn follow(traceparent: &str, step: impl FnOnce() -> SpanBuilder) -> Span {
         if traceparent.is_empty() {
             return Span::default();
         }
-        parse(traceparent).map_or_else(Span::default, |trace| trace.step(step))
+        parse(traceparent).map_or_else(Span::default, |trace| trace.start_span(step))
     }
 
     /// Writes it into the headers of a request to another process.
@@ -249,13 +249,15 @@ mod tests {
 
     #[test]
     fn without_a_collector_no_step_is_even_described() {
-        let describe = || -> Step { unreachable!("a step is described") };
+        let describe = || -> SpanBuilder { unreachable!("a step is described") };
         let mut trace = parse(PARENT).unwrap();
         assert!(trace.is_sampled() && !trace.is_recorded());
-        for span in [trace.step(describe), trace.enter(describe), Trace::follow(PARENT, describe)] {
+        for span in
+            [trace.start_span(describe), trace.enter(describe), Trace::follow(PARENT, describe)]
+        {
             assert!(!span.is_recorded());
             assert_eq!(
-                (span.traceparent(), span.step(describe).is_recorded()),
+                (span.traceparent(), span.start_span(describe).is_recorded()),
                 (String::new(), false)
             );
         }

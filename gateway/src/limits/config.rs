@@ -2,7 +2,7 @@
 
 use clap::{Args, value_parser};
 
-use super::TrustedProxies;
+use crate::limits::TrustedProxies;
 
 /// What one client may take of a gateway.
 #[derive(Args, Clone, Debug)]

@@ -21,14 +21,14 @@ use parlance_core::{ErrorCode, UserId};
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-pub(crate) use self::address::ClientAddress;
-use self::address::Network;
-pub use self::address::TrustedProxies;
-use self::bucket::Refill;
-pub(crate) use self::bucket::TokenBucket;
-pub use self::config::LimitsConfig;
-pub(crate) use self::places::Place;
-use self::places::Places;
+pub(crate) use crate::limits::address::ClientAddress;
+use crate::limits::address::Network;
+pub use crate::limits::address::TrustedProxies;
+use crate::limits::bucket::Refill;
+pub(crate) use crate::limits::bucket::TokenBucket;
+pub use crate::limits::config::LimitsConfig;
+pub(crate) use crate::limits::places::Place;
+use crate::limits::places::Places;
 
 /// The networks whose log-ins are remembered. When there are more, the one that logs in least often
 /// starts afresh.

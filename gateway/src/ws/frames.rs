@@ -19,7 +19,7 @@ pub(crate) struct Frames(Bytes);
 
 impl Frames {
     /// One frame with this text.
-    pub(super) fn of_text(text: &str) -> Self {
+    pub(crate) fn of_text(text: &str) -> Self {
         let mut wire = Vec::with_capacity(MAX_HEADER + text.len());
         let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
         #[expect(clippy::expect_used, reason = "a vector takes everything")]
@@ -29,25 +29,25 @@ impl Frames {
     }
 
     /// What was encoded before.
-    pub(super) fn of_wire(wire: Bytes) -> Self {
+    pub(crate) fn of_wire(wire: Bytes) -> Self {
         Self(wire)
     }
 
     /// How many bytes are written.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn wire(&self) -> &Bytes {
+    pub(crate) fn wire(&self) -> &Bytes {
         &self.0
     }
 
-    pub(super) fn into_wire(self) -> Bytes {
+    pub(crate) fn into_wire(self) -> Bytes {
         self.0
     }
 
     /// The texts in the frames.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let (header, length) = match *rest.get(1)? {

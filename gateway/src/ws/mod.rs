@@ -1,22 +1,16 @@
 //! The WebSocket of `/v1/messages/ws`: live messages.
 //!
-//! [`protocol`] knows the frames, [`socket`] reads and writes them; [`entrance`] and [`connection`]
-//! are the life of one connection; [`hub`] holds who is subscribed to what and fans events out,
-//! which [`deliveries`] write; [`backlog`] bounds what waits for clients; [`upstream`] is the way
-//! to the replicas of messaging. [`canary`] shows that all of it works.
+//! [`upgrade`] answers the HTTP request and [`handshake`] authenticates. [`session`] is an
+//! authenticated connection. [`protocol`] knows the frames, [`socket`] reads and writes them,
+//! [`send_queue`] holds what waits for one client, [`send_budget`] bounds what waits for all, and
+//! [`flush`] writes to many sockets.
 
-pub(crate) mod backlog;
-pub(crate) mod canary;
-mod connection;
-mod deliveries;
-mod entrance;
-mod frames;
-pub(crate) mod hub;
-mod outbound;
-mod protocol;
-mod room;
-mod socket;
-mod upgrade;
-pub(crate) mod upstream;
-
-pub(crate) use upgrade::routes;
+pub(crate) mod flush;
+pub(crate) mod frames;
+pub(crate) mod handshake;
+pub(crate) mod protocol;
+pub(crate) mod send_budget;
+pub(crate) mod send_queue;
+pub(crate) mod session;
+pub(crate) mod socket;
+pub(crate) mod upgrade;

@@ -5,8 +5,8 @@ use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::frames::Frames;
-use crate::objects::{ClientMessageId, Message, User};
+use crate::api::dto::{ClientMessageId, Message, User};
+use crate::ws::frames::Frames;
 
 /// The longest `ref`, in characters.
 const MAX_REFERENCE: usize = 64;
@@ -36,14 +36,14 @@ pub(crate) enum Request {
 
 /// Why a frame was refused, or a request in it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Refusal {
+pub(crate) struct ErrorFrame {
     pub(crate) reference: Option<String>,
     pub(crate) code: ErrorCode,
     /// A sentence under 1,000 characters.
     pub(crate) sentence: String,
 }
 
-impl Refusal {
+impl ErrorFrame {
     pub(crate) fn of_code(reference: Option<String>, code: ErrorCode) -> Self {
         Self { reference, code, sentence: code.sentence().to_owned() }
     }
@@ -51,29 +51,29 @@ impl Refusal {
 
 impl ClientFrame {
     /// Reads a text frame.
-    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ErrorFrame> {
         let value: Value = serde_json::from_str(text)
-            .map_err(|_| Refusal::of_code(None, ErrorCode::InvalidJson))?;
+            .map_err(|_| ErrorFrame::of_code(None, ErrorCode::InvalidJson))?;
         let Value::Object(members) = value else {
             let sentence = "A frame must be a JSON object".to_owned();
-            return Err(Refusal { reference: None, code: ErrorCode::InvalidJson, sentence });
+            return Err(ErrorFrame { reference: None, code: ErrorCode::InvalidJson, sentence });
         };
         let reference = reference_of(&members)?;
         let mut reader = Reader { members };
         match reader.request() {
             Ok(request) => Ok(Self { reference, request }),
-            Err((code, sentence)) => Err(Refusal { reference, code, sentence }),
+            Err((code, sentence)) => Err(ErrorFrame { reference, code, sentence }),
         }
     }
 }
 
-type Misfit = (ErrorCode, String);
+type ParseError = (ErrorCode, String);
 
-fn misfit(sentence: impl Into<String>) -> Misfit {
+fn misfit(sentence: impl Into<String>) -> ParseError {
     (ErrorCode::InvalidFrame, sentence.into())
 }
 
-fn reference_of(members: &Map<String, Value>) -> Result<Option<String>, Refusal> {
+fn reference_of(members: &Map<String, Value>) -> Result<Option<String>, ErrorFrame> {
     match members.get("ref") {
         None => Ok(None),
         Some(Value::String(text)) if text.chars().count() <= MAX_REFERENCE => {
@@ -81,7 +81,7 @@ fn reference_of(members: &Map<String, Value>) -> Result<Option<String>, Refusal>
         }
         Some(_) => {
             let sentence = format!("ref must be a string of at most {MAX_REFERENCE} characters");
-            Err(Refusal { reference: None, code: ErrorCode::InvalidFrame, sentence })
+            Err(ErrorFrame { reference: None, code: ErrorCode::InvalidFrame, sentence })
         }
     }
 }
@@ -91,7 +91,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn request(&mut self) -> Result<Request, Misfit> {
+    fn request(&mut self) -> Result<Request, ParseError> {
         let frame_type = self.string("type")?;
         match frame_type.as_str() {
             "auth" => Ok(Request::Auth { token: self.token()? }),
@@ -117,22 +117,22 @@ impl Reader {
         }
     }
 
-    fn token(&mut self) -> Result<String, Misfit> {
+    fn token(&mut self) -> Result<String, ParseError> {
         match self.members.remove("token") {
             Some(Value::String(token)) if !token.is_empty() => Ok(token),
             _ => Err((ErrorCode::Unauthenticated, "Missing token".to_owned())),
         }
     }
 
-    fn room_id(&mut self) -> Result<RoomId, Misfit> {
+    fn room_id(&mut self) -> Result<RoomId, ParseError> {
         self.positive("room_id").map(RoomId::new)
     }
 
-    fn message_id(&mut self) -> Result<MessageId, Misfit> {
+    fn message_id(&mut self) -> Result<MessageId, ParseError> {
         self.positive("message_id").map(MessageId::new)
     }
 
-    fn positive(&mut self, name: &str) -> Result<i64, Misfit> {
+    fn positive(&mut self, name: &str) -> Result<i64, ParseError> {
         let number = self.members.get(name).ok_or_else(|| misfit(format!("Missing {name}")))?;
         number
             .as_i64()
@@ -140,7 +140,7 @@ impl Reader {
             .ok_or_else(|| misfit(format!("{name} must be a positive integer")))
     }
 
-    fn after_seq(&mut self) -> Result<Option<i64>, Misfit> {
+    fn after_seq(&mut self) -> Result<Option<i64>, ParseError> {
         let Some(value) = self.members.get("after_seq") else { return Ok(None) };
         // Beyond 64 bits is beyond every head, which is answered, not refused.
         let seq =
@@ -148,13 +148,13 @@ impl Reader {
         seq.map(Some).ok_or_else(|| misfit("after_seq must be an integer of at least 0"))
     }
 
-    fn content(&mut self) -> Result<MessageContent, Misfit> {
+    fn content(&mut self) -> Result<MessageContent, ParseError> {
         let text = self.string("content")?;
         MessageContent::parse(text)
             .map_err(|violation| (ErrorCode::ContentInvalid, violation.to_string()))
     }
 
-    fn client_msg_id(&mut self) -> Result<Option<ClientMessageId>, Misfit> {
+    fn client_msg_id(&mut self) -> Result<Option<ClientMessageId>, ParseError> {
         if !self.members.contains_key("client_msg_id") {
             return Ok(None);
         }
@@ -164,7 +164,7 @@ impl Reader {
             .map_err(|violation| misfit(format!("client_msg_id: {violation}")))
     }
 
-    fn string(&mut self, name: &str) -> Result<String, Misfit> {
+    fn string(&mut self, name: &str) -> Result<String, ParseError> {
         match self.members.remove(name) {
             Some(Value::String(text)) => Ok(text),
             Some(_) => Err(misfit(format!("{name} must be a string"))),
@@ -266,7 +266,7 @@ pub(crate) fn success(reference: Option<&str>, message: &str, addition: Addition
 }
 
 /// The answer to a refused frame or request.
-pub(crate) fn refusal(refusal: &Refusal) -> Frames {
+pub(crate) fn refusal(refusal: &ErrorFrame) -> Frames {
     let retry_after = (refusal.code == ErrorCode::RateLimited).then_some(1);
     let code = match refusal.code {
         // What REST tells apart is one code here.

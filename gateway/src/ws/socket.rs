@@ -18,8 +18,8 @@ use tungstenite::protocol::frame::coding::CloseCode as Code;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Error, Message, Utf8Bytes};
 
-use super::outbound::{CloseCode, Outbound};
-use super::protocol::{ClientFrame, Refusal};
+use crate::ws::protocol::{ClientFrame, ErrorFrame};
+use crate::ws::send_queue::{CloseCode, SendQueue};
 
 /// The largest frame of a client that is handled.
 const MAX_FRAME: usize = 64 << 10;
@@ -35,7 +35,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The socket and the queue towards it.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     wire: Wire,
     /// Reads, and writes control frames.
     protocol: Box<WebSocketContext>,
@@ -44,8 +44,8 @@ pub(super) struct Socket {
 }
 
 /// What came from the client.
-pub(super) enum Incoming {
-    Frame(Result<ClientFrame, Refusal>),
+pub(crate) enum Incoming {
+    Frame(Result<ClientFrame, ErrorFrame>),
     /// A sign of life without meaning.
     Nothing,
     TooBig,
@@ -55,10 +55,10 @@ pub(super) enum Incoming {
 impl Socket {
     /// A socket over a connection on which the handshake is done, and these bytes were read behind
     /// it.
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: Arc<TcpStream>,
         read_ahead: Vec<u8>,
-        outbound: Arc<Outbound>,
+        send_queue: Arc<SendQueue>,
     ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -68,16 +68,20 @@ impl Socket {
             .max_frame_size(Some(MAX_MESSAGE));
         let protocol =
             WebSocketContext::from_partially_read(read_ahead, Role::Server, Some(config));
-        Self { wire: Wire { stream, outbound }, protocol: Box::new(protocol), has_read_ahead: true }
+        Self {
+            wire: Wire { stream, send_queue },
+            protocol: Box::new(protocol),
+            has_read_ahead: true,
+        }
     }
 
     /// The queue towards the client.
-    pub(super) fn outbound(&self) -> &Arc<Outbound> {
-        &self.wire.outbound
+    pub(crate) fn send_queue(&self) -> &Arc<SendQueue> {
+        &self.wire.send_queue
     }
 
     /// The next frame of the client that means something.
-    pub(super) async fn read_frame(&mut self) -> Incoming {
+    pub(crate) async fn read_frame(&mut self) -> Incoming {
         loop {
             match self.read().await {
                 Incoming::Nothing => {}
@@ -87,7 +91,7 @@ impl Socket {
     }
 
     /// What comes next from the client. Safe to cancel.
-    pub(super) async fn read(&mut self) -> Incoming {
+    pub(crate) async fn read(&mut self) -> Incoming {
         // A client that never stops sending lets others have their turn.
         tokio::task::coop::consume_budget().await;
         match poll_fn(|cx| self.poll_read(cx)).await {
@@ -96,7 +100,7 @@ impl Socket {
             Ok(Message::Text(text)) => Incoming::Frame(ClientFrame::parse(&text)),
             Ok(Message::Binary(_)) => {
                 let sentence = "A frame must be text".to_owned();
-                Incoming::Frame(Err(Refusal {
+                Incoming::Frame(Err(ErrorFrame {
                     reference: None,
                     code: ErrorCode::InvalidFrame,
                     sentence,
@@ -109,8 +113,8 @@ impl Socket {
 
     /// Writes what is queued by now; whether that worked. A client that does not read is cut
     /// meanwhile.
-    pub(super) async fn write(&mut self) -> bool {
-        self.write_up_to(self.wire.outbound.end()).await
+    pub(crate) async fn write(&mut self) -> bool {
+        self.write_up_to(self.wire.send_queue.end()).await
     }
 
     async fn write_up_to(&mut self, end: u64) -> bool {
@@ -124,14 +128,14 @@ impl Socket {
     async fn write_on(&mut self, end: u64) -> bool {
         let write = poll_fn(|cx| match self.poll_write(end, cx) {
             Poll::Pending => {
-                self.wire.outbound.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into()))
+                self.wire.send_queue.poll_cut(cx).map(|()| Err(ErrorKind::TimedOut.into()))
             }
             written => written,
         });
         match tokio::time::timeout(WRITE_LIMIT, write).await {
             Ok(written) => written.is_ok(),
             Err(_) => {
-                self.wire.outbound.cut_off();
+                self.wire.send_queue.cut_off();
                 false
             }
         }
@@ -139,13 +143,13 @@ impl Socket {
 
     /// Asks whether the client is still there, before anything else that is queued; whether that
     /// could be written.
-    pub(super) async fn ping(&mut self) -> bool {
+    pub(crate) async fn ping(&mut self) -> bool {
         self.say(Message::Ping(Bytes::new())).is_ok() && self.write_up_to(0).await
     }
 
     /// Writes what is queued and closes with this code.
-    pub(super) async fn close(mut self, code: CloseCode) {
-        self.wire.outbound.close(code);
+    pub(crate) async fn close(mut self, code: CloseCode) {
+        self.wire.send_queue.close(code);
         let farewell = async {
             self.write_all().await.map_err(Error::Io)?;
             let reason = Utf8Bytes::from_static("");
@@ -178,7 +182,7 @@ impl Socket {
     }
 
     async fn write_all(&mut self) -> io::Result<()> {
-        let end = self.wire.outbound.end();
+        let end = self.wire.send_queue.end();
         poll_fn(|cx| self.poll_write(end, cx)).await
     }
 
@@ -188,7 +192,8 @@ impl Socket {
             let control = self.protocol.flush(&mut self.wire);
             let are_control_frames_written = goes_at_once(control.map_err(into_io))?;
             // Which may be in the way of those, or wait for them.
-            let is_queue_written = goes_at_once(self.wire.outbound.write(&self.wire.stream, end))?;
+            let is_queue_written =
+                goes_at_once(self.wire.send_queue.write(&self.wire.stream, end))?;
             if are_control_frames_written && is_queue_written {
                 return Poll::Ready(Ok(()));
             }
@@ -224,7 +229,7 @@ fn into_io(error: Error) -> io::Error {
 /// A connection as the protocol wants it: what cannot be done at once is refused with `WouldBlock`.
 struct Wire {
     stream: Arc<TcpStream>,
-    outbound: Arc<Outbound>,
+    send_queue: Arc<SendQueue>,
 }
 
 impl Read for Wire {
@@ -235,7 +240,7 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outbound.write_control(&self.stream, bytes)
+        self.send_queue.write_control(&self.stream, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -14,12 +14,12 @@ use tungstenite::handshake::server::create_response_with_body;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::entrance::{self, Entrance};
+use crate::api::extract::bearer_token;
 use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
-use crate::extract::bearer_token;
 use crate::limits::{ClientAddress, SocketPlace};
+use crate::ws::handshake::{self, Handshake};
 
 /// The route of the socket.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -56,9 +56,9 @@ async fn upgrade(
         Some(token) => {
             let session = app.access.authenticate(token).await?;
             let place = app.limits.connect(session.user_id)?;
-            Entrance::Authenticated(session, place)
+            Handshake::Authenticated(session, place)
         }
-        None => Entrance::Anonymous(app.limits.await_introduction(address)?),
+        None => Handshake::Anonymous(app.limits.await_introduction(address)?),
     };
     let response =
         create_response_with_body(&request, Body::empty).map_err(|_| ErrorCode::UpgradeRequired)?;
@@ -68,7 +68,7 @@ async fn upgrade(
 }
 
 /// Waits until the answer is sent, and serves the connection as a socket to its end.
-async fn serve(app: App, upgrade: OnUpgrade, entrance: Entrance, _place: SocketPlace) {
+async fn serve(app: App, upgrade: OnUpgrade, entrance: Handshake, _place: SocketPlace) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -78,7 +78,7 @@ async fn serve(app: App, upgrade: OnUpgrade, entrance: Entrance, _place: SocketP
     };
     match without_http(upgraded) {
         Some((stream, read_ahead)) => {
-            Box::pin(entrance::serve(app, stream, read_ahead, entrance)).await
+            Box::pin(handshake::serve(app, stream, read_ahead, entrance)).await
         }
         None => tracing::error!("a socket is no connection that the server has accepted"),
     }

@@ -55,7 +55,7 @@ pub(crate) async fn start(
 ) -> anyhow::Result<watch::Receiver<Arc<Access>>> {
     let first = Access::load(&mut *pool.acquire().await?).await?;
     let (sender, receiver) = watch::channel(Arc::new(first));
-    lifecycle.spawn_companion("access state", follow(pool, clock, sender));
+    lifecycle.spawn_task("access state", follow(pool, clock, sender));
     Ok(receiver)
 }
 

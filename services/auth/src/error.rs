@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parlance_core::{ErrorCode, Violation};
 use parlance_runtime::error::Coded;
-use parlance_runtime::postgres::code_of_error;
+use parlance_runtime::postgres::code_from_error;
 
 /// Every way in which a use case can end badly.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ impl Coded for Error {
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::HashQueueFull { .. } => ErrorCode::Unavailable,
-            Self::Database(error) => code_of_error(error),
+            Self::Database(error) => code_from_error(error),
             Self::Hash(_)
             | Self::HashTask(_)
             | Self::NoSigningKey

@@ -86,13 +86,13 @@ async fn run(command: Cli) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config, clock: Clock) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(parlance_auth::SERVICE, &config.process)?;
-    let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+    let (lifecycle, shutdown) = Lifecycle::new(config.process.drain_time);
     let set_up = async {
         trace::start(parlance_auth::SERVICE, &config.process, &lifecycle)?;
         admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
         parlance_auth::start(config, clock, &lifecycle).await
     };
-    ending.run(set_up).await
+    shutdown.run(set_up).await
 }
 
 async fn set_active(user: &UserArgs, clock: &Clock, is_active: bool) -> anyhow::Result<()> {

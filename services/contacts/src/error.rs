@@ -35,8 +35,8 @@ impl Coded for Error {
             Self::AlreadyInvited => ErrorCode::AlreadyInvited,
             Self::InvitationNotFound => ErrorCode::InvitationNotFound,
             Self::Contention | Self::DatabaseTooSlow | Self::RoomsTooSlow => ErrorCode::Unavailable,
-            Self::Database(error) => postgres::code_of_error(error),
-            Self::Rooms(status) => error::code_of_status(status),
+            Self::Database(error) => postgres::code_from_error(error),
+            Self::Rooms(status) => error::code_from_status(status),
         }
     }
 }

@@ -84,11 +84,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn serve(process: ProcessConfig, config: Config) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init(SERVICE, &process)?;
-    let (lifecycle, ending) = Lifecycle::new(process.drain_time);
+    let (lifecycle, shutdown) = Lifecycle::new(process.drain_time);
     let set_up = async {
         trace::start(SERVICE, &process, &lifecycle)?;
         admin::start(process.admin_listen, metrics, &lifecycle).await?;
         parlance_contacts::start(config, Clock::system(), &lifecycle).await
     };
-    ending.run(set_up).await
+    shutdown.run(set_up).await
 }

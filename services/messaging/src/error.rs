@@ -29,7 +29,7 @@ impl Coded for Error {
         match self {
             Self::Refused(code) => *code,
             Self::Malformed(_) => ErrorCode::BadRequest,
-            Self::Store(error) => postgres::code_of_error(error),
+            Self::Store(error) => postgres::code_from_error(error),
         }
     }
 }

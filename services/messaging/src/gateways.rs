@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::RoomId;
-use parlance_proto::messaging::{Answer, AttachResponse, RoomHead};
+use parlance_proto::messaging::{Answer, AttachResponse, RoomLastSeq};
 use parlance_runtime::Lifecycle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -156,16 +156,16 @@ impl Gateways {
         let mut batches: HashMap<LinkId, AttachResponse> = HashMap::new();
         let mut told = 0;
         let mut registry = self.lock();
-        for (room_id, head_seq) in heads {
+        for (room_id, last_seq) in heads {
             let Some(audience) = registry.rooms.get_mut(&room_id) else { continue };
-            if head_seq <= audience.passed_on {
+            if last_seq <= audience.passed_on {
                 continue;
             }
-            audience.passed_on = head_seq;
+            audience.passed_on = last_seq;
             told += 1;
             for id in &audience.links {
-                let head = RoomHead { room_id: room_id.get(), head_seq };
-                batches.entry(*id).or_default().heads.push(head);
+                let head = RoomLastSeq { room_id: room_id.get(), last_seq };
+                batches.entry(*id).or_default().last_seqs.push(head);
             }
         }
         registry.send(batches);
@@ -252,5 +252,5 @@ fn weight(batch: &AttachResponse) -> usize {
     const OVERHEAD: usize = 128;
     let events: usize =
         batch.events.iter().map(|event| OVERHEAD + encode::content_bytes(event)).sum();
-    events + OVERHEAD * (1 + batch.ends.len() + batch.answers.len() + batch.heads.len())
+    events + OVERHEAD * (1 + batch.ends.len() + batch.answers.len() + batch.last_seqs.len())
 }

@@ -51,13 +51,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(config) => {
             let metrics = telemetry::init(NAME, &config.process)?;
-            let (lifecycle, ending) = Lifecycle::new(config.process.drain_time);
+            let (lifecycle, shutdown) = Lifecycle::new(config.process.drain_time);
             let set_up = async {
                 trace::start(NAME, &config.process, &lifecycle)?;
                 admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
                 parlance_messaging::start(*config, &lifecycle).await
             };
-            ending.run(set_up).await
+            shutdown.run(set_up).await
         }
         Command::Health(config) => {
             health::ask(&config).await?;

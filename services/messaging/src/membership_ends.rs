@@ -40,8 +40,8 @@ pub(crate) fn follow(
 ) {
     let cursor = Arc::new(AtomicU64::new(OLDEST_CURSOR));
     let follower = Follower { rooms: rooms.clone(), gateways, deleted_rooms, cursor };
-    lifecycle.spawn_companion("ends of memberships", async move {
-        rooms.keep_for_each_replica(|replica| follower.clone().follow_forever(replica), || {}).await
+    lifecycle.spawn_task("ends of memberships", async move {
+        rooms.run_for_each_replica(|replica| follower.clone().follow_forever(replica), || {}).await
     });
 }
 

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
-use parlance_proto::rooms::{self as proto, CheckMembershipsRequest, MembershipQuestion, Standing};
-use parlance_runtime::error::code_of_status;
+use parlance_proto::rooms::{
+    self as proto, CheckMembershipsRequest, MembershipQuestion, MembershipStatus,
+};
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::Client;
-use parlance_runtime::{Bounds, Collector, Lifecycle};
+use parlance_runtime::{BatchLimits, Batcher, Lifecycle};
 
 /// A call weighs as much as the questions in it. There are several calls, as a slow one shall not
 /// hold up everything.
-const BOUNDS: Bounds<Vec<Question>> = Bounds {
-    queued: 10_000,
-    patience: Duration::from_secs(2),
-    calls: 4,
-    weight: 5_000,
-    weigh: Vec::len,
+const LIMITS: BatchLimits<Vec<Question>> = BatchLimits {
+    max_queued: 10_000,
+    timeout: Duration::from_secs(2),
+    max_calls: 4,
+    max_weight: 5_000,
+    weight_of: Vec::len,
 };
 
 /// Is this user a member of this room?
@@ -49,13 +51,13 @@ pub(crate) type Answer = Result<Membership, ErrorCode>;
 /// Asks the rooms service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Memberships {
-    inquiries: Collector<Vec<Question>, Vec<Answer>>,
+    inquiries: Batcher<Vec<Question>, Vec<Answer>>,
 }
 
 impl Memberships {
     pub(crate) fn start(rooms: RoomsServiceClient<Client>, lifecycle: &Lifecycle) -> Self {
         let call = move |inquiries| ask(rooms.clone(), inquiries);
-        Self { inquiries: Collector::start("membership checks", BOUNDS, call, lifecycle) }
+        Self { inquiries: Batcher::start("membership checks", LIMITS, call, lifecycle) }
     }
 
     /// Answers one question as of now.
@@ -90,7 +92,7 @@ async fn ask(
         });
     }
     let response = rooms.check_memberships(CheckMembershipsRequest { questions }).await;
-    let answers = response.map_err(|status| code_of_status(&status))?.into_inner().answers;
+    let answers = response.map_err(|status| code_from_status(&status))?.into_inner().answers;
     let of_question = |question: &Question| {
         let answer = answers.get(places[question]).map_or(Err(ErrorCode::Internal), decode);
         admit_canary(question, answer)
@@ -100,12 +102,12 @@ async fn ask(
 
 fn decode(answer: &proto::MembershipAnswer) -> Answer {
     let membership = |is_owner| Ok(Membership { is_owner, room_version: answer.room_version });
-    match answer.standing() {
-        Standing::Owner => membership(true),
-        Standing::Member => membership(false),
-        Standing::Stranger => Err(ErrorCode::NotAMember),
-        Standing::NoRoom => Err(ErrorCode::RoomNotFound),
-        Standing::Unspecified => Err(ErrorCode::Internal),
+    match answer.status() {
+        MembershipStatus::Owner => membership(true),
+        MembershipStatus::Member => membership(false),
+        MembershipStatus::NotMember => Err(ErrorCode::NotAMember),
+        MembershipStatus::RoomNotFound => Err(ErrorCode::RoomNotFound),
+        MembershipStatus::Unspecified => Err(ErrorCode::Internal),
     }
 }
 

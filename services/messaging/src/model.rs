@@ -143,7 +143,7 @@ pub(crate) struct PageQuestion {
     pub(crate) limit: u32,
     pub(crate) from: PageFrom,
     /// The head that the newest page had when the asker read it.
-    pub(crate) known_head_seq: Option<i64>,
+    pub(crate) known_last_seq: Option<i64>,
 }
 
 /// Where a page lies.
@@ -182,7 +182,7 @@ pub(crate) struct Page {
     /// Whether there are more in the direction of reading.
     pub(crate) has_more: bool,
     /// All changes up to this one are in it, if it is the newest page.
-    pub(crate) head_seq: Option<i64>,
+    pub(crate) last_seq: Option<i64>,
 }
 
 /// Why a membership ended.

@@ -2,7 +2,7 @@
 
 use parlance_core::RoomId;
 use parlance_runtime::context::RequestContext;
-use parlance_runtime::trace::{Span, Step, Trace};
+use parlance_runtime::trace::{Span, SpanBuilder, Trace};
 
 use crate::model::Event;
 use crate::writer::Job;
@@ -13,7 +13,7 @@ const NO_REQUEST: &str = "-";
 /// From taking a message in to knowing what has come of it.
 pub(crate) fn store(traceparent: &str, room_id: RoomId) -> Span {
     Trace::follow(traceparent, || {
-        Step::server("store message").with("parlance.room.id", room_id.get())
+        SpanBuilder::server("store message").with("parlance.room.id", room_id.get())
     })
 }
 
@@ -23,8 +23,9 @@ pub(crate) fn store(traceparent: &str, room_id: RoomId) -> Span {
 pub(crate) fn batch(jobs: &mut [Job]) -> Option<(Span, RequestContext)> {
     let first = jobs.iter().find(|job| job.span.is_recorded())?;
     let size = jobs.len() as i64;
-    let mut batch =
-        first.span.step(|| Step::internal("batch").with("messaging.batch.message_count", size));
+    let mut batch = first
+        .span
+        .start_span(|| SpanBuilder::internal("batch").with("messaging.batch.message_count", size));
     let trace = batch.trace()?;
     for job in jobs.iter_mut().filter(|job| job.span.is_recorded()) {
         job.span.note("taken into a batch");
@@ -38,8 +39,8 @@ pub(crate) fn batch(jobs: &mut [Job]) -> Option<(Span, RequestContext)> {
 /// Having a batch stored.
 pub(crate) fn write_batch(messages: usize) -> Span {
     const PROCEDURE: &str = "messaging.write_batch";
-    RequestContext::step(|| {
-        Step::client(PROCEDURE)
+    RequestContext::start_span(|| {
+        SpanBuilder::client(PROCEDURE)
             .with("db.system.name", "postgresql")
             .with("db.stored_procedure.name", PROCEDURE)
             .with("db.operation.batch.size", messages as i64)
@@ -49,7 +50,7 @@ pub(crate) fn write_batch(messages: usize) -> Span {
 /// Telling the other replicas of an event.
 pub(crate) fn publish(event: &Event) -> Span {
     Trace::follow(&event.traceparent, || {
-        let step = Step::producer("publish room:{id}");
+        let step = SpanBuilder::producer("publish room:{id}");
         over_redis(step, event.room_id, "publish", "send")
     })
 }
@@ -59,7 +60,7 @@ pub(crate) fn receive(events: &mut [Event]) -> Vec<Span> {
     let recorded = events.iter_mut().filter(|event| !event.traceparent.is_empty());
     let receive = |event: &mut Event| {
         let span = Trace::follow(&event.traceparent, || {
-            let step = Step::consumer("receive room:{id}");
+            let step = SpanBuilder::consumer("receive room:{id}");
             over_redis(step, event.room_id, "receive", "process")
         });
         if span.is_recorded() {
@@ -71,7 +72,12 @@ pub(crate) fn receive(events: &mut [Event]) -> Vec<Span> {
 }
 
 /// Says what is done with the channel of a room.
-fn over_redis(step: Step, room_id: RoomId, operation: &'static str, kind: &'static str) -> Step {
+fn over_redis(
+    step: SpanBuilder,
+    room_id: RoomId,
+    operation: &'static str,
+    kind: &'static str,
+) -> SpanBuilder {
     step.with("messaging.operation.name", operation)
         .with("messaging.operation.type", kind)
         .with("messaging.system", "redis")

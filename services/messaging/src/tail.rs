@@ -31,8 +31,8 @@ pub(crate) fn start(pool: PgPool, gateways: Gateways, every: Duration, lifecycle
             "Rooms that had come further than this replica's gateways were told by events.",
         )
         .build();
-    lifecycle.spawn_companion("tail", Tail { pool: pool.clone(), gateways, heads }.follow(every));
-    lifecycle.spawn_companion("forget what is old", forget_forever(pool));
+    lifecycle.spawn_task("tail", Tail { pool: pool.clone(), gateways, heads }.follow(every));
+    lifecycle.spawn_task("forget what is old", forget_forever(pool));
 }
 
 struct Tail {

@@ -22,7 +22,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Starts the task that buries deleted rooms; where to announce them.
 pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId> {
     let (sender, deleted_rooms) = mpsc::channel(MAX_QUEUED);
-    lifecycle.spawn_companion("tombstones", bury_forever(pool, deleted_rooms));
+    lifecycle.spawn_task("tombstones", bury_forever(pool, deleted_rooms));
     sender
 }
 

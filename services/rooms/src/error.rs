@@ -43,7 +43,7 @@ impl Coded for Error {
             Self::OwnerCannotLeave => ErrorCode::OwnerCannotLeave,
             Self::NameInvalid(_) => ErrorCode::Validation,
             Self::Malformed(_) => ErrorCode::BadRequest,
-            Self::Database(error) => postgres::code_of_error(error),
+            Self::Database(error) => postgres::code_from_error(error),
             Self::DatabaseTooSlow => ErrorCode::Unavailable,
         }
     }

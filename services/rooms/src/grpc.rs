@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{
-    Answer, Batch, Cursor, End, EndReason, Kind, Member, Pair, Question, Room, SkipReason, Skipped,
-    Standing,
+    Answer, Batch, Cursor, End, EndReason, Kind, Member, MembershipStatus, Pair, Question, Room,
+    SkipReason, Skipped,
 };
 use crate::ops;
 
@@ -210,13 +210,13 @@ impl From<proto::MembershipQuestion> for Question {
 
 impl From<Answer> for proto::MembershipAnswer {
     fn from(answer: Answer) -> Self {
-        let standing = match answer.standing {
-            Standing::NoRoom => proto::Standing::NoRoom,
-            Standing::Stranger => proto::Standing::Stranger,
-            Standing::Member => proto::Standing::Member,
-            Standing::Owner => proto::Standing::Owner,
+        let status = match answer.status {
+            MembershipStatus::RoomNotFound => proto::MembershipStatus::RoomNotFound,
+            MembershipStatus::NotMember => proto::MembershipStatus::NotMember,
+            MembershipStatus::Member => proto::MembershipStatus::Member,
+            MembershipStatus::Owner => proto::MembershipStatus::Owner,
         };
-        Self { standing: standing.into(), room_version: answer.room_version.0 }
+        Self { status: status.into(), room_version: answer.room_version.0 }
     }
 }
 

@@ -123,16 +123,16 @@ pub(crate) struct Question {
 /// The answer to a [`Question`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
-    pub(crate) standing: Standing,
+    pub(crate) status: MembershipStatus,
     /// The version of the room in the same moment.
     pub(crate) room_version: RoomVersion,
 }
 
 /// How a user stands to a room.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Standing {
-    NoRoom,
-    Stranger,
+pub(crate) enum MembershipStatus {
+    RoomNotFound,
+    NotMember,
     Member,
     Owner,
 }

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 
 use super::{Fault, Hindrance, PARTS};
 use crate::clients::bad::Misbehaviour;
-use crate::links::{CLIENTS, Ending, Route};
+use crate::links::{CLIENTS, Route, Shutdown};
 use crate::plan::REPLICAS;
 
 /// How much of what could be combined is.
@@ -73,7 +73,7 @@ fn hindrances(rng: &mut StdRng, extent: Extent, homes_agree: bool) -> Vec<Fault>
     let mut ways = WAYS;
     ways.shuffle(rng);
     let mut faults = Vec::new();
-    let ending = if rng.random() { Ending::Close } else { Ending::Reset };
+    let ending = if rng.random() { Shutdown::Close } else { Shutdown::Reset };
     for (index, hindrance) in
         [Hindrance::Stall, Hindrance::Cut(ending), Hindrance::Delay].into_iter().enumerate()
     {

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::clients::World;
 use crate::clients::bad::{self, Misbehaviour};
 use crate::history::FaultRecord;
-use crate::links::{CLIENTS, Ending, Flow, Links, Route};
+use crate::links::{CLIENTS, Flow, Links, Route, Shutdown};
 use crate::plan::{REPLICAS, Scheduled};
 
 pub(crate) use self::choice::{Extent, round};
@@ -57,7 +57,7 @@ pub(crate) enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hindrance {
     Stall,
-    Cut(Ending),
+    Cut(Shutdown),
     Delay,
 }
 
@@ -105,7 +105,7 @@ impl Fault {
             Self::StopPostgres => stack.postgres().stop_immediately().await,
             Self::Hinder { route, hindrance } => hindrance.begin(links, route),
             Self::CutEverybody => {
-                ways_of_clients().try_for_each(|route| links.cut(route, Ending::Reset))
+                ways_of_clients().try_for_each(|route| links.cut(route, Shutdown::Reset))
             }
             Self::Misbehave(_) => Ok(()),
         }
@@ -190,8 +190,8 @@ impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stall => f.write_str("stalled"),
-            Self::Cut(Ending::Close) => f.write_str("cut (FIN)"),
-            Self::Cut(Ending::Reset) => f.write_str("cut (RST)"),
+            Self::Cut(Shutdown::Close) => f.write_str("cut (FIN)"),
+            Self::Cut(Shutdown::Reset) => f.write_str("cut (RST)"),
             Self::Delay => write!(f, "slower by {} ms", DELAY.as_millis()),
         }
     }

@@ -38,7 +38,7 @@ pub(crate) enum Flow {
 
 /// How a proxy ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum Shutdown {
     /// By FIN, as a process does that has finished.
     Close,
     /// By RST, as a machine does that knows of no such connection.
@@ -100,7 +100,7 @@ impl Links {
     }
 
     /// Ends all connections of a way; new ones fare as the flow says.
-    pub(crate) fn cut(&self, route: Route, ending: Ending) -> anyhow::Result<()> {
+    pub(crate) fn cut(&self, route: Route, ending: Shutdown) -> anyhow::Result<()> {
         self.on(route, |proxy| proxy.cut(ending))
     }
 

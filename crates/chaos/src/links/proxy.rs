@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::pump::{Direction, pump};
-use super::{Ending, Flow};
+use super::{Flow, Shutdown};
 
 /// Connections at once; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 2_000;
@@ -28,7 +28,7 @@ pub(super) struct Orders {
     pub(super) flow: Flow,
     /// Connections of an earlier era end.
     era: u64,
-    ending: Ending,
+    ending: Shutdown,
 }
 
 /// A proxy in front of one callee, for as long as the set of tasks that it was opened in.
@@ -45,7 +45,7 @@ impl Proxy {
         let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let (orders, receiver) =
-            watch::channel(Orders { flow: Flow::Pass, era: 0, ending: Ending::Close });
+            watch::channel(Orders { flow: Flow::Pass, era: 0, ending: Shutdown::Close });
         tasks.spawn(accept_forever(listener, callee, receiver));
         Ok(Self { address, orders })
     }
@@ -59,7 +59,7 @@ impl Proxy {
         self.orders.send_modify(|orders| orders.flow = flow);
     }
 
-    pub(super) fn cut(&self, ending: Ending) {
+    pub(super) fn cut(&self, ending: Shutdown) {
         self.orders.send_modify(|orders| {
             orders.era += 1;
             orders.ending = ending;
@@ -115,11 +115,11 @@ async fn carry(
         let forth = pump(from_caller, to_callee, Direction::Forth, flows.clone());
         let back = pump(from_callee, to_caller, Direction::Back, flows);
         tokio::select! {
-            _ = async { tokio::try_join!(forth, back) } => Ending::Close,
+            _ = async { tokio::try_join!(forth, back) } => Shutdown::Close,
             ending = cut_after(era, &mut orders) => ending,
         }
     };
-    if ending == Ending::Reset {
+    if ending == Shutdown::Reset {
         caller.set_zero_linger()?;
         callee.set_zero_linger()?;
     }
@@ -135,7 +135,7 @@ fn socket() -> io::Result<TcpSocket> {
 }
 
 /// Waits until the connections of an era are to end.
-async fn cut_after(era: u64, orders: &mut watch::Receiver<Orders>) -> Ending {
+async fn cut_after(era: u64, orders: &mut watch::Receiver<Orders>) -> Shutdown {
     let cut = orders.wait_for(|orders| orders.era != era).await;
-    cut.map_or(Ending::Close, |orders| orders.ending)
+    cut.map_or(Shutdown::Close, |orders| orders.ending)
 }

@@ -117,7 +117,7 @@ async fn a_stall_holds_old_and_new_connections_without_refusing_them() {
 #[tokio::test]
 async fn a_cut_ends_what_is_open_and_refuses_what_is_new_until_it_is_healed() {
     let way = way("rooms").await;
-    for (ending, is_clean) in [(Ending::Close, true), (Ending::Reset, false)] {
+    for (ending, is_clean) in [(Shutdown::Close, true), (Shutdown::Reset, false)] {
         let mut old = way.connect().await;
         say(&mut old, "before").await;
         hear(&mut old, "before").await;

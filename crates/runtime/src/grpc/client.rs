@@ -34,8 +34,8 @@ use super::{REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
 use crate::config::addresses;
 use crate::context::RequestContext;
-use crate::error::status_of_code;
-use crate::trace::{Span, Step};
+use crate::error::status_from_code;
+use crate::trace::{Span, SpanBuilder};
 
 /// How often names are resolved anew.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ impl Client {
             .collect();
 
         let (sender, replicas) = watch::channel(Arc::default());
-        lifecycle.spawn_companion("resolver", resolve_forever(config.service, targets?, sender));
+        lifecycle.spawn_task("resolver", resolve_forever(config.service, targets?, sender));
         let shared = Shared {
             service: config.service,
             authorization: config.credential.shown()?,
@@ -176,7 +176,7 @@ impl Client {
                 }
             }
         }
-        Err(status_of_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
+        Err(status_from_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
     }
 
     fn set_headers(
@@ -214,7 +214,7 @@ impl Service<http::Request<Body>> for Client {
             let started = Instant::now();
             let mut context = RequestContext::current();
             let span = context.as_mut().map_or_else(Span::default, |context| {
-                context.trace.enter(|| spans::describe(Step::client, method.path()))
+                context.trace.enter(|| spans::describe(SpanBuilder::client, method.path()))
             });
             let result = Self::call(&client, request, context).await;
             let code = match &result {

@@ -12,7 +12,7 @@ impl Client {
     /// Keeps a task for each replica: starts one when a replica appears and drops it when the
     /// replica is gone, after which `has_gone` is called. Returns only when a task has ended by
     /// itself, which is a mistake.
-    pub async fn keep_for_each_replica<F>(
+    pub async fn run_for_each_replica<F>(
         &self,
         start: impl Fn(Replica) -> F,
         has_gone: impl Fn(),

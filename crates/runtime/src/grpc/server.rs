@@ -25,8 +25,8 @@ use super::metrics::CallDurations;
 use super::{REQUEST_ID_KEY, spans};
 use crate::Lifecycle;
 use crate::context::RequestContext;
-use crate::error::status_of_code;
-use crate::trace::Step;
+use crate::error::status_from_code;
+use crate::trace::SpanBuilder;
 
 /// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of
 /// messages.
@@ -138,13 +138,13 @@ where
                 rpc.method = request.uri().path(),
                 "a call without the internal credential was refused"
             );
-            let refusal = status_of_code(ErrorCode::Unauthenticated, None).into_http();
+            let refusal = status_from_code(ErrorCode::Unauthenticated, None).into_http();
             return Box::pin(async move { Ok(refusal) });
         }
 
         let mut context = context_of(request.headers());
         let path = request.uri().clone();
-        let span = context.trace.enter(|| spans::describe(Step::server, path.path()));
+        let span = context.trace.enter(|| spans::describe(SpanBuilder::server, path.path()));
         let durations = self.layer.durations.clone();
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);

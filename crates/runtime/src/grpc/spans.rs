@@ -2,10 +2,10 @@
 
 use tonic::Code;
 
-use crate::trace::{Span, Step};
+use crate::trace::{Span, SpanBuilder};
 
 /// What is said of the call of a method, given as the path of the call.
-pub(super) fn describe(kind: fn(String) -> Step, path: &str) -> Step {
+pub(super) fn describe(kind: fn(String) -> SpanBuilder, path: &str) -> SpanBuilder {
     let method = path.trim_start_matches('/').to_owned();
     kind(method.clone()).with("rpc.system.name", "grpc").with("rpc.method", method)
 }

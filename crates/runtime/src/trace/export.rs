@@ -86,7 +86,7 @@ pub fn start(
         .with_resource(resource)
         .with_span_processor(Queue { steps: queue, lost })
         .build();
-    lifecycle.spawn_companion("trace exporter", exporter.run(steps, flushes));
+    lifecycle.spawn_task("trace exporter", exporter.run(steps, flushes));
     let export = Export { tracer: provider.tracer("parlance"), flushes: flush_sender };
     ensure!(EXPORT.set(export).is_ok(), "traces are recorded already");
     Ok(())

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
+    self as otel, Span as _, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace as sdk;
@@ -13,9 +13,9 @@ use super::Trace;
 /// What a step is, as it is shown. Its name is one of few; what makes it special is in its
 /// attributes, named by OpenTelemetry's semantic conventions where these have a name.
 #[derive(Clone, Debug)]
-pub struct Step(SpanBuilder);
+pub struct SpanBuilder(otel::SpanBuilder);
 
-impl Step {
+impl SpanBuilder {
     /// Handling what another process, or a client, asks for and waits for.
     pub fn server(name: impl Into<Cow<'static, str>>) -> Self {
         Self::of_kind(SpanKind::Server, name)
@@ -56,7 +56,7 @@ impl Step {
     }
 
     fn of_kind(kind: SpanKind, name: impl Into<Cow<'static, str>>) -> Self {
-        Self(SpanBuilder::from_name(name).with_kind(kind))
+        Self(otel::SpanBuilder::from_name(name).with_kind(kind))
     }
 }
 
@@ -82,8 +82,8 @@ impl Span {
     }
 
     /// Begins a step within this one.
-    pub fn step(&self, step: impl FnOnce() -> Step) -> Self {
-        self.trace().map_or_else(Self::default, |trace| trace.step(step))
+    pub fn start_span(&self, step: impl FnOnce() -> SpanBuilder) -> Self {
+        self.trace().map_or_else(Self::default, |trace| trace.start_span(step))
     }
 
     /// Adds an attribute.

@@ -21,11 +21,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(credential: &CredentialConfig) -> Self {
-        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
         let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
         let credential = Credential::start(credential, &lifecycle).unwrap();
         grpc::serve(address, &credential, "test", Routes::default(), &lifecycle).await.unwrap();
-        Self { address, lifecycle, _keep_alive: Box::new(ending) }
+        Self { address, lifecycle, _keep_alive: Box::new(shutdown) }
     }
 
     /// A client that knows where the server is.

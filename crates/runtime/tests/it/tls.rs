@@ -167,7 +167,7 @@ async fn a_client_shows_and_believes_what_is_in_its_files_when_it_connects() {
 #[tokio::test]
 async fn files_that_cannot_be_used_are_named_at_start() {
     let pki = Pki::new();
-    let (lifecycle, _ending) = Lifecycle::new(Duration::from_secs(1));
+    let (lifecycle, _shutdown) = Lifecycle::new(Duration::from_secs(1));
     let good = pki.issue("good", HOST);
     let garbage = pki.folder.path().join("garbage.pem");
     fs::write(&garbage, "nothing").unwrap();

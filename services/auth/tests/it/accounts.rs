@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parlance_core::ErrorCode;
 use parlance_proto::auth::{GetUsersRequest, RegisterRequest};
-use parlance_runtime::error::{code_of_status, retry_after_of_status};
+use parlance_runtime::error::{code_from_status, retry_after_from_status};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -90,7 +90,7 @@ async fn twenty_registrations_of_one_name_make_one_user() {
     let results = attempts.collect::<JoinSet<_>>().join_all().await;
 
     let refusals: Vec<ErrorCode> =
-        results.iter().filter_map(|result| result.as_ref().err()).map(code_of_status).collect();
+        results.iter().filter_map(|result| result.as_ref().err()).map(code_from_status).collect();
     assert_eq!(refusals, [ErrorCode::UsernameTaken; 19]);
     assert_eq!(first.count("SELECT count(*) FROM auth.users").await, 1);
 }
@@ -112,8 +112,8 @@ async fn a_full_hash_queue_is_unavailable_with_retry_after() {
     assert!(accepted.len() >= 3, "one is hashed and two wait");
     assert!(!refused.is_empty(), "nobody was told to come back later");
     for status in refused.into_iter().filter_map(Result::err) {
-        assert_eq!(code_of_status(&status), ErrorCode::Unavailable);
-        assert!(retry_after_of_status(&status) >= Some(Duration::from_secs(1)));
+        assert_eq!(code_from_status(&status), ErrorCode::Unavailable);
+        assert!(retry_after_from_status(&status) >= Some(Duration::from_secs(1)));
     }
     auth.register("berta").await;
 }

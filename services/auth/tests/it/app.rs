@@ -12,7 +12,7 @@ use parlance_proto::auth::{
     WatchAccessStateRequest, WatchAccessStateResponse,
 };
 use parlance_runtime::Lifecycle;
-use parlance_runtime::error::code_of_status;
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tonic::{Status, Streaming};
@@ -164,5 +164,5 @@ impl Watch {
 
 /// The code of a refusal.
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> ErrorCode {
-    code_of_status(&result.expect_err("it was not refused"))
+    code_from_status(&result.expect_err("it was not refused"))
 }

@@ -14,7 +14,7 @@ use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{ListRoomsRequest, Room};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
-use parlance_runtime::error::code_of_status;
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -67,7 +67,7 @@ impl TestApp {
         clock: Clock,
         rooms_address: SocketAddr,
     ) -> Self {
-        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
         let listen = free_address();
         let config = Config {
             grpc: grpc(listen),
@@ -82,13 +82,13 @@ impl TestApp {
             lifecycle,
             rooms_address,
             client,
-            _keep_alive: Box::new(ending),
+            _keep_alive: Box::new(shutdown),
         }
     }
 
     /// Brings up the rooms service where this replica looks for it.
     pub(crate) async fn start_rooms(&self) -> RoomsApp {
-        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
         let config = parlance_rooms::Config {
             grpc: grpc(self.rooms_address),
             postgres: postgres(&self.database_url),
@@ -97,7 +97,7 @@ impl TestApp {
         parlance_rooms::start(config, self.clock.clone(), &lifecycle).await.unwrap();
         let client =
             RoomsServiceClient::new(connect("rooms", self.rooms_address, &lifecycle).await);
-        RoomsApp { client, _keep_alive: Box::new(ending) }
+        RoomsApp { client, _keep_alive: Box::new(shutdown) }
     }
 
     /// A connection past the service, to look into its schema.
@@ -195,7 +195,7 @@ impl RoomsApp {
 async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {
-    call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
+    call.await.map(Response::into_inner).map_err(|status| code_from_status(&status))
 }
 
 pub(crate) fn free_address() -> SocketAddr {

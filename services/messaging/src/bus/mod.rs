@@ -115,10 +115,10 @@ impl Bus {
         let (origin, presence) = (Origin::new(), Presence::default());
         let listener =
             Listener::new(subscriber.clone(), origin, presence.clone(), gateways.clone());
-        lifecycle.spawn_companion("presence", presence.clone().keep_up(publisher.clone(), origin));
-        lifecycle.spawn_companion("redis publisher", publish_forever(publisher, publications));
-        lifecycle.spawn_companion("redis listener", listener.run());
-        lifecycle.spawn_companion(
+        lifecycle.spawn_task("presence", presence.clone().keep_up(publisher.clone(), origin));
+        lifecycle.spawn_task("redis publisher", publish_forever(publisher, publications));
+        lifecycle.spawn_task("redis listener", listener.run());
+        lifecycle.spawn_task(
             "redis subscriptions",
             Subscriptions::new(subscriber, gateways).run(wishes),
         );

@@ -4,7 +4,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::{Answer, AttachRequest, AttachResponse, Send, Subscribe, Typing};
 use parlance_runtime::Lifecycle;
-use parlance_runtime::error::status_of_code;
+use parlance_runtime::error::status_from_code;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -41,7 +41,7 @@ fn outgoing(outbox: Outbox) -> BoxStream<'static, Result<AttachResponse, Status>
         let batch = outbox.next().await?;
         Some((Ok(batch), outbox))
     });
-    let end = stream::once(async { Err(status_of_code(ErrorCode::Unavailable, None)) });
+    let end = stream::once(async { Err(status_from_code(ErrorCode::Unavailable, None)) });
     batches.chain(end).boxed()
 }
 
@@ -117,7 +117,7 @@ impl Link {
             let answers =
                 subscribes.iter().zip(outcomes).map(|(subscribe, outcome)| match outcome {
                     Ok(start) => {
-                        encode::subscribed(subscribe.request_id, start.head_seq, start.room_version)
+                        encode::subscribed(subscribe.request_id, start.last_seq, start.room_version)
                     }
                     Err(code) => encode::refused(subscribe.request_id, code),
                 });

@@ -91,11 +91,11 @@ fn decode_message(message: proto::Message) -> Message {
 
 pub(crate) fn history(answer: Result<Reading, ErrorCode>) -> proto::HistoryAnswer {
     let outcome = match answer {
-        Ok(Reading::Page(Page { messages, has_more, head_seq })) => {
+        Ok(Reading::Page(Page { messages, has_more, last_seq })) => {
             HistoryOutcome::Page(proto::HistoryPage {
                 messages: messages.into_iter().map(into_message).collect(),
                 has_more,
-                head_seq: head_seq.unwrap_or(0),
+                last_seq: last_seq.unwrap_or(0),
             })
         }
         Ok(Reading::Unchanged) => HistoryOutcome::Unchanged(proto::UnchangedPage {}),
@@ -130,8 +130,8 @@ pub(crate) fn sent(request_id: u64, written: &Written) -> proto::Answer {
     answer(request_id, Outcome::Sent(proto::Sent { message: Some(message), duplicate }))
 }
 
-pub(crate) fn subscribed(request_id: u64, head_seq: i64, room_version: i64) -> proto::Answer {
-    answer(request_id, Outcome::Subscribed(proto::Subscribed { head_seq, room_version }))
+pub(crate) fn subscribed(request_id: u64, last_seq: i64, room_version: i64) -> proto::Answer {
+    answer(request_id, Outcome::Subscribed(proto::Subscribed { last_seq, room_version }))
 }
 
 pub(crate) fn typing_shown(request_id: u64) -> proto::Answer {

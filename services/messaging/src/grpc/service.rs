@@ -13,7 +13,7 @@ use parlance_proto::messaging::{
     EditMessageResponse, HistoryQuestion, ReadChangesRequest, ReadChangesResponse,
     ReadHistoryRequest, ReadHistoryResponse,
 };
-use parlance_runtime::error::{status, status_of_code};
+use parlance_runtime::error::{status, status_from_code};
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, grpc};
 use tonic::service::Routes;
@@ -64,7 +64,7 @@ impl MessagingService for Service {
     ) -> Result<Response<EditMessageResponse>, Status> {
         let request = request.into_inner();
         let content = MessageContent::parse(request.content)
-            .map_err(|_| status_of_code(parlance_core::ErrorCode::ContentInvalid, None))?;
+            .map_err(|_| status_from_code(parlance_core::ErrorCode::ContentInvalid, None))?;
         let (acting, message) =
             (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
         let (message, change_seq) =
@@ -127,7 +127,7 @@ fn decode_question(question: HistoryQuestion) -> PageQuestion {
         room_id,
         limit: question.limit,
         from,
-        known_head_seq: question.known_head_seq,
+        known_last_seq: question.known_last_seq,
     }
 }
 

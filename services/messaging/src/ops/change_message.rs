@@ -2,7 +2,7 @@
 
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, UserId};
 use parlance_runtime::context::RequestContext;
-use parlance_runtime::trace::Step;
+use parlance_runtime::trace::SpanBuilder;
 
 use crate::app::App;
 use crate::error::Error;
@@ -73,7 +73,7 @@ fn hide_room(code: ErrorCode) -> ErrorCode {
 
 fn tell(app: &App, room_id: RoomId, seq: i64, kind: EventKind) {
     // Whoever is told goes on with the trace of the call.
-    let step = RequestContext::step(|| Step::producer("tell gateways"));
+    let step = RequestContext::start_span(|| SpanBuilder::producer("tell gateways"));
     let event = Event { room_id, seq, kind, traceparent: step.traceparent() };
     app.gateways.deliver(std::slice::from_ref(&event), Vec::new());
     app.bus.publish(&[event]);

@@ -66,7 +66,7 @@ async fn read(
         PageFrom::Before(_) | PageFrom::After(_) => None,
     };
     let is_unchanged = |question: &PageQuestion| {
-        question.known_head_seq.is_some() && question.known_head_seq == head_of(question)
+        question.known_last_seq.is_some() && question.known_last_seq == head_of(question)
     };
 
     let wanted: Vec<PageQuestion> =
@@ -79,7 +79,7 @@ async fn read(
             return Reading::Unchanged;
         }
         let (messages, has_more) = cut(pages.next().unwrap_or_default(), question);
-        Reading::Page(Page { messages, has_more, head_seq: head_of(&question) })
+        Reading::Page(Page { messages, has_more, last_seq: head_of(&question) })
     };
     Ok(questions.into_iter().map(reading).collect())
 }

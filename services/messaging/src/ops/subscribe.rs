@@ -18,7 +18,7 @@ const READ_LIMIT: Duration = Duration::from_secs(2);
 /// Where live delivery begins for one subscriber.
 pub(crate) struct Start {
     /// Everything above this comes as an event.
-    pub(crate) head_seq: i64,
+    pub(crate) last_seq: i64,
     /// The room's membership version at which the user was a member.
     pub(crate) room_version: i64,
 }
@@ -44,8 +44,8 @@ pub(crate) async fn subscribe(
     let starts = questions.iter().zip(answers).map(|(question, answer)| {
         let membership = answer?;
         let heads = heads.as_ref().map_err(|&code| code)?;
-        let head_seq = heads.get(&question.room_id).copied().unwrap_or(0);
-        Ok(Start { head_seq, room_version: membership.room_version })
+        let last_seq = heads.get(&question.room_id).copied().unwrap_or(0);
+        Ok(Start { last_seq, room_version: membership.room_version })
     });
     starts.collect()
 }
@@ -66,6 +66,6 @@ async fn read_heads(pool: &PgPool, room_ids: &[RoomId]) -> Result<HashMap<RoomId
             error = parlance_runtime::error::chain(&error),
             "the heads of rooms could not be read"
         );
-        postgres::code_of_error(&error)
+        postgres::code_from_error(&error)
     })
 }

@@ -148,7 +148,7 @@ impl Lanes {
                 }
                 Err(error) => error,
             };
-            let is_refused = postgres::code_of_error(&error) == ErrorCode::Internal;
+            let is_refused = postgres::code_from_error(&error) == ErrorCode::Internal;
             if is_refused && fresh_keys == FreshKeys::Trusted {
                 pieces.push((piece, locked, FreshKeys::LookedFor));
             } else if is_refused && piece.len() > 1 {
@@ -191,7 +191,7 @@ impl Lanes {
             }
             Err(error) => {
                 *connection = None;
-                span.fail(postgres::code_of_error(error).name());
+                span.fail(postgres::code_from_error(error).name());
             }
         }
         written

@@ -73,12 +73,10 @@ impl Writer {
             metrics: metrics.clone(),
             busy_rooms: BusyRooms::default(),
         };
-        lifecycle.spawn_companion("admission", admission.run(jobs));
-        lifecycle.spawn_companion("detour", lanes.clone().run_detour(diverted));
-        lifecycle.spawn_companion(
-            "fast lane",
-            lanes.run_fast_lane(Inbox::new(batches), is_idle, detour),
-        );
+        lifecycle.spawn_task("admission", admission.run(jobs));
+        lifecycle.spawn_task("detour", lanes.clone().run_detour(diverted));
+        lifecycle
+            .spawn_task("fast lane", lanes.run_fast_lane(Inbox::new(batches), is_idle, detour));
         Self { waiting, gateways: gateways.clone(), metrics }
     }
 

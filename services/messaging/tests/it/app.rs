@@ -26,7 +26,7 @@ use parlance_runtime::config::{
     CredentialConfig, GrpcServerConfig, GrpcTlsConfig, LogConfig, LogFormat, PostgresConfig,
     ProcessConfig, RedisConfig,
 };
-use parlance_runtime::error::code_of_status;
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
@@ -170,7 +170,7 @@ impl TestApp {
         from: Option<From>,
     ) -> Result<HistoryPage, ErrorCode> {
         let question =
-            HistoryQuestion { acting_user_id: user, room_id, limit, from, known_head_seq: None };
+            HistoryQuestion { acting_user_id: user, room_id, limit, from, known_last_seq: None };
         Ok(self.histories(vec![question]).await?.remove(0)?.unwrap())
     }
 
@@ -255,19 +255,19 @@ impl Rooms {
     }
 
     async fn start_with(config: parlance_rooms::Config) -> Self {
-        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(5));
+        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(5));
         parlance_rooms::start(config.clone(), Clock::system(), &lifecycle).await.unwrap();
         let client =
             RoomsServiceClient::new(connect("rooms", config.grpc.grpc_listen, &lifecycle).await);
         let ended: BoxFuture<'static, ()> =
-            Box::pin(async { _ = ending.run(async { Ok(()) }).await.unwrap() });
+            Box::pin(async { _ = shutdown.run(async { Ok(()) }).await.unwrap() });
         Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
     }
 
     /// Goes away: nothing of it is left when this returns.
     pub(crate) async fn go_away(&self) {
         // A task that ends before its time ends a process.
-        self.lifecycle.spawn_companion("what ends the service", async { Ok(()) });
+        self.lifecycle.spawn_task("what ends the service", async { Ok(()) });
         let ended = self.ended.lock().await.take().unwrap();
         ended.await;
     }
@@ -323,7 +323,7 @@ impl Rooms {
 pub(crate) async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {
-    call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
+    call.await.map(Response::into_inner).map_err(|status| code_from_status(&status))
 }
 
 /// Looks again and again until it is so.

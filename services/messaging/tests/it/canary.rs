@@ -14,7 +14,7 @@ async fn a_canary_is_stored_and_told_like_any_message() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let (mut here, mut there) = (app.attach().await, other.attach().await);
-    assert_eq!(here.subscribe(CANARY, CANARY).await.unwrap().head_seq, 0);
+    assert_eq!(here.subscribe(CANARY, CANARY).await.unwrap().last_seq, 0);
     there.subscribe(CANARY, CANARY).await.unwrap();
 
     let first = here.send(CANARY, CANARY, "g:1", "the first").await.unwrap();

@@ -50,7 +50,7 @@ async fn a_subscriber_learns_the_head_and_everything_above_it() {
     sender.store(room_id, "g:2").await;
     let mut link = app.attach().await;
     let start = link.subscribe(room_id, FRIEND).await.unwrap();
-    assert_eq!(start.head_seq, 2);
+    assert_eq!(start.last_seq, 2);
     sender.store(room_id, "g:3").await;
     assert_eq!(tells(&link.event(room_id, 3).await), "created g:3");
     assert_eq!(seqs(&link.received.events, room_id), [3]);
@@ -71,7 +71,7 @@ async fn whoever_subscribes_while_messages_are_sent_misses_nothing_above_the_hea
     };
     let subscribers = futures_util::future::join_all((0..10).map(|_| async {
         let mut link = app.attach().await;
-        let head = link.subscribe(room_id, OWNER).await.unwrap().head_seq;
+        let head = link.subscribe(room_id, OWNER).await.unwrap().last_seq;
         let above = |received: &parlance_proto::messaging::AttachResponse| -> Vec<i64> {
             let mut seqs = seqs(&received.events, room_id);
             seqs.sort_unstable();
@@ -103,7 +103,7 @@ async fn a_released_room_is_not_heard_of_and_can_be_heard_of_again() {
     let mut link = app.attach_to(marker).await;
     let (mut here, mut there) = (app.attach().await, other.attach().await);
     for round in 0..10 {
-        let head = link.subscribe(room_id, OWNER).await.unwrap().head_seq;
+        let head = link.subscribe(room_id, OWNER).await.unwrap().last_seq;
         here.store(room_id, &format!("g:here{round}")).await;
         there.store(room_id, &format!("g:there{round}")).await;
         link.event(room_id, head + 1).await;

@@ -104,7 +104,7 @@ async fn pages_of_several_rooms_come_in_one_call() {
         room_id,
         limit: 2,
         from,
-        known_head_seq: None,
+        known_last_seq: None,
     };
 
     let answers = app.histories(vec![
@@ -138,12 +138,12 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
     let app = TestApp::start().await;
     let (room_id, elsewhere) = (app.rooms.room_of_two().await, app.rooms.room().await);
     let mut link = app.attach().await;
-    let read = async |acting_user_id, known_head_seq, from| {
-        let question = HistoryQuestion { acting_user_id, room_id, limit: 2, from, known_head_seq };
+    let read = async |acting_user_id, known_last_seq, from| {
+        let question = HistoryQuestion { acting_user_id, room_id, limit: 2, from, known_last_seq };
         app.histories(vec![question]).await.unwrap().remove(0)
     };
     let empty = read(OWNER, None, None).await.unwrap().unwrap();
-    assert_eq!(empty.head_seq, 0, "nothing is known of a room without messages");
+    assert_eq!(empty.last_seq, 0, "nothing is known of a room without messages");
 
     let first = link.store(room_id, "1").await.id;
     let mut known = 0;
@@ -161,8 +161,8 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
         }
         let page = read(OWNER, Some(known), None).await.unwrap().expect("the page has changed");
         assert_eq!(contents(&page), expected, "{change}");
-        assert!(page.head_seq > known, "{change}");
-        known = page.head_seq;
+        assert!(page.last_seq > known, "{change}");
+        known = page.last_seq;
         link.store(elsewhere, change).await;
         for member in [OWNER, FRIEND] {
             assert_eq!(read(member, Some(known), None).await, Ok(None), "{change}");
@@ -171,7 +171,7 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
     assert_eq!(read(STRANGER, Some(known), None).await, Err(ErrorCode::NotAMember));
     let older = read(OWNER, Some(known), Some(From::BeforeId(i64::MAX))).await.unwrap().unwrap();
     assert_eq!(
-        (contents(&older), older.head_seq),
+        (contents(&older), older.last_seq),
         (vec!["2"], 0),
         "only the newest page is known by its head"
     );
@@ -199,7 +199,7 @@ async fn every_id_is_a_place_to_read_from() {
         room_id,
         limit: 100,
         from: Some(from),
-        known_head_seq: None,
+        known_last_seq: None,
     };
     let places: Vec<i64> = (ids[0] - 2..=ids[11] + 2).collect();
     let before = app

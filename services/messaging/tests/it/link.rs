@@ -5,7 +5,7 @@ use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::event::Kind;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::*;
-use parlance_runtime::error::code_of_status;
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::Client;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -170,9 +170,9 @@ impl Link {
     }
 
     /// Waits until the replica tells that the room has come this far.
-    pub(crate) async fn head(&mut self, room_id: i64, head_seq: i64) {
-        let head = RoomHead { room_id, head_seq };
-        self.wait("a head", |received| received.heads.contains(&head)).await;
+    pub(crate) async fn head(&mut self, room_id: i64, last_seq: i64) {
+        let head = RoomLastSeq { room_id, last_seq };
+        self.wait("a head", |received| received.last_seqs.contains(&head)).await;
     }
 
     /// Reads until the stream ends, and tells with which code; nothing when it was simply closed.
@@ -195,7 +195,7 @@ impl Link {
         match self.responses.message().await {
             Ok(Some(response)) => Ok(response),
             Ok(None) => Err(None),
-            Err(status) => Err(Some(code_of_status(&status))),
+            Err(status) => Err(Some(code_from_status(&status))),
         }
     }
 
@@ -203,7 +203,7 @@ impl Link {
         self.received.events.extend(response.events);
         self.received.ends.extend(response.ends);
         self.received.answers.extend(response.answers);
-        self.received.heads.extend(response.heads);
+        self.received.last_seqs.extend(response.last_seqs);
         self.received.going_away |= response.going_away;
     }
 }

@@ -74,6 +74,6 @@ async fn what_is_stored_is_published_unless_there_is_no_other_replica() {
     let other = app.replica().await;
     let mut elsewhere = other.attach_to(room_id).await;
     eventually("what is stored is published", async || is_published().await).await;
-    let head_seq = i64::try_from(app.whole_history(room_id).await.len()).unwrap();
-    elsewhere.event(room_id, head_seq).await;
+    let last_seq = i64::try_from(app.whole_history(room_id).await.len()).unwrap();
+    elsewhere.event(room_id, last_seq).await;
 }

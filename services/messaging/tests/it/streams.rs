@@ -29,7 +29,7 @@ async fn a_gateway_that_does_not_read_is_cut_and_not_thinned() {
     assert_eq!(told, (1..=told.len() as i64).collect::<Vec<_>>(), "what was told has no hole");
 
     let mut again = app.attach().await;
-    assert_eq!(again.subscribe(room_id, OWNER).await.unwrap().head_seq, SENT);
+    assert_eq!(again.subscribe(room_id, OWNER).await.unwrap().last_seq, SENT);
 }
 
 #[tokio::test]

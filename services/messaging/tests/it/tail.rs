@@ -51,9 +51,9 @@ async fn what_was_told_as_an_event_is_not_told_again_as_a_head() {
     note_head(&mut database, marker, 1).await;
     link.head(marker, 1).await;
     assert!(
-        link.received.heads.iter().all(|head| head.room_id != room_id),
+        link.received.last_seqs.iter().all(|head| head.room_id != room_id),
         "{:?}",
-        link.received.heads
+        link.received.last_seqs
     );
 }
 
@@ -105,12 +105,12 @@ async fn old_batches_are_forgotten_and_fresh_ones_kept() {
 }
 
 /// Notes by hand, as a batch does, that a room has come this far.
-async fn note_head(connection: &mut sqlx::PgConnection, room_id: i64, head_seq: i64) {
+async fn note_head(connection: &mut sqlx::PgConnection, room_id: i64, last_seq: i64) {
     sqlx::query(
         "INSERT INTO messaging.batches (room_ids, head_seqs) VALUES (ARRAY[$1], ARRAY[$2])",
     )
     .bind(room_id)
-    .bind(head_seq)
+    .bind(last_seq)
     .execute(connection)
     .await
     .unwrap();

@@ -3,7 +3,7 @@
 use parlance_core::{RoomId, Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Answer, Candidate, Question, RoomVersion, Standing};
+use crate::model::{Answer, Candidate, MembershipStatus, Question, RoomVersion};
 
 /// Adds users who are not members yet.
 pub(crate) async fn insert(
@@ -100,11 +100,11 @@ pub(crate) async fn check(
     .fetch_all(conn)
     .await?;
     let answers = rows.into_iter().map(|row| Answer {
-        standing: match (row.membership_version, row.is_member, row.is_owner) {
-            (None, _, _) => Standing::NoRoom,
-            (Some(_), false, _) => Standing::Stranger,
-            (Some(_), true, false) => Standing::Member,
-            (Some(_), true, true) => Standing::Owner,
+        status: match (row.membership_version, row.is_member, row.is_owner) {
+            (None, _, _) => MembershipStatus::RoomNotFound,
+            (Some(_), false, _) => MembershipStatus::NotMember,
+            (Some(_), true, false) => MembershipStatus::Member,
+            (Some(_), true, true) => MembershipStatus::Owner,
         },
         room_version: RoomVersion(row.membership_version.unwrap_or(0)),
     });

@@ -11,7 +11,7 @@ use parlance_proto::rooms::*;
 use parlance_rooms::Config;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
-use parlance_runtime::error::code_of_status;
+use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use sqlx::{Connection, PgConnection};
 use tonic::{Response, Status, Streaming};
@@ -52,7 +52,7 @@ impl TestApp {
 
     /// A replica on a database that others may be starting on, too.
     pub(crate) async fn start_on(database_url: String, clock: Clock, retention: Duration) -> Self {
-        let (lifecycle, ending) = Lifecycle::new(Duration::from_secs(1));
+        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
         let listen = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
         let config = Config {
             grpc: GrpcServerConfig { grpc_listen: listen, credential: credential() },
@@ -64,7 +64,7 @@ impl TestApp {
         };
         parlance_rooms::start(config, clock.clone(), &lifecycle).await.unwrap();
         let client = connect(listen, &lifecycle).await;
-        Self { database_url, clock, lifecycle, client, _keep_alive: Box::new(ending) }
+        Self { database_url, clock, lifecycle, client, _keep_alive: Box::new(shutdown) }
     }
 
     /// The generated client, for calls that have no shorthand.
@@ -146,12 +146,12 @@ impl TestApp {
     pub(crate) async fn check_memberships(
         &self,
         questions: &[(i64, i64)],
-    ) -> Result<Vec<(Standing, i64)>, ErrorCode> {
+    ) -> Result<Vec<(MembershipStatus, i64)>, ErrorCode> {
         let questions =
             questions.iter().map(|&(room_id, user_id)| MembershipQuestion { room_id, user_id });
         let request = CheckMembershipsRequest { questions: questions.collect() };
         let response = answer(self.client().check_memberships(request)).await?;
-        Ok(response.answers.iter().map(|answer| (answer.standing(), answer.room_version)).collect())
+        Ok(response.answers.iter().map(|answer| (answer.status(), answer.room_version)).collect())
     }
 
     /// The number of membership changes that the room has seen.
@@ -172,7 +172,7 @@ impl TestApp {
 pub(crate) async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {
-    call.await.map(Response::into_inner).map_err(|status| code_of_status(&status))
+    call.await.map(Response::into_inner).map_err(|status| code_from_status(&status))
 }
 
 /// The ids of the members in their order.

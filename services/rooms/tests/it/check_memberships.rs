@@ -1,7 +1,7 @@
 //! Many questions in one call.
 
 use parlance_core::ErrorCode;
-use parlance_proto::rooms::Standing;
+use parlance_proto::rooms::MembershipStatus;
 
 use crate::app::{FRIEND, OWNER, STRANGER, TestApp};
 
@@ -21,12 +21,12 @@ async fn every_question_is_answered_in_its_place() {
     assert_eq!(
         app.check_memberships(&questions).await.unwrap(),
         [
-            (Standing::NoRoom, 0),
-            (Standing::Member, 1),
-            (Standing::Owner, 1),
-            (Standing::Stranger, 1),
-            (Standing::Member, 1),
-            (Standing::Member, 1)
+            (MembershipStatus::RoomNotFound, 0),
+            (MembershipStatus::Member, 1),
+            (MembershipStatus::Owner, 1),
+            (MembershipStatus::NotMember, 1),
+            (MembershipStatus::Member, 1),
+            (MembershipStatus::Member, 1)
         ]
     );
     assert_eq!(app.check_memberships(&[]).await.unwrap(), []);
@@ -40,12 +40,12 @@ async fn a_change_that_was_answered_is_known_to_every_replica() {
     app.leave_room(FRIEND, room_id).await.unwrap();
     assert_eq!(
         other.check_memberships(&[(room_id, FRIEND)]).await.unwrap(),
-        [(Standing::Stranger, 2)]
+        [(MembershipStatus::NotMember, 2)]
     );
     app.delete_room(OWNER, room_id).await.unwrap();
     assert_eq!(
         other.check_memberships(&[(room_id, OWNER)]).await.unwrap(),
-        [(Standing::NoRoom, 0)]
+        [(MembershipStatus::RoomNotFound, 0)]
     );
 }
 
@@ -56,7 +56,8 @@ async fn ten_thousand_questions_are_answered_and_more_are_refused() {
     let mut questions = vec![(room_id, FRIEND); 10_000];
     let answers = app.check_memberships(&questions).await.unwrap();
     assert!(
-        answers.len() == 10_000 && answers.iter().all(|&answer| answer == (Standing::Member, 1))
+        answers.len() == 10_000
+            && answers.iter().all(|&answer| answer == (MembershipStatus::Member, 1))
     );
     questions.push((room_id, FRIEND));
     assert_eq!(app.check_memberships(&questions).await.unwrap_err(), ErrorCode::BadRequest);

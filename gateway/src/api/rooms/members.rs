@@ -1,0 +1,131 @@
+//! From the usernames of a request to members, and back to the ones who were not added.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parlance_core::Username;
+use parlance_proto::rooms;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::dto::User;
+use crate::cache::users::UserCache;
+use crate::error::ApiError;
+
+/// A name that was not added to a room.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Skipped {
+    /// The name as requested.
+    username: String,
+    /// Why.
+    reason: SkipReason,
+}
+
+/// Why somebody was not added to a room.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SkipReason {
+    /// Nobody has this name.
+    UserNotFound,
+    /// The user is no contact of the owner.
+    NotAContact,
+    /// The user is a member already.
+    AlreadyAMember,
+}
+
+/// The names of a request, each once, with the users who have them.
+#[derive(Debug)]
+pub(crate) struct Candidates(Vec<(String, Option<Arc<User>>)>);
+
+impl Candidates {
+    /// Looks all names up with one call.
+    pub(crate) async fn look_up(users: &UserCache, usernames: &[String]) -> Result<Self, ApiError> {
+        let names = without_repetition(usernames);
+        let found = users.find(&names).await?;
+        Ok(Self::new(names, &found))
+    }
+
+    fn new(names: Vec<String>, found: &HashMap<String, Arc<User>>) -> Self {
+        let with_user = |name: String| {
+            let user = found.get(&name).cloned();
+            (name, user)
+        };
+        Self(names.into_iter().map(with_user).collect())
+    }
+
+    /// The ids of those who exist.
+    pub(crate) fn user_ids(&self) -> Vec<i64> {
+        self.0.iter().filter_map(|(_, user)| Some(user.as_ref()?.id.get())).collect()
+    }
+
+    /// Those who do not exist and those whom the rooms service skipped, in the order of the
+    /// request.
+    pub(crate) fn skipped(self, by_rooms: &[rooms::Skipped]) -> Vec<Skipped> {
+        let reasons: HashMap<i64, SkipReason> =
+            by_rooms.iter().map(|skipped| (skipped.user_id, reason(skipped.reason()))).collect();
+        let skipped = |(username, user): (String, Option<Arc<User>>)| {
+            let reason = match user {
+                None => SkipReason::UserNotFound,
+                Some(user) => *reasons.get(&user.id.get())?,
+            };
+            Some(Skipped { username, reason })
+        };
+        self.0.into_iter().filter_map(skipped).collect()
+    }
+}
+
+fn reason(reason: rooms::SkipReason) -> SkipReason {
+    match reason {
+        rooms::SkipReason::AlreadyAMember => SkipReason::AlreadyAMember,
+        rooms::SkipReason::NotAContact | rooms::SkipReason::Unspecified => SkipReason::NotAContact,
+    }
+}
+
+/// The names in their order, without those that are the same as an earlier one.
+fn without_repetition(usernames: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let is_new = |name: &&String| {
+        let folded = Username::parse((*name).clone()).map(|name| name.folded());
+        seen.insert(folded.unwrap_or_else(|_| (*name).clone()))
+    };
+    usernames.iter().filter(is_new).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_core::{Timestamp, UserId};
+
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn user(id: i64) -> Arc<User> {
+        let at = Timestamp::from_micros(0);
+        let username = "somebody".to_owned();
+        Arc::new(User::new(UserId::new(id), username, true, at, at))
+    }
+
+    #[test]
+    fn a_name_given_twice_counts_once_in_any_case() {
+        assert_eq!(
+            without_repetition(&names(&["Bob", "bob", "x!", "X!", "x!"])),
+            names(&["Bob", "x!", "X!"])
+        );
+    }
+
+    #[test]
+    fn the_skipped_stand_in_the_order_of_the_request() {
+        let found = HashMap::from([("bob".to_owned(), user(2)), ("eve".to_owned(), user(3))]);
+        let candidates = Candidates::new(names(&["eve", "nobody", "bob"]), &found);
+        assert_eq!(candidates.user_ids(), [3, 2]);
+
+        let by_rooms =
+            [rooms::Skipped { user_id: 3, reason: rooms::SkipReason::AlreadyAMember.into() }];
+        let skipped = candidates.skipped(&by_rooms);
+        let expected = [("eve", SkipReason::AlreadyAMember), ("nobody", SkipReason::UserNotFound)]
+            .map(|(name, reason)| Skipped { username: name.to_owned(), reason });
+        assert_eq!(skipped, expected);
+    }
+}
