@@ -1,4 +1,4 @@
-"""The project under test, and what is asked of its engine. Everything asked has a deadline."""
+"""The project under test and its Docker engine. Every command has a deadline."""
 
 import json
 import os
@@ -14,7 +14,7 @@ LOGS = Path("target/compose")
 
 
 class Failed(Exception):
-    """Something is not as it must be; the text says what."""
+    """A failed check."""
 
 
 def check(is_so, text):
@@ -29,19 +29,30 @@ def free_port():
 
 
 PORT = free_port()
-# No setting of whoever runs this counts, nor does a project of theirs stand in the way.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("COMPOSE_", "PARLANCE_"))} | {
+# The test ignores Compose settings of the environment and uses a project of its own.
+ENVIRONMENT = {
+    key: value for key, value in os.environ.items() if not key.startswith(("COMPOSE_", "PARLANCE_"))
+} | {
     "PARLANCE_PORT": str(PORT),
     "PARLANCE_VERSION": VERSION,
     "PARLANCE_FRONT_SUBNET": "10.213.88.0/24",
     "BUILDKIT_PROGRESS": "plain",
 }
-COMPOSE = ["docker", "compose", "--ansi", "never", "--project-name", PROJECT, "--env-file", os.devnull]
+COMPOSE = [
+    "docker",
+    "compose",
+    "--ansi",
+    "never",
+    "--project-name",
+    PROJECT,
+    "--env-file",
+    os.devnull,
+]
 COMPOSE += ["--file", "docker-compose.yml"]
 
 
 def run(command, deadline=60, fails=False, **options):
-    """What a command says, on both ways out; it has to succeed or, where that is what is tested, to fail."""
+    """The output of a command, which must succeed, or fail if `fails` is set."""
     options = {"stdin": subprocess.DEVNULL} | options
     try:
         done = subprocess.run(
@@ -54,9 +65,14 @@ def run(command, deadline=60, fails=False, **options):
             **options,
         )
     except subprocess.TimeoutExpired as late:
-        said = (late.stdout or b"").decode(errors="replace")
-        raise Failed(f"`{' '.join(command)}` took more than {deadline} s\n{said[-2000:]}") from late
-    check((done.returncode != 0) == fails, f"`{' '.join(command)}` ended with {done.returncode}\n{done.stdout[-4000:]}")
+        output = (late.stdout or b"").decode(errors="replace")
+        raise Failed(
+            f"`{' '.join(command)}` took more than {deadline} s\n{output[-2000:]}"
+        ) from late
+    check(
+        (done.returncode != 0) == fails,
+        f"`{' '.join(command)}` ended with {done.returncode}\n{done.stdout[-4000:]}",
+    )
     return done.stdout
 
 
@@ -73,7 +89,7 @@ def inspect(*names, kind="container"):
 
 
 def containers(service=None):
-    """The names of the containers that run, of one service or of all, in order."""
+    """The names of the running containers of one service or of all, sorted."""
     label = f"label=com.docker.compose.project={PROJECT}"
     more = ["--filter", f"label=com.docker.compose.service={service}"] if service else []
     return sorted(docker("ps", "--filter", label, *more, "--format", "{{.Names}}").split())
@@ -84,7 +100,7 @@ def address(container, network):
 
 
 def wait_until(what, deadline, is_so):
-    """Asks again and again until the answer is yes, which it returns."""
+    """Polls until the answer is true, and returns it."""
     end = time.monotonic() + deadline
     while not (answer := is_so()):
         check(time.monotonic() < end, f"not within {deadline} s: {what}")
@@ -105,7 +121,7 @@ def remove():
 
 
 def keep_logs():
-    """Before everything is removed, for whoever looks for the reason."""
+    """Before everything is removed."""
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / "containers.txt").write_text(compose("ps", "--all"))
     (LOGS / "logs.txt").write_text(compose("logs", "--no-color", "--timestamps", deadline=120))

@@ -1,4 +1,4 @@
-"""People who talk all the time, and judge in the end whether anything was lost, repeated or out of order: crates/chaos."""
+"""Simulated clients that chat during the test, and the checker of crates/chaos at its end."""
 
 import os
 import re
@@ -9,17 +9,18 @@ from pathlib import Path
 
 from engine import ENVIRONMENT, LOGS, PORT, Failed, address, check, compose, containers, wait_until
 
-# Where cargo was told to put it.
+# Built by `make test-compose`.
 CHAOS = str(Path(os.environ.get("CARGO_TARGET_DIR") or "target", "debug", "chaos"))
 FINISHING_DEADLINE = 180
 
 
 class Load:
-    """Runs from the moment it is made until it is finished or killed."""
+    """Runs from its construction until it is finished or killed."""
 
     def __init__(self):
         password = compose("exec", "-T", "postgres", "cat", "/run/secrets/password").strip()
-        database = f"postgres://postgres:{password}@{address(containers('postgres')[0], 'store')}:5432/parlance"
+        host = address(containers("postgres")[0], "store")
+        database = f"postgres://postgres:{password}@{host}:5432/parlance"
         LOGS.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             [CHAOS, "--against", f"127.0.0.1:{PORT}", "--output", str(LOGS)],
@@ -41,7 +42,7 @@ class Load:
                 self.report.append(line)
 
     def flows(self, deadline=60):
-        """Waits until messages are acknowledged and delivered that were not before; how long that took."""
+        """Waits until new messages are acknowledged and delivered, and returns the duration."""
         begin, before = time.monotonic(), self.counts
 
         def has_moved():
@@ -52,7 +53,7 @@ class Load:
         return time.monotonic() - begin
 
     def finish(self):
-        """Lets everybody say their last word, and demands that the judgement is clean; the report."""
+        """Stops the clients, requires a verdict without violations, and returns the report."""
         self.process.stdin.close()
         try:
             status = self.process.wait(FINISHING_DEADLINE)

@@ -1,4 +1,4 @@
-"""docker-compose.yml from nothing to nothing: built, started, talked to, scaled, hurt under load, started again, removed."""
+"""Builds, starts, uses, scales, faults, restarts and removes docker-compose.yml."""
 
 import json
 import re
@@ -8,8 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import faults
 import guards
-import hurt
 from engine import (
     PORT,
     PROJECT,
@@ -37,11 +37,13 @@ def step(text):
 
 
 def up(*more, deadline=START_DEADLINE):
-    compose("up", "--detach", "--wait", "--wait-timeout", str(START_DEADLINE), *more, deadline=deadline)
+    compose(
+        "up", "--detach", "--wait", "--wait-timeout", str(START_DEADLINE), *more, deadline=deadline
+    )
 
 
 def converse():
-    """The conversation in the README, as a reader pastes it into a shell."""
+    """Runs the conversation of the README in a shell."""
     readme = Path("README.md").read_text()
     section = readme.split("\n## Talk to it\n")[1].split("\n## ")[0]
     commands = re.search(r"```sh\n(.*?)```", section, re.DOTALL).group(1)
@@ -54,22 +56,34 @@ def converse():
 
 def metric(container, name):
     """The sum of a metric over its labels, as Prometheus finds it."""
-    with urllib.request.urlopen(f"http://{address(container, 'parts')}:9090/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(
+        f"http://{address(container, 'parts')}:9090/metrics", timeout=10
+    ) as answer:
         lines = answer.read().decode().splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{.*)? ", line))
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{.*)? ", line)
+    )
 
 
 def every_replica_has_work():
     gateways = containers("gateway")
-    check(len(gateways) == SCALE["gateway"] and len(containers("messaging")) == SCALE["messaging"], "not scaled")
+    check(
+        len(gateways) == SCALE["gateway"] and len(containers("messaging")) == SCALE["messaging"],
+        "not scaled",
+    )
     for gateway in gateways:
         what = f"{gateway} is attached to every replica of messaging"
-        wait_until(what, 30, lambda: metric(gateway, "parlance_gateway_streams") == SCALE["messaging"])
+        wait_until(
+            what, 30, lambda: metric(gateway, "parlance_gateway_streams") == SCALE["messaging"]
+        )
 
     def is_shared():
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/docs", timeout=10) as answer:
             answer.read()
-        return all(metric(gateway, "http_server_request_duration_seconds_count") > 0 for gateway in gateways)
+        return all(
+            metric(gateway, "http_server_request_duration_seconds_count") > 0
+            for gateway in gateways
+        )
 
     wait_until("the load balancer sends requests to every gateway", 30, is_shared)
 
@@ -89,17 +103,17 @@ def volumes():
     return set(docker("volume", "ls", "--quiet").split())
 
 
-def talk_while_hurt():
+def inject_faults_under_load():
     load = Load()
     try:
         load.flows()
         step("restarting every replica of every part in turn, under load")
-        hurt.restart_all(load)
+        faults.restart_all(load)
         step("killing each container in turn")
-        hurt.kill_all(load)
+        faults.kill_all(load)
         step("pausing each container in turn")
-        hurt.pause_all(load)
-        step("judging what was sent and seen")
+        faults.pause_all(load)
+        step("checking the recorded history")
         print(load.finish(), flush=True)
     finally:
         load.kill()
@@ -120,22 +134,30 @@ def test():
     step("scaling out")
     up(*(word for service, count in SCALE.items() for word in ("--scale", f"{service}={count}")))
     every_replica_has_work()
-    talk_while_hurt()
+    inject_faults_under_load()
     step("stopping and starting again, with the same data")
     compose("down", deadline=120)
     up()
-    psql = ["psql", "-U", "postgres", "-d", "parlance", "-Atc", "SELECT count(*) FROM messaging.messages"]
-    check(int(compose("exec", "-T", "postgres", *psql)) > 0, "the messages are gone")
+    psql = [
+        "psql",
+        "-U",
+        "postgres",
+        "-d",
+        "parlance",
+        "-Atc",
+        "SELECT count(*) FROM messaging.messages",
+    ]
+    check(int(compose("exec", "-T", "postgres", *psql)) > 0, "the messages are lost")
     converse()
     step("removing everything")
     remove()
     nothing_is_left()
     check(volumes() <= before, f"volumes are left: {volumes() - before}")
-    step("docker-compose.yml holds what it promises")
+    step("docker-compose.yml passes")
 
 
 def main():
-    # So that whatever was begun is removed, however this ends.
+    # Everything is removed on SIGTERM too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     check(Path(CHAOS).is_file(), f"{CHAOS} is missing: `make test-compose` builds it")
     try:

@@ -1,11 +1,11 @@
-"""Rendered manifests, and what selectors select among them."""
+"""Rendered manifests and their selectors."""
 
 from dataclasses import dataclass
 
 import yaml
 
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
-# What containers refer to, by the word for the reference.
+# The kinds that containers refer to, by the key of the reference.
 KINDS = {
     "configMapRef": "ConfigMap",
     "configMapKeyRef": "ConfigMap",
@@ -16,7 +16,7 @@ KINDS = {
 
 @dataclass
 class Pod:
-    """What a workload makes pods from."""
+    """The pod template of a workload."""
 
     workload: dict
 
@@ -37,7 +37,7 @@ class Pod:
         return self.spec.get("initContainers", []) + self.spec["containers"]
 
     def port(self, wanted):
-        """The number of a port that is given by name or number, or None where no container has it."""
+        """The number of a port given by name or number, or None if no container has it."""
         for container in self.containers:
             for port in container.get("ports", []):
                 if wanted in (port.get("name"), port["containerPort"]):
@@ -67,7 +67,7 @@ class Manifests:
         return [pod for pod in self.pods if selects(selector, pod.metadata["labels"])]
 
     def environment(self, container):
-        """The variables that a container sees: the text of each, or None where it comes from a Secret."""
+        """The variables of a container; the value is None if it comes from a Secret."""
         seen = {}
         for origin in container.get("envFrom", []):
             for word, reference in origin.items():
@@ -79,13 +79,13 @@ class Manifests:
 
 
 def selects(selector, labels):
-    """Whether a label selector selects something with these labels."""
+    """True if a label selector matches these labels."""
     for key, value in selector.get("matchLabels", {}).items():
         if labels.get(key) != value:
             return False
     for expression in selector.get("matchExpressions", []):
         if expression["operator"] != "In":
-            raise ValueError(f"the operator {expression['operator']} is not known here")
+            raise ValueError(f"the operator {expression['operator']} is not supported")
         if labels.get(expression["key"]) not in expression["values"]:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Whether the network policies allow the arrows of docs/architecture.md, and nothing else."""
+"""Checks that the network policies allow exactly the arrows of docs/architecture.md."""
 
 PARTS = ("gateway", "auth", "contacts", "rooms", "messaging")
 WITH_SCHEMAS = ("auth", "contacts", "rooms", "messaging", "migrate")
@@ -13,21 +13,27 @@ CALLS = {
     ("contacts", "rooms"),
     ("messaging", "rooms"),
 }
-# What a peer outside of the namespace is called here.
-ELSEWHERE = "elsewhere"
+# Any peer outside the namespace.
+OUTSIDE = "outside"
 
 
 def expected(names, traced):
-    """Who may go out to whom, and who may come in from whom, with the ports; for the workloads of these names. The traced ones tell a
-    collector of traces."""
+    """The allowed egress and ingress as (from, to, port), for the workloads of these names. The
+    traced ones export to a collector."""
     inside = {(caller, callee, GRPC) for caller, callee in CALLS}
-    outgoing = {(part, ELSEWHERE, DNS) for part in (*PARTS, "migrate")} | {(part, ELSEWHERE, OTLP) for part in traced}
-    incoming = {(ELSEWHERE, part, ADMIN) for part in PARTS}
+    outgoing = {(part, OUTSIDE, DNS) for part in (*PARTS, "migrate")} | {
+        (part, OUTSIDE, OTLP) for part in traced
+    }
+    incoming = {(OUTSIDE, part, ADMIN) for part in PARTS}
     if "postgres" in names:
-        inside |= {(part, "postgres", POSTGRES) for part in WITH_SCHEMAS} | {("messaging", "redis", REDIS)}
+        inside |= {(part, "postgres", POSTGRES) for part in WITH_SCHEMAS} | {
+            ("messaging", "redis", REDIS)
+        }
     else:
-        outgoing |= {(part, ELSEWHERE, POSTGRES) for part in WITH_SCHEMAS} | {("messaging", ELSEWHERE, REDIS)}
-        incoming |= {(ELSEWHERE, "gateway", HTTP)}
+        outgoing |= {(part, OUTSIDE, POSTGRES) for part in WITH_SCHEMAS} | {
+            ("messaging", OUTSIDE, REDIS)
+        }
+        incoming |= {(OUTSIDE, "gateway", HTTP)}
     return inside | outgoing, inside | incoming
 
 
@@ -42,52 +48,57 @@ def policies_are_the_arrows(manifests):
         name, spec = policy["metadata"]["name"], policy["spec"]
         own = manifests.selected(spec["podSelector"])
         if not own:
-            yield f"NetworkPolicy {name} is for no pod"
+            yield f"NetworkPolicy {name} selects no pod"
         for direction, peers_key in (("Egress", "to"), ("Ingress", "from")):
             rules = spec.get(direction.lower(), [])
             if rules and direction not in spec["policyTypes"]:
-                yield f"NetworkPolicy {name} has rules for {direction} that do not count"
+                yield f"NetworkPolicy {name} has rules for {direction} that have no effect"
             for rule in rules:
                 peers, ports = rule.get(peers_key), rule.get("ports")
                 if not peers or not ports:
-                    yield f"NetworkPolicy {name} lets everybody or every port through"
+                    yield f"NetworkPolicy {name} allows every peer or every port"
                     continue
                 others = [other for peer in peers for other in others_of(manifests, peer)]
                 if not others:
-                    yield f"NetworkPolicy {name} has a peer that is no pod"
+                    yield f"NetworkPolicy {name} has a peer that selects no pod"
                 for port in (port["port"] for port in ports):
                     targets = others if direction == "Egress" else own
                     if any(target is not None and target.port(port) != port for target in targets):
-                        yield f"NetworkPolicy {name} names the port {port}, which is no container's"
-                    allowed[direction] |= {arrow(direction, pod, other, port) for pod in own for other in others}
+                        yield f"NetworkPolicy {name} names port {port}, which no container has"
+                    allowed[direction] |= {
+                        arrow(direction, pod, other, port) for pod in own for other in others
+                    }
 
     names = {pod.name for pod in manifests.pods}
     collectors = {pod.name: collectors_of(manifests, pod) for pod in manifests.pods}
-    traced = {name for name, told in collectors.items() if told}
+    traced = {name for name, addresses in collectors.items() if addresses}
     if traced and traced != set(PARTS):
-        yield f"{', '.join(sorted(traced))} tell a collector of traces, and others do not"
+        yield f"{', '.join(sorted(traced))} export traces, and others do not"
     for name in sorted(traced):
         if not all(collector.endswith(f":{OTLP}") for collector in collectors[name]):
-            yield f"{name} tells a collector of traces whose port is not {OTLP}"
+            yield f"{name} exports traces to a port other than {OTLP}"
     for direction, arrows in zip(("Egress", "Ingress"), expected(names, traced)):
         for source, target, port in allowed[direction] - arrows:
-            yield f"{direction} from {source} to {target}:{port} is allowed, and no arrow"
+            yield f"{direction} from {source} to {target}:{port} is allowed, but is no arrow"
         for source, target, port in arrows - allowed[direction]:
-            yield f"{direction} from {source} to {target}:{port} is an arrow, and not allowed"
+            yield f"{direction} from {source} to {target}:{port} is an arrow, but is not allowed"
 
 
 def collectors_of(manifests, pod):
-    """Where the collectors of traces are that a pod tells."""
-    return {manifests.environment(container).get(COLLECTOR) for container in pod.containers} - {None, ""}
+    """The addresses of the collectors that a pod exports traces to."""
+    return {manifests.environment(container).get(COLLECTOR) for container in pod.containers} - {
+        None,
+        "",
+    }
 
 
 def others_of(manifests, peer):
-    """The pods that a peer of a rule stands for; None is somebody outside of the namespace."""
+    """The pods that a peer of a rule selects; None is a peer outside the namespace."""
     if "namespaceSelector" in peer or "ipBlock" in peer:
         return [None]
     return manifests.selected(peer["podSelector"])
 
 
 def arrow(direction, pod, other, port):
-    other_name = ELSEWHERE if other is None else other.name
+    other_name = OUTSIDE if other is None else other.name
     return (pod.name, other_name, port) if direction == "Egress" else (other_name, pod.name, port)

@@ -1,21 +1,26 @@
-"""What must hold for the manifests of one overlay. Each rule yields what is wrong, in words."""
+"""Rules for the manifests of one overlay. Each yields one sentence per violation."""
 
 from pathlib import Path
 
 import network
-import source
+import settings
 from manifests import KINDS
 
 DOCS = Path("docs/kubernetes.md")
 LOOPBACK = "127.0.0.1"
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
-def faults(manifests):
-    return [fault for rule in RULES for fault in rule(manifests)]
+def violations(manifests):
+    return [text for rule in RULES for text in rule(manifests)]
 
 
 def selectors_select_one_workload(manifests):
-    """Of Services, disruption budgets and the workloads themselves."""
+    """Services, disruption budgets and the workloads themselves."""
     for item in manifests.objects:
         name, spec = described(item), item.get("spec", {})
         if item["kind"] == "Service":
@@ -33,49 +38,50 @@ def selectors_select_one_workload(manifests):
 
 def services_lead_to_ports(manifests):
     for service in manifests.all("Service"):
-        for port in service["spec"]["ports"]:
+        for target in (port["targetPort"] for port in service["spec"]["ports"]):
             for pod in manifests.selected({"matchLabels": service["spec"]["selector"]}):
-                if pod.port(port["targetPort"]) is None:
-                    yield f"{described(service)} leads to the port {port['targetPort']}, which {pod.name} does not have"
+                if pod.port(target) is None:
+                    yield f"{described(service)} targets port {target}, which {pod.name} lacks"
 
 
 def ingresses_lead_to_services(manifests):
     for ingress in manifests.all("Ingress"):
-        for path in (path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
+        name, rules = described(ingress), ingress["spec"]["rules"]
+        for path in (path for rule in rules for path in rule["http"]["paths"]):
             backend = path["backend"]["service"]
             service = manifests.find("Service", backend["name"])
             wanted = next(iter(backend["port"].values()))
-            if service is None or not any(wanted in (port["name"], port["port"]) for port in service["spec"]["ports"]):
-                yield f"{described(ingress)} leads to {backend['name']}:{wanted}, which is no Service's"
+            ports = service["spec"]["ports"] if service else []
+            if not any(wanted in (port["name"], port["port"]) for port in ports):
+                yield f"{name} leads to {backend['name']}:{wanted}, which no Service has"
         for tls in ingress["spec"].get("tls", []):
-            yield from secret_is_there(manifests, described(ingress), tls["secretName"])
-            hosts = {rule["host"] for rule in ingress["spec"]["rules"]}
-            if hosts != set(tls["hosts"]):
-                yield f"{described(ingress)} has certificates for other hosts than it serves"
+            yield from secret_exists(manifests, name, tls["secretName"])
+            if {rule["host"] for rule in rules} != set(tls["hosts"]):
+                yield f"{name} has certificates for other hosts than it serves"
 
 
 def references_of_pods_exist(manifests):
-    """ConfigMaps, Secrets and their keys, ServiceAccounts, volumes; and each ConfigMap and Secret is referred to."""
+    """ConfigMaps, Secrets with their keys, ServiceAccounts, volumes. All of them are used."""
     used = set()
     for pod in manifests.pods:
         name = described(pod.workload)
         for kind, item, key in references(pod):
             used.add((kind, item))
-            if kind == "Secret" and manifests.find(kind, item) is None:
-                yield from secret_is_there(manifests, name, item, key)
-            elif manifests.find(kind, item) is None:
-                yield f"{name} refers to the {kind} {item}, which is not there"
-            elif key and key not in manifests.find(kind, item)["data"]:
-                yield f"{name} refers to the key {key}, which the {kind} {item} does not have"
+            found = manifests.find(kind, item)
+            if kind == "Secret" and found is None:
+                yield from secret_exists(manifests, name, item, key)
+            elif found is None or (key and key not in found["data"]):
+                yield f"{name} refers to {kind} {item} {key or ''}, which does not exist"
+        claims = pod.workload["spec"].get("volumeClaimTemplates", [])
         volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
-        volumes |= {claim["metadata"]["name"] for claim in pod.workload["spec"].get("volumeClaimTemplates", [])}
-        mounts = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
+        volumes |= {claim["metadata"]["name"] for claim in claims}
+        mounts = {mount["name"] for one in pod.containers for mount in one.get("volumeMounts", [])}
         if volumes != mounts:
             yield f"{name} has the volumes {sorted(volumes)} and mounts {sorted(mounts)}"
     for kind in ("ConfigMap", "Secret", "ServiceAccount"):
         for item in manifests.all(kind):
             if (kind, item["metadata"]["name"]) not in used:
-                yield f"{described(item)} is not used by anything"
+                yield f"{described(item)} is not used"
 
 
 def references(pod):
@@ -94,160 +100,144 @@ def references(pod):
             yield "Secret", volume["secret"]["secretName"], None
 
 
-def secret_is_there(manifests, name, secret, key=None):
-    """One that is made elsewhere must be described, with its keys, to whoever has to make it."""
-    text = DOCS.read_text()
-    if manifests.find("Secret", secret) is None and not all(f"`{word}`" in text for word in (secret, key or secret)):
-        yield f"{name} refers to {key or 'something'} in the Secret {secret}, which is neither made nor described in {DOCS}"
-
-
-def images_have_tags(manifests):
-    for pod in manifests.pods:
-        for container in pod.containers:
-            if ":" not in container["image"].rpartition("/")[2]:
-                yield f"{described(pod.workload)}: {container['image']} has no tag"
+def secret_exists(manifests, name, secret, key=None):
+    """A Secret that the manifests do not create must be described, with its keys, in the docs."""
+    words = (secret, key or secret)
+    is_described = all(f"`{word}`" in DOCS.read_text() for word in words)
+    if manifests.find("Secret", secret) is None and not is_described:
+        yield f"{name} refers to Secret {secret} {key or ''}, which {DOCS} does not describe"
 
 
 def variables_are_settings(manifests):
     for pod, container, program in programs(manifests):
-        name = f"{described(pod.workload)}, {program}"
-        command = container["args"][0]
-        settings = source.settings(program, command)
-        if settings is None:
+        name, command = f"{described(pod.workload)}, {program}", container["args"][0]
+        if ":" not in container["image"].rpartition("/")[2]:
+            yield f"{name}: the image has no tag"
+        known = settings.settings(program, command)
+        if known is None:
             yield f"{name}: there is no command {command}"
             continue
         environment = manifests.environment(container)
-        for variable in environment.keys() - settings.keys():
+        for variable in environment.keys() - known.keys():
             yield f"{name}: `{program} {command}` does not read {variable}"
-        for variable in settings.keys() - environment.keys():
-            setting = settings[variable]
-            if not setting.has_default or LOOPBACK in (setting.default or ""):
-                yield f"{name}: {variable} must be given"
+        for variable in known.keys() - environment.keys():
+            if known[variable].is_required or LOOPBACK in known[variable].default:
+                yield f"{name}: {variable} is not set"
 
 
 def programs_listen_on_their_ports(manifests):
-    """On the ports that are also the defaults of the code, so that there is one number to know."""
+    """On the default ports of the programs, so that each port has one number."""
     for pod, container, program in programs(manifests):
         name = described(pod.workload)
-        settings = source.settings(program, container["args"][0]) or {}
-        listening = {
-            variable: value
-            for variable, value in manifests.environment(container).items()
-            if variable.endswith("LISTEN") and value
-        }
-        if {port_of(value) for value in listening.values()} != {port["containerPort"] for port in container.get("ports", [])}:
-            yield f"{name} listens on {sorted(listening.values())}, which are not the ports of its container"
+        known = settings.settings(program, container["args"][0]) or {}
+        environment = manifests.environment(container).items()
+        listening = {key: value for key, value in environment if key.endswith("LISTEN") and value}
+        ports = {port["containerPort"] for port in container.get("ports", [])}
+        if {port_of(value) for value in listening.values()} != ports:
+            yield f"{name} listens on {sorted(listening.values())}, but declares {sorted(ports)}"
         for variable, value in listening.items():
-            default = settings[variable].default if variable in settings else None
-            if value.startswith(LOOPBACK) or default is None or port_of(default) != port_of(value):
-                yield f"{name}: {variable} is {value}, and {default} in the code"
+            default = known[variable].default if variable in known else ""
+            if value.startswith(LOOPBACK) or port_of(default) != port_of(value):
+                yield f"{name}: {variable} is {value}, but its default is {default}"
 
 
 def addresses_are_headless_services(manifests):
     for pod, container, _ in programs(manifests):
         for variable, value in manifests.environment(container).items():
-            if not variable.endswith("_ADDRESSES"):
-                continue
-            for address in value.split(","):
+            for address in value.split(",") if variable.endswith("_ADDRESSES") else []:
                 host, port = address.rsplit(":", 1)
-                service = manifests.find("Service", host)
-                ports = service["spec"]["ports"] if service else []
-                if int(port) not in [port["port"] for port in ports]:
-                    yield f"{described(pod.workload)}: {variable} names {address}, which is no Service's"
-                elif service["spec"].get("clusterIP") != "None":
-                    yield f"{described(pod.workload)}: {variable} names {host}, which is not headless"
+                spec = (manifests.find("Service", host) or {"spec": {"ports": []}})["spec"]
+                is_headless = spec.get("clusterIP") == "None"
+                if not is_headless or int(port) not in [port["port"] for port in spec["ports"]]:
+                    name = described(pod.workload)
+                    yield f"{name}: {variable} names {address}, which is no headless Service"
 
 
 def probes_and_scraping_reach_the_admin_port(manifests):
     for pod, container, _ in programs(manifests):
-        name = described(pod.workload)
         if container["args"][0] != "serve":
             continue
-        admin = port_of(text_of(manifests.environment(container).get("ADMIN_LISTEN")))
-        annotations = pod.metadata.get("annotations", {})
-        asked = [("scraping", annotations.get("prometheus.io/port"), annotations.get("prometheus.io/path"))]
+        admin = port_of(manifests.environment(container).get("ADMIN_LISTEN") or "")
+        scraping = pod.metadata.get("annotations", {})
+        paths = [
+            ("scraping", scraping.get("prometheus.io/port"), scraping.get("prometheus.io/path"))
+        ]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             request = container.get(probe, {}).get("httpGet", {})
-            asked.append((probe, request.get("port"), request.get("path")))
-        for who, port, path in asked:
+            paths.append((probe, request.get("port"), request.get("path")))
+        for probe, port, path in paths:
             number = int(port) if str(port).isdigit() else pod.port(port)
-            if number != admin or path not in source.admin_routes():
-                yield f"{name}: {who} asks for {path} on the port {port}, which the program does not serve there"
+            if number != admin or path not in settings.admin_routes():
+                name = described(pod.workload)
+                yield f"{name}: {probe} requests {path} on port {port}, which is not served"
 
 
 def grace_time_fits_the_drain(manifests):
     for pod, container, _ in programs(manifests):
         if container["args"][0] != "serve":
             continue
-        before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        drain = float(text_of(manifests.environment(container).get("DRAIN_TIME"), "inf"))
+        before = (
+            container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        )
+        drain = float(manifests.environment(container).get("DRAIN_TIME") or "inf")
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         if before == 0 or before + drain + 5 > grace:
-            yield f"{described(pod.workload)}: {before} s of preStop and {drain:g} s of draining do not fit into {grace} s"
+            name = described(pod.workload)
+            yield f"{name}: {before} s of preStop and {drain:g} s of drain exceed {grace} s"
 
 
 def scaling_has_targets_and_metrics(manifests):
     for scaler in manifests.all("HorizontalPodAutoscaler"):
         name, target = described(scaler), scaler["spec"]["scaleTargetRef"]
         workload = manifests.find(target["kind"], target["name"])
-        if workload is None:
-            yield f"{name} scales {target['name']}, which is not there"
+        if workload is None or "replicas" in workload["spec"]:
+            yield f"{name}: {target['name']} does not exist or has a fixed number of replicas"
             continue
-        if "replicas" in workload["spec"]:
-            yield f"{name} and the number of replicas of {target['name']} contradict each other"
         containers = workload["spec"]["template"]["spec"]["containers"]
         for metric in scaler["spec"]["metrics"]:
-            if metric["type"] == "Pods" and metric["pods"]["metric"]["name"] not in source.gauges(target["name"]):
-                yield f"{name} asks for {metric['pods']['metric']['name']}, which is no gauge of {target['name']}"
-            elif metric["type"] == "Resource" and not all(
-                metric["resource"]["name"] in container["resources"]["requests"] for container in containers
-            ):
-                yield f"{name} asks for a part of {metric['resource']['name']}, of which no amount is requested"
+            gauge = metric.get("pods", {}).get("metric", {}).get("name")
+            if gauge and gauge not in settings.gauges(target["name"]):
+                yield f"{name} uses {gauge}, which is no gauge of {target['name']}"
+            resource = metric.get("resource", {}).get("name")
+            requests = [container["resources"]["requests"] for container in containers]
+            if resource and not all(resource in request for request in requests):
+                yield f"{name} scales by {resource}, which is not requested"
 
 
 def pods_are_restricted(manifests):
-    """As the level `restricted` of the pod security standards demands, and a little more."""
+    """The level `restricted` of the pod security standards, and resource limits."""
     namespace = manifests.all("Namespace")[0]
-    if namespace["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+    labels = namespace["metadata"].get("labels", {})
+    if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
         yield f"{described(namespace)} does not enforce the level restricted"
     for item in manifests.objects:
-        if item is not namespace and item["metadata"].get("namespace") != namespace["metadata"]["name"]:
+        in_namespace = item["metadata"].get("namespace") == namespace["metadata"]["name"]
+        if item is not namespace and not in_namespace:
             yield f"{described(item)} is not in the namespace"
     for account in manifests.all("ServiceAccount"):
         if account.get("automountServiceAccountToken") is not False:
-            yield f"{described(account)} is mounted"
+            yield f"{described(account)} mounts its token"
     for pod in manifests.pods:
-        context = pod.spec.get("securityContext", {})
+        context, limited = pod.spec.get("securityContext", {}), {"requests", "limits"}
         is_restricted = (
             context.get("runAsNonRoot") is True
             and context.get("runAsUser", 0) > 0
             and context.get("seccompProfile") == {"type": "RuntimeDefault"}
             and pod.spec.get("automountServiceAccountToken") is False
             and not any(key in pod.spec for key in ("hostNetwork", "hostPID", "hostIPC"))
-            and all(container.get("securityContext") == RESTRICTED for container in pod.containers)
+            and all(one.get("securityContext") == RESTRICTED for one in pod.containers)
             and all("hostPath" not in volume for volume in pod.spec.get("volumes", []))
-            and all({"requests", "limits"} <= container.get("resources", {}).keys() for container in pod.containers)
+            and all(limited <= one.get("resources", {}).keys() for one in pod.containers)
         )
         if not is_restricted:
             yield f"{described(pod.workload)} is not restricted"
-
-
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-
-
-def pods_are_spread(manifests):
-    for pod in manifests.pods:
         for constraint in pod.spec.get("topologySpreadConstraints", []):
             if pod not in manifests.selected(constraint["labelSelector"]):
-                yield f"{described(pod.workload)} is spread beside pods that are not its own"
+                yield f"{described(pod.workload)} is spread relative to other pods"
 
 
 def programs(manifests):
-    """The containers with programs of Parlance, each with its pod and the name of the program."""
+    """The containers that run programs of Parlance: pod, container, name of the program."""
     for pod in manifests.pods:
         for container in pod.containers:
             folder, _, image = container["image"].rpartition("/")
@@ -263,16 +253,11 @@ def port_of(address):
     return int(address.rsplit(":", 1)[1]) if ":" in address else None
 
 
-def text_of(value, default=""):
-    return default if value is None else str(value)
-
-
 RULES = [
     selectors_select_one_workload,
     services_lead_to_ports,
     ingresses_lead_to_services,
     references_of_pods_exist,
-    images_have_tags,
     variables_are_settings,
     programs_listen_on_their_ports,
     addresses_are_headless_services,
@@ -280,6 +265,5 @@ RULES = [
     grace_time_fits_the_drain,
     scaling_has_targets_and_metrics,
     pods_are_restricted,
-    pods_are_spread,
     network.policies_are_the_arrows,
 ]

@@ -1,4 +1,4 @@
-"""What is checked, as read from the files."""
+"""The checked files."""
 
 import json
 import re
@@ -15,37 +15,41 @@ RUNBOOKS = Path("docs/runbooks.md")
 class Files:
     prometheus: dict
     alerts: list
-    # The tests of alerts, each with a name and a time.
+    # The tests of alerts, each with the name of an alert and a time.
     tests: list
     # Dashboards by the names of their files.
     dashboards: dict
-    # The titles of the sections.
+    # The titles of the sections in the runbooks.
     runbooks: list
 
     @staticmethod
     def read():
         alerts = read_yaml(FOLDER / "alerts.yaml")
-        tests = [test for file in sorted(FOLDER.glob("tests/*.yaml")) for test in read_yaml(file)["tests"]]
+        tests = [
+            test
+            for file in sorted(FOLDER.glob("tests/*.yaml"))
+            for test in read_yaml(file)["tests"]
+        ]
         return Files(
             prometheus=read_yaml(FOLDER / "prometheus.yaml"),
             alerts=[rule for group in alerts["groups"] for rule in group["rules"]],
             tests=[one for test in tests for one in test["alert_rule_test"]],
-            dashboards={file.stem: json.loads(file.read_text()) for file in FOLDER.glob("grafana/dashboards/*.json")},
+            dashboards={
+                file.stem: json.loads(file.read_text())
+                for file in FOLDER.glob("grafana/dashboards/*.json")
+            },
             runbooks=re.findall(r"^## (.*)", RUNBOOKS.read_text(), re.MULTILINE),
         )
 
-    def alert(self, name):
-        return next(alert for alert in self.alerts if alert["alert"] == name)
-
     def queries(self):
-        """Where each query of a dashboard is, and the query."""
+        """The place of each dashboard query, and the query."""
         for name, dashboard in sorted(self.dashboards.items()):
             for panel in dashboard["panels"]:
                 for target in panel["targets"]:
                     yield f"the dashboard {name}, {panel['title']}", target
 
     def expressions(self):
-        """Where each expression is, and the expression."""
+        """The place of each expression, and the expression."""
         for alert in self.alerts:
             yield f"the alert {alert['alert']}", alert["expr"]
         for place, target in self.queries():

@@ -1,4 +1,5 @@
-"""Which metrics and labels there are: what the guide lists, in the form in which the source declares it, and what Prometheus adds."""
+"""The known metrics and labels: those of the guide, as the source declares them, and those that
+Prometheus adds."""
 
 import re
 from functools import cache
@@ -8,22 +9,20 @@ GUIDE = Path("docs/operations/metrics.md")
 SOURCES = ("crates/runtime/src", "gateway/src", "services")
 ADMIN_SETTINGS = Path("crates/runtime/src/config.rs")
 
-# What the Prometheus client tells of every process on Linux.
+# The metrics of the Prometheus client for every process on Linux.
 OF_PROCESSES = {
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_threads",
-    "process_virtual_memory_bytes",
+    f"process_{name}"
+    for name in (
+        "cpu_seconds_total max_fds open_fds resident_memory_bytes start_time_seconds threads "
+        "virtual_memory_bytes"
+    ).split()
 }
 OF_PROMETHEUS = {"up", "ALERTS"}
 LABELS_OF_PROMETHEUS = {"job", "instance", "le", "alertname", "alertstate", "severity"}
 
 
 def documented():
-    """The names in the table of the guide. An end-to-end test compares them with what a running stack shows."""
+    """The names in the table of the guide. A test compares them with a running stack."""
     section = GUIDE.read_text().split("\n## Metrics\n")[1].split("\n## ")[0]
     return re.findall(r"^\| `([\w.]+)`", section, re.MULTILINE)
 
@@ -37,12 +36,13 @@ def metrics():
 
 def forms(name):
     """The names of a metric's series in Prometheus."""
-    declared = re.search(rf'(\w+)\(\s*"{re.escape(name)}"(.*?)(?:\.build\(\)|;)', source(), re.DOTALL)
+    pattern = rf'(\w+)\(\s*"{re.escape(name)}"(.*?)(?:\.build\(\)|;)'
+    declared = re.search(pattern, source(), re.DOTALL)
     if declared is None:
         raise SystemExit(f"{GUIDE} lists {name}, which no program declares")
     method, rest = declared.groups()
     base = name.replace(".", "_")
-    # All durations of calls are made by one function, with the name as its argument.
+    # One function declares all durations of calls, with the name as its argument.
     if method == "named" or 'with_unit("s")' in rest:
         base += "_seconds"
     if method == "named" or method.endswith("histogram"):
@@ -53,9 +53,8 @@ def forms(name):
 
 @cache
 def labels():
-    return LABELS_OF_PROMETHEUS | {
-        name.replace(".", "_") for name in re.findall(r'KeyValue::new\("([\w.]+)"', source())
-    }
+    declared = re.findall(r'KeyValue::new\("([\w.]+)"', source())
+    return LABELS_OF_PROMETHEUS | {name.replace(".", "_") for name in declared}
 
 
 @cache
@@ -67,7 +66,8 @@ def source():
 @cache
 def admin_port():
     """The default port of ADMIN_LISTEN."""
-    return int(re.search(r'env = "ADMIN_LISTEN", default_value = "[\d.]+:(\d+)"', ADMIN_SETTINGS.read_text()).group(1))
+    default = r'env = "ADMIN_LISTEN", default_value = "[\d.]+:(\d+)"'
+    return int(re.search(default, ADMIN_SETTINGS.read_text()).group(1))
 
 
 def parts():
@@ -90,7 +90,8 @@ def metrics_in(expr):
 def labels_in(expr):
     """The labels that an expression selects or groups by."""
     rest = re.sub(r'"[^"]*"', "", expr)
-    selected = [name for block in BLOCK.findall(rest) for name in re.findall(r"(\w+)\s*(?:=|!)", block)]
+    blocks = " ".join(BLOCK.findall(rest))
+    selected = re.findall(r"(\w+)\s*(?:=|!)", blocks)
     grouped = [name for group in GROUPING.findall(rest) for name in re.findall(r"\w+", group)]
     return {*selected, *grouped}
 

@@ -1,32 +1,35 @@
-"""What is done to containers while people talk: each is restarted, killed and paused in turn, and has to come back."""
+"""Faults under load: each container is restarted, killed and paused in turn, and must recover."""
 
 import time
 
 from engine import VERSION, containers, docker, inspect, wait_until, wait_until_healthy
 
-# In the order in which an operator would: whom others call first.
+# Callees before callers, as an operator would.
 PROGRAMS = ["auth", "contacts", "rooms", "messaging", "gateway"]
 EVERYTHING = ["postgres", "redis", *PROGRAMS, "loadbalancer"]
-PAUSE = 4
+PAUSE_SECONDS = 4
 
 
-def each_in_turn(services, what, hurt, load):
+def each_in_turn(services, what, inject, load):
     for container in (container for service in services for container in containers(service)):
-        hurt(container)
+        inject(container)
         begin = time.monotonic()
         flowing = load.flows()
         wait_until_healthy(container)
         well = time.monotonic() - begin
-        print(f"       {container} {what}: messages flow after {flowing:.1f} s, healthy after {well:.1f} s", flush=True)
+        print(
+            f"       {container} {what}: messages in {flowing:.1f} s, healthy in {well:.1f} s",
+            flush=True,
+        )
 
 
 def restart(container):
-    # The engine knows how long the container may take.
+    # The engine applies the stop timeout of the container.
     docker("restart", container, deadline=90)
 
 
 def crash(container):
-    """As the kernel kills who takes too much memory: the engine is not asked, and has to start it again."""
+    """Kills the process as the kernel does when memory runs out. The engine must restart it."""
     before = inspect(container)[0]
     killer = f"parlance/loadbalancer:{VERSION}"
     kill = ["--entrypoint", "bash", killer, "-c", f"kill -KILL {before['State']['Pid']}"]
@@ -41,7 +44,7 @@ def crash(container):
 
 def pause(container):
     docker("pause", container)
-    time.sleep(PAUSE)
+    time.sleep(PAUSE_SECONDS)
     docker("unpause", container)
 
 
@@ -54,4 +57,4 @@ def kill_all(load):
 
 
 def pause_all(load):
-    each_in_turn(EVERYTHING, f"paused for {PAUSE} s", pause, load)
+    each_in_turn(EVERYTHING, f"paused for {PAUSE_SECONDS} s", pause, load)
