@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the roles and schemas that are missing, and gives the roles their passwords. Run at every start.
+# Creates missing roles and schemas, and sets the passwords of the roles. Runs at every start.
 set -eu
 
 for service in auth contacts rooms messaging; do
@@ -10,4 +10,5 @@ done
 PGPASSWORD=$(cat /secrets/postgres-password)
 PGOPTIONS='-c statement_timeout=60s'
 export PGPASSWORD PGOPTIONS
-exec psql --no-psqlrc --quiet --file=/roles.sql 'host=postgres user=postgres dbname=parlance connect_timeout=10'
+exec psql --no-psqlrc --quiet --file=/roles.sql \
+    'host=postgres user=postgres dbname=parlance connect_timeout=10'

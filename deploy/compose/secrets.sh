@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the secrets that are not there yet, and gives each part its own and no other: /secrets has all of them, /of/<part> is what that
-# part finds in /run/secrets. Run at every start; what is there stays.
+# Generates missing secrets, and hands each part its own: /secrets holds all of them, /of/<part> is
+# what a part finds in /run/secrets. Runs at every start; existing secrets stay.
 set -eu
 
-# The secret of this name, made when it is first wanted.
+# Prints the secret of this name, generated at its first use.
 secret() {
     file=/secrets/$1
     if [ ! -s "$file" ]; then
@@ -13,7 +13,7 @@ secret() {
     cat "$file"
 }
 
-# give PART FILE: what is on the standard input. Whoever can look into the folder may read it: nobody else is given it.
+# give PART FILE: writes standard input to the file. Only the part mounts the folder.
 give() {
     cat >"/of/$1/$2.new"
     chmod 444 "/of/$1/$2.new"

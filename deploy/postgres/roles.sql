@@ -1,12 +1,13 @@
--- A role for each service, and a schema for each role, the only one it can see. For psql as a superuser, in the database of Parlance;
--- the passwords are in the environment. Run again, it makes what is missing and sets the passwords anew.
+-- One role per service, and one schema per role, the only one that it can see. Run with psql as a
+-- superuser in the database of Parlance, with the passwords in the environment. A second run creates
+-- what is missing and sets the passwords again.
 \set ON_ERROR_STOP on
 \set auth_password `printf %s "$AUTH_PASSWORD"`
 \set contacts_password `printf %s "$CONTACTS_PASSWORD"`
 \set rooms_password `printf %s "$ROOMS_PASSWORD"`
 \set messaging_password `printf %s "$MESSAGING_PASSWORD"`
 
--- What PUBLIC has by default would let every role make temporary tables, and any later role connect.
+-- The defaults of PUBLIC let every role create temporary tables, and every later role connect.
 REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
