@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
-use parlance_runtime::config::{CredentialConfig, ProcessConfig, addresses, ratio, seconds};
+use parlance_runtime::config::{CredentialConfig, addresses, ratio, seconds};
 
 use crate::limits::LimitsConfig;
 
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Logs, admin port, draining.
-    #[command(flatten)]
-    pub process: ProcessConfig,
     /// What the services demand.
     #[command(flatten)]
     pub credential: CredentialConfig,

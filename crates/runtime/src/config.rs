@@ -56,8 +56,8 @@ pub struct ProcessConfig {
     /// sockets more. Whoever ends the process has to wait for longer than that before killing it.
     #[arg(long, env = "DRAIN_TIME", default_value = "20", value_parser = seconds)]
     pub drain_time: Duration,
-    /// Threads that run the program's tasks. Without it a gateway has as many as there are cores, a
-    /// service half as many, and at least one.
+    /// Threads that run the program's tasks. Without it there are as many as the process has cores;
+    /// a CPU quota of its container counts.
     #[arg(long, env = "WORKER_THREADS")]
     pub worker_threads: Option<NonZeroUsize>,
     /// The collector of traces, which speaks OTLP over gRPC, as `http://host:port`; empty for none.

@@ -18,7 +18,7 @@ const MOST_BYTES: u64 = 4_096;
 
 /// Asks the process that serves this admin port for `/readyz`: an error if it is not ready, or does
 /// not answer in time.
-pub async fn ask(config: &HealthConfig) -> anyhow::Result<()> {
+pub async fn check(config: &HealthConfig) -> anyhow::Result<()> {
     let address = reachable(config.admin_listen);
     let asked = timeout(ANSWER_DEADLINE, get_ready(address)).await;
     let answer = asked.with_context(|| format!("{address} does not answer (ADMIN_LISTEN)"))??;

@@ -11,12 +11,12 @@ pub mod health;
 mod lifecycle;
 pub mod postgres;
 pub mod redis;
+mod service;
 pub mod settings;
 pub mod telemetry;
-mod threads;
 mod tls;
 pub mod trace;
 
 pub use batcher::{BatchLimits, Batcher};
 pub use lifecycle::Lifecycle;
-pub use threads::Threads;
+pub use service::Service;

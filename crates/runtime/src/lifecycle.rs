@@ -27,6 +27,7 @@ pub struct Lifecycle {
     /// Cancelled when the time to drain is over.
     stopped: CancellationToken,
     ready: Arc<AtomicBool>,
+    drain_time: Duration,
     /// Where background tasks report their untimely end.
     failed_tasks: mpsc::Sender<&'static str>,
 }
@@ -36,7 +37,6 @@ pub struct Lifecycle {
 pub struct Shutdown {
     lifecycle: Lifecycle,
     failed_tasks: mpsc::Receiver<&'static str>,
-    drain_time: Duration,
 }
 
 impl Lifecycle {
@@ -49,9 +49,10 @@ impl Lifecycle {
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             ready: Arc::new(AtomicBool::new(false)),
+            drain_time,
             failed_tasks: failed_task_sender,
         };
-        let shutdown = Shutdown { lifecycle: lifecycle.clone(), failed_tasks, drain_time };
+        let shutdown = Shutdown { lifecycle: lifecycle.clone(), failed_tasks };
         (lifecycle, shutdown)
     }
 
@@ -118,6 +119,11 @@ impl Lifecycle {
         &self.stopped
     }
 
+    /// How long the process may take to drain.
+    pub fn drain_time(&self) -> Duration {
+        self.drain_time
+    }
+
     /// Says that the process can serve.
     pub fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
@@ -157,10 +163,13 @@ impl Shutdown {
             _ = self.failed_tasks.recv() => ExitCode::FAILURE,
         };
 
-        tracing::info!(drain_time_ms = self.drain_time.as_millis(), "draining");
+        tracing::info!(drain_time_ms = self.lifecycle.drain_time.as_millis(), "draining");
         self.lifecycle.draining.cancel();
         self.lifecycle.tasks.close();
-        if tokio::time::timeout(self.drain_time, self.lifecycle.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(self.lifecycle.drain_time, self.lifecycle.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 tasks = self.lifecycle.tasks.len(),
                 "the time to drain is over, what remains is cut off"

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, ProcessConfig, seconds};
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, seconds};
 
 /// Everything that `auth serve` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Logs, the admin port, draining.
-    #[command(flatten)]
-    pub process: ProcessConfig,
     /// The gRPC server.
     #[command(flatten)]
     pub grpc: GrpcServerConfig,
