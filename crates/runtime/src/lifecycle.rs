@@ -175,7 +175,7 @@ impl Shutdown {
                 "the time to drain is over, what remains is cut off"
             );
         }
-        trace::flush().await;
+        trace::shut_down().await;
         self.lifecycle.stopped.cancel();
         tracing::info!("stopped");
         Ok(exit_code)

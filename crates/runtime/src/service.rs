@@ -123,7 +123,7 @@ impl Service {
         let metrics = telemetry::init(self.name, &process)?;
         let (lifecycle, shutdown) = Lifecycle::new(process.drain_time);
         let set_up = async {
-            trace::start(self.name, &process, &lifecycle)?;
+            trace::start(self.name, &process)?;
             admin::start(process.admin_listen, metrics, &lifecycle).await?;
             start(config, &lifecycle).await
         };

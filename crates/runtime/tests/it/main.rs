@@ -4,3 +4,4 @@
 mod credential;
 mod support;
 mod tls;
+mod trace;
