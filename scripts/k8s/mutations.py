@@ -160,7 +160,7 @@ MUTATIONS = [
     Mutation(
         "draining takes longer than the pod may",
         "do not fit into",
-        lambda o: put(o.settings("gateway"), "DRAIN_TIME", "60"),
+        lambda o: put(o.settings("gateway"), "DRAIN_TIMEOUT", "60"),
     ),
     Mutation(
         "scaling by a metric that does not exist",

@@ -180,7 +180,7 @@ def grace_time_fits_the_drain(manifests):
         if container["args"][0] != "serve":
             continue
         before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        drain = float(text_of(manifests.environment(container).get("DRAIN_TIME"), "inf"))
+        drain = float(text_of(manifests.environment(container).get("DRAIN_TIMEOUT"), "inf"))
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         if before == 0 or before + drain + 5 > grace:
             yield f"{described(pod.workload)}: {before} s of preStop and {drain:g} s of draining do not fit into {grace} s"

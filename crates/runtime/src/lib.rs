@@ -16,6 +16,7 @@ pub mod settings;
 pub mod telemetry;
 mod tls;
 pub mod trace;
+mod values;
 
 pub use batcher::{BatchLimits, Batcher};
 pub use lifecycle::Lifecycle;

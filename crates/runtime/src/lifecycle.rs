@@ -27,7 +27,7 @@ pub struct Lifecycle {
     /// Cancelled when the time to drain is over.
     stopped: CancellationToken,
     ready: Arc<AtomicBool>,
-    drain_time: Duration,
+    drain_timeout: Duration,
     /// Where background tasks report their untimely end.
     failed_tasks: mpsc::Sender<&'static str>,
 }
@@ -40,8 +40,8 @@ pub struct Shutdown {
 }
 
 impl Lifecycle {
-    /// A process that is not ready yet and may take `drain_time` to end.
-    pub fn new(drain_time: Duration) -> (Self, Shutdown) {
+    /// A process that is not ready yet and may take `drain_timeout` to end.
+    pub fn new(drain_timeout: Duration) -> (Self, Shutdown) {
         let (failed_task_sender, failed_tasks) = mpsc::channel(16);
         let lifecycle = Self {
             tasks: TaskTracker::new(),
@@ -49,7 +49,7 @@ impl Lifecycle {
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             ready: Arc::new(AtomicBool::new(false)),
-            drain_time,
+            drain_timeout,
             failed_tasks: failed_task_sender,
         };
         let shutdown = Shutdown { lifecycle: lifecycle.clone(), failed_tasks };
@@ -120,8 +120,8 @@ impl Lifecycle {
     }
 
     /// How long the process may take to drain.
-    pub fn drain_time(&self) -> Duration {
-        self.drain_time
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
     }
 
     /// Says that the process can serve.
@@ -163,10 +163,10 @@ impl Shutdown {
             _ = self.failed_tasks.recv() => ExitCode::FAILURE,
         };
 
-        tracing::info!(drain_time_ms = self.lifecycle.drain_time.as_millis(), "draining");
+        tracing::info!(drain_timeout_ms = self.lifecycle.drain_timeout.as_millis(), "draining");
         self.lifecycle.draining.cancel();
         self.lifecycle.tasks.close();
-        if tokio::time::timeout(self.lifecycle.drain_time, self.lifecycle.tasks.wait())
+        if tokio::time::timeout(self.lifecycle.drain_timeout, self.lifecycle.tasks.wait())
             .await
             .is_err()
         {

@@ -121,7 +121,7 @@ impl Service {
         start: impl AsyncFnOnce(C, &Lifecycle) -> anyhow::Result<()>,
     ) -> anyhow::Result<ExitCode> {
         let metrics = telemetry::init(self.name, &process)?;
-        let (lifecycle, shutdown) = Lifecycle::new(process.drain_time);
+        let (lifecycle, shutdown) = Lifecycle::new(process.drain_timeout);
         let set_up = async {
             trace::start(self.name, &process)?;
             admin::start(process.admin_listen, metrics, &lifecycle).await?;
@@ -149,11 +149,11 @@ async fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
 /// Runs a future on as many threads as `WORKER_THREADS` says, or else as there are cores that the
 /// process may use. A CPU quota of its container counts.
 fn block_on<T>(
-    worker_threads: Option<NonZeroUsize>,
+    worker_threads: Option<u32>,
     future: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    let threads = worker_threads.or_else(|| available_parallelism().ok());
-    let threads = threads.map_or(1, NonZeroUsize::get);
+    let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = worker_threads.map_or_else(cores, |threads| threads as usize);
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     runtime.context("cannot start threads")?.block_on(future)
 }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_program_runs_on_as_many_threads_as_worker_threads_says() {
         let workers = || async { Ok(tokio::runtime::Handle::current().metrics().num_workers()) };
-        assert_eq!(block_on(NonZeroUsize::new(3), workers()).unwrap(), 3);
+        assert_eq!(block_on(Some(3), workers()).unwrap(), 3);
         let cores = available_parallelism().unwrap().get();
         assert_eq!(block_on(None, workers()).unwrap(), cores);
     }

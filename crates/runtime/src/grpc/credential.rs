@@ -8,8 +8,9 @@ use http::header::InvalidHeaderValue;
 use secrecy::SecretString;
 
 use crate::Lifecycle;
-use crate::config::{CredentialConfig, internal_tokens};
+use crate::config::CredentialConfig;
 use crate::tls::Tls;
+use crate::values::internal_tokens;
 
 /// The scheme in front of the secret in the `authorization` entry of every call.
 const SCHEME: &str = "Bearer ";
