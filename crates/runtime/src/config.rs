@@ -158,30 +158,3 @@ pub struct RedisConfig {
     #[arg(long, env = "REDIS_CA")]
     pub redis_ca: Option<PathBuf>,
 }
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::CredentialConfig;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        credential: CredentialConfig,
-    }
-
-    #[test]
-    fn the_three_tls_files_are_named_all_or_none() {
-        let parse = |more: &[&str]| {
-            let token = ["program", "--internal-token", "0123456789abcdef"];
-            Cli::try_parse_from(token.iter().chain(more))
-        };
-        assert!(parse(&[]).unwrap().credential.tls.grpc_tls_cert.is_none());
-        let all = ["--grpc-tls-cert", "cert", "--grpc-tls-key", "key", "--grpc-tls-ca", "ca"];
-        assert!(parse(&all).unwrap().credential.tls.grpc_tls_ca.is_some());
-        for some in [&all[..2], &all[..4], &all[2..], &all[4..]] {
-            assert!(parse(some).is_err(), "{some:?}");
-        }
-    }
-}

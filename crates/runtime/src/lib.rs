@@ -1,5 +1,5 @@
-//! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle,
-//! stores, gRPC, health.
+//! What every program of Parlance shares: settings, logs, metrics and traces, lifecycle, Postgres,
+//! Redis, gRPC, health.
 
 pub mod admin;
 mod batcher;

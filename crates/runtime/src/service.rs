@@ -169,18 +169,4 @@ mod tests {
         let cores = available_parallelism().unwrap().get();
         assert_eq!(block_on(None, workers()).unwrap(), cores);
     }
-
-    #[test]
-    fn only_a_program_with_a_schema_can_migrate() {
-        static MIGRATIONS: Migrator = Migrator::DEFAULT;
-        let has_migrate = |migrations| {
-            let service = Service { name: "test", about: "A test", migrations };
-            let cli = service.cli::<HealthConfig, NoCommand>();
-            cli.debug_assert();
-            let mut commands = service.cli::<LogConfig, NoCommand>();
-            commands.build();
-            commands.find_subcommand("migrate").is_some()
-        };
-        assert!(has_migrate(Some(&MIGRATIONS)) && !has_migrate(None));
-    }
 }

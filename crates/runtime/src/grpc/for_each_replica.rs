@@ -1,21 +1,21 @@
-//! A task for each replica of a service, for what must not depend on one of them, such as a stream
-//! from each.
+//! One task for each replica of a service, such as a stream to each, so that no replica holds up
+//! another.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use super::client::{Client, Replica};
+use super::client::Client;
+use super::replica::Replica;
 
 impl Client {
-    /// Keeps a task for each replica: starts one when a replica appears and drops it when the
-    /// replica is gone, after which `has_gone` is called. Returns only when a task has ended by
-    /// itself, which is a mistake.
+    /// Starts a task for each replica that appears. When a replica is gone, drops its task and then
+    /// calls `on_removed`. Returns only if a task ends by itself, which is a bug.
     pub async fn run_for_each_replica<F>(
         &self,
         start: impl Fn(Replica) -> F,
-        has_gone: impl Fn(),
+        on_removed: impl Fn(),
     ) -> anyhow::Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -39,20 +39,19 @@ impl Client {
             }
             tokio::select! {
                 changed = replicas.changed() => changed?,
-                Some(ended) = tasks.join_next() => {
-                    was_dropped(ended)?;
-                    has_gone();
+                Some(result) = tasks.join_next() => {
+                    check_aborted(result)?;
+                    on_removed();
                 }
             }
         }
     }
 }
 
-/// A task ends only when its replica is gone; everything else is a mistake.
-fn was_dropped(ended: Result<(), JoinError>) -> anyhow::Result<()> {
-    match ended {
+fn check_aborted(result: Result<(), JoinError>) -> anyhow::Result<()> {
+    match result {
         Err(error) if error.is_cancelled() => Ok(()),
         Err(error) => Err(error.into()),
-        Ok(()) => anyhow::bail!("the task of a replica has ended by itself"),
+        Ok(()) => anyhow::bail!("the task of a replica ended by itself"),
     }
 }
