@@ -92,7 +92,10 @@ impl Service {
                 let Serve { process, config } = *serve;
                 block_on(process.worker_threads, self.serve(process, config, start))
             }
-            CommonCommand::Health(config) => block_on(None, done(health::check(&config))),
+            CommonCommand::Health(config) => {
+                health::check(&config)?;
+                Ok(ExitCode::SUCCESS)
+            }
             CommonCommand::Settings => {
                 print!("{}", settings::describe(&cli));
                 Ok(ExitCode::SUCCESS)

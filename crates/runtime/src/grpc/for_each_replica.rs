@@ -1,10 +1,10 @@
 //! One task for each replica of a service, such as a stream to each, so that no replica holds up
 //! another.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use anyhow::bail;
+use tokio_util::task::JoinMap;
 
 use super::client::Client;
 use super::replica::Replica;
@@ -21,37 +21,25 @@ impl Client {
         F: Future<Output = ()> + Send + 'static,
     {
         let mut replicas = self.replicas();
-        let mut tasks = JoinSet::new();
-        let mut known: BTreeMap<SocketAddr, AbortHandle> = BTreeMap::new();
+        let mut tasks: JoinMap<SocketAddr, ()> = JoinMap::new();
         loop {
             let present = replicas.borrow_and_update().clone();
-            known.retain(|address, task| {
-                let is_present = present.iter().any(|replica| replica.address() == *address);
-                if !is_present {
-                    task.abort();
-                }
-                is_present
-            });
+            let is_gone = |address: &_| present.iter().all(|replica| replica.address() != *address);
+            tasks.abort_matching(is_gone);
             for replica in present.iter() {
-                known
-                    .entry(replica.address())
-                    .or_insert_with(|| tasks.spawn(start(replica.clone())));
+                // The task of a replica that comes back is started when the aborted one has ended.
+                if !tasks.contains_key(&replica.address()) {
+                    tasks.spawn(replica.address(), start(replica.clone()));
+                }
             }
             tokio::select! {
                 changed = replicas.changed() => changed?,
-                Some(result) = tasks.join_next() => {
-                    check_aborted(result)?;
-                    on_removed();
-                }
+                Some((_, result)) = tasks.join_next() => match result {
+                    Err(error) if error.is_cancelled() => on_removed(),
+                    Err(error) => return Err(error.into()),
+                    Ok(()) => bail!("the task of a replica ended by itself"),
+                },
             }
         }
-    }
-}
-
-fn check_aborted(result: Result<(), JoinError>) -> anyhow::Result<()> {
-    match result {
-        Err(error) if error.is_cancelled() => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(()) => anyhow::bail!("the task of a replica ended by itself"),
     }
 }
