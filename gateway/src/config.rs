@@ -8,23 +8,20 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
-use parlance_runtime::config::{CredentialConfig, ProcessConfig, addresses, ratio, seconds};
+use parlance_runtime::config::{CredentialConfig, addresses, ratio, seconds, socket_address};
 
 use crate::limits::LimitsConfig;
 
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Logs, admin port, draining.
-    #[command(flatten)]
-    pub process: ProcessConfig,
     /// What the services demand.
     #[command(flatten)]
     pub credential: CredentialConfig,
     /// Where the public API is served.
     ///
     /// In a container `0.0.0.0:8000`.
-    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000")]
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8000", value_parser = socket_address)]
     pub listen: SocketAddr,
     /// The origins whose web pages may use the API, comma-separated, each as
     /// `scheme://host[:port]`; empty for none.
@@ -108,7 +105,7 @@ fn checked_origin(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "`{text}` is not an origin such as https://chat.example or http://localhost:3000"
+            "must be origins such as https://chat.example or http://localhost:3000, not `{text}`"
         ))
     }
 }

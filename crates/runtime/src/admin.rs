@@ -1,4 +1,4 @@
-//! The admin port: liveness, readiness and metrics. It depends on nothing outside of the process.
+//! The admin port: liveness, readiness and metrics. It depends on nothing outside the process.
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use crate::Lifecycle;
 use crate::telemetry::Metrics;
 
-/// Serves `/livez` (the process runs), `/readyz` (it can serve: 200, else 503) and `/metrics`
-/// (Prometheus text format) until the process stops.
+/// Serves `/livez` (the process runs), `/readyz` (the process can serve: 200, else 503) and
+/// `/metrics` (Prometheus text format) until the process stops.
 pub async fn start(
     listen: SocketAddr,
     metrics: Metrics,
@@ -27,10 +27,10 @@ pub async fn start(
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness).with_state(lifecycle.clone()))
-        .route("/metrics", get(exposition).with_state(metrics));
+        .route("/metrics", get(render_metrics).with_state(metrics));
 
-    // That the process is not ready must be visible for as long as it drains.
-    lifecycle.spawn_task("admin", async move { Ok(axum::serve(listener, router).await?) });
+    // Served while the process drains, so that probes see that it is not ready.
+    lifecycle.spawn_task("admin server", async move { Ok(axum::serve(listener, router).await?) });
     Ok(())
 }
 
@@ -42,11 +42,11 @@ async fn readiness(State(lifecycle): State<Lifecycle>) -> impl IntoResponse {
     }
 }
 
-async fn exposition(State(metrics): State<Metrics>) -> impl IntoResponse {
+async fn render_metrics(State(metrics): State<Metrics>) -> impl IntoResponse {
     match metrics.render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the metrics could not be rendered");
+            tracing::error!(error = format!("{error:#}"), "could not render the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

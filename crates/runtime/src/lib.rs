@@ -1,5 +1,5 @@
-//! What every process of Parlance needs and none of them is about: settings, telemetry, lifecycle,
-//! stores, gRPC, health.
+//! What every program of Parlance shares: settings, logs, metrics and traces, lifecycle, Postgres,
+//! Redis, gRPC, health.
 
 pub mod admin;
 mod batcher;
@@ -11,12 +11,13 @@ pub mod health;
 mod lifecycle;
 pub mod postgres;
 pub mod redis;
+mod service;
 pub mod settings;
 pub mod telemetry;
-mod threads;
 mod tls;
 pub mod trace;
+mod values;
 
 pub use batcher::{BatchLimits, Batcher};
 pub use lifecycle::Lifecycle;
-pub use threads::Threads;
+pub use service::Service;

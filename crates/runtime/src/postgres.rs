@@ -1,4 +1,4 @@
-//! A Postgres pool with deadlines, and migrations into the service's own schema.
+//! A Postgres pool with timeouts, and the migrations of a service's schema.
 
 use std::time::Duration;
 
@@ -12,15 +12,14 @@ use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::PostgresConfig;
 
-/// Below the shortest deadline of a caller, so that a slow statement ends before its caller gives
-/// up.
+/// Below the shortest deadline of a caller, so that a slow statement fails before its caller does.
 const STATEMENT_TIMEOUT: &str = "1500ms";
-/// Every statement is planned once for a connection (planning anew for each set of arrays takes
-/// longer than finding a dozen rows), and whatever the tables hold at that time, even nothing, its
-/// plan looks rows up by index, one by one: all that a service asks for is found that way. Where a
-/// table of few rows has no index for a question it is still read whole, at a price that would make
-/// Postgres compile the statement.
-const PLANS: [(&str, &str); 7] = [
+/// Every statement is planned once for a connection, because planning anew for each set of arrays
+/// takes longer than finding a dozen rows. Whatever the tables hold at that time, even nothing, the
+/// plan finds rows by index, one by one, which suits every statement of a service. A small table
+/// without an index is still read whole; the price that this gets makes Postgres compile the
+/// statement, unless `jit` is off.
+const PLANNER_OPTIONS: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -29,22 +28,22 @@ const PLANS: [(&str, &str); 7] = [
     ("enable_material", "off"),
     ("jit", "off"),
 ];
-/// A connection that was idle for longer is tried out before it is used: Postgres may have
-/// restarted meanwhile.
-const TRUSTED_IDLE_TIME: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is pinged before it is used: Postgres may have restarted
+/// meanwhile.
+const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
-/// A pool that connects when it is first used.
+/// Returns a pool that connects when it is first used.
 pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
     let options = connect_options(service, config)?
         .options([("statement_timeout", STATEMENT_TIMEOUT)])
-        .options(PLANS);
+        .options(PLANNER_OPTIONS);
     let pool = PgPoolOptions::new()
         .max_connections(config.database_max_connections)
         .acquire_timeout(Duration::from_secs(1))
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
-                Ok(meta.idle_for < TRUSTED_IDLE_TIME || connection.ping().await.is_ok())
+                Ok(meta.idle_for < MAX_UNCHECKED_IDLE || connection.ping().await.is_ok())
             })
         })
         .connect_lazy_with(options);
@@ -52,8 +51,8 @@ pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<Pg
     Ok(pool)
 }
 
-/// Shows how many connections the pool has, by what OpenTelemetry's semantic conventions call their
-/// state, and how many it may have.
+/// Exports how many connections the pool has and may have, with the names of OpenTelemetry's
+/// semantic conventions.
 fn observe(pool: &PgPool) {
     let meter = global::meter("parlance");
     let (counted, limited) = (pool.clone(), pool.clone());
@@ -69,27 +68,30 @@ fn observe(pool: &PgPool) {
         .build();
     meter
         .i64_observable_up_down_counter("db.client.connection.max")
-        .with_description("Connections to Postgres that there may be.")
+        .with_description("The most connections to Postgres.")
         .with_callback(move |max| {
             max.observe(i64::from(limited.options().get_max_connections()), &[]);
         })
         .build();
 }
 
-/// Brings the schema up to date. Several processes may do so at once: one works, the others wait. A
-/// database that is not there yet is waited for. One that the next version of the service has
-/// migrated already is left as it is: migrations are safe for the version before, which may be
-/// started again in the middle of an upgrade, or after one was taken back.
+/// Brings the schema up to date. Of several processes one does so, and the others wait for it.
+/// Waits for a database that cannot be reached yet. Leaves a schema that a later version of the
+/// service has migrated as it is: migrations are safe for the version before, which may restart
+/// during an upgrade or after a rollback.
 pub async fn migrate(
     service: &'static str,
     config: &PostgresConfig,
     migrator: &Migrator,
 ) -> anyhow::Result<()> {
     let options = connect_options(service, config)?;
-    let mut connection = connect_patiently(&options).await?;
+    let mut connection = connect_with_retries(&options).await?;
     let unknown = unknown_versions(&mut connection, migrator).await?;
     if !unknown.is_empty() {
-        tracing::warn!(versions = ?unknown, "the database was migrated by another version of this service");
+        tracing::warn!(
+            versions = ?unknown,
+            "the database was migrated by another version of this service"
+        );
     }
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     let known = applied_versions(&mut connection, migrator).await?.len();
@@ -102,7 +104,7 @@ pub async fn migrate(
     Ok(())
 }
 
-/// One line for each migration: its number, its name, and whether it was applied.
+/// Returns one line for each migration: its number, whether it is applied, and its name.
 pub async fn migration_status(
     service: &'static str,
     config: &PostgresConfig,
@@ -119,8 +121,8 @@ pub async fn migration_status(
     Ok(lines.collect())
 }
 
-/// The error code for a failed statement: the store is away or overloaded, or the statement is a
-/// mistake.
+/// Returns the error code of a failed statement: Postgres is away or overloaded, or the statement
+/// is wrong.
 pub fn code_from_error(error: &sqlx::Error) -> ErrorCode {
     match error {
         sqlx::Error::Io(_)
@@ -158,45 +160,47 @@ fn connect_options(
     Ok(options.application_name(service).statement_cache_capacity(100))
 }
 
-async fn connect_patiently(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
-    let mut pause = Duration::from_millis(100);
+async fn connect_with_retries(options: &PgConnectOptions) -> anyhow::Result<PgConnection> {
+    let mut backoff = Duration::from_millis(100);
     loop {
         match PgConnection::connect_with(options).await {
             Ok(connection) => return Ok(connection),
             Err(error) if code_from_error(&error) == ErrorCode::Unavailable => {
-                tracing::warn!(error = crate::error::chain(&error), "waiting for the database");
+                tracing::warn!(
+                    error = crate::error::chain(&error),
+                    "cannot connect to the database; retrying"
+                );
             }
             Err(error) => return Err(error).context("cannot connect to the database"),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(Duration::from_secs(2));
     }
 }
 
-/// A role that owns its schema, and may create no other, is refused even `CREATE SCHEMA IF NOT
-/// EXISTS`.
+/// Returns a migrator that creates only the schemas that are missing. Postgres refuses even `CREATE
+/// SCHEMA IF NOT EXISTS` to a role that may create no schema.
 async fn without_existing_schemas(
     migrator: &Migrator,
     connection: &mut PgConnection,
 ) -> anyhow::Result<Migrator> {
     let wanted: Vec<&str> = migrator.create_schemas.iter().map(AsRef::as_ref).collect();
     let missing: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM UNNEST($1::TEXT[]) AS wanted (name) WHERE to_regnamespace(quote_ident(name)) IS NULL",
+        "SELECT name FROM UNNEST($1::TEXT[]) AS wanted (name) \
+         WHERE to_regnamespace(quote_ident(name)) IS NULL",
     )
     .bind(wanted)
     .fetch_all(connection)
     .await?;
     Ok(Migrator {
         migrations: migrator.migrations.clone(),
-        ignore_missing: migrator.ignore_missing,
-        locking: migrator.locking,
-        no_tx: migrator.no_tx,
         table_name: migrator.table_name.clone(),
         create_schemas: missing.into_iter().map(Into::into).collect(),
+        ..Migrator::DEFAULT
     })
 }
 
-/// The migrations that were applied and that this program does not have.
+/// Returns the applied migrations that this program does not have.
 async fn unknown_versions(
     connection: &mut PgConnection,
     migrator: &Migrator,
@@ -229,8 +233,8 @@ fn explain(error: MigrateError) -> anyhow::Error {
         MigrateError::VersionMissing(_)
         | MigrateError::VersionMismatch(_)
         | MigrateError::VersionTooOld(..) => {
-            "the database was made from other migrations than this service has: restore the migrations it was made from, or \
-             start from an empty database (`make reset` in development)"
+            "the database was built by other migrations than this service has: restore these \
+             migrations, or start with an empty database (`make reset` in development)"
         }
         _ => "the schema could not be brought up to date",
     };

@@ -1,4 +1,4 @@
-//! Connections to Redis that come back by themselves.
+//! Connections to Redis that reconnect by themselves.
 
 use std::fs;
 use std::path::Path;
@@ -16,11 +16,11 @@ use secrecy::ExposeSecret;
 use crate::config::RedisConfig;
 use crate::tls::root_store;
 
-/// One connection to publish on and one to subscribe on. They are not connected yet: call `init` or
-/// `connect`. After a lost connection the subscriber is subscribed to nothing; its owner subscribes
-/// again on every `reconnect_rx`.
+/// Returns a client to publish with and one to subscribe with. They connect on `init` or `connect`.
+/// After a lost connection the subscriber is subscribed to nothing: its owner subscribes again on
+/// every `reconnect_rx`.
 pub fn clients(config: &RedisConfig) -> anyhow::Result<(Client, SubscriberClient)> {
-    let mut builder = Builder::from_config(server(config)?);
+    let mut builder = Builder::from_config(server_config(config)?);
     builder
         .set_policy(ReconnectPolicy::new_exponential(0, 50, 500, 2))
         .with_performance_config(|performance| {
@@ -41,25 +41,25 @@ pub fn clients(config: &RedisConfig) -> anyhow::Result<(Client, SubscriberClient
     Ok((builder.build()?, builder.build_subscriber_client()?))
 }
 
-fn server(config: &RedisConfig) -> anyhow::Result<Config> {
+fn server_config(config: &RedisConfig) -> anyhow::Result<Config> {
     let url = config.redis_url.expose_secret();
-    // Read as a URL without TLS, or else the system's authorities are looked for, wanted or not.
+    // Parsed as a URL without TLS, because fred loads the system's authorities for `rediss`.
     let (is_encrypted, rest) = match url.strip_prefix("rediss") {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("redis").context("REDIS_URL is not a Redis URL")?),
     };
-    let mut server =
+    let mut server_config =
         Config::from_url(&format!("redis{rest}")).context("REDIS_URL is not a Redis URL")?;
-    server.tls = match &config.redis_ca {
+    server_config.tls = match &config.redis_ca {
         Some(ca) if is_encrypted => Some(connector(ca).context("REDIS_CA")?.into()),
         Some(_) => bail!("REDIS_CA is for a REDIS_URL that begins with rediss://"),
         None if is_encrypted => Some(TlsConnector::default_rustls()?.into()),
         None => None,
     };
-    Ok(server)
+    Ok(server_config)
 }
 
-/// What trusts the authorities in a file, and no others.
+/// Returns a connector that trusts the authorities in a file, and no others.
 fn connector(ca: &Path) -> anyhow::Result<TlsConnector> {
     let pem = fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

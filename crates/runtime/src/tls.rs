@@ -1,6 +1,6 @@
-//! TLS between the parts. Each shows its certificate, as a server and as a client, and demands one
-//! of the other side that the same authorities vouch for. The files are read again and again: what
-//! is in them counts for every new connection.
+//! Mutual TLS between the programs. Each side presents its certificate, and demands one that the
+//! same authorities have issued. The files are read again and again, and a new connection uses the
+//! newest certificates.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,136 +16,117 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::sync::watch;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::Lifecycle;
 use crate::config::GrpcTlsConfig;
 
-/// How often the files are read.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
-/// What is spoken over the connections.
-const PROTOCOL: &[u8] = b"h2";
+const ALPN_PROTOCOL: &[u8] = b"h2";
 
-/// What this process shows and demands, as it is now. Cheap to clone.
+/// The certificate of this process, and the authorities that it trusts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    sides: watch::Receiver<Sides>,
+    configs: watch::Receiver<Configs>,
 }
 
-/// The same certificate and authorities, for connections that come in and for those that go out.
+/// The same certificate and authorities for both directions.
 #[derive(Clone, Debug)]
-struct Sides {
+struct Configs {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Tls {
-    /// Reads the files, and goes on doing so; nothing if none are named.
+    /// Reads the files, now and whenever they change. Returns `None` if none are configured.
     pub(crate) fn start(
         config: &GrpcTlsConfig,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Option<Self>> {
-        let Some(files) = Files::named_in(config) else { return Ok(None) };
-        let contents = files.read()?;
-        let (sender, sides) = watch::channel(contents.sides()?);
-        let seen = Some(contents.fingerprint());
-        lifecycle.spawn_task("certificates", reload_forever(files, seen, sender));
-        Ok(Some(Self { sides }))
+        let Some(paths) = paths(config) else { return Ok(None) };
+        let contents = read(&paths)?;
+        let (sender, configs) = watch::channel(Configs::from_pem(&contents)?);
+        let known = Some(fingerprint(&contents));
+        lifecycle.spawn_task("certificates", reload_forever(paths, known, sender));
+        Ok(Some(Self { configs }))
     }
 
-    /// For a connection that comes in now.
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        self.sides.borrow().server.clone()
+    /// Returns the acceptor for a connection that comes in now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.configs.borrow().server.clone().into()
     }
 
-    /// For a connection that goes out now.
-    pub(crate) fn client(&self) -> Arc<ClientConfig> {
-        self.sides.borrow().client.clone()
+    /// Returns the connector for a connection that goes out now.
+    pub(crate) fn connector(&self) -> TlsConnector {
+        self.configs.borrow().client.clone().into()
     }
 }
 
-/// Takes over what is new in the files. What cannot be used is told once, and what was in use
-/// before is kept.
+/// Uses new files as soon as they change. Files that cannot be used are logged once, and the
+/// certificates before them stay in use.
 async fn reload_forever(
-    files: Files,
-    mut seen: Option<u64>,
-    sides: watch::Sender<Sides>,
+    paths: Files<PathBuf>,
+    mut known: Option<u64>,
+    configs: watch::Sender<Configs>,
 ) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(RELOAD_INTERVAL).await;
-        let files = files.clone();
-        let contents = tokio::task::spawn_blocking(move || files.read()).await?;
-        let fingerprint = contents.as_ref().ok().map(Contents::fingerprint);
-        if fingerprint == seen {
+        let paths = paths.clone();
+        let contents = tokio::task::spawn_blocking(move || read(&paths)).await?;
+        let new = contents.as_ref().ok().map(fingerprint);
+        if new == known {
             continue;
         }
-        seen = fingerprint;
-        match contents.and_then(|contents| contents.sides()) {
+        known = new;
+        match contents.and_then(|contents| Configs::from_pem(&contents)) {
             Ok(new) => {
-                sides.send_replace(new);
+                configs.send_replace(new);
                 tracing::info!("new certificates are in use");
             }
-            Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "new certificates cannot be used, the old ones are kept"
-                )
-            }
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "new certificates cannot be used; the old ones stay in use"
+            ),
         }
     }
 }
 
-/// Where a certificate, its key and the authorities are, in PEM.
-#[derive(Clone, Debug)]
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    ca: PathBuf,
+/// A certificate, its key and the authorities, in PEM.
+type Files<T> = [T; 3];
+
+fn paths(config: &GrpcTlsConfig) -> Option<Files<PathBuf>> {
+    let GrpcTlsConfig { grpc_tls_cert, grpc_tls_key, grpc_tls_ca } = config.clone();
+    Some([grpc_tls_cert?, grpc_tls_key?, grpc_tls_ca?])
 }
 
-impl Files {
-    fn named_in(config: &GrpcTlsConfig) -> Option<Self> {
-        let GrpcTlsConfig { grpc_tls_cert, grpc_tls_key, grpc_tls_ca } = config.clone();
-        Some(Self { cert: grpc_tls_cert?, key: grpc_tls_key?, ca: grpc_tls_ca? })
-    }
-
-    fn read(&self) -> anyhow::Result<Contents> {
-        let read =
-            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        Ok(Contents { cert: read(&self.cert)?, key: read(&self.key)?, ca: read(&self.ca)? })
-    }
+fn read([cert, key, ca]: &Files<PathBuf>) -> anyhow::Result<Files<Vec<u8>>> {
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok([read(cert)?, read(key)?, read(ca)?])
 }
 
-/// What is in the files.
-#[derive(Hash)]
-struct Contents {
-    cert: Vec<u8>,
-    key: Vec<u8>,
-    ca: Vec<u8>,
+/// Returns a hash by which a change is noticed, so that the key is not kept in memory.
+fn fingerprint(contents: &Files<Vec<u8>>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    contents.hash(&mut hasher);
+    hasher.finish()
 }
 
-impl Contents {
-    /// By which contents are told apart, so that the key need not be kept.
-    fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// Connections are few and long, so none is resumed: each begins with a look at the
-    /// certificates.
-    fn sides(&self) -> anyhow::Result<Sides> {
+impl Configs {
+    /// Connections are few and long, so none is resumed: each checks the certificates.
+    fn from_pem([cert, key, ca]: &Files<Vec<u8>>) -> anyhow::Result<Self> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let roots = Arc::new(root_store(&self.ca).context("GRPC_TLS_CA")?);
-        let chain = certificates(&self.cert).context("GRPC_TLS_CERT")?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .context("GRPC_TLS_KEY: no private key in PEM")?;
+        let roots = Arc::new(root_store(ca).context("GRPC_TLS_CA")?);
+        let chain = certificates(cert).context("GRPC_TLS_CERT")?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key).context("GRPC_TLS_KEY: no private key in PEM")?;
 
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots.clone())
             .with_client_auth_cert(chain.clone(), key.clone_key())
-            .context("GRPC_TLS_CERT and GRPC_TLS_KEY do not fit")?;
-        client.alpn_protocols = vec![PROTOCOL.to_vec()];
+            .context("GRPC_TLS_CERT and GRPC_TLS_KEY do not match")?;
+        client.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
         client.resumption = Resumption::disabled();
 
         let verifier =
@@ -154,14 +135,14 @@ impl Contents {
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)?;
-        server.alpn_protocols = vec![PROTOCOL.to_vec()];
+        server.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
-        Ok(Sides { server: Arc::new(server), client: Arc::new(client) })
+        Ok(Self { server: Arc::new(server), client: Arc::new(client) })
     }
 }
 
-/// The authorities in a file, of which there must be one at least.
+/// Parses the authorities in a file. Fails if there are none.
 pub(crate) fn root_store(pem: &[u8]) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {

@@ -37,8 +37,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and
 /// 26 MB if all were as long as may be.
 fn limits(deadline: Duration) -> BatchLimits<HistoryQuestion> {
-    let weight_of = |question: &HistoryQuestion| question.limit as usize;
-    BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight_of }
+    let weight = |question: &HistoryQuestion| question.limit as usize;
+    BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight }
 }
 
 /// Reads pages. Cheap to clone.
@@ -71,7 +71,7 @@ impl NewestPages {
         let key = question.from.is_none().then_some((question.room_id, question.limit));
         let known = key.and_then(|key| self.newest.get(key));
         question.known_last_seq = known.as_ref().map(|page| page.last_seq);
-        match self.batcher.ask(question).await?? {
+        match self.batcher.call(question).await?? {
             Reading::Unchanged => known.ok_or(ErrorCode::Internal),
             Reading::Page(page) => {
                 let page = Arc::new(Page::from(page));

@@ -76,7 +76,7 @@ impl FromStr for TrustedProxies {
 fn network_of_proxy(text: &str) -> Result<IpNet, String> {
     let address = || text.parse().ok().map(|address: IpAddr| IpNet::from(address.to_canonical()));
     let network = text.parse().ok().or_else(address);
-    network.ok_or_else(|| format!("`{text}` is not an address or a network such as 10.0.0.0/8"))
+    network.ok_or_else(|| format!("must be addresses or networks such as 10.0.0.0/8, not `{text}`"))
 }
 
 #[cfg(test)]

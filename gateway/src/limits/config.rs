@@ -1,6 +1,7 @@
 //! The settings of the limits.
 
-use clap::{Args, value_parser};
+use clap::Args;
+use parlance_runtime::config::number;
 
 use crate::limits::TrustedProxies;
 
@@ -16,41 +17,41 @@ pub struct LimitsConfig {
     pub trusted_proxies: TrustedProxies,
     /// The most authenticated connections of a user. The default lets one account serve a whole
     /// installation of screens or sensors; an idle connection costs some kilobytes.
-    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "10000", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "10000", value_parser = number(1..=u32::MAX))]
     pub max_connections_per_user: u32,
     /// The most sockets from an address. Behind one address there may be an office, a university or
     /// a mobile network. This and everything else that counts by address takes an IPv6 network of
     /// 64 bits for one address: whoever has one has all of it.
-    #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value = "20000", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value = "20000", value_parser = number(1..=u32::MAX))]
     pub max_sockets_per_address: u32,
     /// The most sockets from an address that have not said yet whose they are; each has 10 seconds
     /// for it.
-    #[arg(long, env = "MAX_UNAUTHENTICATED_SOCKETS_PER_ADDRESS", default_value = "1000", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, env = "MAX_UNAUTHENTICATED_SOCKETS_PER_ADDRESS", default_value = "1000", value_parser = number(1..=u32::MAX))]
     pub max_unauthenticated_sockets_per_address: u32,
     /// The most rooms that a connection is subscribed to.
-    #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = number(1..=u32::MAX))]
     pub max_rooms_per_connection: u32,
     /// How many frames of a connection are handled a second, on the long run. A program that sends
     /// without waiting for answers reaches a few thousand a second, and is slowed by the 64 sends
     /// that may be under way; the default is above that.
     ///
     /// Lower it to hold back clients that send little of use quickly.
-    #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = number(1..=1_000_000))]
     pub max_frames_per_second: u32,
     /// How many frames of a connection are handled at any speed before that counts. The default
     /// lets several thousand messages through that a program had ready at once, and a few seconds
     /// of whatever a connection can carry.
-    #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = number(1..=1_000_000))]
     pub frames_burst: u32,
     /// How many registrations and log-ins from an address are handled a second, on the long run.
-    #[arg(long, env = "MAX_LOG_INS_PER_SECOND", default_value = "20", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MAX_LOG_INS_PER_SECOND", default_value = "20", value_parser = number(1..=1_000_000))]
     pub max_log_ins_per_second: u32,
     /// How many registrations and log-ins from an address are handled at any speed before that
     /// counts. The default lets an office that comes back from a power cut in, or a test that makes
     /// thousands of users.
     ///
     /// Where clients do not share addresses, a lower one holds back who guesses passwords.
-    #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = number(1..=1_000_000))]
     pub log_ins_burst: u32,
     /// The most that may wait for one client, in bytes; one that is further behind is cut, with
     /// close code 4429. The default is a few bursts of the longest messages, so that a client that
@@ -75,6 +76,6 @@ const MIN_QUEUED_BYTES: usize = 1 << 20;
 fn queued_bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if bytes >= MIN_QUEUED_BYTES => Ok(bytes),
-        _ => Err(format!("a number of bytes is wanted, at least {MIN_QUEUED_BYTES}")),
+        _ => Err(format!("must be a number of bytes, at least {MIN_QUEUED_BYTES}")),
     }
 }

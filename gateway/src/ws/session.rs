@@ -361,7 +361,7 @@ impl Session {
     /// Sockets are closed spread over most of the drain time, so that clients do not all come back
     /// in the same instant.
     fn time_to_stay(&self) -> Duration {
-        self.app.config.process.drain_time.mul_f64(rand::rng().random_range(0.0..0.7))
+        self.app.lifecycle.drain_timeout().mul_f64(rand::rng().random_range(0.0..0.7))
     }
 }
 

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, ProcessConfig, seconds};
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, number, seconds};
 
 /// Everything that `auth serve` can be told.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Logs, the admin port, draining.
-    #[command(flatten)]
-    pub process: ProcessConfig,
     /// The gRPC server.
     #[command(flatten)]
     pub grpc: GrpcServerConfig,
@@ -58,16 +55,16 @@ pub struct PasswordConfig {
     /// The cost of new bcrypt hashes; one more doubles the time.
     ///
     /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
-    #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = clap::value_parser!(u32).range(4..=31))]
+    #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = number(4..=31))]
     pub bcrypt_cost: u32,
     /// How many passwords are hashed at the same time; by default as many as there are cores.
-    #[arg(long, env = "HASH_THREADS", hide_default_value = true, default_value_t = available_cores(), value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "HASH_THREADS", hide_default_value = true, default_value_t = available_cores(), value_parser = number(1..=1024))]
     pub hash_threads: u32,
     /// How many more may wait for their turn before others are told to come back later.
     ///
     /// A longer queue makes people wait longer, and no more of them log in: `PASSWORD_DEADLINE` of
     /// the gateway has to suffice for it.
-    #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = number(0..=65_536))]
     pub hash_queue: u32,
 }
 
@@ -94,10 +91,10 @@ fn available_cores() -> u32 {
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text) {
         Ok(duration) if duration.subsec_nanos() == 0 => Ok(duration),
-        _ => Err("a whole number of seconds above 0 is wanted, such as 3600".to_owned()),
+        _ => Err("must be a whole number of seconds above 0, such as 3600".to_owned()),
     }
 }
 
 fn not_empty(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() { Err("it must not be empty") } else { Ok(text.to_owned()) }
+    if text.is_empty() { Err("must be any text but an empty one") } else { Ok(text.to_owned()) }
 }

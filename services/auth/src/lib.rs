@@ -31,7 +31,8 @@ use crate::passwords::Passwords;
 
 /// The name of the service, in logs and to Postgres.
 pub const SERVICE: &str = "auth";
-static MIGRATOR: Migrator = sqlx::migrate!();
+/// The migrations of the schema `auth`.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, makes the first key if there is none, and serves until the process
 /// drains.

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use parlance_runtime::config::{
-    GrpcServerConfig, PostgresConfig, ProcessConfig, RedisConfig, addresses, seconds,
-};
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, RedisConfig, addresses, seconds};
 
 /// Everything that can be set, each as a flag and as an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Logs, admin port, draining.
-    #[command(flatten)]
-    pub process: ProcessConfig,
     /// The gRPC server.
     #[command(flatten)]
     pub grpc: GrpcServerConfig,

@@ -2,79 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use parlance_messaging::{Config, MIGRATIONS, NAME};
-use parlance_runtime::config::{HealthConfig, LogConfig, PostgresConfig};
-use parlance_runtime::{Lifecycle, Threads, admin, health, postgres, settings, telemetry, trace};
+use parlance_messaging::{MIGRATIONS, NAME, start};
+use parlance_runtime::Service;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Messages, their order and live events.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serves gRPC until SIGTERM.
-    Serve(Box<Config>),
-    /// Asks the service that runs here whether it is ready.
-    Health(HealthConfig),
-    /// Brings the schema up to date, or only tells how far it is.
-    Migrate {
-        #[command(flatten)]
-        postgres: PostgresConfig,
-        /// Changes nothing and lists the migrations.
-        #[arg(long)]
-        status: bool,
-        #[command(flatten)]
-        log: LogConfig,
-    },
-    /// Lists all settings, each as a JSON object on a line.
-    Settings,
-}
-
 fn main() -> anyhow::Result<ExitCode> {
-    let command = Cli::parse().command;
-    let worker_threads = match &command {
-        Command::Serve(config) => config.process.worker_threads,
-        _ => None,
+    let service = Service {
+        name: NAME,
+        about: "Messages, their order and live events",
+        migrations: Some(&MIGRATIONS),
     };
-    Threads::HalfTheCores.run(worker_threads, run(command))
-}
-
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Serve(config) => {
-            let metrics = telemetry::init(NAME, &config.process)?;
-            let (lifecycle, shutdown) = Lifecycle::new(config.process.drain_time);
-            let set_up = async {
-                trace::start(NAME, &config.process, &lifecycle)?;
-                admin::start(config.process.admin_listen, metrics, &lifecycle).await?;
-                parlance_messaging::start(*config, &lifecycle).await
-            };
-            shutdown.run(set_up).await
-        }
-        Command::Health(config) => {
-            health::ask(&config).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Migrate { postgres, status: true, .. } => {
-            print!("{}", postgres::migration_status(NAME, &postgres, &MIGRATIONS).await?);
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Migrate { postgres, status: false, log } => {
-            telemetry::init_log(&log)?;
-            postgres::migrate(NAME, &postgres, &MIGRATIONS).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Settings => {
-            print!("{}", settings::describe(&Cli::command()));
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    service.run(start)
 }

@@ -22,7 +22,7 @@ const LIMITS: BatchLimits<Vec<Question>> = BatchLimits {
     timeout: Duration::from_secs(2),
     max_calls: 4,
     max_weight: 5_000,
-    weight_of: Vec::len,
+    weight: Vec::len,
 };
 
 /// Is this user a member of this room?
@@ -71,7 +71,7 @@ impl Memberships {
         &self,
         questions: Vec<Question>,
     ) -> Result<Vec<Answer>, ErrorCode> {
-        self.inquiries.ask(questions).await
+        self.inquiries.call(questions).await
     }
 }
 

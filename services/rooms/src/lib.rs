@@ -25,7 +25,8 @@ pub use crate::config::Config;
 /// The name of the service in logs, metrics and at the database.
 pub const SERVICE: &str = "rooms";
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The migrations of the schema `rooms`.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, starts the background tasks and serves until the process drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{DRAIN_TIME, draining_stack};
+use super::{DRAIN_TIMEOUT, draining_stack};
 use crate::faults::on_stack_of;
 use crate::support::{Ended, Person, Socket, eventually, make_room, person};
 use crate::ws::message_with_ref;
@@ -29,7 +29,7 @@ async fn tell_to_go(stack: &Stack) {
 }
 
 async fn ends_in_time(stack: &Stack) {
-    assert!(stack.process("gateway", 0).wait(DRAIN_TIME).await.unwrap().success());
+    assert!(stack.process("gateway", 0).wait(DRAIN_TIMEOUT).await.unwrap().success());
 }
 
 /// Everything up to the end of the connection.
@@ -67,7 +67,7 @@ async fn a_leaving_gateway_acks_what_was_sent_and_closes_its_sockets_spread_over
 
         let mut quarters = [0; 4];
         for stayed in stayed {
-            let place = stayed.as_secs_f64() / (DRAIN_TIME.as_secs_f64() * 0.7) * 4.0;
+            let place = stayed.as_secs_f64() / (DRAIN_TIMEOUT.as_secs_f64() * 0.7) * 4.0;
             quarters[(place as usize).min(3)] += 1;
         }
         assert!(quarters.iter().all(|count| (1..=SOCKETS * 2 / 3).contains(count)), "{quarters:?}");

@@ -18,7 +18,7 @@ const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Nobody wants to wait for long at a terminal. The environment may say otherwise.
-const DRAIN_TIME: (&str, &str) = ("DRAIN_TIME", "5");
+const DRAIN_TIMEOUT: (&str, &str) = ("DRAIN_TIMEOUT", "5");
 
 impl Stack {
     /// Starts everything and returns when all of it is ready. `report` is told of each step as it
@@ -80,8 +80,8 @@ impl Stack {
         let mut set =
             |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
-        if env::var_os(DRAIN_TIME.0).is_none() {
-            set(DRAIN_TIME.0, DRAIN_TIME.1);
+        if env::var_os(DRAIN_TIMEOUT.0).is_none() {
+            set(DRAIN_TIMEOUT.0, DRAIN_TIMEOUT.1);
         }
         if SERVICES.contains(&part) {
             let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;

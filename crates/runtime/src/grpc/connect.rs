@@ -1,14 +1,12 @@
-//! How a client connects to one replica.
+//! The connection of a client to one replica.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -19,10 +17,10 @@ use tower::service_fn;
 use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// The same, with a handshake, for which the other side has to reckon.
+/// Longer, because the handshake costs the server processor time.
 const TLS_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How replicas of a name are connected to.
+/// A name, and how to connect to the replicas behind it.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// `host:port`, to be resolved.
@@ -31,19 +29,19 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Fails when the host cannot be in a certificate, if it has to be in one.
+    /// Fails if TLS is used and the host cannot be in a certificate.
     pub(super) fn new(name: &str, tls: Option<Tls>) -> anyhow::Result<Self> {
         let server_name = || {
             let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']');
             ServerName::try_from(host.to_owned())
-                .with_context(|| format!("{name} is no name for TLS"))
+                .with_context(|| format!("{name} is no host name that a certificate can have"))
         };
         let tls = tls.map(|tls| anyhow::Ok((tls, server_name()?))).transpose()?;
         Ok(Self { name: name.to_owned(), tls })
     }
 
-    /// A connection to one of the addresses that the name stands for, made when first used and
+    /// Returns the connection to one of the addresses of the name. It is made when first used, and
     /// again when lost.
     pub(super) fn channel(&self, address: SocketAddr) -> anyhow::Result<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
@@ -56,7 +54,7 @@ impl Target {
             .initial_connection_window_size(4 << 20);
         let Some((tls, server_name)) = self.tls.clone() else { return Ok(endpoint.connect_lazy()) };
         let connector =
-            service_fn(move |_: Uri| connect(address, server_name.clone(), tls.client()));
+            service_fn(move |_: Uri| connect(address, server_name.clone(), tls.connector()));
         Ok(endpoint
             .origin(format!("https://{}", self.name).parse()?)
             .connect_timeout(TLS_CONNECT_TIMEOUT)
@@ -67,9 +65,9 @@ impl Target {
 async fn connect(
     address: SocketAddr,
     server_name: ServerName<'static>,
-    config: Arc<ClientConfig>,
+    connector: TlsConnector,
 ) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(TlsConnector::from(config).connect(server_name, stream).await?))
+    Ok(TokioIo::new(connector.connect(server_name, stream).await?))
 }

@@ -1,17 +1,19 @@
-//! gRPC between the parts: the server every service runs, and the client that balances over the
-//! replicas of a service.
+//! gRPC between the programs: the server that every service runs, and the client that balances its
+//! calls over the replicas of a service.
 
+mod call_telemetry;
 mod client;
 mod connect;
 mod credential;
-mod each_replica;
-mod incoming;
-mod metrics;
+mod for_each_replica;
+mod replica;
+mod resolver;
 mod server;
-mod spans;
+mod tls_incoming;
 
-pub use client::{Client, ClientConfig, Replica};
+pub use client::{Client, ClientConfig};
 pub use credential::Credential;
+pub use replica::Replica;
 pub use server::serve;
 
 /// The metadata entry with the id of the client's request.

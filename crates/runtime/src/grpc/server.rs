@@ -1,41 +1,40 @@
-//! The gRPC server of a service: credential, context and metrics around every call; health and
-//! reflection beside it.
+//! The gRPC server of a service: it checks the credential of every call, sets the context and
+//! records metrics. It also serves health and reflection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use futures_util::future::BoxFuture;
+use anyhow::Context;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use parlance_core::ErrorCode;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
-use tower::{Layer, Service};
 
+use super::REQUEST_ID_KEY;
+use super::call_telemetry::{self, CallDurations};
 use super::credential::Credential;
-use super::incoming::incoming;
-use super::metrics::CallDurations;
-use super::{REQUEST_ID_KEY, spans};
+use super::tls_incoming::tls_incoming;
 use crate::Lifecycle;
 use crate::context::RequestContext;
 use crate::error::status_from_code;
 use crate::trace::SpanBuilder;
 
-/// Bytes that a peer may send on a stream before it must wait for the reader: enough for batches of
+/// The most bytes that a peer sends on a stream before the reader catches up: enough for a batch of
 /// messages.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Serves the routes of a service until the process drains, then finishes the calls that have
-/// begun. Health (`grpc.health.v1`) and reflection are served, too. Every call must show the
-/// credential.
+/// Serves the routes of a service, health (`grpc.health.v1`) and reflection until the process
+/// drains, then finishes the calls that have begun. Every call must present the credential.
 pub async fn serve(
     listen: SocketAddr,
     credential: &Credential,
@@ -52,17 +51,21 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(parlance_proto::DESCRIPTORS)
         .build_v1()?;
 
+    let calls = Calls {
+        accepted_authorizations: credential.accepted(),
+        durations: CallDurations::for_server(),
+    };
+    let router = routes.add_service(health).add_service(reflection).into_axum_router();
     let draining = lifecycle.draining().clone();
-    // An event must not wait for the acknowledgement of the one before it. The server's own setting
-    // is not for such listeners.
+    // Without `nodelay` an event waits for the acknowledgement of the event before it. The setting
+    // of `Server` does not apply to a given listener.
     let tcp = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let router = tonic::transport::Server::builder()
+    let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .layer(CallLayer::new(credential))
-        .add_routes(routes.add_service(health).add_service(reflection));
+        .add_routes(router.layer(middleware::from_fn_with_state(calls, handle)).into());
     let drained = async move {
         draining.cancelled().await;
         health_reporter
@@ -72,95 +75,53 @@ pub async fn serve(
     let tls = credential.tls();
     lifecycle.spawn_background("grpc server", async move {
         match tls {
-            None => router.serve_with_incoming_shutdown(tcp, drained).await?,
-            Some(tls) => router.serve_with_incoming_shutdown(incoming(tcp, tls), drained).await?,
+            None => server.serve_with_incoming_shutdown(tcp, drained).await?,
+            Some(tls) => {
+                server.serve_with_incoming_shutdown(tls_incoming(tcp, tls), drained).await?
+            }
         }
         Ok(())
     });
     Ok(())
 }
 
-/// Wraps every call.
+/// What the handling of every call needs. Cheap to clone.
 #[derive(Clone, Debug)]
-struct CallLayer {
-    /// One for each credential that is accepted.
-    expected_authorizations: Arc<[SecretString]>,
+struct Calls {
+    /// The `authorization` entries of which a call must carry one.
+    accepted_authorizations: Arc<[SecretString]>,
     durations: CallDurations,
 }
 
-impl CallLayer {
-    fn new(credential: &Credential) -> Self {
-        Self {
-            expected_authorizations: credential.accepted(),
-            durations: CallDurations::of_server(),
-        }
-    }
-
-    fn admits(&self, headers: &http::HeaderMap) -> bool {
-        let Some(shown) = headers.get(AUTHORIZATION) else { return false };
-        let mut expected =
-            self.expected_authorizations.iter().map(|expected| expected.expose_secret());
-        expected.any(|expected| shown.as_bytes().ct_eq(expected.as_bytes()).into())
-    }
-}
-
-impl<S> Layer<S> for CallLayer {
-    type Service = CallService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        CallService { layer: self.clone(), inner }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct CallService<S> {
-    layer: CallLayer,
-    inner: S,
-}
-
-impl<S> Service<http::Request<Body>> for CallService<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Send,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if !self.layer.admits(request.headers()) {
-            tracing::warn!(
-                rpc.method = request.uri().path(),
-                "a call without the internal credential was refused"
-            );
-            let refusal = status_from_code(ErrorCode::Unauthenticated, None).into_http();
-            return Box::pin(async move { Ok(refusal) });
-        }
-
-        let mut context = context_of(request.headers());
-        let path = request.uri().clone();
-        let span = context.trace.enter(|| spans::describe(SpanBuilder::server, path.path()));
-        let durations = self.layer.durations.clone();
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        let call = async move {
-            let started = Instant::now();
-            let response = inner.call(request).await?;
-            let code = grpc_code(response.headers());
-            durations.record(path.path(), code, started.elapsed());
-            spans::finish(span, code);
-            Ok(response)
+impl Calls {
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(presented) = headers.get(AUTHORIZATION) else { return false };
+        let is_equal = |accepted: &SecretString| {
+            presented.as_bytes().ct_eq(accepted.expose_secret().as_bytes()).into()
         };
-        Box::pin(context.scope(call))
+        self.accepted_authorizations.iter().any(is_equal)
     }
 }
 
-fn context_of(headers: &http::HeaderMap) -> RequestContext {
+/// Checks the credential of a call, and handles it in its context.
+async fn handle(State(calls): State<Calls>, request: Request, next: Next) -> Response {
+    if !calls.admits(request.headers()) {
+        let method = request.uri().path();
+        tracing::warn!(rpc.method = method, "refused a call without the internal token");
+        return status_from_code(ErrorCode::Unauthenticated, None).into_http();
+    }
+    let started = Instant::now();
+    let uri = request.uri().clone();
+    let mut context = context_from_headers(request.headers());
+    let span = context.trace.enter(|| call_telemetry::describe(SpanBuilder::server, uri.path()));
+    let response = context.scope(next.run(request)).await;
+    let code = grpc_code(response.headers());
+    calls.durations.record(uri.path(), code, started.elapsed());
+    call_telemetry::finish(span, code);
+    response
+}
+
+fn context_from_headers(headers: &HeaderMap) -> RequestContext {
     let request_id = headers.get(REQUEST_ID_KEY).and_then(|id| id.to_str().ok()).unwrap_or("-");
     let timeout = headers
         .get("grpc-timeout")
@@ -186,9 +147,9 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// The gRPC code in the head of a response: that of a refusal; a call that was accepted has it in
-/// its trailers, if it fails later, and counts as 0.
-fn grpc_code(headers: &http::HeaderMap) -> i32 {
+/// Returns the gRPC code in the headers of a response. A call that fails after its first response
+/// has the code in its trailers, and counts as 0.
+fn grpc_code(headers: &HeaderMap) -> i32 {
     headers
         .get("grpc-status")
         .and_then(|code| code.to_str().ok())

@@ -1,57 +1,51 @@
-//! What becomes of the steps of recorded traces: they go to a collector, in OTLP over gRPC.
+//! Sends the spans of recorded traces to a collector, in OTLP over gRPC.
 //!
-//! Nobody waits for that. What does not fit into the queue is lost, as is what the collector does
-//! not take in time, and counted.
+//! No request waits for that. A span is lost, and counted, if it does not fit into the queue or if
+//! the collector does not accept it in time.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use opentelemetry::metrics::Counter;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{KeyValue, global};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
+    SpanExporter, SpanProcessor,
 };
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use uuid::Uuid;
 
-use crate::Lifecycle;
 use crate::config::ProcessConfig;
+use crate::error::chain;
 
-/// Steps that may wait; a step takes about a kilobyte.
+/// The most spans that wait to be sent. A span takes about a kilobyte.
 const MAX_QUEUED: usize = 8_192;
-/// Steps in one call.
+/// The most spans in one call.
 const MAX_BATCH: usize = 512;
-/// Other steps that one may have to do with: as many as there are messages in a batch.
+/// The most links of a span: one for each message of the largest batch.
 const MAX_LINKS: u32 = 400;
-/// How often what has collected is sent.
-const INTERVAL: Duration = Duration::from_millis(500);
-const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// How long the collector may take for one call.
-const EXPORT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a process that ends may take to send what is left.
-const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+const EXPORT_INTERVAL: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The collector must accept a batch within this time, retries included.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A process that ends sends its last spans within this time.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 static EXPORT: OnceLock<Export> = OnceLock::new();
 
-/// What makes steps, and where to ask for them to be sent at once.
 struct Export {
     tracer: SdkTracer,
-    flushes: mpsc::Sender<oneshot::Sender<()>>,
+    provider: SdkTracerProvider,
 }
 
-/// Whether traces are recorded in this process.
+/// True if this process records traces.
 pub fn is_recording() -> bool {
     EXPORT.get().is_some()
 }
@@ -60,53 +54,51 @@ pub(super) fn tracer() -> Option<&'static SdkTracer> {
     EXPORT.get().map(|export| &export.tracer)
 }
 
-/// Records traces from now on, if the settings name a collector. Once in a process, after
-/// [`telemetry::init`](crate::telemetry::init).
-pub fn start(
-    service: &'static str,
-    config: &ProcessConfig,
-    lifecycle: &Lifecycle,
-) -> anyhow::Result<()> {
-    let lost = lost_spans();
+/// Records traces from now on if the settings name a collector. Called once in a process, within
+/// its asynchronous runtime and after [`telemetry::init`](crate::telemetry::init).
+pub fn start(service: &'static str, config: &ProcessConfig) -> anyhow::Result<()> {
+    let queue = Queue::new();
     if config.otel_exporter_otlp_endpoint.is_empty() {
         return Ok(());
     }
-    let endpoint = Endpoint::from_shared(config.otel_exporter_otlp_endpoint.clone())
-        .context("OTEL_EXPORTER_OTLP_ENDPOINT is not the URL of a collector")?;
-    let collector = TraceServiceClient::new(endpoint.connect_timeout(CONNECT_LIMIT).connect_lazy());
-
-    let (queue, steps) = mpsc::channel(MAX_QUEUED);
-    let (flush_sender, flushes) = mpsc::channel(1);
-    let resource = resource(service);
-    let exporter =
-        Exporter { collector, resource: (&resource).into(), lost: lost.clone(), is_away: false };
+    let channel = Endpoint::from_shared(config.otel_exporter_otlp_endpoint.clone())
+        .context("OTEL_EXPORTER_OTLP_ENDPOINT is not the URL of a collector")?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(EXPORT_TIMEOUT)
+        .connect_lazy();
+    let collector = OtlpExporter::builder()
+        .with_tonic()
+        .with_channel(channel)
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()?;
+    let exporter = Exporter { collector, queue: queue.clone(), is_failing: AtomicBool::new(false) };
+    let batches = BatchConfigBuilder::default()
+        .with_max_queue_size(MAX_QUEUED)
+        .with_max_export_batch_size(MAX_BATCH)
+        .with_scheduled_delay(EXPORT_INTERVAL)
+        .build();
+    let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::AlwaysOn)
         .with_max_links_per_span(MAX_LINKS)
-        .with_resource(resource)
-        .with_span_processor(Queue { steps: queue, lost })
+        .with_resource(resource(service))
+        .with_span_processor(Processor { batches, queue })
         .build();
-    lifecycle.spawn_task("trace exporter", exporter.run(steps, flushes));
-    let export = Export { tracer: provider.tracer("parlance"), flushes: flush_sender };
+    let export = Export { tracer: provider.tracer("parlance"), provider };
     ensure!(EXPORT.set(export).is_ok(), "traces are recorded already");
     Ok(())
 }
 
-/// Sends what is left, as far as that does not take long.
-pub(crate) async fn flush() {
+/// Sends the spans that are left, within [`SHUTDOWN_TIMEOUT`], and stops the exporter.
+pub(crate) async fn shut_down() {
     let Some(export) = EXPORT.get() else { return };
-    let (flushed_sender, flushed) = oneshot::channel();
-    let flush = async {
-        // Without the task there is nothing left to send to.
-        let _ = export.flushes.send(flushed_sender).await;
-        let _ = flushed.await;
-    };
-    if timeout(FLUSH_LIMIT, flush).await.is_err() {
-        tracing::warn!("the last traces could not be exported in time");
+    let shut_down = || export.provider.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
+    if !matches!(tokio::task::spawn_blocking(shut_down).await, Ok(Ok(()))) {
+        tracing::warn!("the last spans could not be exported in time; they are lost");
     }
 }
 
-/// Whose the steps are: of this program, and of this process of it.
+/// Describes this program, and this process of it.
 fn resource(service: &'static str) -> Resource {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let attributes = [
@@ -118,108 +110,104 @@ fn resource(service: &'static str) -> Resource {
     Resource::builder().with_service_name(service).with_attributes(attributes).build()
 }
 
-fn lost_spans() -> Counter<u64> {
-    let lost = global::meter("parlance")
-        .u64_counter("parlance.process.spans_lost")
-        .with_description("Steps of traces that were recorded and did not reach the collector.")
-        .build();
-    lost.add(0, &[]);
-    lost
-}
-
-/// Takes steps that have ended. Never waits.
-#[derive(Debug)]
+/// Counts the spans that wait to be sent, and those that are lost. Shared by [`Processor`], which
+/// adds spans, and [`Exporter`], which takes them out. The batch processor of the SDK drops spans
+/// without telling the program.
+#[derive(Clone, Debug)]
 struct Queue {
-    steps: mpsc::Sender<SpanData>,
+    len: Arc<AtomicUsize>,
     lost: Counter<u64>,
 }
 
-impl SpanProcessor for Queue {
+impl Queue {
+    fn new() -> Self {
+        let lost = global::meter("parlance")
+            .u64_counter("parlance.process.spans_lost")
+            .with_description("Recorded spans that did not reach the collector.")
+            .build();
+        lost.add(0, &[]);
+        Self { len: Arc::default(), lost }
+    }
+
+    /// Returns true if the queue has space for one more span, which is then taken.
+    fn reserve(&self) -> bool {
+        let has_space = self.len.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED;
+        if !has_space {
+            self.release(1);
+            self.lost.add(1, &[]);
+        }
+        has_space
+    }
+
+    fn release(&self, spans: usize) {
+        self.len.fetch_sub(spans, Ordering::Relaxed);
+    }
+}
+
+/// Queues spans that have ended. Never waits.
+#[derive(Debug)]
+struct Processor {
+    batches: BatchSpanProcessor,
+    queue: Queue,
+}
+
+impl SpanProcessor for Processor {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if self.steps.try_send(span).is_err() {
-            self.lost.add(1, &[]);
+        if self.queue.reserve() {
+            self.batches.on_end(span);
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
+        self.batches.force_flush()
     }
 
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.batches.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.batches.set_resource(resource);
     }
 }
 
-/// Sends what is in the queue.
+/// Sends batches to the collector.
+#[derive(Debug)]
 struct Exporter {
-    collector: TraceServiceClient<Channel>,
-    resource: ResourceAttributesWithSchema,
-    lost: Counter<u64>,
-    /// Whether the last call failed.
-    is_away: bool,
+    collector: OtlpExporter,
+    queue: Queue,
+    /// True if the last call failed.
+    is_failing: AtomicBool,
 }
 
-impl Exporter {
-    async fn run(
-        mut self,
-        mut steps: mpsc::Receiver<SpanData>,
-        mut flushes: mpsc::Receiver<oneshot::Sender<()>>,
-    ) -> anyhow::Result<()> {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let flushed = tokio::select! {
-                _ = ticks.tick() => None,
-                flushed = flushes.recv() => flushed,
-            };
-            self.empty(&mut steps).await;
-            if let Some(flushed) = flushed {
-                // Who asked may have stopped waiting.
-                let _ = flushed.send(());
-            }
+impl SpanExporter for Exporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let result = self.collector.export(batch).await;
+        self.queue.release(spans);
+        if result.is_err() {
+            self.queue.lost.add(spans as u64, &[]);
         }
-    }
-
-    /// Sends what has collected by now.
-    async fn empty(&mut self, steps: &mut mpsc::Receiver<SpanData>) {
-        for _ in 0..steps.len().div_ceil(MAX_BATCH) {
-            let batch: Vec<SpanData> =
-                (0..MAX_BATCH).map_while(|_| steps.try_recv().ok()).collect();
-            let count = batch.len();
-            let outcome = self.export(batch).await;
-            if outcome.is_err() {
-                self.lost.add(count as u64, &[]);
-            }
-            self.note(outcome);
-        }
-    }
-
-    async fn export(&mut self, batch: Vec<SpanData>) -> Result<(), Status> {
-        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
-        let call = self.collector.export(ExportTraceServiceRequest { resource_spans });
-        timeout(EXPORT_LIMIT, call)
-            .await
-            .map_err(|_| Status::deadline_exceeded("no answer"))?
-            .map(drop)
-    }
-
-    /// Says once that the collector is away, and once that it is back.
-    fn note(&mut self, outcome: Result<(), Status>) {
-        match outcome {
-            Err(status) if !self.is_away => {
-                tracing::warn!(
-                    error = status.message(),
-                    "traces cannot be exported: what is recorded is lost"
-                );
-                self.is_away = true;
-            }
-            Ok(()) if self.is_away => {
-                tracing::info!("traces are exported again");
-                self.is_away = false;
-            }
+        // Logged once when the collector is away, and once when it is back.
+        let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            Err(error) if !was_failing => tracing::warn!(
+                error = chain(error),
+                "the collector does not accept spans; they are lost until it does"
+            ),
+            Ok(()) if was_failing => tracing::info!("the collector accepts spans again"),
             _ => {}
         }
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.collector.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.collector.set_resource(resource);
     }
 }

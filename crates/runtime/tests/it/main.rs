@@ -1,6 +1,11 @@
-//! What every service gets from here, seen from outside.
+//! The tests of what this crate gives to every program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batcher;
 mod credential;
+mod error;
+mod log;
+mod settings;
 mod support;
 mod tls;
+mod trace;

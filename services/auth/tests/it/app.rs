@@ -71,7 +71,7 @@ impl Auth {
             if arguments.contains(&"--bcrypt-cost") { &[][..] } else { &["--bcrypt-cost", "4"] };
         let config: Config = parse(&[&own, cost, arguments]);
 
-        let (lifecycle, _) = Lifecycle::new(config.process.drain_time);
+        let (lifecycle, _) = Lifecycle::new(Duration::from_secs(20));
         let credential = Credential::start(&config.grpc.credential, &lifecycle).unwrap();
         parlance_auth::start(config, clock.clone(), &lifecycle).await.unwrap();
         let client_config =

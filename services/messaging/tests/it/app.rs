@@ -23,8 +23,7 @@ use parlance_proto::rooms::{
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{
-    CredentialConfig, GrpcServerConfig, GrpcTlsConfig, LogConfig, LogFormat, PostgresConfig,
-    ProcessConfig, RedisConfig,
+    CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig, RedisConfig,
 };
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
@@ -342,13 +341,6 @@ pub(crate) fn free_address() -> SocketAddr {
 
 fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
     Config {
-        process: ProcessConfig {
-            log: LogConfig { log_format: LogFormat::Text, log_filter: "info".into() },
-            admin_listen: free_address(),
-            drain_time: Duration::from_secs(1),
-            worker_threads: None,
-            otel_exporter_otlp_endpoint: String::new(),
-        },
         grpc: grpc_server(),
         postgres: postgres(database_url),
         redis: RedisConfig { redis_url: redis_url.to_owned().into(), redis_ca: None },
