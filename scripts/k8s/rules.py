@@ -179,7 +179,7 @@ def grace_time_fits_the_drain(manifests):
         before = (
             container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         )
-        drain = float(manifests.environment(container).get("DRAIN_TIME") or "inf")
+        drain = float(manifests.environment(container).get("DRAIN_TIMEOUT") or "inf")
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         if before == 0 or before + drain + 5 > grace:
             name = described(pod.workload)
