@@ -1,4 +1,4 @@
-//! Turns the service's own types into those of the contract.
+//! Conversions from the types of the service to the generated ones.
 
 use parlance_core::UserId;
 use parlance_proto::auth as proto;
