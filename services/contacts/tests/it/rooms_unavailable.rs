@@ -1,4 +1,4 @@
-//! The rooms service is away while people become contacts.
+//! The rooms service is down while users become contacts.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::app::{ALICE, BOB, TestApp};
 
 #[tokio::test]
-async fn an_acceptance_stands_and_the_room_appears_once_the_rooms_service_is_back() {
+async fn a_contact_is_made_at_once_and_its_room_when_the_rooms_service_is_back() {
     let app = TestApp::start_without_rooms().await;
     let other = app.replica().await;
     let started = Instant::now();
@@ -29,7 +29,7 @@ async fn an_acceptance_stands_and_the_room_appears_once_the_rooms_service_is_bac
 }
 
 #[tokio::test]
-async fn a_rooms_service_that_hangs_does_not_hold_up_the_answer() {
+async fn a_rooms_service_that_hangs_does_not_delay_the_answer() {
     let app = TestApp::start_without_rooms().await;
     let silent = TcpListener::bind(app.rooms_address).await.unwrap();
     let invitation = app.invite(ALICE, BOB).await.unwrap();
