@@ -1,13 +1,13 @@
-//! What every end of a single membership has in common.
+//! The part that leaving a room and removing a member share.
 
 use parlance_core::{RoomId, Timestamp, UserId};
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::model::{End, EndReason};
+use crate::model::{EndReason, MembershipEnd};
 use crate::store::{members, membership_log, rooms};
 
-/// Ends the membership and writes it to the log. The room is locked.
+/// Ends the membership and logs its end. The room is locked.
 pub(super) async fn end_membership(
     conn: &mut PgConnection,
     room_id: RoomId,
@@ -18,8 +18,8 @@ pub(super) async fn end_membership(
     if !members::delete(conn, room_id, user_id).await? {
         return Err(Error::MemberNotFound);
     }
-    let room_version = rooms::count_membership_change(conn, room_id, now).await?;
-    let end = End { room_id, user_id: Some(user_id), reason, room_version };
+    let room_version = rooms::increase_version(conn, room_id, now).await?;
+    let end = MembershipEnd { room_id, user_id: Some(user_id), reason, room_version };
     membership_log::insert(conn, end, now).await?;
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use parlance_core::{RoomId, UserId};
 
-use super::authority::lock_own_room;
 use super::end_membership::end_membership;
+use super::lock_room::lock_own_room;
 use crate::app::App;
 use crate::error::Error;
 use crate::model::EndReason;
 
-/// Ends the membership of another user. No `member` stands for a user who does not exist.
+/// Ends the membership of another user. `member` is `None` if the caller knows that the user does
+/// not exist.
 pub(crate) async fn remove_member(
     app: &App,
     acting_user: UserId,

@@ -1,25 +1,26 @@
-//! Who may change a room: the refusals that several use cases share, in their order.
+//! Locking a room for a change. The checks that several use cases share stand here, in the order in
+//! which they refuse.
 
 use parlance_core::{RoomId, UserId};
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::model::Authority;
+use crate::model::Ownership;
 use crate::store::rooms;
 
-/// Locks a user room and says who owns it.
+/// Locks a user room and returns its owner.
 pub(super) async fn lock_user_room(
     conn: &mut PgConnection,
     room_id: RoomId,
 ) -> Result<UserId, Error> {
     match rooms::lock(conn, room_id).await? {
         None => Err(Error::RoomNotFound),
-        Some(Authority::Nobody) => Err(Error::SystemRoom),
-        Some(Authority::Owner(owner)) => Ok(owner),
+        Some(Ownership::SystemRoom) => Err(Error::SystemRoom),
+        Some(Ownership::Owner(owner)) => Ok(owner),
     }
 }
 
-/// Locks a user room for a change that is its owner's to make.
+/// Locks a user room for a change that only its owner may make.
 pub(super) async fn lock_own_room(
     conn: &mut PgConnection,
     room_id: RoomId,

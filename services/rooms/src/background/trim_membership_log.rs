@@ -1,4 +1,4 @@
-//! Keeps the log of ended memberships short.
+//! Deletes entries of the membership log that are older than the retention time.
 
 use std::time::Duration;
 
@@ -10,22 +10,21 @@ use crate::app::App;
 use crate::error::Error;
 use crate::store::membership_log;
 
-/// How often per retention time old entries are deleted.
+/// How often the log is trimmed within the retention time.
 const TRIMS_PER_RETENTION: u32 = 10;
-/// How many entries one statement deletes, so that it stays far from the statement timeout.
+/// Few enough that a statement ends long before the statement timeout.
 const ENTRIES_PER_STATEMENT: i64 = 5_000;
-const DEADLINE: Duration = Duration::from_secs(30);
+const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Deletes what is older than the retention time, again and again, until the process drains. A
-/// failure is not the end: the next round makes up for it.
+/// Runs until the process drains.
 pub(crate) async fn run(app: App) -> anyhow::Result<()> {
     let draining = app.lifecycle.draining().clone();
-    let mut rounds = interval(app.membership_log_retention / TRIMS_PER_RETENTION);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while draining.run_until_cancelled(rounds.tick()).await.is_some() {
-        let outcome = timeout(DEADLINE, trim(&app)).await.unwrap_or(Err(Error::DatabaseTooSlow));
-        if let Err(error) = outcome {
-            tracing::warn!(error = chain(&error), "the membership log could not be trimmed");
+    let mut ticks = interval(app.membership_log_retention / TRIMS_PER_RETENTION);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while draining.run_until_cancelled(ticks.tick()).await.is_some() {
+        let trimmed = timeout(TRIM_TIMEOUT, trim(&app)).await;
+        if let Err(error) = trimmed.unwrap_or(Err(Error::DatabaseTimeout)) {
+            tracing::warn!(error = chain(&error), "cannot trim the membership log; retrying");
         }
     }
     Ok(())
