@@ -25,7 +25,8 @@ CREATE TABLE auth.signing_keys (
     private_key BYTEA NOT NULL,
     public_key BYTEA NOT NULL CHECK (octet_length(public_key) = 32),
     created_at TIMESTAMPTZ NOT NULL,
-    -- When the key begins to sign. It is published earlier, so that every verifier knows it by then.
+    -- When the key begins to sign. It is published earlier, so that every verifier knows it by
+    -- then.
     signs_from TIMESTAMPTZ NOT NULL,
     -- When the last token signed by this key expires. NULL until the key has a successor.
     retires_at TIMESTAMPTZ

@@ -58,22 +58,7 @@ fn lower_thread_priority() {
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::getpriority_process;
-
     use super::*;
-
-    /// Linux returns the priority of the calling thread.
-    fn niceness() -> i32 {
-        getpriority_process(None).unwrap()
-    }
-
-    #[tokio::test]
-    async fn hashing_threads_have_a_lower_priority_than_the_others() {
-        let before = niceness();
-        let threads = HashThreads::new(1).unwrap();
-        assert_eq!(threads.run(niceness).await.unwrap(), (before + NICENESS).min(19));
-        assert_eq!(niceness(), before);
-    }
 
     #[tokio::test]
     async fn a_thread_survives_a_job_that_panics() {

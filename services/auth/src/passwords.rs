@@ -38,11 +38,9 @@ impl Passwords {
         let dummy_hash =
             threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
         let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
-        let admitted_count = count + config.hash_queue as usize;
         let running = Arc::new(Semaphore::new(count));
-        let admitted = Arc::new(Semaphore::new(admitted_count));
-        observe((running.clone(), count), (admitted.clone(), admitted_count));
-        observe_limits(config);
+        let admitted = Arc::new(Semaphore::new(count + config.hash_queue as usize));
+        observe_queue(running.clone(), admitted.clone(), config);
         Ok(Self {
             cost,
             threads,
@@ -56,7 +54,8 @@ impl Passwords {
     /// Returns the hash to store for a new password.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
         let cost = self.cost;
-        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take. `Password` has refused more.
+        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take. `Password` has refused
+        // more.
         self.run(move || bcrypt::hash(password.expose(), cost)).await
     }
 
@@ -97,35 +96,31 @@ impl Passwords {
     }
 }
 
-/// Exports how many hashes are in progress and how many wait. Each argument is a semaphore and how
-/// many permits it began with.
-fn observe(running: (Arc<Semaphore>, usize), admitted: (Arc<Semaphore>, usize)) {
-    let taken = |(permits, count): &(Arc<Semaphore>, usize)| {
-        count.saturating_sub(permits.available_permits())
-    };
-    global::meter("parlance")
-        .u64_observable_gauge("parlance.auth.hashes")
-        .with_description("Hashes of passwords in progress, or waiting.")
-        .with_callback(move |gauge| {
-            let (running, admitted) = (taken(&running), taken(&admitted));
-            gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
-            gauge.observe(
-                admitted.saturating_sub(running) as u64,
-                &[KeyValue::new("state", "waiting")],
-            );
-        })
-        .build();
+/// Exports how many hashes are in progress and how many wait, and the limits of both.
+fn observe_queue(running: Arc<Semaphore>, admitted: Arc<Semaphore>, config: &PasswordConfig) {
+    let (threads, queue) = (config.hash_threads as usize, config.hash_queue as usize);
+    observe("parlance.auth.hashes", "Hashes of passwords in progress, or waiting.", move || {
+        let running = threads.saturating_sub(running.available_permits());
+        let admitted = (threads + queue).saturating_sub(admitted.available_permits());
+        (running, admitted.saturating_sub(running))
+    });
+    let description = "Hashes of passwords that may be in progress, or wait.";
+    observe("parlance.auth.hashes.limit", description, move || (threads, queue));
 }
 
-/// Exports how many hashes may be in progress and how many may wait.
-fn observe_limits(config: &PasswordConfig) {
-    let (running, waiting) = (u64::from(config.hash_threads), u64::from(config.hash_queue));
+/// Exports a gauge with two values: hashes in progress, and hashes that wait.
+fn observe(
+    name: &'static str,
+    description: &'static str,
+    values: impl Fn() -> (usize, usize) + Send + Sync + 'static,
+) {
     global::meter("parlance")
-        .u64_observable_gauge("parlance.auth.hashes.limit")
-        .with_description("Hashes of passwords that may be in progress, or wait.")
+        .u64_observable_gauge(name)
+        .with_description(description)
         .with_callback(move |gauge| {
-            gauge.observe(running, &[KeyValue::new("state", "running")]);
-            gauge.observe(waiting, &[KeyValue::new("state", "waiting")]);
+            let (running, waiting) = values();
+            gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
+            gauge.observe(waiting as u64, &[KeyValue::new("state", "waiting")]);
         })
         .build();
 }

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::ops;
 
-type GrpcResult<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 pub(crate) struct Service {
     app: App,
@@ -30,13 +30,13 @@ impl Service {
 impl AuthService for Service {
     type WatchAccessStateStream = BoxStream<'static, Result<WatchAccessStateResponse, Status>>;
 
-    async fn register(&self, request: Request<RegisterRequest>) -> GrpcResult<RegisterResponse> {
+    async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
         let RegisterRequest { username, password } = request.into_inner();
         let user = ops::register(&self.app, username, password).await?;
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
-    async fn log_in(&self, request: Request<LogInRequest>) -> GrpcResult<LogInResponse> {
+    async fn log_in(&self, request: Request<LogInRequest>) -> Reply<LogInResponse> {
         let LogInRequest { username, password } = request.into_inner();
         let token = ops::log_in(&self.app, username, password).await?;
         Ok(Response::new(LogInResponse {
@@ -45,15 +45,12 @@ impl AuthService for Service {
         }))
     }
 
-    async fn get_users(&self, request: Request<GetUsersRequest>) -> GrpcResult<GetUsersResponse> {
+    async fn get_users(&self, request: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {
         let users = ops::get_users(&self.app, &request.into_inner().user_ids).await?;
         Ok(Response::new(GetUsersResponse { users: users.into_iter().map(Into::into).collect() }))
     }
 
-    async fn find_users(
-        &self,
-        request: Request<FindUsersRequest>,
-    ) -> GrpcResult<FindUsersResponse> {
+    async fn find_users(&self, request: Request<FindUsersRequest>) -> Reply<FindUsersResponse> {
         let found = ops::find_users(&self.app, request.into_inner().usernames).await?;
         Ok(Response::new(FindUsersResponse { found: found.into_iter().map(Into::into).collect() }))
     }
@@ -61,7 +58,7 @@ impl AuthService for Service {
     async fn get_access_state(
         &self,
         _: Request<GetAccessStateRequest>,
-    ) -> GrpcResult<GetAccessStateResponse> {
+    ) -> Reply<GetAccessStateResponse> {
         let state = ops::get_access_state(&self.app).await?;
         Ok(Response::new(GetAccessStateResponse { state: Some(state.into()) }))
     }
@@ -69,7 +66,7 @@ impl AuthService for Service {
     async fn watch_access_state(
         &self,
         _: Request<WatchAccessStateRequest>,
-    ) -> GrpcResult<Self::WatchAccessStateStream> {
+    ) -> Reply<Self::WatchAccessStateStream> {
         let clock = self.app.clock.clone();
         let states = WatchStream::new(self.app.access.clone()).map(move |access| {
             let state = access.state(clock.now()).into();

@@ -29,8 +29,8 @@ pub(crate) async fn log_in(
     tokens::issue(&app.tokens, key, user.user_id, &user.username, now)
 }
 
-/// Looks the name up. A name that breaks the rules is looked up as the empty name, which no user has,
-/// so that the refusal takes as long as any other.
+/// Looks the name up. A name that breaks the rules is looked up as the empty name, which no user
+/// has, so that the refusal takes as long as any other.
 async fn find_credentials(app: &App, username: String) -> Result<Option<Credentials>, Error> {
     let folded_username =
         Username::parse(username).map_or_else(|_| String::new(), |name| name.folded());

@@ -1,5 +1,5 @@
-//! The table `auth.access_revision`: a number that triggers increase whenever keys or inactive users
-//! change.
+//! The table `auth.access_revision`: a number that triggers increase whenever keys or inactive
+//! users change.
 
 use sqlx::PgConnection;
 

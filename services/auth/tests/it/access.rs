@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use parlance_auth::commands;
-use parlance_core::{Clock, ErrorCode};
+use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::testing;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest};
@@ -60,6 +60,15 @@ async fn rotated_keys_are_published_before_they_sign() {
     assert_eq!(signing_kid(&auth).await, old_kid);
     auth.clock.advance(Duration::from_micros(1));
     assert_eq!(signing_kid(&auth).await, new_kid);
+}
+
+#[tokio::test]
+async fn the_first_key_signs_even_if_the_clock_of_a_replica_is_behind() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    let slow_clock = Clock::manual(Timestamp::from_micros(auth.clock.now().as_micros() - 1));
+    let behind = Auth::start_on(&auth.database_url, slow_clock, &[]).await;
+    assert_eq!(signing_kid(&behind).await, signing_kid(&auth).await);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Registering.
 
+use std::fs;
 use std::future::poll_fn;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -143,6 +145,26 @@ async fn look_ups_are_answered_while_a_password_is_hashed() {
         longest < whole / 2,
         "a look-up took {longest:?} while the registration took {whole:?}"
     );
+}
+
+/// A thread of this process: its name, and its niceness (proc(5), field 19).
+fn name_and_niceness(thread: &Path) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(thread.join("stat")).ok()?;
+    let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    Some((name.to_owned(), fields.split(' ').nth(16)?.parse().ok()?))
+}
+
+#[tokio::test]
+async fn hashing_threads_have_a_lower_priority_than_the_others() {
+    let _auth = Auth::start().await;
+    let (_, own) = name_and_niceness(Path::new("/proc/thread-self")).unwrap();
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    let hashing: Vec<i32> = threads
+        .filter_map(|thread| name_and_niceness(&thread))
+        .filter_map(|(name, niceness)| (name == "hashing").then_some(niceness))
+        .collect();
+    assert!(!hashing.is_empty());
+    assert!(hashing.iter().all(|&niceness| niceness == (own + 10).min(19)), "{hashing:?}");
 }
 
 /// Polls a future once. It can be polled further.
