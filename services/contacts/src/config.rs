@@ -14,11 +14,7 @@ pub struct Config {
     pub postgres: PostgresConfig,
     /// The addresses of the rooms service, comma-separated, each as `host:port`. A host may resolve
     /// to many replicas.
-    #[arg(
-        long,
-        env = "ROOMS_ADDRESSES",
-        default_value = "127.0.0.1:9003",
-        value_parser = addresses
-    )]
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    #[arg(value_parser = addresses)]
     pub rooms_addresses: String,
 }

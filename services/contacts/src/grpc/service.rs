@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::model::PairId;
 use crate::ops;
 
-type GrpcResult<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 pub(crate) struct Service {
     app: App,
@@ -27,7 +27,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl ContactsService for Service {
-    async fn invite(&self, request: Request<InviteRequest>) -> GrpcResult<InviteResponse> {
+    async fn invite(&self, request: Request<InviteRequest>) -> Reply<InviteResponse> {
         let InviteRequest { acting_user_id, invited_user_id } = request.into_inner();
         let (acting_user, invited) = (UserId::new(acting_user_id), UserId::new(invited_user_id));
         let invitation = ops::invite(&self.app, acting_user, invited).await?;
@@ -37,7 +37,7 @@ impl ContactsService for Service {
     async fn accept_invitation(
         &self,
         request: Request<AcceptInvitationRequest>,
-    ) -> GrpcResult<AcceptInvitationResponse> {
+    ) -> Reply<AcceptInvitationResponse> {
         let AcceptInvitationRequest { acting_user_id, invitation_id } = request.into_inner();
         let (acting_user, id) = (UserId::new(acting_user_id), PairId(invitation_id));
         let contact = ops::accept_invitation(&self.app, acting_user, id).await?;
@@ -47,7 +47,7 @@ impl ContactsService for Service {
     async fn reject_invitation(
         &self,
         request: Request<RejectInvitationRequest>,
-    ) -> GrpcResult<RejectInvitationResponse> {
+    ) -> Reply<RejectInvitationResponse> {
         let RejectInvitationRequest { acting_user_id, invitation_id } = request.into_inner();
         let (acting_user, id) = (UserId::new(acting_user_id), PairId(invitation_id));
         ops::reject_invitation(&self.app, acting_user, id).await?;
@@ -57,7 +57,7 @@ impl ContactsService for Service {
     async fn list_contacts(
         &self,
         request: Request<ListContactsRequest>,
-    ) -> GrpcResult<ListContactsResponse> {
+    ) -> Reply<ListContactsResponse> {
         let acting_user = UserId::new(request.into_inner().acting_user_id);
         Ok(Response::new(ops::list_contacts(&self.app, acting_user).await?.into()))
     }
@@ -65,7 +65,7 @@ impl ContactsService for Service {
     async fn check_contact(
         &self,
         request: Request<CheckContactRequest>,
-    ) -> GrpcResult<CheckContactResponse> {
+    ) -> Reply<CheckContactResponse> {
         let CheckContactRequest { acting_user_id, other_user_id } = request.into_inner();
         let (acting_user, other) = (UserId::new(acting_user_id), UserId::new(other_user_id));
         let are_contacts = ops::check_contact(&self.app, acting_user, other).await?;

@@ -2,11 +2,11 @@
 
 use parlance_core::UserId;
 
-use super::system_rooms;
+use super::system_rooms::{self, CLAIM_TIME};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Contact, PairId};
-use crate::store::pairs;
+use crate::store::{outbox, pairs};
 
 /// Turns the invitation into a contact. The system room is made before this returns, or once the
 /// rooms service can be reached.
@@ -24,7 +24,7 @@ pub(crate) async fn accept_invitation(
         system_rooms::make_missing(app, &pair).await;
         return Err(Error::InvitationNotFound);
     };
-    let entry = system_rooms::enqueue(&mut tx, pair.users).await?;
+    let entry = outbox::insert(&mut tx, pair.users, CLAIM_TIME).await?;
     tx.commit().await?;
     system_rooms::try_now(app, &[entry]).await;
     Ok(Contact { id: pair.id, other: pair.inviter, created_at: now })

@@ -2,11 +2,11 @@
 
 use parlance_core::UserId;
 
-use super::system_rooms;
+use super::system_rooms::{self, CLAIM_TIME};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Invitation, Pair, UserPair};
-use crate::store::pairs;
+use crate::store::{outbox, pairs};
 
 /// How often the invitation is tried when the pair changes between two statements.
 const MAX_ATTEMPTS: usize = 5;
@@ -37,7 +37,7 @@ async fn invite_or_accept(
     let mut tx = app.pool.begin().await?;
     let pair = pairs::invite_or_accept(&mut tx, users, acting_user, app.clock.now()).await?;
     let entry = match pair {
-        Some(pair) if pair.is_contacts() => Some(system_rooms::enqueue(&mut tx, users).await?),
+        Some(pair) if pair.is_contacts() => Some(outbox::insert(&mut tx, users, CLAIM_TIME).await?),
         _ => None,
     };
     tx.commit().await?;

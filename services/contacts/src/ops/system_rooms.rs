@@ -10,12 +10,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parlance_runtime::error::chain;
-use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{OutboxEntry, Pair, UserPair};
+use crate::model::{OutboxEntry, Pair};
 use crate::store::outbox;
 
 /// How long a replica has an outbox row to itself. Longer than a call to the rooms service takes.
@@ -24,21 +23,10 @@ pub(crate) const CLAIM_TIME: Duration = Duration::from_millis(700);
 pub(crate) const MAX_ROOMS_AT_ONCE: usize = 16;
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Writes the outbox row for the room of the two users.
-pub(super) async fn enqueue(
-    conn: &mut PgConnection,
-    users: UserPair,
-) -> Result<OutboxEntry, Error> {
-    Ok(outbox::insert(conn, users, CLAIM_TIME).await?)
-}
-
 /// Tries to make the rooms now. After a failure the background task makes them.
 pub(super) async fn try_now(app: &App, entries: &[OutboxEntry]) {
     if let Err(error) = make_rooms(app, entries).await {
-        tracing::warn!(
-            error = chain(&error),
-            "cannot make a system room; retrying in the background"
-        );
+        tracing::warn!(error = chain(&error), "cannot make a system room yet; retrying");
     }
 }
 

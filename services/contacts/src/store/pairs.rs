@@ -79,49 +79,38 @@ pub(crate) async fn reject(
     Ok(result.rows_affected() > 0)
 }
 
+/// Selects one pair by a condition.
+macro_rules! find_pair {
+    ($conn:expr, $condition:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            SELECT
+                id, low_id, high_id, inviter_id, invited_at, contacts_since,
+                (
+                    SELECT entry.id
+                    FROM contacts.outbox AS entry
+                    WHERE entry.low_id = pair.low_id AND entry.high_id = pair.high_id
+                ) AS "outbox_id: OutboxId"
+            FROM contacts.pairs AS pair
+            WHERE
+            "# + $condition,
+            $($argument),+
+        )
+        .fetch_optional($conn)
+        .await
+        .map(|row| row.map(Pair::from))
+    };
+}
+
 /// Returns the pair of these two users.
 pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Result<Option<Pair>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        SELECT
-            id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            (
-                SELECT entry.id
-                FROM contacts.outbox AS entry
-                WHERE entry.low_id = pair.low_id AND entry.high_id = pair.high_id
-            ) AS "outbox_id: OutboxId"
-        FROM contacts.pairs AS pair
-        WHERE low_id = $1 AND high_id = $2
-        "#,
-        users.low.get(),
-        users.high.get(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Pair::from))
+    find_pair!(conn, "low_id = $1 AND high_id = $2", users.low.get(), users.high.get())
 }
 
 /// Returns the pair with this id.
 pub(crate) async fn find_by_id(conn: &mut PgConnection, id: PairId) -> sqlx::Result<Option<Pair>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        SELECT
-            id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            (
-                SELECT entry.id
-                FROM contacts.outbox AS entry
-                WHERE entry.low_id = pair.low_id AND entry.high_id = pair.high_id
-            ) AS "outbox_id: OutboxId"
-        FROM contacts.pairs AS pair
-        WHERE id = $1
-        "#,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Pair::from))
+    find_pair!(conn, "id = $1", id.0)
 }
 
 /// Returns all pairs of a user, ordered by id.
@@ -156,8 +145,8 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
     Ok(rows.into_iter().map(Pair::from).collect())
 }
 
-/// A pair as every statement above selects it. The state follows from `contacts_since`: a constraint
-/// of the table ties the two.
+/// A pair as every statement above selects it. The state follows from `contacts_since`: a
+/// constraint of the table ties the two.
 struct Row {
     id: PairId,
     low_id: UserId,
