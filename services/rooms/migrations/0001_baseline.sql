@@ -1,4 +1,5 @@
--- Rooms. A user room has a name and an owner. A system room has neither; it belongs to two contacts.
+-- Rooms. A user room has a name and an owner. A system room has neither; it belongs to two
+-- contacts.
 CREATE TABLE rooms.rooms (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     is_system BOOLEAN NOT NULL,
@@ -6,8 +7,8 @@ CREATE TABLE rooms.rooms (
     name TEXT,
     -- NULL in a system room. The owner always has a row in rooms.members, too.
     owner_id BIGINT,
-    -- The two contacts of a system room, lower id first; NULL in a user room. Two users are contacts
-    -- for this service if such a room exists.
+    -- The two contacts of a system room, lower id first; NULL in a user room. Two users are
+    -- contacts for this service if such a room exists.
     system_low_id BIGINT,
     system_high_id BIGINT,
     -- The room version: counts the changes of the room's members, so that answers about memberships

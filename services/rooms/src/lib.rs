@@ -1,8 +1,8 @@
 //! The rooms service. It owns rooms, their members, the rules of both, and the log of ended
 //! memberships.
 //!
-//! It calls no other service. Two users are contacts if they share a system room, which the contacts
-//! service asks for. This service knows neither the names of users nor messages.
+//! It calls no other service. Two users are contacts if they share a system room, which the
+//! contacts service asks for. This service knows neither the names of users nor messages.
 
 mod app;
 mod background;

@@ -64,14 +64,6 @@ pub(crate) struct Member {
     pub(crate) joined_at: Timestamp,
 }
 
-/// Which user may change a room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ownership {
-    /// No user: system rooms cannot be changed.
-    SystemRoom,
-    Owner(UserId),
-}
-
 /// Counts the changes of a room's members. 0 if there is no such room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomVersion(pub(crate) i64);
@@ -156,8 +148,8 @@ pub(crate) enum EndReason {
     RoomDeleted,
 }
 
-/// Where a watcher of the log continues. Entries of transactions with this id and higher ones may be
-/// new to it.
+/// Where a watcher of the log continues. Entries of transactions with this id and higher ones may
+/// be new to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) u64);
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::model::{Cursor, Question, UserPair};
 use crate::ops;
 
-type GrpcResult<T> = Result<Response<T>, Status>;
+type Reply<T> = Result<Response<T>, Status>;
 
 pub(crate) struct Service {
     app: App,
@@ -36,10 +36,7 @@ impl Service {
 impl RoomsService for Service {
     type WatchMembershipsStream = BoxStream<WatchMembershipsResponse>;
 
-    async fn create_room(
-        &self,
-        request: Request<CreateRoomRequest>,
-    ) -> GrpcResult<CreateRoomResponse> {
+    async fn create_room(&self, request: Request<CreateRoomRequest>) -> Reply<CreateRoomResponse> {
         let CreateRoomRequest { acting_user_id, name, member_ids } = request.into_inner();
         let name = RoomName::parse(name).map_err(Error::NameInvalid)?;
         let (owner, users) = (UserId::new(acting_user_id), user_ids(&member_ids));
@@ -48,26 +45,20 @@ impl RoomsService for Service {
         Ok(Response::new(CreateRoomResponse { room: Some(room.into()), skipped }))
     }
 
-    async fn list_rooms(
-        &self,
-        request: Request<ListRoomsRequest>,
-    ) -> GrpcResult<ListRoomsResponse> {
+    async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Reply<ListRoomsResponse> {
         let acting_user = UserId::new(request.into_inner().acting_user_id);
         let rooms = ops::list_rooms(&self.app, acting_user).await?;
         Ok(Response::new(ListRoomsResponse { rooms: convert_all(rooms) }))
     }
 
-    async fn get_room(&self, request: Request<GetRoomRequest>) -> GrpcResult<GetRoomResponse> {
+    async fn get_room(&self, request: Request<GetRoomRequest>) -> Reply<GetRoomResponse> {
         let GetRoomRequest { acting_user_id, room_id } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         let room = ops::get_room(&self.app, acting_user, room_id).await?;
         Ok(Response::new(GetRoomResponse { room: Some(room.into()) }))
     }
 
-    async fn add_members(
-        &self,
-        request: Request<AddMembersRequest>,
-    ) -> GrpcResult<AddMembersResponse> {
+    async fn add_members(&self, request: Request<AddMembersRequest>) -> Reply<AddMembersResponse> {
         let AddMembersRequest { acting_user_id, room_id, member_ids } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         let users = user_ids(&member_ids);
@@ -76,10 +67,7 @@ impl RoomsService for Service {
         Ok(Response::new(AddMembersResponse { room: Some(room.into()), skipped }))
     }
 
-    async fn leave_room(
-        &self,
-        request: Request<LeaveRoomRequest>,
-    ) -> GrpcResult<LeaveRoomResponse> {
+    async fn leave_room(&self, request: Request<LeaveRoomRequest>) -> Reply<LeaveRoomResponse> {
         let LeaveRoomRequest { acting_user_id, room_id } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         ops::leave_room(&self.app, acting_user, room_id).await?;
@@ -89,18 +77,14 @@ impl RoomsService for Service {
     async fn remove_member(
         &self,
         request: Request<RemoveMemberRequest>,
-    ) -> GrpcResult<RemoveMemberResponse> {
+    ) -> Reply<RemoveMemberResponse> {
         let RemoveMemberRequest { acting_user_id, room_id, member_id } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
-        let member = member_id.map(UserId::new);
-        ops::remove_member(&self.app, acting_user, room_id, member).await?;
+        ops::remove_member(&self.app, acting_user, room_id, member_id.map(UserId::new)).await?;
         Ok(Response::new(RemoveMemberResponse {}))
     }
 
-    async fn delete_room(
-        &self,
-        request: Request<DeleteRoomRequest>,
-    ) -> GrpcResult<DeleteRoomResponse> {
+    async fn delete_room(&self, request: Request<DeleteRoomRequest>) -> Reply<DeleteRoomResponse> {
         let DeleteRoomRequest { acting_user_id, room_id } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         ops::delete_room(&self.app, acting_user, room_id).await?;
@@ -110,7 +94,7 @@ impl RoomsService for Service {
     async fn ensure_system_room(
         &self,
         request: Request<EnsureSystemRoomRequest>,
-    ) -> GrpcResult<EnsureSystemRoomResponse> {
+    ) -> Reply<EnsureSystemRoomResponse> {
         let EnsureSystemRoomRequest { first_user_id, second_user_id } = request.into_inner();
         let users = UserPair::new(UserId::new(first_user_id), UserId::new(second_user_id))
             .ok_or(Error::Malformed("a system room needs two different users"))?;
@@ -121,7 +105,7 @@ impl RoomsService for Service {
     async fn check_memberships(
         &self,
         request: Request<CheckMembershipsRequest>,
-    ) -> GrpcResult<CheckMembershipsResponse> {
+    ) -> Reply<CheckMembershipsResponse> {
         let questions: Vec<Question> = convert_all(request.into_inner().questions);
         let answers = ops::check_memberships(&self.app, &questions).await?;
         Ok(Response::new(CheckMembershipsResponse { answers: convert_all(answers) }))
@@ -130,7 +114,7 @@ impl RoomsService for Service {
     async fn watch_memberships(
         &self,
         request: Request<WatchMembershipsRequest>,
-    ) -> GrpcResult<Self::WatchMembershipsStream> {
+    ) -> Reply<Self::WatchMembershipsStream> {
         let cursor = request.into_inner().cursor;
         let batches = ops::watch_memberships(&self.app, (cursor > 0).then_some(Cursor(cursor)));
         let stream = ReceiverStream::new(batches).map(|batch| Ok(batch?.into()));

@@ -15,13 +15,9 @@ pub(crate) async fn leave_room(
     acting_user: UserId,
     room_id: RoomId,
 ) -> Result<(), Error> {
-    let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     if lock_user_room(&mut tx, room_id).await? == acting_user {
         return Err(Error::OwnerCannotLeave);
     }
-    end_membership(&mut tx, room_id, acting_user, EndReason::Left, now).await?;
-    tx.commit().await?;
-    app.membership_ended.send_replace(());
-    Ok(())
+    end_membership(app, tx, room_id, acting_user, EndReason::Left).await
 }

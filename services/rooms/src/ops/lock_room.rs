@@ -5,7 +5,6 @@ use parlance_core::{RoomId, UserId};
 use sqlx::PgConnection;
 
 use crate::error::Error;
-use crate::model::Ownership;
 use crate::store::rooms;
 
 /// Locks a user room and returns its owner.
@@ -15,8 +14,8 @@ pub(super) async fn lock_user_room(
 ) -> Result<UserId, Error> {
     match rooms::lock(conn, room_id).await? {
         None => Err(Error::RoomNotFound),
-        Some(Ownership::SystemRoom) => Err(Error::SystemRoom),
-        Some(Ownership::Owner(owner)) => Ok(owner),
+        Some(None) => Err(Error::SystemRoom),
+        Some(Some(owner)) => Ok(owner),
     }
 }
 

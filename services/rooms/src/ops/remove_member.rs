@@ -16,15 +16,11 @@ pub(crate) async fn remove_member(
     room_id: RoomId,
     member: Option<UserId>,
 ) -> Result<(), Error> {
-    let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     lock_own_room(&mut tx, room_id, acting_user).await?;
     let member = member.ok_or(Error::UserNotFound)?;
     if member == acting_user {
         return Err(Error::OwnerCannotLeave);
     }
-    end_membership(&mut tx, room_id, member, EndReason::Removed, now).await?;
-    tx.commit().await?;
-    app.membership_ended.send_replace(());
-    Ok(())
+    end_membership(app, tx, room_id, member, EndReason::Removed).await
 }

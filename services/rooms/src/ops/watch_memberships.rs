@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{Batch, Cursor, MembershipEnd};
+use crate::model::{Batch, Cursor};
 use crate::store::membership_log::{self, Page, Position, Snapshot};
 
 /// How far a watcher may be behind a commit by another replica.
@@ -92,13 +92,13 @@ impl Watcher {
         let snapshot = page.snapshot.clone();
         while !page.is_truncated && page.ends.len() as i64 == ENTRIES_PER_BATCH {
             let position = page.position;
-            self.send(page.ends, seen.cursor(), false).await?;
+            self.send(Batch { ends: page.ends, cursor: seen.cursor(), reset: false }).await?;
             page = self.read(&seen, position).await?;
         }
         if page.is_truncated {
-            self.send(Vec::new(), snapshot.cursor(), true).await?;
+            self.send(Batch { ends: Vec::new(), cursor: snapshot.cursor(), reset: true }).await?;
         } else if !page.ends.is_empty() || self.is_heartbeat_due() {
-            self.send(page.ends, snapshot.cursor(), false).await?;
+            self.send(Batch { ends: page.ends, cursor: snapshot.cursor(), reset: false }).await?;
         }
         Ok(snapshot)
     }
@@ -117,13 +117,7 @@ impl Watcher {
         }
     }
 
-    async fn send(
-        &mut self,
-        ends: Vec<MembershipEnd>,
-        cursor: Cursor,
-        reset: bool,
-    ) -> Result<(), Stop> {
-        let batch = Batch { ends, cursor, reset };
+    async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
         self.batches.send(Ok(batch)).await.map_err(|_| Stop::Closed)?;
         self.last_sent = Some(Instant::now());
         Ok(())

@@ -139,9 +139,8 @@ pub(crate) async fn read(
     let mut position = after;
     let mut ends = Vec::with_capacity(rows.len());
     for row in rows {
-        let (Some(xid), Some(id)) = (row.xid, row.id) else { continue };
-        let (Some(room_id), Some(reason), Some(version)) =
-            (row.room_id, row.reason, row.room_version)
+        let (Some(xid), Some(id), Some(room_id), Some(reason), Some(version)) =
+            (row.xid, row.id, row.room_id, row.reason, row.room_version)
         else {
             continue;
         };

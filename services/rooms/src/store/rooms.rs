@@ -3,7 +3,7 @@
 use parlance_core::{RoomId, RoomName, Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Kind, Member, Ownership, Room, RoomSummary, RoomVersion, UserPair};
+use crate::model::{Kind, Member, Room, RoomSummary, RoomVersion, UserPair};
 
 /// Adds a user room without members.
 pub(crate) async fn insert(
@@ -58,12 +58,14 @@ pub(crate) async fn find_system(
 }
 
 /// Locks the room until the transaction ends, so that other changes of it or its members wait.
-pub(crate) async fn lock(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Ownership>> {
-    let owner =
-        sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
-            .fetch_optional(conn)
-            .await?;
-    Ok(owner.map(|owner| owner.map_or(Ownership::SystemRoom, Ownership::Owner)))
+/// Returns the owner, which a system room does not have. `None` if there is no such room.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    id: RoomId,
+) -> sqlx::Result<Option<Option<UserId>>> {
+    sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
+        .fetch_optional(conn)
+        .await
 }
 
 /// Returns the room with its members.
@@ -77,8 +79,7 @@ pub(crate) async fn list_by_ids(
     ids: &[RoomId],
 ) -> sqlx::Result<Vec<(Room, RoomVersion)>> {
     let ids: Vec<i64> = ids.iter().copied().map(RoomId::get).collect();
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = sqlx::query!(
         r#"
         SELECT
             room.id,
@@ -106,7 +107,18 @@ pub(crate) async fn list_by_ids(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(<(Room, RoomVersion)>::from).collect())
+    let rooms = rows.into_iter().map(|row| {
+        let members = row.user_ids.into_iter().zip(row.joined_at);
+        let room = Room {
+            id: row.id,
+            kind: Kind::from_columns(row.name, row.owner_id),
+            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        (room, RoomVersion(row.membership_version))
+    });
+    Ok(rooms.collect())
 }
 
 /// Returns all rooms of a user without their members, oldest first. The ids come from an array
@@ -171,30 +183,4 @@ pub(crate) async fn delete(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<
     .fetch_one(conn)
     .await?;
     Ok(RoomVersion(version))
-}
-
-/// A room as `list_by_ids` selects it. The two lists have one entry for each member.
-struct Row {
-    id: RoomId,
-    name: Option<String>,
-    owner_id: Option<UserId>,
-    membership_version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    user_ids: Vec<UserId>,
-    joined_at: Vec<Timestamp>,
-}
-
-impl From<Row> for (Room, RoomVersion) {
-    fn from(row: Row) -> Self {
-        let members = row.user_ids.into_iter().zip(row.joined_at);
-        let room = Room {
-            id: row.id,
-            kind: Kind::from_columns(row.name, row.owner_id),
-            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
-        (room, RoomVersion(row.membership_version))
-    }
 }
