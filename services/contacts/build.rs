@@ -1,5 +1,4 @@
-//! Builds the crate anew when a migration was added: the macro that embeds them does not notice by
-//! itself.
+//! Rebuilds the crate when a migration is added, which `sqlx::migrate!` does not notice by itself.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, number, seconds};
 
-/// Everything that `auth serve` can be told.
+/// The settings of `auth serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// The gRPC server.
@@ -14,73 +14,74 @@ pub struct Config {
     /// The database with the schema `auth`.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// What goes into tokens.
+    /// The content of tokens.
     #[command(flatten)]
     pub tokens: TokenConfig,
-    /// The cost of passwords.
+    /// The hashing of passwords.
     #[command(flatten)]
     pub passwords: PasswordConfig,
 }
 
-/// What goes into access tokens.
+/// The content of access tokens.
 #[derive(Args, Clone, Debug)]
 pub struct TokenConfig {
-    /// The claim `iss` of access tokens; the gateway must expect the same.
+    /// The claim `iss` of access tokens. The gateway must have the same.
     ///
-    /// Whoever changes it ends all tokens, as with `TOKEN_AUDIENCE`.
+    /// A change makes all issued tokens invalid, as with `TOKEN_AUDIENCE`.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "parlance", value_parser = not_empty)]
     pub token_issuer: String,
-    /// The claim `aud` of access tokens; the gateway must expect the same.
+    /// The claim `aud` of access tokens. The gateway must have the same.
     #[arg(long, env = "TOKEN_AUDIENCE", default_value = "parlance", value_parser = not_empty)]
     pub token_audience: String,
-    /// How long tokens live.
+    /// How long tokens are valid.
     #[command(flatten)]
-    pub life: TokenLifeConfig,
+    pub ttl: TokenTtlConfig,
 }
 
-/// How long access tokens live. The service and `auth rotate-keys` must be told the same.
+/// How long access tokens are valid.
 #[derive(Args, Clone, Debug)]
-pub struct TokenLifeConfig {
-    /// The life of an access token in whole seconds; 8 days by default.
+pub struct TokenTtlConfig {
+    /// How long an access token is valid, in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys` has to be told the same. A lower value holds for new tokens only: wait
-    /// for the longest before keys are rotated.
+    /// `auth rotate-keys` needs the same value. A lower value applies to new tokens only: wait until
+    /// the tokens issued before have expired, then rotate keys.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
 }
 
-/// What hashing passwords may cost.
+/// The hashing of passwords.
 #[derive(Args, Clone, Debug)]
 pub struct PasswordConfig {
-    /// The cost of new bcrypt hashes; one more doubles the time.
+    /// The cost of new bcrypt hashes. Each step doubles the time.
     ///
     /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
     #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = number(4..=31))]
     pub bcrypt_cost: u32,
-    /// How many passwords are hashed at the same time; by default as many as there are cores.
-    #[arg(long, env = "HASH_THREADS", hide_default_value = true, default_value_t = available_cores(), value_parser = number(1..=1024))]
+    /// How many passwords are hashed at the same time; as many as there are cores by default.
+    #[arg(long, env = "HASH_THREADS", hide_default_value = true)]
+    #[arg(default_value_t = available_cores(), value_parser = number(1..=1024))]
     pub hash_threads: u32,
-    /// How many more may wait for their turn before others are told to come back later.
+    /// How many requests may wait for a hash. Further ones are refused with `unavailable`.
     ///
-    /// A longer queue makes people wait longer, and no more of them log in: `PASSWORD_DEADLINE` of
-    /// the gateway has to suffice for it.
+    /// A longer queue makes requests wait longer, but no more of them succeed. `PASSWORD_DEADLINE`
+    /// of the gateway has to cover a full queue.
     #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = number(0..=65_536))]
     pub hash_queue: u32,
 }
 
-/// Everything that `auth rotate-keys` can be told.
+/// The settings of `auth rotate-keys`.
 #[derive(Args, Clone, Debug)]
 pub struct RotateKeysConfig {
     /// The database with the schema `auth`.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// How long the new key is published before it signs, in seconds: longer than any verifier
-    /// takes to hear of it.
+    /// How long the new key is published before it signs, in seconds. Must be longer than any
+    /// gateway takes to learn of the key.
     #[arg(long, env = "KEY_PUBLICATION_LEAD", default_value = "60", value_parser = seconds)]
     pub key_publication_lead: Duration,
-    /// How long tokens live that were signed with the old key.
+    /// How long the tokens signed with the old key are valid.
     #[command(flatten)]
-    pub life: TokenLifeConfig,
+    pub ttl: TokenTtlConfig,
 }
 
 fn available_cores() -> u32 {

@@ -1,46 +1,48 @@
-//! Why the service refuses or fails.
+//! Everything that can go wrong in this service.
 
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, Violation};
-use parlance_runtime::error::Coded;
-use parlance_runtime::postgres::code_from_error;
+use parlance_runtime::error::{Coded, status};
+use parlance_runtime::postgres;
 
-/// Every way in which a use case can end badly.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("the username or the password breaks the rules")]
-    Rule(#[from] Violation),
-    #[error("more than {limit} are asked for at once")]
+    #[error("the username or the password breaks a rule")]
+    RuleViolated(#[from] Violation),
+    #[error("the request has more than {limit} entries")]
     TooManyRequested { limit: usize },
     #[error("the username is taken")]
     UsernameTaken,
     #[error("no active user has this name and this password")]
     InvalidCredentials,
-    #[error("too many passwords wait to be hashed")]
+    #[error("the queue of passwords to hash is full")]
     HashQueueFull { retry_after: Duration },
-    #[error("a password could not be hashed or compared")]
+    #[error("cannot hash or compare a password")]
     Hash(#[source] bcrypt::BcryptError),
-    #[error("the hashing of a password broke off")]
+    #[error("the hashing of a password did not end")]
     HashTask(#[source] tokio::task::JoinError),
-    #[error("there is no key to sign with; `auth rotate-keys` makes one")]
+    #[error("there is no signing key; `auth rotate-keys` makes one")]
     NoSigningKey,
-    #[error("a signing key could not be made or read")]
+    #[error("cannot make a signing key")]
     SigningKey,
-    #[error("a token could not be signed")]
+    #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
-    #[error("the database failed")]
+    #[error("a database statement failed")]
     Database(#[from] sqlx::Error),
+    #[error("the database did not answer in time")]
+    DatabaseTimeout,
 }
 
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Rule(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
+            Self::RuleViolated(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
-            Self::HashQueueFull { .. } => ErrorCode::Unavailable,
-            Self::Database(error) => code_from_error(error),
+            Self::HashQueueFull { .. } | Self::DatabaseTimeout => ErrorCode::Unavailable,
+            Self::Database(error) => postgres::code_from_error(error),
             Self::Hash(_)
             | Self::HashTask(_)
             | Self::NoSigningKey
@@ -54,5 +56,11 @@ impl Coded for Error {
             Self::HashQueueFull { retry_after } => Some(*retry_after),
             _ => None,
         }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        status(&error)
     }
 }

@@ -1,6 +1,6 @@
 //! Ed25519 keys: making them, and choosing the one that signs now.
 //!
-//! A key is published from the moment it is made, signs from `signs_from` until its successor does,
+//! A key is published as soon as it is made. It signs from `signs_from` until its successor signs,
 //! and stays published until the last token it signed has expired.
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::model::PublicKey;
 use crate::store::signing_keys::KeyRow;
 
-/// A new key that nobody knows yet.
+/// Makes a key, without storing it.
 pub(crate) fn generate(now: Timestamp, signs_from: Timestamp) -> Result<KeyRow, Error> {
     let pair = Ed25519KeyPair::generate().map_err(|_| Error::SigningKey)?;
     let public_key = pair.public_key().as_ref().to_vec();
@@ -29,8 +29,8 @@ pub(crate) fn generate(now: Timestamp, signs_from: Timestamp) -> Result<KeyRow, 
     })
 }
 
-/// The JWK thumbprint of an Ed25519 key: the hash of its required members in lexicographic order
-/// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638), [RFC
+/// Returns the JWK thumbprint of an Ed25519 key: the hash of its required members in lexicographic
+/// order ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638), [RFC
 /// 8037](https://www.rfc-editor.org/rfc/rfc8037)).
 fn thumbprint(public_key: &[u8]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public_key);
@@ -71,24 +71,24 @@ impl SigningKey {
 pub(crate) struct KeyRing(Vec<SigningKey>);
 
 impl KeyRing {
-    /// Takes the rows in the order of the store.
+    /// Expects the rows in the order of `store::signing_keys::list`.
     pub(crate) fn new(rows: Vec<KeyRow>) -> Self {
         Self(rows.into_iter().map(SigningKey::from).collect())
     }
 
-    /// The last key whose time has come. The clocks of replicas differ a little: to one of them the
-    /// very first key may come from the future, and it signs all the same.
+    /// Returns the last key that may sign now. The clocks of replicas differ a little: the very
+    /// first key signs even if its time is in the future by this clock.
     pub(crate) fn signing_key(&self, now: Timestamp) -> Option<&SigningKey> {
         self.0.iter().rfind(|key| key.signs_from <= now).or_else(|| self.0.first())
     }
 
-    /// What verifiers have to accept.
+    /// Returns the keys that verifiers have to accept.
     pub(crate) fn published(&self, now: Timestamp) -> Vec<PublicKey> {
         let valid = self.0.iter().filter(|key| !key.is_retired(now));
         valid.map(|key| PublicKey { kid: key.kid.clone(), ed25519: key.public.clone() }).collect()
     }
 
-    /// Whether a key can be forgotten.
+    /// True if a key can be deleted.
     pub(crate) fn has_retired(&self, now: Timestamp) -> bool {
         self.0.iter().any(|key| key.is_retired(now))
     }
@@ -104,17 +104,5 @@ mod tests {
         let public_key =
             URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         assert_eq!(thumbprint(&public_key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    }
-
-    #[test]
-    fn the_last_key_whose_time_has_come_signs() {
-        let at = Timestamp::from_micros;
-        let ring =
-            KeyRing::new(vec![generate(at(0), at(10)).unwrap(), generate(at(0), at(20)).unwrap()]);
-        let signing = |now| ring.signing_key(at(now)).map(|key| key.signs_from);
-        assert_eq!(signing(9), Some(at(10)));
-        assert_eq!(signing(19), Some(at(10)));
-        assert_eq!(signing(20), Some(at(20)));
-        assert!(KeyRing::new(Vec::new()).signing_key(at(9)).is_none());
     }
 }

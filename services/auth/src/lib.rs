@@ -1,9 +1,10 @@
 //! The auth service. It owns users, their password hashes, the signing keys and the tokens made
-//! with them. It knows nothing of contacts, rooms or messages, and does not verify tokens: the
-//! gateway does, with the keys published here.
+//! with them. It knows nothing of contacts, rooms or messages. It does not verify tokens: the
+//! gateway does, with the keys that this service publishes.
 
 mod access;
 mod app;
+mod background;
 pub mod commands;
 pub mod config;
 mod error;
@@ -13,53 +14,46 @@ mod keys;
 mod model;
 mod ops;
 mod passwords;
-mod priority;
 mod store;
 mod tokens;
 
-use std::sync::Arc;
-
 use parlance_core::Clock;
+use parlance_proto::auth::auth_service_server::{self, AuthServiceServer};
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
+use tonic::service::Routes;
 
 use crate::app::App;
+use crate::background::refresh_access;
 use crate::config::Config;
-pub use crate::model::User;
 use crate::passwords::Passwords;
 
-/// The name of the service, in logs and to Postgres.
+/// The name of the service in logs, metrics and database connections.
 pub const SERVICE: &str = "auth";
+
 /// The migrations of the schema `auth`.
-pub static MIGRATOR: Migrator = sqlx::migrate!();
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Brings the schema up to date, makes the first key if there is none, and serves until the process
 /// drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
-    postgres::migrate(SERVICE, &config.postgres, &MIGRATOR).await?;
+    postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let pool = postgres::pool(SERVICE, &config.postgres)?;
-    ops::make_first_key::make_first_key(&pool, &clock).await?;
+    ops::make_first_key(&pool, &clock).await?;
 
     let app = App {
-        access: access::start(pool.clone(), clock.clone(), lifecycle).await?,
+        access: refresh_access::start(pool.clone(), clock.clone(), lifecycle).await?,
         passwords: Passwords::start(&config.passwords).await?,
         tokens: config.tokens,
         pool,
         clock,
-        draining: lifecycle.draining().clone(),
+        lifecycle: lifecycle.clone(),
     };
-    let routes = grpc::routes(Arc::new(app));
-    let listen = config.grpc.grpc_listen;
-    parlance_runtime::grpc::serve(
-        listen,
-        &credential,
-        "parlance.auth.v1.AuthService",
-        routes,
-        lifecycle,
-    )
-    .await?;
+    let routes = Routes::new(AuthServiceServer::new(grpc::Service::new(app)));
+    let (listen, name) = (config.grpc.grpc_listen, auth_service_server::SERVICE_NAME);
+    parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use parlance_auth::{MIGRATOR, SERVICE, commands, start};
+use parlance_auth::{MIGRATIONS, SERVICE, commands, start};
 use parlance_core::Clock;
 use parlance_runtime::Service;
 
@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let service = Service {
         name: SERVICE,
         about: "Users, passwords, signing keys and tokens",
-        migrations: Some(&MIGRATOR),
+        migrations: Some(&MIGRATIONS),
     };
     service.run_with_commands(
         async |config, lifecycle| start(config, Clock::system(), lifecycle).await,

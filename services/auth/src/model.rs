@@ -1,23 +1,20 @@
-//! What the service speaks of: users and the state that decides whether a token is accepted.
+//! Users and the access state, as the use cases see them.
 
 use parlance_core::{Timestamp, UserId};
 
-/// An account, without its secrets.
+/// An account without its password hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The id.
-    pub id: UserId,
+pub(crate) struct User {
+    pub(crate) id: UserId,
     /// The name as registered.
-    pub username: String,
-    /// Whether the user may log in and use tokens.
-    pub is_active: bool,
-    /// When the account was made.
-    pub created_at: Timestamp,
-    /// When the account last changed.
-    pub updated_at: Timestamp,
+    pub(crate) username: String,
+    /// True if the user may log in and use tokens.
+    pub(crate) is_active: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
-/// An account that is to be stored.
+/// An account to store.
 #[derive(Debug)]
 pub(crate) struct NewUser<'a> {
     pub(crate) username: &'a str,
@@ -26,7 +23,7 @@ pub(crate) struct NewUser<'a> {
     pub(crate) created_at: Timestamp,
 }
 
-/// What a log-in has to know of a user.
+/// What a log-in is checked against.
 pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) username: String,
@@ -34,7 +31,7 @@ pub(crate) struct Credentials {
     pub(crate) password_hash: String,
 }
 
-/// A user and the name that was asked for.
+/// A user and the name in the request that found them.
 #[derive(Debug)]
 pub(crate) struct FoundUser {
     pub(crate) requested_username: String,
@@ -47,11 +44,22 @@ pub(crate) struct AccessToken {
     pub(crate) expires_in_s: i64,
 }
 
-/// A key that verifiers accept.
+/// A key that verifiers of tokens accept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicKey {
     pub(crate) kid: String,
     pub(crate) ed25519: Vec<u8>,
+}
+
+/// A new key, and when it replaces the old one.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The id of the new key.
+    pub kid: String,
+    /// When the new key begins to sign.
+    pub signs_from: Timestamp,
+    /// When the last token signed by the old key expires.
+    pub old_key_retires_at: Timestamp,
 }
 
 /// What verifiers of tokens have to know at one moment.

@@ -1,5 +1,5 @@
-//! Hashing passwords with bcrypt, on a bounded number of threads that do nothing else and let
-//! everything else go first: one hash takes a good part of a second of a core.
+//! Hashing passwords with bcrypt, on a bounded number of threads of low priority: one hash takes a
+//! good part of a second of a core.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,35 +14,33 @@ use crate::config::PasswordConfig;
 use crate::error::Error;
 use crate::hashing::HashThreads;
 
-/// Hashes and compares passwords, a few at a time. Some more may wait; the rest is told to come
-/// back later.
+/// Hashes and compares passwords, a few at a time. A bounded number of requests wait; further ones
+/// are refused with a time after which to retry.
 pub(crate) struct Passwords {
     cost: u32,
     threads: HashThreads,
-    /// Stands in for the hash of a user who does not exist, so that looking for one takes as long.
+    /// Compared with when the user does not exist, so that the refusal takes as long.
     dummy_hash: String,
-    /// One permit for each hash that may be computed at the same time.
+    /// A permit for each hash in progress.
     running: Arc<Semaphore>,
-    /// One permit for each hash that is computed or waits for it.
+    /// A permit for each hash in progress or waiting.
     admitted: Arc<Semaphore>,
-    /// About the time in which a full queue is worked off.
+    /// About the time that a full queue takes.
     retry_after: Duration,
 }
 
 impl Passwords {
-    /// Computes one hash, to have a dummy and to learn how long it takes.
+    /// Computes the dummy hash, which also measures how long a hash takes.
     pub(crate) async fn start(config: &PasswordConfig) -> anyhow::Result<Self> {
         let (cost, count) = (config.bcrypt_cost, config.hash_threads as usize);
-        let threads = HashThreads::new(count).context("cannot make threads to hash on")?;
+        let threads = HashThreads::new(count).context("cannot start threads for hashing")?;
         let started = Instant::now();
         let dummy_hash =
             threads.run(move || bcrypt::hash("", cost)).await.map_err(Error::HashTask)?;
         let rounds = config.hash_queue.div_ceil(config.hash_threads).max(1);
-        let admitted_count = count + config.hash_queue as usize;
         let running = Arc::new(Semaphore::new(count));
-        let admitted = Arc::new(Semaphore::new(admitted_count));
-        observe((running.clone(), count), (admitted.clone(), admitted_count));
-        observe_limits(config);
+        let admitted = Arc::new(Semaphore::new(count + config.hash_queue as usize));
+        observe_queue(running.clone(), admitted.clone(), config);
         Ok(Self {
             cost,
             threads,
@@ -53,16 +51,16 @@ impl Passwords {
         })
     }
 
-    /// The hash to store for a new password.
+    /// Returns the hash to store for a new password.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
         let cost = self.cost;
-        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take; the type has refused what
-        // is longer.
+        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take. `Password` has refused
+        // more.
         self.run(move || bcrypt::hash(password.expose(), cost)).await
     }
 
-    /// Whether the password is the one of the hash. It takes the same time when there is no
-    /// password that could be right, or no hash to compare it with; then the answer is no.
+    /// True if the hash is that of the password. False, after the same time, if there is no valid
+    /// password or no stored hash.
     pub(crate) async fn matches(
         &self,
         password: Option<Password>,
@@ -80,17 +78,17 @@ impl Passwords {
         &self,
         job: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.wait_for_turn().await?;
+        let permits = self.acquire_permits().await?;
         let task = self.threads.run(move || {
             let result = job();
-            // The turn ends with the work, even if the caller has gone away meanwhile.
-            drop(turn);
+            // Held until the hash ends, even if the caller has gone.
+            drop(permits);
             result
         });
         task.await.map_err(Error::HashTask)?.map_err(Error::Hash)
     }
 
-    async fn wait_for_turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Error> {
+    async fn acquire_permits(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Error> {
         let queue_full = || Error::HashQueueFull { retry_after: self.retry_after };
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| queue_full())?;
         let running = self.running.clone().acquire_owned().await.map_err(|_| queue_full())?;
@@ -98,37 +96,31 @@ impl Passwords {
     }
 }
 
-/// Shows how many hashes are computed and how many wait, from the permits of each kind and how many
-/// there are.
-fn observe(running: (Arc<Semaphore>, usize), admitted: (Arc<Semaphore>, usize)) {
-    let taken = |(permits, count): &(Arc<Semaphore>, usize)| {
-        count.saturating_sub(permits.available_permits())
-    };
-    global::meter("parlance")
-        .u64_observable_gauge("parlance.auth.hashes")
-        .with_description("Hashes of passwords that are computed, or wait for that.")
-        .with_callback(move |gauge| {
-            let (running, admitted) = (taken(&running), taken(&admitted));
-            gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
-            gauge.observe(
-                admitted.saturating_sub(running) as u64,
-                &[KeyValue::new("state", "waiting")],
-            );
-        })
-        .build();
+/// Exports how many hashes are in progress and how many wait, and the limits of both.
+fn observe_queue(running: Arc<Semaphore>, admitted: Arc<Semaphore>, config: &PasswordConfig) {
+    let (threads, queue) = (config.hash_threads as usize, config.hash_queue as usize);
+    observe("parlance.auth.hashes", "Hashes of passwords in progress, or waiting.", move || {
+        let running = threads.saturating_sub(running.available_permits());
+        let admitted = (threads + queue).saturating_sub(admitted.available_permits());
+        (running, admitted.saturating_sub(running))
+    });
+    let description = "Hashes of passwords that may be in progress, or wait.";
+    observe("parlance.auth.hashes.limit", description, move || (threads, queue));
 }
 
-/// Shows how many hashes may be computed at the same time, and how many more may wait.
-fn observe_limits(config: &PasswordConfig) {
-    let (running, waiting) = (u64::from(config.hash_threads), u64::from(config.hash_queue));
+/// Exports a gauge with two values: hashes in progress, and hashes that wait.
+fn observe(
+    name: &'static str,
+    description: &'static str,
+    values: impl Fn() -> (usize, usize) + Send + Sync + 'static,
+) {
     global::meter("parlance")
-        .u64_observable_gauge("parlance.auth.hashes.limit")
-        .with_description(
-            "Hashes of passwords that may be computed at the same time, or wait for that.",
-        )
+        .u64_observable_gauge(name)
+        .with_description(description)
         .with_callback(move |gauge| {
-            gauge.observe(running, &[KeyValue::new("state", "running")]);
-            gauge.observe(waiting, &[KeyValue::new("state", "waiting")]);
+            let (running, waiting) = values();
+            gauge.observe(running as u64, &[KeyValue::new("state", "running")]);
+            gauge.observe(waiting as u64, &[KeyValue::new("state", "waiting")]);
         })
         .build();
 }

@@ -1,5 +1,4 @@
-//! Issuing access tokens: JSON Web Tokens (RFC 7519) signed with Ed25519. Verifying them is the
-//! gateway's.
+//! Issues access tokens: JSON Web Tokens (RFC 7519) signed with Ed25519. The gateway verifies them.
 
 use jsonwebtoken::{Algorithm, Header};
 use parlance_core::{Timestamp, UserId};
@@ -15,7 +14,7 @@ use crate::model::AccessToken;
 struct Claims<'a> {
     iss: &'a str,
     aud: &'a str,
-    /// A string, as the standard has it; ids beyond 2^53 would not survive as numbers everywhere.
+    /// A string, as RFC 7519 demands.
     sub: String,
     username: &'a str,
     iat: i64,
@@ -23,7 +22,7 @@ struct Claims<'a> {
     jti: String,
 }
 
-/// Issues a token that is valid from now on for the configured time.
+/// Issues a token that is valid from now on, for `ACCESS_TOKEN_TTL`.
 pub(crate) fn issue(
     config: &TokenConfig,
     key: &SigningKey,
@@ -31,7 +30,7 @@ pub(crate) fn issue(
     username: &str,
     now: Timestamp,
 ) -> Result<AccessToken, Error> {
-    let expires_in_s = i64::try_from(config.life.access_token_ttl.as_secs()).unwrap_or(i64::MAX);
+    let expires_in_s = i64::try_from(config.ttl.access_token_ttl.as_secs()).unwrap_or(i64::MAX);
     let claims = Claims {
         iss: &config.token_issuer,
         aud: &config.token_audience,

@@ -1,34 +1,16 @@
-//! What every request needs.
+//! What the use cases of the service share.
 
 use parlance_core::Clock;
-use parlance_runtime::grpc::Credential;
-use parlance_runtime::{Lifecycle, postgres};
+use parlance_runtime::Lifecycle;
 use sqlx::PgPool;
 
-use crate::config::Config;
-use crate::rooms::Rooms;
+use crate::clients::rooms::RoomsClient;
 
-/// The dependencies of the use cases. Cheap to clone.
+/// The dependencies of the use cases. Built once, at start; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) rooms: Rooms,
-}
-
-impl App {
-    pub(crate) fn new(
-        config: &Config,
-        credential: &Credential,
-        clock: Clock,
-        lifecycle: &Lifecycle,
-    ) -> anyhow::Result<Self> {
-        Ok(Self {
-            pool: postgres::pool(crate::SERVICE, &config.postgres)?,
-            clock,
-            lifecycle: lifecycle.clone(),
-            rooms: Rooms::new(config, credential, lifecycle)?,
-        })
-    }
+    pub(crate) rooms: RoomsClient,
 }

@@ -3,16 +3,18 @@
 use clap::Args;
 use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, addresses};
 
-/// Each setting is a flag and an environment variable.
+/// The settings of `contacts serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Where and for whom it serves.
+    /// The gRPC server.
     #[command(flatten)]
     pub grpc: GrpcServerConfig,
-    /// Where it stores.
+    /// The database with the schema `contacts`.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// Where the rooms service is: comma-separated `host:port`; a host may stand for many replicas.
-    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
+    /// The addresses of the rooms service, comma-separated, each as `host:port`. A host may resolve
+    /// to many replicas.
+    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
+    #[arg(value_parser = addresses)]
     pub rooms_addresses: String,
 }

@@ -1,30 +1,30 @@
 //! Everything that can go wrong in this service.
 
 use parlance_core::ErrorCode;
-use parlance_runtime::error::Coded;
-use parlance_runtime::{error, postgres};
+use parlance_runtime::error::{Coded, code_from_status, status};
+use parlance_runtime::postgres;
 
-/// Why a use case was not carried out.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("a user invited themselves")]
+    #[error("the acting user and the invited user are the same")]
     SelfInvitation,
-    #[error("the two are contacts")]
+    #[error("the two users are contacts")]
     AlreadyContacts,
-    #[error("the invitation was made before")]
+    #[error("the acting user has invited this user before")]
     AlreadyInvited,
-    #[error("there is no such invitation for the acting user")]
+    #[error("no such invitation is addressed to the acting user")]
     InvitationNotFound,
-    #[error("the pair changed again and again while an invitation was made")]
+    #[error("the pair changed during every attempt to invite")]
     Contention,
-    #[error("a statement failed")]
+    #[error("a database statement failed")]
     Database(#[from] sqlx::Error),
     #[error("the database did not answer in time")]
-    DatabaseTooSlow,
-    #[error("the rooms service refused or could not be reached")]
+    DatabaseTimeout,
+    #[error("a call of the rooms service failed")]
     Rooms(#[source] Box<tonic::Status>),
     #[error("the rooms service did not answer in time")]
-    RoomsTooSlow,
+    RoomsTimeout,
 }
 
 impl Coded for Error {
@@ -34,9 +34,15 @@ impl Coded for Error {
             Self::AlreadyContacts => ErrorCode::AlreadyContacts,
             Self::AlreadyInvited => ErrorCode::AlreadyInvited,
             Self::InvitationNotFound => ErrorCode::InvitationNotFound,
-            Self::Contention | Self::DatabaseTooSlow | Self::RoomsTooSlow => ErrorCode::Unavailable,
+            Self::Contention | Self::DatabaseTimeout | Self::RoomsTimeout => ErrorCode::Unavailable,
             Self::Database(error) => postgres::code_from_error(error),
-            Self::Rooms(status) => error::code_from_status(status),
+            Self::Rooms(status) => code_from_status(status),
         }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        status(&error)
     }
 }

@@ -1,28 +1,31 @@
-//! The contacts service: how two users stand to each other, which is nothing, invited, or contacts.
+//! The contacts service. It owns the states of pairs of users: no relation, invited, contacts.
 //!
-//! It knows users by id only, and of rooms only that two contacts get a system room: it asks the
-//! rooms service for it, and goes on asking until the room is there.
+//! It knows users by id only. Of rooms it knows only that two contacts get a system room: it calls
+//! the rooms service for it, and retries until the room is made.
 
 mod app;
+mod background;
+mod clients;
 mod config;
 mod error;
 mod grpc;
 mod model;
 mod ops;
-mod rooms;
 mod store;
 
 use parlance_core::Clock;
 use parlance_proto::contacts::contacts_service_server::{self, ContactsServiceServer};
-use parlance_runtime::config::PostgresConfig;
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
+use crate::app::App;
+use crate::background::make_system_rooms;
+use crate::clients::rooms::RoomsClient;
 pub use crate::config::Config;
 
-/// The name of the service in logs, metrics and at the database.
+/// The name of the service in logs, metrics and database connections.
 pub const SERVICE: &str = "contacts";
 
 /// The migrations of the schema `contacts`.
@@ -32,21 +35,16 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
-    let app = app::App::new(&config, &credential, clock, lifecycle)?;
-    lifecycle.spawn_background("making of system rooms", ops::make_system_rooms::run(app.clone()));
-    let routes = Routes::new(ContactsServiceServer::new(grpc::Api::new(app)));
+    let app = App {
+        pool: postgres::pool(SERVICE, &config.postgres)?,
+        clock,
+        lifecycle: lifecycle.clone(),
+        rooms: RoomsClient::new(config.rooms_addresses, &credential, lifecycle)?,
+    };
+    lifecycle.spawn_background("making of system rooms", make_system_rooms::run(app.clone()));
+    let routes = Routes::new(ContactsServiceServer::new(grpc::Service::new(app)));
     let (listen, name) = (config.grpc.grpc_listen, contacts_service_server::SERVICE_NAME);
     parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())
-}
-
-/// Brings the schema up to date.
-pub async fn migrate(config: &PostgresConfig) -> anyhow::Result<()> {
-    postgres::migrate(SERVICE, config, &MIGRATIONS).await
-}
-
-/// Lists the migrations and whether each was applied, and changes nothing.
-pub async fn migration_status(config: &PostgresConfig) -> anyhow::Result<String> {
-    postgres::migration_status(SERVICE, config, &MIGRATIONS).await
 }

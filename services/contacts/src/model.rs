@@ -2,17 +2,17 @@
 
 use parlance_core::{Timestamp, UserId};
 
-/// The id of a pair: of the invitation first, of the contact later.
+/// The id of a pair: first of its invitation, then of its contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
 pub(crate) struct PairId(pub(crate) i64);
 
-/// The id of a row of the outbox.
+/// The id of an outbox row.
 #[derive(Clone, Copy, Debug, sqlx::Type)]
 #[sqlx(transparent)]
 pub(crate) struct OutboxId(pub(crate) i64);
 
-/// Two different users, in the one order in which they are stored.
+/// Two different users, the lower id first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UserPair {
     pub(crate) low: UserId,
@@ -20,18 +20,18 @@ pub(crate) struct UserPair {
 }
 
 impl UserPair {
-    /// The pair of two users in any order; nothing when they are one and the same.
-    pub(crate) fn of(first: UserId, second: UserId) -> Option<Self> {
+    /// Takes two users in any order. `None` if they are the same.
+    pub(crate) fn new(first: UserId, second: UserId) -> Option<Self> {
         (first != second).then(|| Self { low: first.min(second), high: first.max(second) })
     }
 
-    /// The one of the two who is not `user`.
+    /// Returns the user of the pair that is not `user`.
     pub(crate) fn other_than(self, user: UserId) -> UserId {
         if self.low == user { self.high } else { self.low }
     }
 }
 
-/// How two users stand to each other, when they have to do with each other at all.
+/// Two users with an invitation or a contact.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) id: PairId,
@@ -41,19 +41,19 @@ pub(crate) struct Pair {
     pub(crate) state: State,
 }
 
-/// What the inviter's wish has come to.
+/// The state of a pair.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     Invited,
-    /// With the wish for their system room while it may not be there yet.
     Contacts {
         since: Timestamp,
-        wanted_room: Option<OutboxId>,
+        /// The outbox row of their system room, until the room is made.
+        outbox_id: Option<OutboxId>,
     },
 }
 
 impl Pair {
-    /// The invitation that this is or was.
+    /// Returns the invitation that the pair began with.
     pub(crate) fn invitation(&self) -> Invitation {
         Invitation {
             id: self.id,
@@ -63,18 +63,22 @@ impl Pair {
         }
     }
 
-    /// The system room that two contacts do not have yet, as far as it is known.
-    pub(crate) fn wanted_room(&self) -> Option<WantedRoom> {
+    pub(crate) fn is_contacts(&self) -> bool {
+        matches!(self.state, State::Contacts { .. })
+    }
+
+    /// Returns the outbox row of a system room that is not made yet.
+    pub(crate) fn outbox_entry(&self) -> Option<OutboxEntry> {
         match self.state {
-            State::Contacts { wanted_room: Some(id), .. } => {
-                Some(WantedRoom { id, users: self.users })
+            State::Contacts { outbox_id: Some(id), .. } => {
+                Some(OutboxEntry { id, users: self.users })
             }
             _ => None,
         }
     }
 }
 
-/// An invitation. It never changes: it is accepted or rejected, and gone.
+/// An invitation. It never changes: it is accepted or rejected, and then gone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Invitation {
     pub(crate) id: PairId,
@@ -83,7 +87,7 @@ pub(crate) struct Invitation {
     pub(crate) created_at: Timestamp,
 }
 
-/// A contact, seen from one of the two. It never changes.
+/// A contact, from the view of one of the two users. It never changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Contact {
     pub(crate) id: PairId,
@@ -91,7 +95,7 @@ pub(crate) struct Contact {
     pub(crate) created_at: Timestamp,
 }
 
-/// Everything that one user has, each list ordered by id.
+/// All invitations and contacts of one user, each list ordered by id.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overview {
     pub(crate) sent: Vec<Invitation>,
@@ -99,9 +103,9 @@ pub(crate) struct Overview {
     pub(crate) contacts: Vec<Contact>,
 }
 
-/// A system room that has yet to be made.
+/// An outbox row: a system room to make.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WantedRoom {
+pub(crate) struct OutboxEntry {
     pub(crate) id: OutboxId,
     pub(crate) users: UserPair,
 }

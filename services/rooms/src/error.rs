@@ -1,10 +1,10 @@
 //! Everything that can go wrong in this service.
 
 use parlance_core::{ErrorCode, Violation};
-use parlance_runtime::error::Coded;
+use parlance_runtime::error::{Coded, status};
 use parlance_runtime::postgres;
 
-/// Why a use case was not carried out.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the room does not exist")]
@@ -17,7 +17,7 @@ pub(crate) enum Error {
     NotAMember,
     #[error("the membership to end does not exist")]
     MemberNotFound,
-    #[error("the user whose membership shall end does not exist")]
+    #[error("the user to remove does not exist")]
     UserNotFound,
     #[error("the membership to end is that of the owner")]
     OwnerCannotLeave,
@@ -25,10 +25,10 @@ pub(crate) enum Error {
     NameInvalid(#[source] Violation),
     #[error("the request is malformed: {0}")]
     Malformed(&'static str),
-    #[error("a statement failed")]
+    #[error("a database statement failed")]
     Database(#[from] sqlx::Error),
     #[error("the database did not answer in time")]
-    DatabaseTooSlow,
+    DatabaseTimeout,
 }
 
 impl Coded for Error {
@@ -44,7 +44,13 @@ impl Coded for Error {
             Self::NameInvalid(_) => ErrorCode::Validation,
             Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Database(error) => postgres::code_from_error(error),
-            Self::DatabaseTooSlow => ErrorCode::Unavailable,
+            Self::DatabaseTimeout => ErrorCode::Unavailable,
         }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        status(&error)
     }
 }

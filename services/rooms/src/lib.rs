@@ -1,28 +1,35 @@
-//! The rooms service: rooms, their members, the rules of both, and the log of ended memberships.
+//! The rooms service. It owns rooms, their members, the rules of both, and the log of ended
+//! memberships.
 //!
-//! It calls nobody. Two users are contacts for it when they share a system room, which the contacts
-//! service asks it to make. It knows neither names of users nor messages.
+//! It calls no other service. Two users are contacts if they share a system room, which the
+//! contacts service asks for. This service knows neither the names of users nor messages.
 
 mod app;
+mod background;
 mod config;
 mod error;
 mod grpc;
+mod member_cache;
 mod model;
 mod ops;
-mod rosters;
 mod store;
+
+use std::sync::Arc;
 
 use parlance_core::Clock;
 use parlance_proto::rooms::rooms_service_server::{self, RoomsServiceServer};
-use parlance_runtime::config::PostgresConfig;
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
+use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::app::App;
+use crate::background::trim_membership_log;
 pub use crate::config::Config;
+use crate::member_cache::MemberCache;
 
-/// The name of the service in logs, metrics and at the database.
+/// The name of the service in logs, metrics and database connections.
 pub const SERVICE: &str = "rooms";
 
 /// The migrations of the schema `rooms`.
@@ -32,24 +39,19 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
-    let app = app::App::new(&config, clock, lifecycle)?;
-    lifecycle.spawn_background(
-        "trimming of the membership log",
-        ops::trim_membership_log::run(app.clone()),
-    );
-    let routes = Routes::new(RoomsServiceServer::new(grpc::Api::new(app)));
+    let app = App {
+        pool: postgres::pool(SERVICE, &config.postgres)?,
+        clock,
+        lifecycle: lifecycle.clone(),
+        member_cache: MemberCache::new(),
+        membership_log_retention: config.membership_log_retention,
+        membership_ended: Arc::new(watch::Sender::new(())),
+    };
+    let trim = trim_membership_log::run(app.clone());
+    lifecycle.spawn_background("trimming of the membership log", trim);
+    let routes = Routes::new(RoomsServiceServer::new(grpc::Service::new(app)));
     let (listen, name) = (config.grpc.grpc_listen, rooms_service_server::SERVICE_NAME);
     parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())
-}
-
-/// Brings the schema up to date.
-pub async fn migrate(config: &PostgresConfig) -> anyhow::Result<()> {
-    postgres::migrate(SERVICE, config, &MIGRATIONS).await
-}
-
-/// Lists the migrations and whether each was applied, and changes nothing.
-pub async fn migration_status(config: &PostgresConfig) -> anyhow::Result<String> {
-    postgres::migration_status(SERVICE, config, &MIGRATIONS).await
 }

@@ -23,7 +23,7 @@ impl Room {
 
 /// A room without its members.
 #[derive(Clone, Debug)]
-pub(crate) struct RoomHead {
+pub(crate) struct RoomSummary {
     pub(crate) id: RoomId,
     pub(crate) kind: Kind,
     pub(crate) version: RoomVersion,
@@ -31,7 +31,7 @@ pub(crate) struct RoomHead {
     pub(crate) updated_at: Timestamp,
 }
 
-impl RoomHead {
+impl RoomSummary {
     pub(crate) fn with_members(self, members: Arc<[Member]>) -> Room {
         let Self { id, kind, created_at, updated_at, version: _ } = self;
         Room { id, kind, members, created_at, updated_at }
@@ -41,15 +41,15 @@ impl RoomHead {
 /// What only one kind of room has.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    /// The unchangeable room of two contacts.
+    /// The room of two contacts, which cannot be changed.
     System,
     /// A room that a user has made.
     User { name: String, owner_id: UserId },
 }
 
 impl Kind {
-    /// The kind of a room with this name and this owner, which system rooms have not.
-    pub(crate) fn of(name: Option<String>, owner_id: Option<UserId>) -> Self {
+    /// Takes the columns of the room, which are NULL for a system room.
+    pub(crate) fn from_columns(name: Option<String>, owner_id: Option<UserId>) -> Self {
         match (name, owner_id) {
             (Some(name), Some(owner_id)) => Self::User { name, owner_id },
             _ => Self::System,
@@ -64,34 +64,25 @@ pub(crate) struct Member {
     pub(crate) joined_at: Timestamp,
 }
 
-/// Who may change a room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Authority {
-    /// Nobody: it is a system room.
-    Nobody,
-    /// This user, its owner.
-    Owner(UserId),
-}
-
-/// Counts the changes of a room's members; 0 when there is no room.
+/// Counts the changes of a room's members. 0 if there is no such room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomVersion(pub(crate) i64);
 
-/// Two different users, in the one order in which they are stored.
+/// Two different users, the lower id first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pair {
+pub(crate) struct UserPair {
     pub(crate) low: UserId,
     pub(crate) high: UserId,
 }
 
-impl Pair {
-    /// The pair of two users in any order; nothing when they are one and the same.
-    pub(crate) fn of(first: UserId, second: UserId) -> Option<Self> {
+impl UserPair {
+    /// Takes two users in any order. `None` if they are the same.
+    pub(crate) fn new(first: UserId, second: UserId) -> Option<Self> {
         (first != second).then(|| Self { low: first.min(second), high: first.max(second) })
     }
 }
 
-/// A user whom the owner of a room wants as a member, and how that user stands to both.
+/// A user whom the owner of a room wants to add.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub(crate) user_id: UserId,
@@ -113,7 +104,7 @@ pub(crate) enum SkipReason {
     AlreadyAMember,
 }
 
-/// A question: is this user a member of this room?
+/// The question whether a user is a member of a room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     pub(crate) room_id: RoomId,
@@ -124,11 +115,11 @@ pub(crate) struct Question {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: MembershipStatus,
-    /// The version of the room in the same moment.
+    /// The room version at the same moment.
     pub(crate) room_version: RoomVersion,
 }
 
-/// How a user stands to a room.
+/// What this service knows of a user in a room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MembershipStatus {
     RoomNotFound,
@@ -139,12 +130,12 @@ pub(crate) enum MembershipStatus {
 
 /// A membership that ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct End {
+pub(crate) struct MembershipEnd {
     pub(crate) room_id: RoomId,
-    /// Nobody in particular when the room was deleted.
+    /// `None` if the room was deleted, which ends all its memberships.
     pub(crate) user_id: Option<UserId>,
     pub(crate) reason: EndReason,
-    /// The version of the room after this change.
+    /// The room version after this change.
     pub(crate) room_version: RoomVersion,
 }
 
@@ -157,16 +148,16 @@ pub(crate) enum EndReason {
     RoomDeleted,
 }
 
-/// Where a watcher of the log goes on: everything that transactions with this id and higher ones
-/// wrote may be new to it.
+/// Where a watcher of the log continues. Entries of transactions with this id and higher ones may
+/// be new to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) u64);
 
-/// Entries of the log on their way to a watcher.
+/// Entries of the log for a watcher.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub(crate) ends: Vec<End>,
+    pub(crate) ends: Vec<MembershipEnd>,
     pub(crate) cursor: Cursor,
-    /// The log no longer reaches back to where the watcher wanted to go on.
+    /// True if the log no longer reaches back to the cursor of the watcher.
     pub(crate) reset: bool,
 }

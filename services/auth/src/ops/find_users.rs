@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use parlance_core::Username;
 
+use super::lookup_limit::check_lookup_size;
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{FoundUser, User};
-use crate::ops::check_lookup_size;
 use crate::store::users;
 
-/// The users with these names, in the order asked for; names nobody has or can have are left out.
+/// Returns the users with these names, in the order of the request. Leaves out names that are
+/// unknown or break the rules for names.
 pub(crate) async fn find_users(app: &App, usernames: Vec<String>) -> Result<Vec<FoundUser>, Error> {
     check_lookup_size(usernames.len())?;
     let (requested, folded): (Vec<String>, Vec<String>) =
@@ -21,15 +22,13 @@ pub(crate) async fn find_users(app: &App, usernames: Vec<String>) -> Result<Vec<
     let rows = users::list_by_folded_usernames(&mut *app.pool.acquire().await?, &folded).await?;
     let users: HashMap<String, User> = rows.into_iter().collect();
 
-    let found =
-        requested.into_iter().zip(&folded).filter_map(|(requested_username, folded_username)| {
-            let user = users.get(folded_username)?.clone();
-            Some(FoundUser { requested_username, user })
-        });
+    let found = requested.into_iter().zip(&folded).filter_map(|(requested_username, folded)| {
+        Some(FoundUser { requested_username, user: users.get(folded)?.clone() })
+    });
     Ok(found.collect())
 }
 
-/// The name with its folded form, if a user can have it.
+/// Returns the name with its folded form, or `None` if it breaks the rules for names.
 fn fold(requested: String) -> Option<(String, String)> {
     let folded = Username::parse(requested.clone()).ok()?.folded();
     Some((requested, folded))

@@ -8,8 +8,8 @@ use crate::model::{AccessToken, Credentials};
 use crate::store::users;
 use crate::tokens;
 
-/// Issues a token if the password is right. Whatever is wrong, finding out costs one look-up and
-/// one hash.
+/// Issues a token if the password is right. Every refusal costs one look-up and one hash, so that
+/// the time of the answer does not reveal whether the user exists.
 pub(crate) async fn log_in(
     app: &App,
     username: String,
@@ -29,8 +29,8 @@ pub(crate) async fn log_in(
     tokens::issue(&app.tokens, key, user.user_id, &user.username, now)
 }
 
-/// A name that no user can have is looked up, too, so that it takes as long as any other; no folded
-/// name is empty.
+/// Looks the name up. A name that breaks the rules is looked up as the empty name, which no user
+/// has, so that the refusal takes as long as any other.
 async fn find_credentials(app: &App, username: String) -> Result<Option<Credentials>, Error> {
     let folded_username =
         Username::parse(username).map_or_else(|_| String::new(), |name| name.folded());

@@ -1,4 +1,4 @@
-//! The key of a service that has none yet.
+//! Making the first signing key.
 
 use parlance_core::Clock;
 use sqlx::PgPool;
@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::keys;
 use crate::store::signing_keys;
 
-/// Makes a key that signs at once, unless there is one. Of several replicas that start together one
-/// succeeds.
+/// Makes a key that signs at once, unless there is a key. Of several replicas that start together,
+/// one succeeds.
 pub(crate) async fn make_first_key(pool: &PgPool, clock: &Clock) -> Result<(), Error> {
     let now = clock.now();
     let key = keys::generate(now, now)?;
     if signing_keys::insert_newest(&mut *pool.acquire().await?, &key).await? {
-        tracing::info!(key.id = key.kid, "the first signing key was made");
+        tracing::info!(key.id = key.kid, "first signing key made");
     }
     Ok(())
 }

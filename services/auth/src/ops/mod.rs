@@ -1,19 +1,20 @@
-//! The use cases, one a file.
+//! The use cases, one a file: rules and transactions.
 
-pub(crate) mod find_users;
-pub(crate) mod get_access_state;
-pub(crate) mod get_users;
-pub(crate) mod log_in;
-pub(crate) mod make_first_key;
-pub(crate) mod register;
-pub(crate) mod rotate_keys;
-pub(crate) mod set_active;
+mod find_users;
+mod get_access_state;
+mod get_users;
+mod log_in;
+mod lookup_limit;
+mod make_first_key;
+mod register;
+mod rotate_keys;
+mod set_active;
 
-use crate::error::Error;
-
-/// How many users can be looked up at once.
-const LOOKUP_LIMIT: usize = 10_000;
-
-fn check_lookup_size(size: usize) -> Result<(), Error> {
-    if size > LOOKUP_LIMIT { Err(Error::TooManyRequested { limit: LOOKUP_LIMIT }) } else { Ok(()) }
-}
+pub(crate) use find_users::find_users;
+pub(crate) use get_access_state::get_access_state;
+pub(crate) use get_users::get_users;
+pub(crate) use log_in::log_in;
+pub(crate) use make_first_key::make_first_key;
+pub(crate) use register::register;
+pub(crate) use rotate_keys::rotate_keys;
+pub(crate) use set_active::set_active;

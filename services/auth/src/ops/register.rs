@@ -12,7 +12,7 @@ pub(crate) async fn register(app: &App, username: String, password: String) -> R
     let username = Username::parse(username)?;
     let password = Password::parse(password)?;
     let folded_username = username.folded();
-    // Spares the hash in the common case; who comes first is decided by the constraint.
+    // Saves the hash in the common case. The constraint decides races for a name.
     if users::is_taken(&mut *app.pool.acquire().await?, &folded_username).await? {
         return Err(Error::UsernameTaken);
     }
@@ -25,12 +25,12 @@ pub(crate) async fn register(app: &App, username: String, password: String) -> R
         created_at: app.clock.now(),
     };
     let inserted = users::insert(&mut *app.pool.acquire().await?, &new_user).await;
-    let user = inserted.map_err(taken_or_failed)?;
-    tracing::info!(user.id = %user.id, "a user has registered");
+    let user = inserted.map_err(from_insert_error)?;
+    tracing::info!(user.id = %user.id, "user registered");
     Ok(user)
 }
 
-fn taken_or_failed(error: sqlx::Error) -> Error {
+fn from_insert_error(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some(users::FOLDED_USERNAME_KEY) {
         Error::UsernameTaken

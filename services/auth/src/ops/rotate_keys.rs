@@ -1,4 +1,4 @@
-//! A new key to sign with.
+//! Replacing the signing key.
 
 use std::time::Duration;
 
@@ -7,30 +7,20 @@ use sqlx::{Connection, PgPool};
 
 use crate::error::Error;
 use crate::keys;
+use crate::model::Rotation;
 use crate::store::signing_keys;
 
-/// A key that was made and when it takes over.
-#[derive(Debug)]
-pub struct Rotation {
-    /// The id of the new key.
-    pub kid: String,
-    /// From when on it signs.
-    pub signs_from: Timestamp,
-    /// When the last token of the old key has expired.
-    pub old_key_retires_at: Timestamp,
-}
-
-/// Publishes a new key, which signs after `publication_lead`; the old key stays published for as
-/// long again as a token lives. `None` when somebody else rotated at the same moment.
+/// Publishes a new key, which signs after `publication_lead`. The old key stays published until the
+/// tokens it has signed by then expire. `None` if another rotation ran at the same moment.
 pub(crate) async fn rotate_keys(
     pool: &PgPool,
     clock: &Clock,
     publication_lead: Duration,
-    token_life: Duration,
+    token_ttl: Duration,
 ) -> Result<Option<Rotation>, Error> {
     let now = clock.now();
     let signs_from = after(now, publication_lead);
-    let old_key_retires_at = after(signs_from, token_life);
+    let old_key_retires_at = after(signs_from, token_ttl);
     let key = keys::generate(now, signs_from)?;
 
     let mut conn = pool.acquire().await?;

@@ -1,4 +1,4 @@
-//! Deactivating a user, and taking it back.
+//! Deactivating a user, or activating them again.
 
 use parlance_core::{Clock, Username};
 use sqlx::PgPool;
@@ -7,15 +7,15 @@ use crate::error::Error;
 use crate::model::User;
 use crate::store::users;
 
-/// Makes a user active or inactive; verifiers of tokens hear of it within a second. `None` when
-/// nobody has the name.
+/// Makes a user active or inactive. The access state reaches verifiers of tokens within a second.
+/// `None` if no user has the name.
 pub(crate) async fn set_active(
     pool: &PgPool,
     clock: &Clock,
-    username: String,
+    username: &str,
     is_active: bool,
 ) -> Result<Option<User>, Error> {
-    let Ok(username) = Username::parse(username) else {
+    let Ok(username) = Username::parse(username.to_owned()) else {
         return Ok(None);
     };
     let mut conn = pool.acquire().await?;

@@ -1,5 +1,4 @@
-//! SQL, one table a file. Nothing here decides anything: what is missing is `None`, what a
-//! constraint refuses is an error.
+//! SQL, one table a file. No rules, no transactions.
 
 pub(crate) mod access_revision;
 pub(crate) mod signing_keys;

@@ -1,9 +1,9 @@
-//! Keys that sign tokens, and those that did.
+//! The table `auth.signing_keys`.
 
 use parlance_core::Timestamp;
 use sqlx::PgConnection;
 
-/// A row of the table.
+/// A row of the table, as the migration describes it.
 pub(crate) struct KeyRow {
     pub(crate) kid: String,
     pub(crate) private_key: Vec<u8>,
@@ -13,7 +13,7 @@ pub(crate) struct KeyRow {
     pub(crate) retires_at: Option<Timestamp>,
 }
 
-/// All keys, in the order in which they sign.
+/// Returns all keys, in the order in which they sign.
 pub(crate) async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
@@ -31,7 +31,7 @@ pub(crate) async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<KeyRow>> {
     .await
 }
 
-/// Adds a key without a successor. False when there is one already.
+/// Adds a key without a successor. False if there is such a key.
 pub(crate) async fn insert_newest(conn: &mut PgConnection, key: &KeyRow) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "INSERT INTO auth.signing_keys (kid, private_key, public_key, created_at, signs_from)
@@ -48,7 +48,7 @@ pub(crate) async fn insert_newest(conn: &mut PgConnection, key: &KeyRow) -> sqlx
     Ok(result.rows_affected() == 1)
 }
 
-/// Says when the key without a successor, if there is one, will have signed its last valid token.
+/// Sets when the key without a successor retires, if there is such a key.
 pub(crate) async fn retire_newest(
     conn: &mut PgConnection,
     retires_at: Timestamp,
@@ -62,7 +62,7 @@ pub(crate) async fn retire_newest(
     Ok(())
 }
 
-/// Forgets the keys whose tokens have all expired.
+/// Deletes the keys whose tokens have all expired.
 pub(crate) async fn delete_retired(conn: &mut PgConnection, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM auth.signing_keys WHERE retires_at <= $1", now).execute(conn).await?;
     Ok(())

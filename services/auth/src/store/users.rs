@@ -1,14 +1,14 @@
-//! Accounts.
+//! The table `auth.users`.
 
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
 use crate::model::{Credentials, NewUser, User};
 
-/// The constraint that lets a name exist once.
+/// The constraint that makes a name unique.
 pub(crate) const FOLDED_USERNAME_KEY: &str = "users_folded_username_key";
 
-/// Adds an active user.
+/// Adds an active user and returns it.
 pub(crate) async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx::Result<User> {
     sqlx::query_as!(
         User,
@@ -29,7 +29,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx:
     .await
 }
 
-/// Whether somebody has the name.
+/// True if a user has the name.
 pub(crate) async fn is_taken(conn: &mut PgConnection, folded_username: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM auth.users WHERE folded_username = $1) AS "is_taken!""#,
@@ -39,7 +39,7 @@ pub(crate) async fn is_taken(conn: &mut PgConnection, folded_username: &str) -> 
     .await
 }
 
-/// What a log-in with this name is checked against.
+/// Returns what a log-in with this name is checked against.
 pub(crate) async fn find_credentials(
     conn: &mut PgConnection,
     folded_username: &str,
@@ -59,7 +59,7 @@ pub(crate) async fn find_credentials(
     .await
 }
 
-/// The users with these ids, in no particular order.
+/// Returns the users with these ids, in no particular order.
 pub(crate) async fn list_by_ids(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<Vec<User>> {
     sqlx::query_as!(
         User,
@@ -77,7 +77,7 @@ pub(crate) async fn list_by_ids(conn: &mut PgConnection, ids: &[i64]) -> sqlx::R
     .await
 }
 
-/// The users with these names, each with the folded name, in no particular order.
+/// Returns the users with these names, each with its folded name, in no particular order.
 pub(crate) async fn list_by_folded_usernames(
     conn: &mut PgConnection,
     folded_usernames: &[String],
@@ -109,15 +109,15 @@ pub(crate) async fn list_by_folded_usernames(
     Ok(users.collect())
 }
 
-/// The ids of all inactive users, ascending.
+/// Returns the ids of all inactive users, ascending.
 pub(crate) async fn list_inactive_ids(conn: &mut PgConnection) -> sqlx::Result<Vec<UserId>> {
     sqlx::query_scalar!("SELECT id FROM auth.users WHERE NOT is_active ORDER BY id")
         .fetch_all(conn)
         .await
 }
 
-/// Makes a user active or inactive, and returns the user as it is then; one that was so before
-/// stays untouched.
+/// Makes a user active or inactive, and returns the changed user. Without a change, `updated_at`
+/// stays as it is.
 pub(crate) async fn set_active(
     conn: &mut PgConnection,
     folded_username: &str,

@@ -1,16 +1,16 @@
-//! Keys and deactivations: what verifiers of tokens are told, and when.
+//! Keys and deactivations: what verifiers of tokens receive, and when.
 
 use std::time::Duration;
 
 use parlance_auth::commands;
-use parlance_core::{Clock, ErrorCode};
+use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::testing;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest};
 
 use crate::app::{Auth, PASSWORD, refusal};
 
-/// The id of the key that signs for this replica now.
+/// Returns the id of the key that signs on this replica now.
 async fn signing_kid(auth: &Auth) -> String {
     let token = auth.log_in("anna", PASSWORD).await.unwrap().access_token;
     jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
@@ -35,7 +35,7 @@ async fn three_replicas_on_an_empty_database_make_one_key() {
 }
 
 #[tokio::test]
-async fn the_key_outlives_the_process() {
+async fn a_signing_key_survives_a_restart() {
     let auth = Auth::start().await;
     let before = auth.access_state().await;
     auth.lifecycle.draining().cancel();
@@ -63,6 +63,15 @@ async fn rotated_keys_are_published_before_they_sign() {
 }
 
 #[tokio::test]
+async fn the_first_key_signs_even_if_the_clock_of_a_replica_is_behind() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    let slow_clock = Clock::manual(Timestamp::from_micros(auth.clock.now().as_micros() - 1));
+    let behind = Auth::start_on(&auth.database_url, slow_clock, &[]).await;
+    assert_eq!(signing_kid(&behind).await, signing_kid(&auth).await);
+}
+
+#[tokio::test]
 async fn the_old_key_is_published_until_its_tokens_expire() {
     let auth = Auth::start_with(&["--access-token-ttl", "3600"]).await;
     auth.register("anna").await;
@@ -82,7 +91,7 @@ async fn the_old_key_is_published_until_its_tokens_expire() {
     assert_eq!(
         auth.count("SELECT count(*) FROM auth.signing_keys").await,
         1,
-        "the retired key is forgotten"
+        "the retired key is deleted"
     );
 }
 
@@ -102,7 +111,7 @@ async fn rotations_at_the_same_moment_leave_one_newest_key() {
 }
 
 #[tokio::test]
-async fn a_watcher_learns_the_present_state_first() {
+async fn a_watcher_receives_the_current_state_first() {
     let auth = Auth::start().await;
     let state = auth.watch().await.next().await.unwrap();
     assert_eq!(state, auth.access_state().await);
@@ -147,7 +156,7 @@ async fn a_watch_ends_when_the_process_drains() {
 async fn calls_without_the_internal_credential_are_refused() {
     let auth = Auth::start().await;
     let channel = auth.client.replicas().borrow()[0].channel();
-    let mut stranger = AuthServiceClient::new(channel);
-    let result = stranger.get_access_state(GetAccessStateRequest {}).await;
+    let mut client = AuthServiceClient::new(channel);
+    let result = client.get_access_state(GetAccessStateRequest {}).await;
     assert_eq!(refusal(result), ErrorCode::Unauthenticated);
 }

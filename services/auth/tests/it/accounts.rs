@@ -1,6 +1,8 @@
 //! Registering.
 
+use std::fs;
 use std::future::poll_fn;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -40,7 +42,7 @@ async fn registering_a_taken_name_in_other_case_is_refused() {
 async fn names_and_passwords_that_break_the_rules_are_refused() {
     let auth = Auth::start().await;
     let too_long = "a".repeat(73);
-    let wishes = [
+    let requests = [
         ("ab", PASSWORD),
         ("an na", PASSWORD),
         ("p\u{430}ypal", PASSWORD),
@@ -48,7 +50,7 @@ async fn names_and_passwords_that_break_the_rules_are_refused() {
         ("anna", &too_long),
         ("anna", "pass\0word"),
     ];
-    for (name, password) in wishes {
+    for (name, password) in requests {
         let refusal = refusal(auth.try_register(name, password).await);
         assert_eq!(refusal, ErrorCode::Validation, "{name:?} {password:?}");
     }
@@ -56,7 +58,7 @@ async fn names_and_passwords_that_break_the_rules_are_refused() {
 }
 
 #[tokio::test]
-async fn a_password_of_72_bytes_is_used_to_the_last_one() {
+async fn a_password_of_72_bytes_is_compared_to_its_last_byte() {
     let auth = Auth::start().await;
     let password = "ä".repeat(36);
     auth.try_register("anna", &password).await.unwrap();
@@ -110,7 +112,7 @@ async fn a_full_hash_queue_is_unavailable_with_retry_after() {
 
     let (accepted, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert!(accepted.len() >= 3, "one is hashed and two wait");
-    assert!(!refused.is_empty(), "nobody was told to come back later");
+    assert!(!refused.is_empty(), "no request was refused");
     for status in refused.into_iter().filter_map(Result::err) {
         assert_eq!(code_from_status(&status), ErrorCode::Unavailable);
         assert!(retry_after_from_status(&status) >= Some(Duration::from_secs(1)));
@@ -118,8 +120,8 @@ async fn a_full_hash_queue_is_unavailable_with_retry_after() {
     auth.register("berta").await;
 }
 
-/// The test has one thread for everything that is not a hash: a hash computed there would hold up
-/// one look-up for nearly as long as the registration takes.
+/// The runtime of the test has one thread. A hash computed there would delay one look-up for nearly
+/// as long as the registration takes.
 #[tokio::test]
 async fn look_ups_are_answered_while_a_password_is_hashed() {
     let auth = Auth::start_with(&["--bcrypt-cost", "13"]).await;
@@ -127,13 +129,13 @@ async fn look_ups_are_answered_while_a_password_is_hashed() {
     let mut registration = pin!(auth.try_register("anna", PASSWORD));
     let mut longest_look_up = Duration::ZERO;
     loop {
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let mut client = auth.grpc();
         let look_up = client.get_users(GetUsersRequest { user_ids: vec![1] });
-        let (answer, outcome) = tokio::join!(look_up, poll_once(&mut registration));
+        let (answer, polled) = tokio::join!(look_up, poll_once(&mut registration));
         answer.unwrap();
-        longest_look_up = longest_look_up.max(asked.elapsed());
-        if let Poll::Ready(result) = outcome {
+        longest_look_up = longest_look_up.max(sent_at.elapsed());
+        if let Poll::Ready(result) = polled {
             result.unwrap();
             break;
         }
@@ -145,7 +147,27 @@ async fn look_ups_are_answered_while_a_password_is_hashed() {
     );
 }
 
-/// What a future says right now; it goes on later.
+/// A thread of this process: its name, and its niceness (proc(5), field 19).
+fn name_and_niceness(thread: &Path) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(thread.join("stat")).ok()?;
+    let (name, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    Some((name.to_owned(), fields.split(' ').nth(16)?.parse().ok()?))
+}
+
+#[tokio::test]
+async fn hashing_threads_have_a_lower_priority_than_the_others() {
+    let _auth = Auth::start().await;
+    let (_, own) = name_and_niceness(Path::new("/proc/thread-self")).unwrap();
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
+    let hashing: Vec<i32> = threads
+        .filter_map(|thread| name_and_niceness(&thread))
+        .filter_map(|(name, niceness)| (name == "hashing").then_some(niceness))
+        .collect();
+    assert!(!hashing.is_empty());
+    assert!(hashing.iter().all(|&niceness| niceness == (own + 10).min(19)), "{hashing:?}");
+}
+
+/// Polls a future once. It can be polled further.
 async fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }

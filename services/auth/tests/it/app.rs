@@ -1,4 +1,5 @@
-//! One replica of the service in this process, or several on one database, and a client of each.
+//! Runs replicas of the service in this process, several of them on one database if a test needs
+//! that, each with a client.
 
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ use tonic::{Status, Streaming};
 
 pub(crate) const PASSWORD: &str = "correct horse";
 const INTERNAL_TOKEN: &str = "internal-token-of-the-tests";
-/// Far above what anything here takes: a test that waits for longer has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far above what any call takes, so that a test fails only if the service hangs.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Parses arguments as the process does.
+/// Parses arguments as the program does.
 #[derive(Parser)]
 struct Arguments<T: clap::Args> {
     #[command(flatten)]
@@ -37,26 +38,26 @@ fn parse<T: clap::Args>(arguments: &[&[&str]]) -> T {
 /// A running replica.
 pub(crate) struct Auth {
     pub(crate) database_url: String,
-    /// Stands still unless it is moved.
+    /// Stands still until the test advances it.
     pub(crate) clock: Clock,
     pub(crate) client: Client,
     pub(crate) lifecycle: Lifecycle,
 }
 
 impl Auth {
-    /// A replica on an empty database, with cheap passwords.
+    /// Starts a replica on an empty database, with cheap hashes.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// The same with more arguments for `auth serve`.
+    /// Starts a replica on an empty database, with more arguments for `auth serve`.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
         let database_url = testing::fresh_database().await.unwrap();
         let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
         Self::start_on(&database_url, clock, arguments).await
     }
 
-    /// A replica on a database that others may use, too.
+    /// Starts a replica on a database that other replicas may use.
     pub(crate) async fn start_on(database_url: &str, clock: Clock, arguments: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", free_port().unwrap());
         let own = [
@@ -74,8 +75,12 @@ impl Auth {
         let (lifecycle, _) = Lifecycle::new(Duration::from_secs(20));
         let credential = Credential::start(&config.grpc.credential, &lifecycle).unwrap();
         parlance_auth::start(config, clock.clone(), &lifecycle).await.unwrap();
-        let client_config =
-            ClientConfig { service: "auth", addresses: address, credential, deadline: PATIENCE };
+        let client_config = ClientConfig {
+            service: "auth",
+            addresses: address,
+            credential,
+            deadline: CALL_TIMEOUT,
+        };
         let client = Client::start(client_config, &lifecycle).unwrap();
         client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
         Self { database_url: database_url.to_owned(), clock, client, lifecycle }
@@ -144,7 +149,8 @@ pub(crate) struct Watch(Streaming<WatchAccessStateResponse>);
 impl Watch {
     /// The next state, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<AccessState> {
-        let message = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("nothing came");
+        let message =
+            tokio::time::timeout(CALL_TIMEOUT, self.0.message()).await.expect("nothing came");
         message.unwrap().map(|response| response.state.unwrap())
     }
 
@@ -162,7 +168,7 @@ impl Watch {
     }
 }
 
-/// The code of a refusal.
+/// Returns the error code of a refused call.
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> ErrorCode {
-    code_from_status(&result.expect_err("it was not refused"))
+    code_from_status(&result.expect_err("the call was not refused"))
 }

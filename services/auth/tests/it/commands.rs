@@ -44,19 +44,19 @@ async fn only_a_change_moves_updated_at() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_is_a_failure_that_says_so() {
+async fn deactivating_an_unknown_user_fails_and_names_the_user() {
     let auth = Auth::start().await;
     for name in ["nobody", "no body"] {
         let output = run(&auth.database_url, &["deactivate", name]).await;
         assert!(!output.status.success());
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert!(complaint.contains(&format!("no user has the name `{name}`")), "{complaint}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(&format!("no user has the name `{name}`")), "{message}");
     }
 }
 
 #[tokio::test]
 async fn rotate_keys_adds_a_key() {
-    // The process goes by the clock of the machine, so the service must do so, too.
+    // The command uses the clock of the machine, so the service must use it, too.
     let url = testing::fresh_database().await.unwrap();
     let auth = Auth::start_on(&url, Clock::system(), &[]).await;
     let output = run(&auth.database_url, &["rotate-keys"]).await;
@@ -69,7 +69,7 @@ async fn rotate_keys_adds_a_key() {
 async fn migrations_are_listed_and_applied_alone() {
     let url = testing::fresh_database().await.unwrap();
     let pending = run(&url, &["migrate", "--status"]).await;
-    assert!(printed(&pending).lines().count() >= 3);
+    assert!(printed(&pending).lines().count() >= 1);
     assert!(printed(&pending).lines().all(|line| line.contains("pending")));
 
     printed(&run(&url, &["migrate"]).await);
@@ -80,16 +80,16 @@ async fn migrations_are_listed_and_applied_alone() {
 #[tokio::test]
 async fn a_wrong_setting_is_named_with_what_is_allowed() {
     let cases = [
-        ("--bcrypt-cost", "3", "4..=31"),
-        ("--bcrypt-cost", "32", "4..=31"),
+        ("--bcrypt-cost", "3", "from 4 to 31"),
+        ("--bcrypt-cost", "32", "from 4 to 31"),
         ("--access-token-ttl", "0.5", "whole number of seconds"),
-        ("--hash-threads", "0", "1..=1024"),
+        ("--hash-threads", "0", "from 1 to 1024"),
         ("--internal-token", "short", "at least 16"),
     ];
     for (flag, value, allowed) in cases {
         let output = run("postgres://localhost/nowhere", &["serve", flag, value]).await;
         assert_eq!(output.status.code(), Some(2));
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert!(complaint.contains(flag) && complaint.contains(allowed), "{complaint}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(message.contains(flag) && message.contains(allowed), "{message}");
     }
 }

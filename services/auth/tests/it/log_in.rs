@@ -1,4 +1,4 @@
-//! Logging in and the tokens that come of it.
+//! Logging in, and the issued tokens.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ struct Claims {
     jti: String,
 }
 
-/// Verifies a token as the gateway does, but for the time, which stands still here.
+/// Verifies a token as the gateway does, except for its expiry: the clock of the test stands still.
 fn verify(token: &str, state: &AccessState, issuer: &str, audience: &str) -> TokenData<Claims> {
     let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
     let key = state.keys.iter().find(|key| key.kid == kid).expect("the key is published");
@@ -32,7 +32,7 @@ fn verify(token: &str, state: &AccessState, issuer: &str, audience: &str) -> Tok
 }
 
 #[tokio::test]
-async fn a_token_names_its_user_and_its_end() {
+async fn a_token_names_its_user_and_its_expiry() {
     let auth = Auth::start().await;
     let user = auth.register("Anna").await;
     let answer = auth.log_in("aNNA", PASSWORD).await.unwrap();
@@ -47,7 +47,7 @@ async fn a_token_names_its_user_and_its_end() {
 }
 
 #[tokio::test]
-async fn issuer_audience_and_life_are_settings() {
+async fn issuer_audience_and_ttl_are_settings() {
     let auth = Auth::start_with(&[
         "--token-issuer",
         "we",
@@ -77,7 +77,7 @@ async fn every_token_has_an_id_of_its_own() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_the_answer_is_the_same() {
+async fn every_refused_log_in_has_the_same_answer() {
     let auth = Auth::start().await;
     auth.register("anna").await;
     auth.register("berta").await;
@@ -116,7 +116,7 @@ async fn a_user_made_active_again_logs_in_again() {
 }
 
 #[tokio::test]
-async fn a_hash_of_another_cost_stays_good() {
+async fn a_hash_of_another_cost_stays_valid() {
     let cheap = Auth::start_with(&["--bcrypt-cost", "4"]).await;
     cheap.register("anna").await;
     let costly =
@@ -124,8 +124,8 @@ async fn a_hash_of_another_cost_stays_good() {
     costly.log_in("anna", PASSWORD).await.unwrap();
 }
 
-/// The look-up takes about a millisecond, a hash of this cost twenty: one that is left out or
-/// computed twice shows.
+/// A look-up takes about a millisecond and a hash of this cost twenty, so a hash that is missing or
+/// computed twice shows in the time.
 #[tokio::test]
 async fn unknown_user_and_wrong_password_cost_the_same() {
     let auth = Auth::start_with(&["--bcrypt-cost", "8"]).await;

@@ -17,7 +17,7 @@ async fn find(auth: &Auth, usernames: &[&str]) -> Result<Vec<FoundUser>, Status>
 }
 
 #[tokio::test]
-async fn ids_find_their_users_once_and_strangers_are_left_out() {
+async fn ids_are_found_once_and_unknown_ids_are_left_out() {
     let auth = Auth::start().await;
     let (anna, berta) = (auth.register("anna").await, auth.register("berta").await);
     let ids = vec![berta.id, 999_999, anna.id, 0, -1, i64::MAX, berta.id];
@@ -28,7 +28,7 @@ async fn ids_find_their_users_once_and_strangers_are_left_out() {
 }
 
 #[tokio::test]
-async fn names_find_their_users_in_the_order_of_the_request() {
+async fn names_are_found_in_the_order_of_the_request() {
     let auth = Auth::start().await;
     let (anna, berta) = (auth.register("Anna").await, auth.register("Berta").await);
     let found = find(&auth, &["BERTA", "nobody", "an na", "", "anna", "berta"]).await.unwrap();
@@ -39,7 +39,7 @@ async fn names_find_their_users_in_the_order_of_the_request() {
 }
 
 #[tokio::test]
-async fn inactive_users_are_found_and_shown_as_such() {
+async fn inactive_users_are_found_and_marked_inactive() {
     let auth = Auth::start().await;
     let anna = auth.register("anna").await;
     auth.execute("UPDATE auth.users SET is_active = FALSE").await;
@@ -50,7 +50,7 @@ async fn inactive_users_are_found_and_shown_as_such() {
 }
 
 #[tokio::test]
-async fn more_than_ten_thousand_at_once_are_refused() {
+async fn look_ups_of_more_than_ten_thousand_users_are_refused() {
     let auth = Auth::start().await;
     assert_eq!(get(&auth, vec![1; 10_000]).await.unwrap(), []);
     assert_eq!(refusal(get(&auth, vec![1; 10_001]).await), ErrorCode::Validation);
@@ -59,7 +59,7 @@ async fn more_than_ten_thousand_at_once_are_refused() {
 }
 
 #[tokio::test]
-async fn a_look_up_takes_one_statement_however_many_are_looked_up() {
+async fn a_look_up_of_many_users_takes_one_statement() {
     let auth = Auth::start().await;
     let mut ids = Vec::new();
     let names: Vec<String> = (0..20).map(|number| format!("user{number}")).collect();

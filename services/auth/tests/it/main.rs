@@ -1,9 +1,9 @@
-//! The rules of the auth service, each held by a test, against a real Postgres and through gRPC.
+//! Tests of the auth service through its gRPC interface, on a real Postgres.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "in the helpers of tests, too, what goes wrong is a failure"
+    reason = "a panic in a helper fails the test, as it should"
 )]
 
 mod access;

@@ -1,5 +1,5 @@
-//! Counts the SQL statements that one call makes in this process: sqlx reports each as an event, in
-//! the context of the call, which has the id of the request.
+//! Counts the SQL statements of one call. sqlx emits a tracing event for each, in the context of
+//! the call, which has the request id.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -14,7 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 static COUNTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 
-/// Makes a call under a request id that no other test uses, and says how many statements it took.
+/// Makes a call under a request id that no other test uses. Returns its result and how many
+/// statements it took.
 pub(crate) async fn count<T>(request_id: &str, call: impl Future<Output = T>) -> (T, usize) {
     static INSTALLED: LazyLock<()> = LazyLock::new(|| {
         let reported = Targets::new().with_target("sqlx::query", LevelFilter::DEBUG);

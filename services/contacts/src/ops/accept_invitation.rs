@@ -1,15 +1,15 @@
-//! An invited user accepts.
+//! The invited user accepts an invitation.
 
 use parlance_core::UserId;
 
-use super::make_system_rooms;
+use super::system_rooms::{self, CLAIM_TIME};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Contact, PairId};
-use crate::store::pairs;
+use crate::store::{outbox, pairs};
 
-/// Turns the invitation into a contact. Their system room is made before this answers, or as soon
-/// as the rooms service is back.
+/// Turns the invitation into a contact. The system room is made before this returns, or once the
+/// rooms service can be reached.
 pub(crate) async fn accept_invitation(
     app: &App,
     acting_user: UserId,
@@ -18,14 +18,14 @@ pub(crate) async fn accept_invitation(
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     let Some(pair) = pairs::accept(&mut tx, id, acting_user, now).await? else {
-        // It may have been accepted just now, by the same user somewhere else.
+        // Another request of this user may have accepted it just now.
         let pair = pairs::find_by_id(&mut tx, id).await?;
         tx.rollback().await?;
-        make_system_rooms::before_telling(app, &pair).await;
+        system_rooms::make_missing(app, &pair).await;
         return Err(Error::InvitationNotFound);
     };
-    let wanted_room = make_system_rooms::announce(&mut tx, pair.users).await?;
+    let entry = outbox::insert(&mut tx, pair.users, CLAIM_TIME).await?;
     tx.commit().await?;
-    make_system_rooms::try_at_once(app, &[wanted_room]).await;
+    system_rooms::try_now(app, &[entry]).await;
     Ok(Contact { id: pair.id, other: pair.inviter, created_at: now })
 }

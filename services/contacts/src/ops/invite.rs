@@ -1,29 +1,29 @@
-//! A user invites another.
+//! A user invites another user.
 
 use parlance_core::UserId;
 
-use super::make_system_rooms;
+use super::system_rooms::{self, CLAIM_TIME};
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{Invitation, Pair, State, UserPair};
-use crate::store::pairs;
+use crate::model::{Invitation, Pair, UserPair};
+use crate::store::{outbox, pairs};
 
-/// How often it is looked again when the pair changed between two statements.
+/// How often the invitation is tried when the pair changes between two statements.
 const MAX_ATTEMPTS: usize = 5;
 
-/// Makes an invitation. If the other one has invited before, accepts and returns that invitation.
+/// Makes an invitation. If the other user has invited before, accepts and returns that invitation.
 pub(crate) async fn invite(
     app: &App,
     acting_user: UserId,
     invited: UserId,
 ) -> Result<Invitation, Error> {
-    let users = UserPair::of(acting_user, invited).ok_or(Error::SelfInvitation)?;
+    let users = UserPair::new(acting_user, invited).ok_or(Error::SelfInvitation)?;
     for _ in 0..MAX_ATTEMPTS {
         if let Some(pair) = invite_or_accept(app, users, acting_user).await? {
             return Ok(pair.invitation());
         }
-        if let Some(refusal) = reason_to_refuse(app, users, acting_user).await? {
-            return Err(refusal);
+        if let Some(error) = refusal_reason(app, users, acting_user).await? {
+            return Err(error);
         }
     }
     Err(Error::Contention)
@@ -36,33 +36,29 @@ async fn invite_or_accept(
 ) -> Result<Option<Pair>, Error> {
     let mut tx = app.pool.begin().await?;
     let pair = pairs::invite_or_accept(&mut tx, users, acting_user, app.clock.now()).await?;
-    let wanted_room = match pair {
-        Some(Pair { state: State::Contacts { .. }, .. }) => {
-            Some(make_system_rooms::announce(&mut tx, users).await?)
-        }
+    let entry = match pair {
+        Some(pair) if pair.is_contacts() => Some(outbox::insert(&mut tx, users, CLAIM_TIME).await?),
         _ => None,
     };
     tx.commit().await?;
-    if let Some(wanted_room) = wanted_room {
-        make_system_rooms::try_at_once(app, &[wanted_room]).await;
+    if let Some(entry) = entry {
+        system_rooms::try_now(app, &[entry]).await;
     }
     Ok(pair)
 }
 
-/// Why there was nothing to do. Nothing again when that has changed meanwhile: the pair was
-/// rejected, or invited the other way round.
-async fn reason_to_refuse(
+/// Returns why the pair could not be changed. `None` if that reason is gone: meanwhile the
+/// invitation was rejected, or the other user has invited.
+async fn refusal_reason(
     app: &App,
     users: UserPair,
     acting_user: UserId,
 ) -> Result<Option<Error>, Error> {
-    let mut conn = app.pool.acquire().await?;
-    let pair = pairs::find(&mut conn, users).await?;
-    drop(conn);
-    make_system_rooms::before_telling(app, &pair).await;
+    let pair = pairs::find(&mut *app.pool.acquire().await?, users).await?;
+    system_rooms::make_missing(app, &pair).await;
     Ok(match pair {
-        Some(Pair { state: State::Contacts { .. }, .. }) => Some(Error::AlreadyContacts),
-        Some(Pair { inviter, .. }) if inviter == acting_user => Some(Error::AlreadyInvited),
+        Some(pair) if pair.is_contacts() => Some(Error::AlreadyContacts),
+        Some(pair) if pair.inviter == acting_user => Some(Error::AlreadyInvited),
         _ => None,
     })
 }

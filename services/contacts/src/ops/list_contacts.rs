@@ -1,19 +1,17 @@
-//! A user looks at their invitations and contacts.
+//! A user lists their invitations and contacts.
 
 use parlance_core::UserId;
 
-use super::make_system_rooms;
+use super::system_rooms;
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Contact, Overview, State};
 use crate::store::pairs;
 
-/// Everything that the user has; one statement however much it is.
+/// Returns all invitations and contacts of the user, from one statement.
 pub(crate) async fn list_contacts(app: &App, acting_user: UserId) -> Result<Overview, Error> {
-    let mut conn = app.pool.acquire().await?;
-    let pairs = pairs::list(&mut conn, acting_user).await?;
-    drop(conn);
-    make_system_rooms::before_telling(app, &pairs).await;
+    let pairs = pairs::list(&mut *app.pool.acquire().await?, acting_user).await?;
+    system_rooms::make_missing(app, &pairs).await;
 
     let mut overview = Overview::default();
     for pair in pairs {

@@ -4,8 +4,8 @@ mod accept_invitation;
 mod check_contact;
 mod invite;
 mod list_contacts;
-pub(crate) mod make_system_rooms;
 mod reject_invitation;
+pub(crate) mod system_rooms;
 
 pub(crate) use accept_invitation::accept_invitation;
 pub(crate) use check_contact::check_contact;

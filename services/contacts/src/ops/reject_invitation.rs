@@ -1,4 +1,4 @@
-//! An invited user rejects.
+//! The invited user rejects an invitation.
 
 use parlance_core::UserId;
 
@@ -7,13 +7,12 @@ use crate::error::Error;
 use crate::model::PairId;
 use crate::store::pairs;
 
-/// Removes the invitation; the same user may invite again.
+/// Removes the invitation. The inviter may invite again.
 pub(crate) async fn reject_invitation(
     app: &App,
     acting_user: UserId,
     id: PairId,
 ) -> Result<(), Error> {
-    let mut conn = app.pool.acquire().await?;
-    let is_rejected = pairs::reject(&mut conn, id, acting_user).await?;
+    let is_rejected = pairs::reject(&mut *app.pool.acquire().await?, id, acting_user).await?;
     if is_rejected { Ok(()) } else { Err(Error::InvitationNotFound) }
 }

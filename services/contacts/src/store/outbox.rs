@@ -1,36 +1,36 @@
-//! The table `contacts.outbox`: system rooms that have yet to be made.
+//! The table `contacts.outbox`.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use crate::model::{OutboxId, UserPair, WantedRoom};
+use crate::model::{OutboxEntry, OutboxId, UserPair};
 
-/// Adds a row, claimed by the caller for a while.
+/// Adds a row that the caller has claimed for this time.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     users: UserPair,
-    claim: Duration,
-) -> sqlx::Result<WantedRoom> {
+    claim_time: Duration,
+) -> sqlx::Result<OutboxEntry> {
     let id = sqlx::query_scalar!(
         "INSERT INTO contacts.outbox (low_id, high_id, claimed_until)
          VALUES ($1, $2, clock_timestamp() + MAKE_INTERVAL(secs => $3))
          RETURNING id",
         users.low.get(),
         users.high.get(),
-        claim.as_secs_f64(),
+        claim_time.as_secs_f64(),
     )
     .fetch_one(conn)
     .await?;
-    Ok(WantedRoom { id, users })
+    Ok(OutboxEntry { id, users })
 }
 
-/// Claims up to `limit` rows that nobody is busy with, those first that have waited longest.
+/// Claims up to `limit` rows that no replica has claimed, the oldest first.
 pub(crate) async fn claim(
     conn: &mut PgConnection,
     limit: i64,
-    claim: Duration,
-) -> sqlx::Result<Vec<WantedRoom>> {
+    claim_time: Duration,
+) -> sqlx::Result<Vec<OutboxEntry>> {
     let rows = sqlx::query!(
         "UPDATE contacts.outbox
          SET claimed_until = clock_timestamp() + MAKE_INTERVAL(secs => $2)
@@ -44,18 +44,18 @@ pub(crate) async fn claim(
          ))
          RETURNING id, low_id, high_id",
         limit,
-        claim.as_secs_f64(),
+        claim_time.as_secs_f64(),
     )
     .fetch_all(conn)
     .await?;
-    let wanted = rows.into_iter().map(|row| WantedRoom {
+    let entries = rows.into_iter().map(|row| OutboxEntry {
         id: row.id,
         users: UserPair { low: row.low_id, high: row.high_id },
     });
-    Ok(wanted.collect())
+    Ok(entries.collect())
 }
 
-/// Deletes rows whose rooms are there.
+/// Deletes rows whose rooms are made.
 pub(crate) async fn delete(conn: &mut PgConnection, ids: &[OutboxId]) -> sqlx::Result<()> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     sqlx::query!("DELETE FROM contacts.outbox WHERE id = ANY($1)", &ids).execute(conn).await?;

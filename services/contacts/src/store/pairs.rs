@@ -1,12 +1,13 @@
-//! The table `contacts.pairs`. Every transition is one conditional statement.
+//! The table `contacts.pairs`. Every transition is one conditional statement, so that no race can
+//! leave both an invitation and a contact.
 
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
 use crate::model::{OutboxId, Pair, PairId, State, UserPair};
 
-/// Makes an invitation, or accepts the opposite one. Nothing when there is neither to do: the user
-/// has invited before, or the two are contacts.
+/// Makes an invitation, or accepts the opposite one. `None` if neither is possible: the user has
+/// invited before, or the two are contacts.
 pub(crate) async fn invite_or_accept(
     conn: &mut PgConnection,
     users: UserPair,
@@ -23,7 +24,7 @@ pub(crate) async fn invite_or_accept(
         WHERE pair.state = 'invited' AND pair.inviter_id <> $3
         RETURNING
             id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            NULL::BIGINT AS "wanted_room: OutboxId"
+            NULL::BIGINT AS "outbox_id: OutboxId"
         "#,
         users.low.get(),
         users.high.get(),
@@ -35,7 +36,7 @@ pub(crate) async fn invite_or_accept(
     Ok(row.map(Pair::from))
 }
 
-/// Turns an invitation into a contact; nothing when there is no such invitation to this user.
+/// Turns an invitation into a contact. `None` if this user has no such invitation.
 pub(crate) async fn accept(
     conn: &mut PgConnection,
     id: PairId,
@@ -50,7 +51,7 @@ pub(crate) async fn accept(
         WHERE id = $1 AND state = 'invited' AND $2 IN (low_id, high_id) AND inviter_id <> $2
         RETURNING
             id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            NULL::BIGINT AS "wanted_room: OutboxId"
+            NULL::BIGINT AS "outbox_id: OutboxId"
         "#,
         id.0,
         invited.get(),
@@ -61,7 +62,7 @@ pub(crate) async fn accept(
     Ok(row.map(Pair::from))
 }
 
-/// Removes an invitation; false when there is no such invitation to this user.
+/// Removes an invitation. False if this user has no such invitation.
 pub(crate) async fn reject(
     conn: &mut PgConnection,
     id: PairId,
@@ -78,52 +79,41 @@ pub(crate) async fn reject(
     Ok(result.rows_affected() > 0)
 }
 
-/// How the two stand to each other.
+/// Selects one pair by a condition.
+macro_rules! find_pair {
+    ($conn:expr, $condition:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"
+            SELECT
+                id, low_id, high_id, inviter_id, invited_at, contacts_since,
+                (
+                    SELECT entry.id
+                    FROM contacts.outbox AS entry
+                    WHERE entry.low_id = pair.low_id AND entry.high_id = pair.high_id
+                ) AS "outbox_id: OutboxId"
+            FROM contacts.pairs AS pair
+            WHERE
+            "# + $condition,
+            $($argument),+
+        )
+        .fetch_optional($conn)
+        .await
+        .map(|row| row.map(Pair::from))
+    };
+}
+
+/// Returns the pair of these two users.
 pub(crate) async fn find(conn: &mut PgConnection, users: UserPair) -> sqlx::Result<Option<Pair>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        SELECT
-            id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            (
-                SELECT wanted.id
-                FROM contacts.outbox AS wanted
-                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
-            ) AS "wanted_room: OutboxId"
-        FROM contacts.pairs AS pair
-        WHERE low_id = $1 AND high_id = $2
-        "#,
-        users.low.get(),
-        users.high.get(),
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Pair::from))
+    find_pair!(conn, "low_id = $1 AND high_id = $2", users.low.get(), users.high.get())
 }
 
-/// The same of the two whose invitation or contact has this id.
+/// Returns the pair with this id.
 pub(crate) async fn find_by_id(conn: &mut PgConnection, id: PairId) -> sqlx::Result<Option<Pair>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"
-        SELECT
-            id, low_id, high_id, inviter_id, invited_at, contacts_since,
-            (
-                SELECT wanted.id
-                FROM contacts.outbox AS wanted
-                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
-            ) AS "wanted_room: OutboxId"
-        FROM contacts.pairs AS pair
-        WHERE id = $1
-        "#,
-        id.0,
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(Pair::from))
+    find_pair!(conn, "id = $1", id.0)
 }
 
-/// All pairs of a user, ordered by id.
+/// Returns all pairs of a user, ordered by id.
 pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Vec<Pair>> {
     let rows = sqlx::query_as!(
         Row,
@@ -135,12 +125,12 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
             inviter_id AS "inviter_id!: UserId",
             invited_at AS "invited_at!",
             contacts_since,
-            -- Nearly always no room is wanted, which is found out once and not for each pair.
+            -- The outbox is nearly always empty. EXISTS finds that out once, not for each pair.
             CASE WHEN EXISTS (SELECT FROM contacts.outbox) THEN (
-                SELECT wanted.id
-                FROM contacts.outbox AS wanted
-                WHERE wanted.low_id = pair.low_id AND wanted.high_id = pair.high_id
-            ) END AS "wanted_room: OutboxId"
+                SELECT entry.id
+                FROM contacts.outbox AS entry
+                WHERE entry.low_id = pair.low_id AND entry.high_id = pair.high_id
+            ) END AS "outbox_id: OutboxId"
         FROM (
             SELECT * FROM contacts.pairs WHERE low_id = $1
             UNION ALL
@@ -155,8 +145,8 @@ pub(crate) async fn list(conn: &mut PgConnection, user: UserId) -> sqlx::Result<
     Ok(rows.into_iter().map(Pair::from).collect())
 }
 
-/// A pair as every statement above selects it. The columns `state` and `contacts_since` say the
-/// same, as a constraint assures.
+/// A pair as every statement above selects it. The state follows from `contacts_since`: a
+/// constraint of the table ties the two.
 struct Row {
     id: PairId,
     low_id: UserId,
@@ -164,13 +154,13 @@ struct Row {
     inviter_id: UserId,
     invited_at: Timestamp,
     contacts_since: Option<Timestamp>,
-    wanted_room: Option<OutboxId>,
+    outbox_id: Option<OutboxId>,
 }
 
 impl From<Row> for Pair {
     fn from(row: Row) -> Self {
         let state = match row.contacts_since {
-            Some(since) => State::Contacts { since, wanted_room: row.wanted_room },
+            Some(since) => State::Contacts { since, outbox_id: row.outbox_id },
             None => State::Invited,
         };
         Self {

@@ -1,5 +1,5 @@
-//! Replicas of the contacts service and a rooms service inside the test, and shorthands for calling
-//! them.
+//! Runs replicas of the contacts service and a rooms service in this process, with shorthands for
+//! their calls.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(crate) const ALICE: i64 = 1;
 pub(crate) const BOB: i64 = 2;
 pub(crate) const CAROL: i64 = 3;
 
-/// One replica. Its tasks end with the runtime of the test.
+/// A replica. Its tasks end with the runtime of the test.
 pub(crate) struct TestApp {
     pub(crate) database_url: String,
     pub(crate) clock: Clock,
@@ -36,32 +36,32 @@ pub(crate) struct TestApp {
     _keep_alive: Box<dyn std::any::Any>,
 }
 
-/// A rooms service that may come up later than the others.
+/// A rooms service, which may start later than the replicas of contacts.
 pub(crate) struct RoomsApp {
     client: RoomsServiceClient<Client>,
     _keep_alive: Box<dyn std::any::Any>,
 }
 
 impl TestApp {
-    /// A replica on a database of its own, with a rooms service beside it.
+    /// Starts a replica on a database of its own, and a rooms service.
     pub(crate) async fn start() -> (Self, RoomsApp) {
         let app = Self::start_without_rooms().await;
         let rooms = app.start_rooms().await;
         (app, rooms)
     }
 
-    /// A replica whose rooms service is away.
+    /// Starts a replica without a rooms service.
     pub(crate) async fn start_without_rooms() -> Self {
         let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
         Self::start_on(fresh_database().await.unwrap(), clock, free_address()).await
     }
 
-    /// Another replica on the same database.
+    /// Starts another replica on the same database.
     pub(crate) async fn replica(&self) -> Self {
         Self::start_on(self.database_url.clone(), self.clock.clone(), self.rooms_address).await
     }
 
-    /// A replica on a database that others may be starting on, too.
+    /// Starts a replica on a database that other replicas may use.
     pub(crate) async fn start_on(
         database_url: String,
         clock: Clock,
@@ -86,7 +86,7 @@ impl TestApp {
         }
     }
 
-    /// Brings up the rooms service where this replica looks for it.
+    /// Starts the rooms service at the address that this replica calls.
     pub(crate) async fn start_rooms(&self) -> RoomsApp {
         let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
         let config = parlance_rooms::Config {
@@ -100,31 +100,33 @@ impl TestApp {
         RoomsApp { client, _keep_alive: Box::new(shutdown) }
     }
 
-    /// A connection past the service, to look into its schema.
+    /// Connects to the database, past the service.
     pub(crate) async fn database(&self) -> PgConnection {
         PgConnection::connect(&self.database_url).await.unwrap()
     }
 
-    /// Waits until no system room is wanted any more.
+    /// Waits until every system room is made.
     pub(crate) async fn until_the_outbox_is_empty(&self) {
         let mut database = self.database().await;
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let count = sqlx::query_scalar("SELECT COUNT(*) FROM contacts.outbox");
-            let wanted: i64 = count.fetch_one(&mut database).await.unwrap();
-            if wanted == 0 {
+            let pending: i64 = count.fetch_one(&mut database).await.unwrap();
+            if pending == 0 {
                 return;
             }
-            assert!(Instant::now() < deadline, "{wanted} system rooms are still wanted");
+            assert!(Instant::now() < deadline, "{pending} system rooms are not made");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Does what another replica has done that accepts this invitation and has not come to the
-    /// system room yet. Nobody else will think of the room for an hour.
-    pub(crate) async fn commit_contact_elsewhere(&self, invitation_id: i64) {
+    /// Puts the database into the state in which another replica has accepted this invitation and
+    /// not made the system room yet. Its claim on the outbox row lasts an hour.
+    pub(crate) async fn commit_contact_without_room(&self, invitation_id: i64) {
         let commit = "WITH pair AS (
-                 UPDATE contacts.pairs SET state = 'contacts', contacts_since = now() WHERE id = $1 RETURNING low_id, high_id
+                 UPDATE contacts.pairs SET state = 'contacts', contacts_since = now()
+                 WHERE id = $1
+                 RETURNING low_id, high_id
              )
              INSERT INTO contacts.outbox (low_id, high_id, claimed_until)
              SELECT low_id, high_id, now() + INTERVAL '1 hour' FROM pair";
@@ -167,8 +169,7 @@ impl TestApp {
         answer(self.client.clone().check_contact(request)).await.unwrap().are_contacts
     }
 
-    /// Holds what must be true after any race of invitations between two users has ended in a
-    /// contact.
+    /// Asserts that the two users are contacts, without an invitation left and with one room.
     pub(crate) async fn assert_only_contacts(&self, rooms: &RoomsApp, first: i64, second: i64) {
         for (user, other) in [(first, second), (second, first)] {
             let list = self.list(user).await;
@@ -191,7 +192,7 @@ impl RoomsApp {
     }
 }
 
-/// The answer to a call, or the code of its refusal.
+/// Returns the answer to a call, or its error code.
 async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {

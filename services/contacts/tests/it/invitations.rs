@@ -52,7 +52,7 @@ async fn inviting_back_accepts_the_first_invitation_and_returns_it() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_refused_when_it_makes_no_sense() {
+async fn invitations_of_oneself_repeated_ones_and_ones_of_contacts_are_refused() {
     let (app, _rooms) = TestApp::start().await;
     assert_eq!(app.invite(ALICE, ALICE).await.unwrap_err(), ErrorCode::SelfInvitation);
     app.invite(ALICE, BOB).await.unwrap();
@@ -87,7 +87,7 @@ async fn an_accepted_invitation_can_be_neither_accepted_nor_rejected() {
 }
 
 #[tokio::test]
-async fn after_a_rejection_either_may_invite_with_a_new_id() {
+async fn after_a_rejection_either_user_may_invite_with_a_new_id() {
     let (app, rooms) = TestApp::start().await;
     let first = app.invite(ALICE, BOB).await.unwrap();
     app.reject(BOB, first.id).await.unwrap();
@@ -104,7 +104,7 @@ async fn after_a_rejection_either_may_invite_with_a_new_id() {
 }
 
 #[tokio::test]
-async fn nobody_is_a_contact_of_themselves_or_of_an_unknown_user() {
+async fn a_user_is_no_contact_of_themselves_or_of_an_unknown_user() {
     let (app, _rooms) = TestApp::start().await;
     app.make_contacts(ALICE, BOB).await;
     assert!(!app.are_contacts(ALICE, ALICE).await);

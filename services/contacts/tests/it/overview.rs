@@ -1,4 +1,4 @@
-//! Everything that a user has, in one list.
+//! Listing the invitations and contacts of a user.
 
 use std::cell::Cell;
 
@@ -12,9 +12,9 @@ thread_local! {
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the
-/// service on its own one. The rows of the outbox are claimed in the background all the time, which
-/// does not count.
+/// Counts the statements that sqlx reports, by thread: a single-threaded test runs the service on a
+/// thread of its own. Leaves out the claims of outbox rows, which the background task makes all the
+/// time.
 struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {
@@ -36,8 +36,7 @@ impl<S: Subscriber> Layer<S> for StatementCounter {
 
 #[tokio::test]
 async fn two_hundred_contacts_are_listed_by_one_statement_and_in_order() {
-    // For all threads, because the first thread that reaches a log statement decides whether it is
-    // ever enabled.
+    // Global, because the first thread that reaches a log statement decides whether it is enabled.
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(StatementCounter))
         .unwrap();
 
@@ -45,8 +44,11 @@ async fn two_hundred_contacts_are_listed_by_one_statement_and_in_order() {
     let mut database = app.database().await;
     for (state, others) in [("contacts", "2, 201"), ("invited", "202, 250")] {
         let statement = format!(
-            "INSERT INTO contacts.pairs (low_id, high_id, state, inviter_id, invited_at, contacts_since)
-             SELECT 1, other, '{state}', 1 + (other - 1) * (other % 2), now(), CASE '{state}' WHEN 'contacts' THEN now() END
+            "INSERT INTO contacts.pairs
+                 (low_id, high_id, state, inviter_id, invited_at, contacts_since)
+             SELECT
+                 1, other, '{state}', 1 + (other - 1) * (other % 2), now(),
+                 CASE '{state}' WHEN 'contacts' THEN now() END
              FROM GENERATE_SERIES({others}) AS other"
         );
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut database).await.unwrap();

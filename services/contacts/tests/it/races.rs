@@ -1,4 +1,4 @@
-//! Whatever happens at once, it is answered as if it had happened one after the other.
+//! Concurrent requests have the results that they would have one after the other.
 
 use futures_util::future::join_all;
 use parlance_core::ErrorCode;
@@ -11,9 +11,9 @@ async fn twenty_parallel_accepts_make_one_contact() {
     let other = app.replica().await;
     let invitation = app.invite(ALICE, BOB).await.unwrap();
     let calls = (0..20).map(|i| if i % 2 == 0 { &app } else { &other }.accept(BOB, invitation.id));
-    let outcomes = join_all(calls).await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    let refusals = outcomes.into_iter().flat_map(Result::err);
+    let results = join_all(calls).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    let refusals = results.into_iter().flat_map(Result::err);
     assert!(refusals.into_iter().all(|code| code == ErrorCode::InvitationNotFound));
     app.assert_only_contacts(&rooms, ALICE, BOB).await;
 }
@@ -25,8 +25,8 @@ async fn twenty_pairs_inviting_each_other_at_once_become_contacts() {
     let pairs: Vec<(i64, i64)> = (1..=20).map(|i| (i, 100 + i)).collect();
     let calls =
         pairs.iter().flat_map(|&(low, high)| [app.invite(low, high), other.invite(high, low)]);
-    for pair_of_outcomes in join_all(calls).await.chunks(2) {
-        assert_eq!(pair_of_outcomes[0].as_ref().unwrap(), pair_of_outcomes[1].as_ref().unwrap());
+    for pair_of_results in join_all(calls).await.chunks(2) {
+        assert_eq!(pair_of_results[0].as_ref().unwrap(), pair_of_results[1].as_ref().unwrap());
     }
     for (low, high) in pairs {
         app.assert_only_contacts(&rooms, low, high).await;
@@ -36,10 +36,10 @@ async fn twenty_pairs_inviting_each_other_at_once_become_contacts() {
 #[tokio::test]
 async fn parallel_invitations_of_one_user_are_one_invitation() {
     let (app, _rooms) = TestApp::start().await;
-    let outcomes = join_all((0..20).map(|_| app.invite(ALICE, BOB))).await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let results = join_all((0..20).map(|_| app.invite(ALICE, BOB))).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(
-        outcomes.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::AlreadyInvited)
+        results.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::AlreadyInvited)
     );
     assert_eq!(app.list(BOB).await.received.len(), 1);
 }
@@ -84,35 +84,38 @@ async fn a_mix_of_everything_at_once_leaves_one_state() {
 }
 
 #[tokio::test]
-async fn who_hears_of_a_contact_finds_the_system_room_made() {
+async fn a_contact_is_shown_only_after_its_system_room_is_made() {
     let (app, rooms) = TestApp::start().await;
-    for (user, ask) in
-        [(10, Ask::List), (20, Ask::Check), (30, Ask::InviteAgain), (40, Ask::AcceptAgain)]
-    {
+    for (user, request) in [
+        (10, Request::List),
+        (20, Request::Check),
+        (30, Request::InviteAgain),
+        (40, Request::AcceptAgain),
+    ] {
         let friend = user + 1;
         let invitation = app.invite(friend, user).await.unwrap();
-        app.commit_contact_elsewhere(invitation.id).await;
-        match ask {
-            Ask::List => assert_eq!(app.list(user).await.contacts[0].other_user_id, friend),
-            Ask::Check => assert!(app.are_contacts(user, friend).await),
-            Ask::InviteAgain => {
+        app.commit_contact_without_room(invitation.id).await;
+        match request {
+            Request::List => assert_eq!(app.list(user).await.contacts[0].other_user_id, friend),
+            Request::Check => assert!(app.are_contacts(user, friend).await),
+            Request::InviteAgain => {
                 assert_eq!(app.invite(friend, user).await, Err(ErrorCode::AlreadyContacts));
             }
-            Ask::AcceptAgain => {
+            Request::AcceptAgain => {
                 assert_eq!(
                     app.accept(user, invitation.id).await,
                     Err(ErrorCode::InvitationNotFound)
                 );
             }
         }
-        assert_eq!(rooms.list(user).await.len(), 1, "{ask:?}");
+        assert_eq!(rooms.list(user).await.len(), 1, "{request:?}");
     }
     app.until_the_outbox_is_empty().await;
 }
 
-/// How somebody learns that two are contacts.
+/// The requests that reveal that two users are contacts.
 #[derive(Debug)]
-enum Ask {
+enum Request {
     List,
     Check,
     InviteAgain,

@@ -1,8 +1,10 @@
-//! Starting on an empty database, alone and together.
+//! Starting on an empty database, one replica or several.
 
+use parlance_contacts::{MIGRATIONS, SERVICE};
 use parlance_core::Clock;
 use parlance_devstack::testing::fresh_database;
 use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::postgres;
 
 use crate::app::{ALICE, BOB, TestApp, free_address};
 
@@ -23,9 +25,9 @@ async fn migrations_are_listed_before_and_after_they_are_applied() {
         database_url: fresh_database().await.unwrap().into(),
         database_max_connections: 1,
     };
-    let status = async || parlance_contacts::migration_status(&config).await.unwrap();
+    let status = async || postgres::migration_status(SERVICE, &config, &MIGRATIONS).await.unwrap();
     assert!(status().await.contains("pending"));
-    parlance_contacts::migrate(&config).await.unwrap();
+    postgres::migrate(SERVICE, &config, &MIGRATIONS).await.unwrap();
     assert!(!status().await.contains("pending"));
     assert!(status().await.contains("applied"));
 }

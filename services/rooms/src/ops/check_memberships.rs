@@ -1,15 +1,14 @@
-//! Others ask for many memberships at once.
+//! Another service checks many memberships.
 
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Answer, Question};
 use crate::store::members;
 
-/// A larger call would hold up those who wait behind it.
+/// A larger call would delay the calls behind it.
 const MAX_QUESTIONS: usize = 10_000;
 
-/// One answer for each question, in the same order, from one snapshot; one statement however many
-/// there are.
+/// Returns an answer for each question, in the same order, from one statement.
 pub(crate) async fn check_memberships(
     app: &App,
     questions: &[Question],
@@ -20,6 +19,5 @@ pub(crate) async fn check_memberships(
     if questions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut conn = app.pool.acquire().await?;
-    Ok(members::check(&mut conn, questions).await?)
+    Ok(members::check(&mut *app.pool.acquire().await?, questions).await?)
 }

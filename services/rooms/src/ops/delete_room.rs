@@ -1,11 +1,11 @@
-//! The owner of a room deletes it.
+//! The owner deletes a room.
 
 use parlance_core::{RoomId, UserId};
 
-use super::authority::lock_own_room;
+use super::lock_room::lock_own_room;
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{End, EndReason};
+use crate::model::{EndReason, MembershipEnd};
 use crate::store::{membership_log, rooms};
 
 /// Deletes the room and with it every membership.
@@ -18,7 +18,8 @@ pub(crate) async fn delete_room(
     let mut tx = app.pool.begin().await?;
     lock_own_room(&mut tx, room_id, acting_user).await?;
     let room_version = rooms::delete(&mut tx, room_id).await?;
-    let end = End { room_id, user_id: None, reason: EndReason::RoomDeleted, room_version };
+    let reason = EndReason::RoomDeleted;
+    let end = MembershipEnd { room_id, user_id: None, reason, room_version };
     membership_log::insert(&mut tx, end, now).await?;
     tx.commit().await?;
     app.membership_ended.send_replace(());

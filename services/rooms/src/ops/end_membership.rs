@@ -1,25 +1,29 @@
-//! What every end of a single membership has in common.
+//! The part that leaving a room and removing a member share.
 
-use parlance_core::{RoomId, Timestamp, UserId};
-use sqlx::PgConnection;
+use parlance_core::{RoomId, UserId};
+use sqlx::{Postgres, Transaction};
 
+use crate::app::App;
 use crate::error::Error;
-use crate::model::{End, EndReason};
+use crate::model::{EndReason, MembershipEnd};
 use crate::store::{members, membership_log, rooms};
 
-/// Ends the membership and writes it to the log. The room is locked.
+/// Ends the membership, logs its end and commits. The transaction has locked the room.
 pub(super) async fn end_membership(
-    conn: &mut PgConnection,
+    app: &App,
+    mut tx: Transaction<'_, Postgres>,
     room_id: RoomId,
     user_id: UserId,
     reason: EndReason,
-    now: Timestamp,
 ) -> Result<(), Error> {
-    if !members::delete(conn, room_id, user_id).await? {
+    if !members::delete(&mut tx, room_id, user_id).await? {
         return Err(Error::MemberNotFound);
     }
-    let room_version = rooms::count_membership_change(conn, room_id, now).await?;
-    let end = End { room_id, user_id: Some(user_id), reason, room_version };
-    membership_log::insert(conn, end, now).await?;
+    let now = app.clock.now();
+    let room_version = rooms::increase_version(&mut tx, room_id, now).await?;
+    let end = MembershipEnd { room_id, user_id: Some(user_id), reason, room_version };
+    membership_log::insert(&mut tx, end, now).await?;
+    tx.commit().await?;
+    app.membership_ended.send_replace(());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A member looks at a room.
+//! A member reads a room.
 
 use parlance_core::{RoomId, UserId};
 
@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::model::Room;
 use crate::store::rooms;
 
-/// The room with its members, for a member.
+/// Returns the room with its members, if the acting user is a member.
 pub(crate) async fn get_room(
     app: &App,
     acting_user: UserId,
     room_id: RoomId,
 ) -> Result<Room, Error> {
-    let mut conn = app.pool.acquire().await?;
-    let room = rooms::find(&mut conn, room_id).await?.ok_or(Error::RoomNotFound)?;
+    let room = rooms::find(&mut *app.pool.acquire().await?, room_id).await?;
+    let room = room.ok_or(Error::RoomNotFound)?;
     if room.has_member(acting_user) { Ok(room) } else { Err(Error::NotAMember) }
 }

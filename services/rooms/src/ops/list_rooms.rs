@@ -1,4 +1,4 @@
-//! A user looks at all of their rooms.
+//! A user lists their rooms.
 
 use parlance_core::UserId;
 
@@ -7,24 +7,23 @@ use crate::error::Error;
 use crate::model::Room;
 use crate::store::rooms;
 
-/// The acting user's rooms with all members, system rooms included, oldest first: one statement
-/// however many there are, and a second one when the members of some have changed since they were
-/// last read.
+/// Returns the rooms of the acting user with all members, system rooms included, oldest first. One
+/// statement reads the rooms, and a second one the members that are not in the cache.
 pub(crate) async fn list_rooms(app: &App, acting_user: UserId) -> Result<Vec<Room>, Error> {
     let mut conn = app.pool.acquire().await?;
     let mut rooms = Vec::new();
-    let mut unknown = Vec::new();
-    for head in rooms::heads_of_member(&mut conn, acting_user).await? {
-        match app.rosters.complete(head) {
+    let mut uncached = Vec::new();
+    for summary in rooms::list_summaries(&mut conn, acting_user).await? {
+        match app.member_cache.complete(summary) {
             Ok(room) => rooms.push(room),
-            Err(room_id) => unknown.push(room_id),
+            Err(room_id) => uncached.push(room_id),
         }
     }
-    if unknown.is_empty() {
+    if uncached.is_empty() {
         return Ok(rooms);
     }
-    for (room, version) in rooms::find_all(&mut conn, &unknown).await? {
-        app.rosters.remember(&room, version);
+    for (room, version) in rooms::list_by_ids(&mut conn, &uncached).await? {
+        app.member_cache.insert(&room, version);
         // The membership may have ended between the two statements.
         if room.has_member(acting_user) {
             rooms.push(room);

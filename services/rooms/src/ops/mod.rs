@@ -1,11 +1,10 @@
 //! The use cases, one a file: rules and transactions.
 //!
-//! Whoever changes the members of a room locks the room's row first, so that changes of one room
-//! happen one after the other, each with its own number.
+//! A use case that changes the members of a room locks the row of the room first. Changes of one
+//! room then happen one after the other, each with its own room version.
 
+mod add_contacts;
 mod add_members;
-mod admission;
-mod authority;
 mod check_memberships;
 mod create_room;
 mod delete_room;
@@ -14,8 +13,8 @@ mod ensure_system_room;
 mod get_room;
 mod leave_room;
 mod list_rooms;
+mod lock_room;
 mod remove_member;
-pub(crate) mod trim_membership_log;
 mod watch_memberships;
 
 pub(crate) use add_members::add_members;

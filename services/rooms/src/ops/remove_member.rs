@@ -2,28 +2,25 @@
 
 use parlance_core::{RoomId, UserId};
 
-use super::authority::lock_own_room;
 use super::end_membership::end_membership;
+use super::lock_room::lock_own_room;
 use crate::app::App;
 use crate::error::Error;
 use crate::model::EndReason;
 
-/// Ends the membership of another user. No `member` stands for a user who does not exist.
+/// Ends the membership of another user. `member` is `None` if the caller knows that the user does
+/// not exist.
 pub(crate) async fn remove_member(
     app: &App,
     acting_user: UserId,
     room_id: RoomId,
     member: Option<UserId>,
 ) -> Result<(), Error> {
-    let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
     lock_own_room(&mut tx, room_id, acting_user).await?;
     let member = member.ok_or(Error::UserNotFound)?;
     if member == acting_user {
         return Err(Error::OwnerCannotLeave);
     }
-    end_membership(&mut tx, room_id, member, EndReason::Removed, now).await?;
-    tx.commit().await?;
-    app.membership_ended.send_replace(());
-    Ok(())
+    end_membership(app, tx, room_id, member, EndReason::Removed).await
 }

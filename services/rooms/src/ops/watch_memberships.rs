@@ -1,8 +1,8 @@
-//! Others follow the log of ended memberships.
+//! Another service watches the log of ended memberships.
 //!
-//! Each watcher has a task that looks at the log at short intervals, and at once after a change
-//! made by this process. It goes on from snapshot to snapshot, so that nothing is missed, however
-//! long a transaction took to commit, and nothing is passed on twice on one stream.
+//! Each watcher has a task that polls the log, and reads it at once after a change by this replica.
+//! The task continues from snapshot to snapshot. So it misses no entry, however long a transaction
+//! takes to commit, and sends no entry twice on one stream.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{Batch, Cursor, End};
+use crate::model::{Batch, Cursor};
 use crate::store::membership_log::{self, Page, Position, Snapshot};
 
-/// How far behind a commit by another process a watcher may be.
+/// How far a watcher may be behind a commit by another replica.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a watcher hears nothing at most; its cursor must move even when nothing happens.
-const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_secs(5);
-/// How many entries one batch carries: far below the largest message of gRPC.
+/// A batch is sent at least this often, so that the cursor moves even when no membership ends.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Far below the largest message of gRPC.
 const ENTRIES_PER_BATCH: i64 = 1_000;
-/// How many batches wait for a slow watcher before the log is not read any further for it.
-const BATCHES_AHEAD: usize = 2;
-const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// How many batches wait for a slow watcher before the task stops reading the log.
+const MAX_QUEUED_BATCHES: usize = 2;
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts to pass on what was committed from the cursor on, or from now on when there is none. The
-/// batches end with an error when the log cannot be read, and without one when the process drains.
+/// Starts to send what is committed from the cursor on, or from now on without a cursor. The
+/// batches end with an error if the log cannot be read, and without one if the process drains.
 pub(crate) fn watch_memberships(
     app: &App,
     cursor: Option<Cursor>,
 ) -> mpsc::Receiver<Result<Batch, Error>> {
-    let (batches, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let (batches, receiver) = mpsc::channel(MAX_QUEUED_BATCHES);
     let watcher = Watcher {
         app: app.clone(),
         membership_ended: app.membership_ended.subscribe(),
@@ -42,18 +42,17 @@ pub(crate) fn watch_memberships(
         if let Some(Err(Stop::Failed(error))) =
             draining.run_until_cancelled(watcher.run(cursor)).await
         {
-            // A full channel holds enough for the watcher to know that something is wrong when it
-            // ends.
+            // If the channel is full, the error is lost, and the stream still ends early.
             let _ = batches.try_send(Err(error));
         }
     });
     receiver
 }
 
-/// Why a watcher is no longer served.
+/// Why a watcher task ends.
 enum Stop {
-    /// It has gone away.
-    Gone,
+    /// The caller has closed the stream.
+    Closed,
     /// The log cannot be read.
     Failed(Error),
 }
@@ -68,59 +67,58 @@ struct Watcher {
     app: App,
     membership_ended: watch::Receiver<()>,
     batches: mpsc::Sender<Result<Batch, Error>>,
-    /// Nothing before the first batch, which is sent at once.
+    /// `None` before the first batch, which is sent at once.
     last_sent: Option<Instant>,
 }
 
 impl Watcher {
     async fn run(mut self, cursor: Option<Cursor>) -> Result<(), Stop> {
         let mut seen = match cursor {
-            Some(cursor) => Snapshot::below(cursor),
+            Some(cursor) => Snapshot::from_cursor(cursor),
             None => self.current_snapshot().await?,
         };
         loop {
             self.membership_ended.borrow_and_update();
-            seen = self.pass_on_what_is_new(seen).await?;
+            seen = self.send_new_entries(seen).await?;
             self.wait().await?;
         }
     }
 
-    /// Passes on everything that the snapshot has not seen; returns a snapshot that has.
-    async fn pass_on_what_is_new(&mut self, seen: Snapshot) -> Result<Snapshot, Stop> {
+    /// Sends all entries that the snapshot has not seen. Returns a snapshot that has seen them.
+    async fn send_new_entries(&mut self, seen: Snapshot) -> Result<Snapshot, Stop> {
         let mut page = self.read(&seen, Position::START).await?;
-        // Later pages may show a little more than this one's snapshot has seen; that comes again
-        // with the next look.
+        // Later pages may have entries that this snapshot has not seen. The next poll reads them
+        // again.
         let snapshot = page.snapshot.clone();
-        while !page.is_cut_off && page.ends.len() as i64 == ENTRIES_PER_BATCH {
+        while !page.is_truncated && page.ends.len() as i64 == ENTRIES_PER_BATCH {
             let position = page.position;
-            self.send(page.ends, seen.cursor(), false).await?;
+            self.send(Batch { ends: page.ends, cursor: seen.cursor(), reset: false }).await?;
             page = self.read(&seen, position).await?;
         }
-        if page.is_cut_off {
-            self.send(Vec::new(), snapshot.cursor(), true).await?;
-        } else if !page.ends.is_empty() || self.is_silent_for_long() {
-            self.send(page.ends, snapshot.cursor(), false).await?;
+        if page.is_truncated {
+            self.send(Batch { ends: Vec::new(), cursor: snapshot.cursor(), reset: true }).await?;
+        } else if !page.ends.is_empty() || self.is_heartbeat_due() {
+            self.send(Batch { ends: page.ends, cursor: snapshot.cursor(), reset: false }).await?;
         }
         Ok(snapshot)
     }
 
-    fn is_silent_for_long(&self) -> bool {
+    fn is_heartbeat_due(&self) -> bool {
         self.last_sent
-            .is_none_or(|last_sent| last_sent.elapsed() + POLL_INTERVAL >= SIGN_OF_LIFE_INTERVAL)
+            .is_none_or(|last_sent| last_sent.elapsed() + POLL_INTERVAL >= HEARTBEAT_INTERVAL)
     }
 
     async fn wait(&mut self) -> Result<(), Stop> {
         tokio::select! {
             () = sleep(POLL_INTERVAL) => Ok(()),
-            // The sender lives in the app, which this watcher holds.
+            // Cannot fail: the watcher holds the app, which holds the sender.
             _ = self.membership_ended.changed() => Ok(()),
-            () = self.batches.closed() => Err(Stop::Gone),
+            () = self.batches.closed() => Err(Stop::Closed),
         }
     }
 
-    async fn send(&mut self, ends: Vec<End>, cursor: Cursor, reset: bool) -> Result<(), Stop> {
-        let batch = Batch { ends, cursor, reset };
-        self.batches.send(Ok(batch)).await.map_err(|_| Stop::Gone)?;
+    async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
+        self.batches.send(Ok(batch)).await.map_err(|_| Stop::Closed)?;
         self.last_sent = Some(Instant::now());
         Ok(())
     }
@@ -130,7 +128,7 @@ impl Watcher {
             let mut conn = self.app.pool.acquire().await?;
             membership_log::current_snapshot(&mut conn).await
         };
-        Ok(timeout(READ_DEADLINE, read).await.map_err(|_| Error::DatabaseTooSlow)??)
+        Ok(timeout(READ_TIMEOUT, read).await.map_err(|_| Error::DatabaseTimeout)??)
     }
 
     async fn read(&self, seen: &Snapshot, after: Position) -> Result<Page, Stop> {
@@ -138,6 +136,6 @@ impl Watcher {
             let mut conn = self.app.pool.acquire().await?;
             membership_log::read(&mut conn, seen, after, ENTRIES_PER_BATCH).await
         };
-        Ok(timeout(READ_DEADLINE, read).await.map_err(|_| Error::DatabaseTooSlow)??)
+        Ok(timeout(READ_TIMEOUT, read).await.map_err(|_| Error::DatabaseTimeout)??)
     }
 }

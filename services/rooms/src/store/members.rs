@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use crate::model::{Answer, Candidate, MembershipStatus, Question, RoomVersion};
 
-/// Adds users who are not members yet.
+/// Adds users, none of whom is a member yet.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     room: RoomId,
@@ -25,7 +25,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Removes a member; false when the user is none.
+/// Removes a member. False if the user is not a member.
 pub(crate) async fn delete(
     conn: &mut PgConnection,
     room: RoomId,
@@ -41,9 +41,9 @@ pub(crate) async fn delete(
     Ok(result.rows_affected() > 0)
 }
 
-/// How the users stand to the room and to its owner, in the order given. Two users are contacts
-/// when they share a system room.
-pub(crate) async fn candidates(
+/// Returns the users in the order given, with what decides whether they may be added. Two users are
+/// contacts if they share a system room.
+pub(crate) async fn list_candidates(
     conn: &mut PgConnection,
     room: RoomId,
     owner: UserId,
@@ -88,7 +88,8 @@ pub(crate) async fn check(
             room.membership_version AS "membership_version?",
             member.user_id IS NOT NULL AS "is_member!",
             room.owner_id IS NOT DISTINCT FROM question.user_id AS "is_owner!"
-        FROM UNNEST($1::BIGINT[], $2::BIGINT[]) WITH ORDINALITY AS question (room_id, user_id, place)
+        FROM UNNEST($1::BIGINT[], $2::BIGINT[])
+            WITH ORDINALITY AS question (room_id, user_id, place)
         LEFT JOIN rooms.rooms AS room ON room.id = question.room_id
         LEFT JOIN rooms.members AS member
             ON member.room_id = question.room_id AND member.user_id = question.user_id

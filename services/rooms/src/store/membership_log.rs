@@ -1,15 +1,15 @@
-//! The table `rooms.membership_log`, and `rooms.membership_log_floor`, which remembers how much of
-//! it is gone.
+//! The tables `rooms.membership_log` and `rooms.membership_log_floor`. The latter knows up to which
+//! transaction the log was trimmed.
 //!
-//! Readers go on from snapshots, not from ids: what a snapshot did not see yet is what was
+//! Readers continue from snapshots, not from ids: an entry that a snapshot does not see was
 //! committed after it, whatever its id.
 
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Cursor, End, EndReason, RoomVersion};
+use crate::model::{Cursor, EndReason, MembershipEnd, RoomVersion};
 
-/// The transactions whose entries a reader has seen, as Postgres writes a `pg_snapshot`.
+/// The transactions whose entries a reader has seen, in the text form of a `pg_snapshot`.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     text: String,
@@ -17,20 +17,20 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot that has seen every transaction below the cursor and none from there on.
-    pub(crate) fn below(cursor: Cursor) -> Self {
-        // No transaction has an id whose lower half is zero, and Postgres does not read one.
+    /// Makes a snapshot that has seen every transaction below the cursor and no other.
+    pub(crate) fn from_cursor(cursor: Cursor) -> Self {
+        // No transaction has an id whose lower half is zero, and Postgres refuses to parse one.
         let end = if cursor.0.trailing_zeros() >= u32::BITS { cursor.0 | 1 } else { cursor.0 };
         Self { text: format!("{end}:{end}:"), cursor }
     }
 
-    /// Every transaction below has ended, and this snapshot has seen it.
+    /// Returns the id below which every transaction has ended and is seen by this snapshot.
     pub(crate) fn cursor(&self) -> Cursor {
         self.cursor
     }
 }
 
-/// The place of an entry in the order of reading.
+/// The position of an entry in reading order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
     xid: i64,
@@ -42,20 +42,24 @@ impl Position {
     pub(crate) const START: Self = Self { xid: 0, id: 0 };
 }
 
-/// Some entries that a snapshot has not seen.
+/// Entries that a snapshot has not seen.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) ends: Vec<End>,
-    /// The place of the last entry; that of the page before when there is none.
+    pub(crate) ends: Vec<MembershipEnd>,
+    /// The position of the last entry. On an empty page, the position that was read from.
     pub(crate) position: Position,
-    /// What the reader has seen after this page, provided that it is the only one.
+    /// What the reader has seen after this page, if it is the only page.
     pub(crate) snapshot: Snapshot,
-    /// Entries that the snapshot has not seen may be gone.
-    pub(crate) is_cut_off: bool,
+    /// True if entries that the snapshot has not seen may have been deleted.
+    pub(crate) is_truncated: bool,
 }
 
 /// Adds an entry.
-pub(crate) async fn insert(conn: &mut PgConnection, end: End, now: Timestamp) -> sqlx::Result<()> {
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    end: MembershipEnd,
+    now: Timestamp,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO rooms.membership_log (room_id, user_id, reason, room_version, created_at)
          VALUES ($1, $2, $3, $4, $5)",
@@ -70,7 +74,7 @@ pub(crate) async fn insert(conn: &mut PgConnection, end: End, now: Timestamp) ->
     Ok(())
 }
 
-/// What has been committed by now.
+/// Returns a snapshot that has seen everything committed so far.
 pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> sqlx::Result<Snapshot> {
     let row = sqlx::query!(
         r#"
@@ -84,7 +88,7 @@ pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> sqlx::Result<Sn
     Ok(Snapshot { text: row.text, cursor: Cursor(row.cursor.cast_unsigned()) })
 }
 
-/// Up to `limit` entries after a position which the snapshot has not seen, in the order of reading.
+/// Returns up to `limit` entries after a position that the snapshot has not seen, in reading order.
 pub(crate) async fn read(
     conn: &mut PgConnection,
     seen: &Snapshot,
@@ -97,8 +101,9 @@ pub(crate) async fn read(
             pg_current_snapshot()::TEXT AS "text!",
             pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS "cursor!",
             floor.xid >= pg_snapshot_xmin(seen.snapshot)
-                -- A cursor from the future comes from another database.
-                OR pg_snapshot_xmin(seen.snapshot) > pg_snapshot_xmax(pg_current_snapshot()) AS "is_cut_off!",
+                -- A cursor from the future belongs to another database.
+                OR pg_snapshot_xmin(seen.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+                AS "is_truncated!",
             entry.xid::TEXT::BIGINT AS xid,
             entry.id AS "id?",
             entry.room_id AS "room_id?",
@@ -126,34 +131,32 @@ pub(crate) async fn read(
     .fetch_all(conn)
     .await?;
 
-    // The join to the one row of the floor gives a row even when there is no entry.
+    // The join to the one row of the floor gives a row even without an entry.
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let snapshot =
         Snapshot { text: first.text.clone(), cursor: Cursor(first.cursor.cast_unsigned()) };
-    let is_cut_off = first.is_cut_off;
+    let is_truncated = first.is_truncated;
     let mut position = after;
     let mut ends = Vec::with_capacity(rows.len());
     for row in rows {
-        let (Some(xid), Some(id)) = (row.xid, row.id) else { continue };
-        let (Some(room_id), Some(reason), Some(version)) =
-            (row.room_id, row.reason, row.room_version)
+        let (Some(xid), Some(id), Some(room_id), Some(reason), Some(version)) =
+            (row.xid, row.id, row.room_id, row.reason, row.room_version)
         else {
             continue;
         };
         position = Position { xid, id };
-        ends.push(End {
+        ends.push(MembershipEnd {
             room_id,
             user_id: row.user_id,
             reason,
             room_version: RoomVersion(version),
         });
     }
-    Ok(Page { ends, position, snapshot, is_cut_off })
+    Ok(Page { ends, position, snapshot, is_truncated })
 }
 
-/// Deletes up to `limit` entries from before a time, and remembers how far the log is cut off.
-/// Returns how many there were. Keeps what a snapshot taken now would name as a place to go on
-/// from.
+/// Deletes up to `limit` entries older than `before`, and raises the floor. Returns how many were
+/// deleted. Keeps the entries that a reader with a current cursor may still read.
 pub(crate) async fn trim(
     conn: &mut PgConnection,
     before: Timestamp,
@@ -161,7 +164,7 @@ pub(crate) async fn trim(
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"
-        WITH gone AS (
+        WITH deleted AS (
             DELETE FROM rooms.membership_log
             WHERE id = ANY(ARRAY(
                 SELECT id
@@ -172,12 +175,12 @@ pub(crate) async fn trim(
             ))
             RETURNING xid
         ),
-        raised AS (
+        raise_floor AS (
             UPDATE rooms.membership_log_floor AS floor
-            SET xid = GREATEST(floor.xid, gone.highest)
-            FROM (SELECT xid AS highest FROM gone ORDER BY xid DESC LIMIT 1) AS gone
+            SET xid = GREATEST(floor.xid, deleted.highest)
+            FROM (SELECT xid AS highest FROM deleted ORDER BY xid DESC LIMIT 1) AS deleted
         )
-        SELECT COUNT(*) AS "count!" FROM gone
+        SELECT COUNT(*) AS "count!" FROM deleted
         "#,
         before,
         limit,

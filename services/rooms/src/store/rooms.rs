@@ -3,9 +3,9 @@
 use parlance_core::{RoomId, RoomName, Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Authority, Kind, Member, Pair, Room, RoomHead, RoomVersion};
+use crate::model::{Kind, Member, Room, RoomSummary, RoomVersion, UserPair};
 
-/// Adds a user room, without members.
+/// Adds a user room without members.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     name: &RoomName,
@@ -24,10 +24,10 @@ pub(crate) async fn insert(
     .await
 }
 
-/// Adds a system room, without members, unless the two have one.
+/// Adds a system room without members. `None` if the two users have one.
 pub(crate) async fn insert_system(
     conn: &mut PgConnection,
-    pair: Pair,
+    users: UserPair,
     now: Timestamp,
 ) -> sqlx::Result<Option<RoomId>> {
     sqlx::query_scalar!(
@@ -35,50 +35,51 @@ pub(crate) async fn insert_system(
          VALUES (TRUE, $1, $2, $3, $3)
          ON CONFLICT (system_low_id, system_high_id) WHERE system_low_id IS NOT NULL DO NOTHING
          RETURNING id",
-        pair.low.get(),
-        pair.high.get(),
+        users.low.get(),
+        users.high.get(),
         now,
     )
     .fetch_optional(conn)
     .await
 }
 
-/// The system room of the two, which never goes away once it is there.
+/// Returns the system room of the two users. System rooms are never deleted.
 pub(crate) async fn find_system(
     conn: &mut PgConnection,
-    pair: Pair,
+    users: UserPair,
 ) -> sqlx::Result<Option<RoomId>> {
     sqlx::query_scalar!(
         "SELECT id FROM rooms.rooms WHERE system_low_id = $1 AND system_high_id = $2",
-        pair.low.get(),
-        pair.high.get(),
+        users.low.get(),
+        users.high.get(),
     )
     .fetch_optional(conn)
     .await
 }
 
-/// Makes every other change of the room or its members wait for the end of this transaction.
-pub(crate) async fn lock(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Authority>> {
-    let owner =
-        sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
-            .fetch_optional(conn)
-            .await?;
-    Ok(owner.map(|owner| owner.map_or(Authority::Nobody, Authority::Owner)))
+/// Locks the room until the transaction ends, so that other changes of it or its members wait.
+/// Returns the owner, which a system room does not have. `None` if there is no such room.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    id: RoomId,
+) -> sqlx::Result<Option<Option<UserId>>> {
+    sqlx::query_scalar!("SELECT owner_id FROM rooms.rooms WHERE id = $1 FOR UPDATE", id.get())
+        .fetch_optional(conn)
+        .await
 }
 
-/// The room with its members.
+/// Returns the room with its members.
 pub(crate) async fn find(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Room>> {
-    Ok(find_all(conn, &[id]).await?.pop().map(|(room, _)| room))
+    Ok(list_by_ids(conn, &[id]).await?.pop().map(|(room, _)| room))
 }
 
-/// Those of the rooms that exist, oldest first, with their members and versions, from one snapshot.
-pub(crate) async fn find_all(
+/// Returns the rooms that exist, oldest first, with members and versions from one snapshot.
+pub(crate) async fn list_by_ids(
     conn: &mut PgConnection,
     ids: &[RoomId],
 ) -> sqlx::Result<Vec<(Room, RoomVersion)>> {
     let ids: Vec<i64> = ids.iter().copied().map(RoomId::get).collect();
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = sqlx::query!(
         r#"
         SELECT
             room.id,
@@ -92,8 +93,10 @@ pub(crate) async fn find_all(
         FROM rooms.rooms AS room
         CROSS JOIN LATERAL (
             SELECT
-                ARRAY_AGG(user_id ORDER BY user_id = room.owner_id DESC, joined_at, user_id) AS user_ids,
-                ARRAY_AGG(joined_at ORDER BY user_id = room.owner_id DESC, joined_at, user_id) AS joined_at
+                ARRAY_AGG(user_id ORDER BY user_id = room.owner_id DESC, joined_at, user_id)
+                    AS user_ids,
+                ARRAY_AGG(joined_at ORDER BY user_id = room.owner_id DESC, joined_at, user_id)
+                    AS joined_at
             FROM rooms.members
             WHERE room_id = room.id
         ) AS member
@@ -104,16 +107,27 @@ pub(crate) async fn find_all(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(<(Room, RoomVersion)>::from).collect())
+    let rooms = rows.into_iter().map(|row| {
+        let members = row.user_ids.into_iter().zip(row.joined_at);
+        let room = Room {
+            id: row.id,
+            kind: Kind::from_columns(row.name, row.owner_id),
+            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        (room, RoomVersion(row.membership_version))
+    });
+    Ok(rooms.collect())
 }
 
-/// All rooms of a user without their members, oldest first. Of an array the planner expects a few
-/// rooms and looks each up; of a join with a user of whom it knows nothing it expects more, and
-/// reads all rooms there are while these are some thousands.
-pub(crate) async fn heads_of_member(
+/// Returns all rooms of a user without their members, oldest first. The ids come from an array
+/// because the planner expects few ids in one and looks each up. For a join it expects many, and
+/// reads all rooms as long as there are only some thousands.
+pub(crate) async fn list_summaries(
     conn: &mut PgConnection,
     user: UserId,
-) -> sqlx::Result<Vec<RoomHead>> {
+) -> sqlx::Result<Vec<RoomSummary>> {
     let rows = sqlx::query!(
         r#"
         SELECT
@@ -131,18 +145,18 @@ pub(crate) async fn heads_of_member(
     )
     .fetch_all(conn)
     .await?;
-    let heads = rows.into_iter().map(|row| RoomHead {
+    let summaries = rows.into_iter().map(|row| RoomSummary {
         id: row.id,
-        kind: Kind::of(row.name, row.owner_id),
+        kind: Kind::from_columns(row.name, row.owner_id),
         version: RoomVersion(row.membership_version),
         created_at: row.created_at,
         updated_at: row.updated_at,
     });
-    Ok(heads.collect())
+    Ok(summaries.collect())
 }
 
-/// Gives the number of a change of the room's members.
-pub(crate) async fn count_membership_change(
+/// Increases the room version, for a change of the room's members.
+pub(crate) async fn increase_version(
     conn: &mut PgConnection,
     id: RoomId,
     now: Timestamp,
@@ -160,7 +174,7 @@ pub(crate) async fn count_membership_change(
     Ok(RoomVersion(version))
 }
 
-/// Deletes the room and its members, and gives this last change of its members a number.
+/// Deletes the room and its members. Returns the room version of this last change.
 pub(crate) async fn delete(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<RoomVersion> {
     let version = sqlx::query_scalar!(
         r#"DELETE FROM rooms.rooms WHERE id = $1 RETURNING membership_version + 1 AS "version!""#,
@@ -169,30 +183,4 @@ pub(crate) async fn delete(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<
     .fetch_one(conn)
     .await?;
     Ok(RoomVersion(version))
-}
-
-/// A room as the statement above selects it; the two lists run in parallel.
-struct Row {
-    id: RoomId,
-    name: Option<String>,
-    owner_id: Option<UserId>,
-    membership_version: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    user_ids: Vec<UserId>,
-    joined_at: Vec<Timestamp>,
-}
-
-impl From<Row> for (Room, RoomVersion) {
-    fn from(row: Row) -> Self {
-        let members = row.user_ids.into_iter().zip(row.joined_at);
-        let room = Room {
-            id: row.id,
-            kind: Kind::of(row.name, row.owner_id),
-            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
-        (room, RoomVersion(row.membership_version))
-    }
 }

@@ -21,7 +21,7 @@ const RETENTION: Duration = Duration::from_secs(600);
 
 pub(crate) const OWNER: i64 = 1;
 pub(crate) const FRIEND: i64 = 2;
-pub(crate) const STRANGER: i64 = 3;
+pub(crate) const OTHER_USER: i64 = 3;
 pub(crate) const SECOND_FRIEND: i64 = 4;
 
 /// One replica. Its tasks end with the runtime of the test.
@@ -142,7 +142,7 @@ impl TestApp {
         answer(self.client().delete_room(request)).await.map(|_| ())
     }
 
-    /// Asks about pairs of room and user.
+    /// Checks pairs of room and user.
     pub(crate) async fn check_memberships(
         &self,
         questions: &[(i64, i64)],
@@ -168,7 +168,7 @@ impl TestApp {
     }
 }
 
-/// The answer to a call, or the code of its refusal.
+/// Returns the answer to a call, or its error code.
 pub(crate) async fn answer<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {
@@ -180,7 +180,7 @@ pub(crate) fn member_ids(room: &Room) -> Vec<i64> {
     room.members.iter().map(|member| member.user_id).collect()
 }
 
-/// Who was skipped, and why.
+/// Returns the skipped users with the reasons.
 pub(crate) fn skipped(skipped: &[Skipped]) -> Vec<(i64, SkipReason)> {
     skipped.iter().map(|skipped| (skipped.user_id, skipped.reason())).collect()
 }

@@ -1,12 +1,12 @@
-//! Many questions in one call.
+//! Checking many memberships in one call.
 
 use parlance_core::ErrorCode;
 use parlance_proto::rooms::MembershipStatus;
 
-use crate::app::{FRIEND, OWNER, STRANGER, TestApp};
+use crate::app::{FRIEND, OTHER_USER, OWNER, TestApp};
 
 #[tokio::test]
-async fn every_question_is_answered_in_its_place() {
+async fn questions_are_answered_in_their_order() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     let system_room = app.make_contacts(OWNER, FRIEND).await;
@@ -14,7 +14,7 @@ async fn every_question_is_answered_in_its_place() {
         (999, OWNER),
         (room_id, FRIEND),
         (room_id, OWNER),
-        (room_id, STRANGER),
+        (room_id, OTHER_USER),
         (system_room, OWNER),
         (room_id, FRIEND),
     ];

@@ -1,8 +1,5 @@
 //! Tests of the rooms service through its gRPC interface, on a real Postgres.
-#![expect(
-    clippy::unwrap_used,
-    reason = "in the helpers of tests, too, what goes wrong is a failure"
-)]
+#![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test, as it should")]
 
 mod app;
 mod check_memberships;

@@ -1,4 +1,4 @@
-//! Members come and go.
+//! Adding and removing members, leaving and deleting rooms.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use futures_util::future::join_all;
 use parlance_core::ErrorCode;
 use parlance_proto::rooms::SkipReason;
 
-use crate::app::{FRIEND, OWNER, SECOND_FRIEND, STRANGER, TestApp, member_ids, skipped};
+use crate::app::{FRIEND, OTHER_USER, OWNER, SECOND_FRIEND, TestApp, member_ids, skipped};
 
 #[tokio::test]
-async fn contacts_are_added_and_the_others_skipped_in_order() {
+async fn contacts_are_added_and_other_users_skipped_in_order() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     app.make_contacts(OWNER, SECOND_FRIEND).await;
-    let wanted = [FRIEND, STRANGER, SECOND_FRIEND, STRANGER, OWNER, SECOND_FRIEND];
-    let added = app.add_members(OWNER, room_id, &wanted).await.unwrap();
+    let users = [FRIEND, OTHER_USER, SECOND_FRIEND, OTHER_USER, OWNER, SECOND_FRIEND];
+    let added = app.add_members(OWNER, room_id, &users).await.unwrap();
     assert_eq!(member_ids(&added.room.unwrap()), [OWNER, FRIEND, SECOND_FRIEND]);
     assert_eq!(
         skipped(&added.skipped),
         [
             (FRIEND, SkipReason::AlreadyAMember),
-            (STRANGER, SkipReason::NotAContact),
+            (OTHER_USER, SkipReason::NotAContact),
             (OWNER, SkipReason::AlreadyAMember)
         ]
     );
 }
 
 #[tokio::test]
-async fn who_comes_back_joins_anew() {
+async fn a_member_who_returns_joins_anew() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     app.leave_room(FRIEND, room_id).await.unwrap();
@@ -45,9 +45,9 @@ async fn only_changes_move_updated_at() {
     let second = Duration::from_secs(1);
 
     app.clock.advance(second);
-    app.add_members(OWNER, room_id, &[FRIEND, STRANGER]).await.unwrap();
-    app.leave_room(STRANGER, room_id).await.unwrap_err();
-    app.remove_member(OWNER, room_id, Some(STRANGER)).await.unwrap_err();
+    app.add_members(OWNER, room_id, &[FRIEND, OTHER_USER]).await.unwrap();
+    app.leave_room(OTHER_USER, room_id).await.unwrap_err();
+    app.remove_member(OWNER, room_id, Some(OTHER_USER)).await.unwrap_err();
     assert_eq!(app.get_room(OWNER, room_id).await.unwrap().updated_at_us, created_at);
 
     app.leave_room(FRIEND, room_id).await.unwrap();
@@ -65,12 +65,12 @@ async fn only_changes_move_updated_at() {
 }
 
 #[tokio::test]
-async fn every_change_of_members_counts_up_the_version_and_nothing_else_does() {
+async fn only_a_change_of_members_increases_the_room_version() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     assert_eq!(app.room_version(room_id).await, 1);
-    app.add_members(OWNER, room_id, &[FRIEND, STRANGER]).await.unwrap();
-    app.leave_room(STRANGER, room_id).await.unwrap_err();
+    app.add_members(OWNER, room_id, &[FRIEND, OTHER_USER]).await.unwrap();
+    app.leave_room(OTHER_USER, room_id).await.unwrap_err();
     assert_eq!(app.room_version(room_id).await, 1);
     app.leave_room(FRIEND, room_id).await.unwrap();
     assert_eq!(app.room_version(room_id).await, 2);
@@ -81,7 +81,7 @@ async fn every_change_of_members_counts_up_the_version_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_deleted_room_is_gone_for_everybody() {
+async fn a_deleted_room_is_gone_for_every_member() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     app.delete_room(OWNER, room_id).await.unwrap();
@@ -91,24 +91,24 @@ async fn a_deleted_room_is_gone_for_everybody() {
 }
 
 #[tokio::test]
-async fn leaving_many_times_at_once_is_leaving_once() {
+async fn of_concurrent_leaves_one_succeeds() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let room_id = app.room_of_two().await;
     let calls = (0..20).map(|i| if i % 2 == 0 { &app } else { &other }.leave_room(FRIEND, room_id));
-    let outcomes = join_all(calls).await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let results = join_all(calls).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(
-        outcomes
+        results
             .iter()
-            .flat_map(|outcome| outcome.err())
+            .flat_map(|result| result.err())
             .all(|code| code == ErrorCode::MemberNotFound)
     );
     assert_eq!(app.room_version(room_id).await, 2);
 }
 
 #[tokio::test]
-async fn parallel_adds_and_removals_are_numbered_one_by_one() {
+async fn every_one_of_parallel_adds_and_removals_increases_the_room_version_by_one() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let room_id = app.room_of_two().await;
@@ -117,7 +117,7 @@ async fn parallel_adds_and_removals_are_numbered_one_by_one() {
     let (adds, removals) = futures_util::join!(adds, removals);
 
     let added = adds.iter().filter(|added| added.as_ref().unwrap().skipped.is_empty()).count();
-    let removed = removals.iter().filter(|outcome| outcome.is_ok()).count();
+    let removed = removals.iter().filter(|result| result.is_ok()).count();
     assert!(removed > 0);
     assert_eq!(app.room_version(room_id).await, 1 + (added + removed) as i64);
     let is_member = member_ids(&app.get_room(OWNER, room_id).await.unwrap()).contains(&FRIEND);
@@ -133,7 +133,7 @@ async fn deleting_a_room_while_members_come_and_go_leaves_nothing_behind() {
     let deletions = join_all((0..10).map(|_| app.delete_room(OWNER, room_id)));
     let (adds, leaves, deletions) = futures_util::join!(adds, leaves, deletions);
 
-    assert_eq!(deletions.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(deletions.iter().filter(|result| result.is_ok()).count(), 1);
     assert!(adds.into_iter().flat_map(Result::err).all(|code| code == ErrorCode::RoomNotFound));
     let expected = [ErrorCode::RoomNotFound, ErrorCode::MemberNotFound];
     assert!(leaves.into_iter().flat_map(Result::err).all(|code| expected.contains(&code)));

@@ -1,11 +1,11 @@
-//! Making rooms and looking at them.
+//! Making and reading rooms.
 
 use std::time::Duration;
 
 use parlance_core::ErrorCode;
 use parlance_proto::rooms::{CreateRoomRequest, SkipReason};
 
-use crate::app::{FRIEND, OWNER, SECOND_FRIEND, STRANGER, TestApp, answer, member_ids, skipped};
+use crate::app::{FRIEND, OTHER_USER, OWNER, SECOND_FRIEND, TestApp, answer, member_ids, skipped};
 
 #[tokio::test]
 async fn the_owner_is_a_member_from_the_start() {
@@ -21,16 +21,17 @@ async fn the_owner_is_a_member_from_the_start() {
 }
 
 #[tokio::test]
-async fn only_contacts_come_along_and_the_others_are_skipped_in_order() {
+async fn only_contacts_are_added_to_a_new_room_and_other_users_skipped_in_order() {
     let app = TestApp::start().await;
     app.make_contacts(FRIEND, OWNER).await;
-    app.make_contacts(FRIEND, STRANGER).await;
-    let created = app.create_room(OWNER, &[STRANGER, FRIEND, OWNER, STRANGER, FRIEND, 99]).await;
+    app.make_contacts(FRIEND, OTHER_USER).await;
+    let created =
+        app.create_room(OWNER, &[OTHER_USER, FRIEND, OWNER, OTHER_USER, FRIEND, 99]).await;
     assert_eq!(member_ids(&created.room.unwrap()), [OWNER, FRIEND]);
     assert_eq!(
         skipped(&created.skipped),
         [
-            (STRANGER, SkipReason::NotAContact),
+            (OTHER_USER, SkipReason::NotAContact),
             (OWNER, SkipReason::AlreadyAMember),
             (99, SkipReason::NotAContact)
         ]
@@ -59,7 +60,7 @@ async fn a_name_is_kept_as_it_was_sent_and_refused_when_it_breaks_a_rule() {
 }
 
 #[tokio::test]
-async fn the_owner_comes_first_and_then_who_joined_first() {
+async fn the_owner_comes_first_and_then_members_by_time_of_joining() {
     let app = TestApp::start().await;
     let owner = 50;
     for friend in [60, 20, 10] {
@@ -72,7 +73,7 @@ async fn the_owner_comes_first_and_then_who_joined_first() {
 }
 
 #[tokio::test]
-async fn a_room_is_the_same_wherever_it_appears() {
+async fn a_room_is_the_same_in_every_answer() {
     let app = TestApp::start().await;
     app.make_contacts(OWNER, FRIEND).await;
     let created = app.create_room(OWNER, &[FRIEND]).await.room.unwrap();
@@ -101,7 +102,7 @@ async fn a_list_has_all_rooms_of_the_user_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_list_knows_of_every_change_that_was_answered_whichever_replica_made_it() {
+async fn a_list_shows_every_change_answered_by_any_replica() {
     let (app, others) = (TestApp::start().await, [FRIEND, SECOND_FRIEND]);
     let other_replica = app.replica().await;
     for other in others {
@@ -131,7 +132,7 @@ async fn a_room_is_shown_to_members_only() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     assert_eq!(app.get_room(FRIEND, room_id).await.unwrap().id, room_id);
-    assert_eq!(app.get_room(STRANGER, room_id).await.unwrap_err(), ErrorCode::NotAMember);
+    assert_eq!(app.get_room(OTHER_USER, room_id).await.unwrap_err(), ErrorCode::NotAMember);
     for no_room in [0, -1, i64::MAX] {
         assert_eq!(app.get_room(OWNER, no_room).await.unwrap_err(), ErrorCode::RoomNotFound);
     }

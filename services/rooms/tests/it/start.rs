@@ -1,10 +1,12 @@
-//! Starting on an empty database, alone and together.
+//! Starting on an empty database, one replica or several.
 
 use std::time::Duration;
 
 use parlance_core::Clock;
 use parlance_devstack::testing::fresh_database;
+use parlance_rooms::{MIGRATIONS, SERVICE};
 use parlance_runtime::config::PostgresConfig;
+use parlance_runtime::postgres;
 
 use crate::app::{FRIEND, OWNER, TestApp};
 
@@ -25,9 +27,9 @@ async fn migrations_are_listed_before_and_after_they_are_applied() {
         database_url: fresh_database().await.unwrap().into(),
         database_max_connections: 1,
     };
-    let status = async || parlance_rooms::migration_status(&config).await.unwrap();
+    let status = async || postgres::migration_status(SERVICE, &config, &MIGRATIONS).await.unwrap();
     assert!(status().await.contains("pending"));
-    parlance_rooms::migrate(&config).await.unwrap();
+    postgres::migrate(SERVICE, &config, &MIGRATIONS).await.unwrap();
     assert!(!status().await.contains("pending"));
     assert!(status().await.contains("applied"));
 }

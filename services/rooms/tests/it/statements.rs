@@ -1,4 +1,4 @@
-//! How many SQL statements calls take: a constant number, however much there is.
+//! The number of SQL statements of a call does not depend on the amount of data.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -13,8 +13,8 @@ thread_local! {
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the statements that sqlx reports, for each thread: a single-threaded test runs the
-/// service on its own one.
+/// Counts the statements that sqlx reports, by thread: a single-threaded test runs the service on a
+/// thread of its own.
 struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {
@@ -51,7 +51,7 @@ async fn the_number_of_statements_does_not_grow_with_rooms_members_or_questions(
         assert_eq!(for_many_friends, for_one_friend);
     }
 
-    // The first list reads the members of all rooms, too.
+    // The first list reads the members of all rooms with a second statement.
     let (statements, rooms) = count(app.list_rooms(OWNER)).await;
     assert_eq!(rooms.len(), 19 + 50);
     assert_eq!(statements, 2);

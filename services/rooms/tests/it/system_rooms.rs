@@ -1,4 +1,4 @@
-//! The rooms that contacts share.
+//! The rooms of two contacts.
 
 use futures_util::future::join_all;
 use parlance_core::ErrorCode;
@@ -17,7 +17,7 @@ async fn a_system_room_has_two_members_and_neither_name_nor_owner() {
 }
 
 #[tokio::test]
-async fn two_users_have_one_system_room_whoever_asks_and_how_often() {
+async fn two_users_have_one_system_room_however_often_it_is_requested() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let calls = (0..20).map(|i| match i % 4 {
@@ -35,7 +35,7 @@ async fn two_users_have_one_system_room_whoever_asks_and_how_often() {
 }
 
 #[tokio::test]
-async fn nobody_shares_a_system_room_with_themselves() {
+async fn a_system_room_needs_two_different_users() {
     let app = TestApp::start().await;
     let request = EnsureSystemRoomRequest { first_user_id: OWNER, second_user_id: OWNER };
     let refusal = answer(app.client().ensure_system_room(request)).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Following the log of ended memberships.
+//! Watching the log of ended memberships.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::app::{FRIEND, OWNER, TestApp};
 
 type Stream = Streaming<WatchMembershipsResponse>;
 
-/// The next batch, which comes soon.
+/// Returns the next batch.
 async fn next(stream: &mut Stream) -> WatchMembershipsResponse {
     timeout(Duration::from_secs(10), stream.message()).await.unwrap().unwrap().unwrap()
 }
 
-/// The next batch with something in it.
+/// Returns the next batch that is not empty.
 async fn next_ends(stream: &mut Stream) -> WatchMembershipsResponse {
     loop {
         let batch = next(stream).await;
@@ -31,7 +31,7 @@ fn end(room_id: i64, user_id: Option<i64>, reason: EndReason, room_version: i64)
 }
 
 #[tokio::test]
-async fn every_kind_of_end_reaches_a_watcher_of_another_replica() {
+async fn every_kind_of_membership_end_reaches_a_watcher_of_another_replica() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let room_id = app.room_of_two().await;
@@ -40,9 +40,9 @@ async fn every_kind_of_end_reaches_a_watcher_of_another_replica() {
     assert!(first.ends.is_empty() && first.cursor > 0 && !first.reset);
 
     app.leave_room(FRIEND, room_id).await.unwrap();
-    let answered = Instant::now();
+    let answered_at = Instant::now();
     assert_eq!(next_ends(&mut stream).await.ends, [end(room_id, Some(FRIEND), EndReason::Left, 2)]);
-    assert!(answered.elapsed() < Duration::from_millis(900), "{:?}", answered.elapsed());
+    assert!(answered_at.elapsed() < Duration::from_millis(900), "{:?}", answered_at.elapsed());
 
     app.add_members(OWNER, room_id, &[FRIEND]).await.unwrap();
     app.remove_member(OWNER, room_id, Some(FRIEND)).await.unwrap();
@@ -56,7 +56,7 @@ async fn every_kind_of_end_reaches_a_watcher_of_another_replica() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_not_in_the_log() {
+async fn refused_changes_are_not_in_the_log() {
     let app = TestApp::start().await;
     let room_id = app.room_of_two().await;
     let mut stream = app.watch(0).await;
@@ -80,7 +80,7 @@ async fn what_was_refused_is_not_in_the_log() {
 }
 
 #[tokio::test]
-async fn whoever_goes_on_from_a_cursor_misses_nothing() {
+async fn a_watcher_that_continues_from_a_cursor_misses_nothing() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let room_id = app.room_of_two().await;
@@ -118,14 +118,14 @@ async fn a_change_committed_late_by_an_early_transaction_is_not_skipped() {
     assert_eq!(batch.ends, [end(room_id, Some(FRIEND), EndReason::Left, 2)]);
     early.commit().await.unwrap();
 
-    // One who stays gets the late change only; one who comes back may get the other again.
+    // The open stream gets only the late entry. A new stream may get the other entry again.
     let late = end(777, Some(7), EndReason::Left, 7);
     assert_eq!(next_ends(&mut stream).await.ends, [late]);
     assert!(next_ends(&mut app.watch(batch.cursor).await).await.ends.contains(&late));
 }
 
 #[tokio::test]
-async fn a_long_absence_comes_in_batches_and_every_change_once() {
+async fn after_a_long_absence_the_entries_come_in_batches_and_each_once() {
     let app = TestApp::start().await;
     let cursor = next(&mut app.watch(0).await).await.cursor;
     sqlx::query(
@@ -140,14 +140,13 @@ async fn a_long_absence_comes_in_batches_and_every_change_once() {
     let mut versions = Vec::new();
     let mut last_cursor = cursor;
     while versions.len() < 2500 {
-        // Whoever is interrupted half-way begins again.
+        // The cursor moves only after the last batch: an interrupted watcher begins again.
         assert_eq!(last_cursor, cursor);
         let batch = next(&mut stream).await;
         versions.extend(batch.ends.iter().map(|end| end.room_version));
         last_cursor = batch.cursor;
     }
-    // As long as an older transaction is open, be it in the database of another test, the cursor
-    // stays.
+    // The cursor stays as long as an older transaction is open, even one of another test.
     while last_cursor <= cursor {
         let batch = next(&mut stream).await;
         assert_eq!(batch.ends, []);
@@ -157,7 +156,7 @@ async fn a_long_absence_comes_in_batches_and_every_change_once() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_the_log_no_longer_reaches_is_answered_with_a_reset() {
+async fn a_cursor_older_than_the_log_is_answered_with_a_reset() {
     let retention = Duration::from_millis(200);
     let app = TestApp::start_with_retention(retention).await;
     let room_id = app.room_of_two().await;
@@ -183,7 +182,7 @@ async fn a_cursor_of_another_database_is_answered_with_a_reset() {
 }
 
 #[tokio::test]
-async fn recent_changes_are_kept() {
+async fn trimming_keeps_recent_entries() {
     let retention = Duration::from_millis(200);
     let app = TestApp::start_with_retention(retention).await;
     let cursor = next(&mut app.watch(0).await).await.cursor;
@@ -202,7 +201,7 @@ async fn recent_changes_are_kept() {
 }
 
 #[tokio::test]
-async fn a_silent_log_shows_signs_of_life_with_a_moving_cursor() {
+async fn an_idle_log_sends_heartbeats_with_a_moving_cursor() {
     let app = TestApp::start().await;
     let mut stream = app.watch(0).await;
     let first = next(&mut stream).await;

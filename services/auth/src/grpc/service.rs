@@ -1,0 +1,78 @@
+//! The methods of `AuthService`, one use case each.
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use parlance_proto::auth::auth_service_server::AuthService;
+use parlance_proto::auth::{
+    FindUsersRequest, FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse,
+    GetUsersRequest, GetUsersResponse, LogInRequest, LogInResponse, RegisterRequest,
+    RegisterResponse, WatchAccessStateRequest, WatchAccessStateResponse,
+};
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status};
+
+use crate::app::App;
+use crate::ops;
+
+type Reply<T> = Result<Response<T>, Status>;
+
+pub(crate) struct Service {
+    app: App,
+}
+
+impl Service {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+#[tonic::async_trait]
+impl AuthService for Service {
+    type WatchAccessStateStream = BoxStream<'static, Result<WatchAccessStateResponse, Status>>;
+
+    async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
+        let RegisterRequest { username, password } = request.into_inner();
+        let user = ops::register(&self.app, username, password).await?;
+        Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
+    }
+
+    async fn log_in(&self, request: Request<LogInRequest>) -> Reply<LogInResponse> {
+        let LogInRequest { username, password } = request.into_inner();
+        let token = ops::log_in(&self.app, username, password).await?;
+        Ok(Response::new(LogInResponse {
+            access_token: token.token,
+            expires_in_s: token.expires_in_s,
+        }))
+    }
+
+    async fn get_users(&self, request: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {
+        let users = ops::get_users(&self.app, &request.into_inner().user_ids).await?;
+        Ok(Response::new(GetUsersResponse { users: users.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn find_users(&self, request: Request<FindUsersRequest>) -> Reply<FindUsersResponse> {
+        let found = ops::find_users(&self.app, request.into_inner().usernames).await?;
+        Ok(Response::new(FindUsersResponse { found: found.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn get_access_state(
+        &self,
+        _: Request<GetAccessStateRequest>,
+    ) -> Reply<GetAccessStateResponse> {
+        let state = ops::get_access_state(&self.app).await?;
+        Ok(Response::new(GetAccessStateResponse { state: Some(state.into()) }))
+    }
+
+    async fn watch_access_state(
+        &self,
+        _: Request<WatchAccessStateRequest>,
+    ) -> Reply<Self::WatchAccessStateStream> {
+        let clock = self.app.clock.clone();
+        let states = WatchStream::new(self.app.access.clone()).map(move |access| {
+            let state = access.state(clock.now()).into();
+            Ok(WatchAccessStateResponse { state: Some(state) })
+        });
+        let draining = self.app.lifecycle.draining().clone();
+        Ok(Response::new(states.take_until(draining.cancelled_owned()).boxed()))
+    }
+}

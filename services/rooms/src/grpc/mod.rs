@@ -1,0 +1,7 @@
+//! The gRPC API: decodes a request, calls the use case, encodes its result. Only this module knows
+//! the generated types.
+
+mod convert;
+mod service;
+
+pub(crate) use service::Service;
