@@ -37,7 +37,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     /// Which tokens are accepted.
-    pub(crate) access: TokenVerifier,
+    pub(crate) token_verifier: TokenVerifier,
     /// The cached look-up of users.
     pub(crate) users: UserCache,
     /// The auth service, with the deadline of calls that hash a password.
@@ -81,14 +81,14 @@ impl App {
             MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
-        let access = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = UserCache::start(auth, &access, lifecycle);
+        let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
+        let users = UserCache::start(auth, &token_verifier, lifecycle);
         let send_budget = SendBudget::new(&config.limits);
         let hub = Hub::start(
             messaging_client.clone(),
             messaging.clone(),
             users.clone(),
-            &access,
+            &token_verifier,
             send_budget,
             DeliveryDelay::new(clock.clone()),
             lifecycle,
@@ -96,7 +96,7 @@ impl App {
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),
-            access,
+            token_verifier,
             users,
             passwords,
             contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),

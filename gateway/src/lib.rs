@@ -49,7 +49,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
 /// and goes on looking.
 async fn watch_messages_flow(app: App, mut probe: Probe) -> anyhow::Result<()> {
     let watching = async {
-        app.access.wait_for_first_state().await;
+        app.token_verifier.wait_for_first_state().await;
         probe.succeed_once().await;
         app.lifecycle.set_ready();
         tracing::info!("ready");

@@ -24,7 +24,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer_token(&parts.headers)?.ok_or(ErrorCode::Unauthenticated)?;
-        let session = app.access.authenticate(token).await?;
+        let session = app.token_verifier.authenticate(token).await?;
         BufferedBody::of(parts)?;
         Ok(Self(session))
     }

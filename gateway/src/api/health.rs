@@ -45,6 +45,6 @@ async fn health() -> Json<Health> {
     responses((status = 200, description = "The keys", body = JwkSet)),
 )]
 async fn jwks(State(app): State<App>) -> Result<Json<JwkSet>, ApiError> {
-    let keys = app.access.jwks().ok_or(ErrorCode::Unavailable)?;
+    let keys = app.token_verifier.jwks().ok_or(ErrorCode::Unavailable)?;
     Ok(Json(JwkSet { keys }))
 }

@@ -38,7 +38,7 @@ impl Sampling {
     }
 
     /// A trace for something without headers, if it is one that is recorded.
-    pub(crate) fn of_frame(&self) -> Option<Trace> {
+    pub(crate) fn for_frame(&self) -> Option<Trace> {
         (trace::is_recording() && self.chooses()).then(|| Trace::new().with_sampled(true))
     }
 
@@ -92,6 +92,6 @@ mod tests {
             passed_on["traceparent"],
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
         );
-        assert!(Sampling::new(1.0).of_frame().is_none());
+        assert!(Sampling::new(1.0).for_frame().is_none());
     }
 }

@@ -39,9 +39,9 @@ const LIMITS: [&str; 6] =
     ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
 
 /// A socket that is open, while it is held.
-pub(crate) type SocketPlace = Place<Network>;
+pub(crate) type SocketPermit = Place<Network>;
 /// A connection of a user, while it is held.
-pub(crate) type ConnectionPlace = Place<UserId>;
+pub(crate) type ConnectionPermit = Place<UserId>;
 
 /// The limits and what has been taken of them.
 #[derive(Debug)]
@@ -82,22 +82,22 @@ impl Limits {
     }
 
     /// Takes a place for a socket from this address.
-    pub(crate) fn open_socket(&self, address: ClientAddress) -> Result<SocketPlace, ErrorCode> {
+    pub(crate) fn open_socket(&self, address: ClientAddress) -> Result<SocketPermit, ErrorCode> {
         self.sockets.take(address.network()).ok_or_else(|| self.refuse("sockets"))
     }
 
     /// Takes a place for a socket that has yet to say whose it is, besides
     /// [`open_socket`](Self::open_socket).
-    pub(crate) fn await_introduction(
+    pub(crate) fn open_unauthenticated_socket(
         &self,
         address: ClientAddress,
-    ) -> Result<SocketPlace, ErrorCode> {
+    ) -> Result<SocketPermit, ErrorCode> {
         let place = self.unauthenticated_sockets.take(address.network());
         place.ok_or_else(|| self.refuse("unauthenticated_sockets"))
     }
 
     /// Takes a place for a connection of this user.
-    pub(crate) fn connect(&self, user_id: UserId) -> Result<ConnectionPlace, ErrorCode> {
+    pub(crate) fn connect(&self, user_id: UserId) -> Result<ConnectionPermit, ErrorCode> {
         self.connections.take(user_id).ok_or_else(|| self.refuse("connections"))
     }
 
