@@ -11,7 +11,7 @@ use parlance_runtime::{Lifecycle, Threads, admin, health, settings, telemetry, t
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// HTTP and WebSocket for clients, gRPC to the services behind.
+/// Serves HTTP and WebSocket to clients and calls the services by gRPC.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -23,33 +23,28 @@ struct Cli {
 enum Command {
     /// Serves HTTP until SIGTERM.
     Serve(Box<Config>),
-    /// Asks the gateway that runs here whether it is ready.
+    /// Checks whether the gateway on this machine is ready.
     Health(HealthConfig),
-    /// Lists all settings, each as a JSON object on a line.
+    /// Lists all settings, as one JSON object per line.
     Settings,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let command = Cli::parse().command;
-    let worker_threads = match &command {
-        Command::Serve(config) => config.process.worker_threads,
-        _ => None,
-    };
-    Threads::AllCores.run(worker_threads, run(command))
-}
-
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Serve(config) => serve(*config).await,
-        Command::Health(config) => {
-            health::ask(&config).await?;
-            Ok(ExitCode::SUCCESS)
+    match Cli::parse().command {
+        Command::Serve(config) => {
+            Threads::AllCores.run(config.process.worker_threads, serve(*config))
         }
+        Command::Health(config) => Threads::AllCores.run(None, check_health(config)),
         Command::Settings => {
             print!("{}", settings::describe(&Cli::command()));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn check_health(config: HealthConfig) -> anyhow::Result<ExitCode> {
+    health::ask(&config).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
