@@ -1,4 +1,4 @@
-//! Everything a request may need, built once.
+//! The dependencies of all requests, built once.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,16 +17,17 @@ use crate::cache::newest_pages::NewestPages;
 use crate::cache::users::UserCache;
 use crate::config::Config;
 use crate::fanout::hub::{DeliveryDelay, Hub};
-use crate::http::middleware::RequestDurations;
+use crate::http::observation::RequestDurations;
 use crate::http::sampling::Sampling;
-use crate::limits::Limits;
+use crate::limits::ClientLimits;
 use crate::messaging_client::MessagingClient;
 use crate::ws::send_budget::SendBudget;
 
-/// The largest answer of a service, in bytes: a user's rooms with all their members come in one.
-const MAX_ANSWER: usize = 64 << 20;
+/// The largest response of a service, in bytes. One response holds all rooms of a user with their
+/// members.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
-/// What handlers and sockets work with. Cheap to clone.
+/// The dependencies of endpoints and sockets. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App(Arc<Parts>);
 
@@ -36,31 +37,25 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
-    /// Which tokens are accepted.
-    pub(crate) access: TokenVerifier,
-    /// The cached look-up of users.
+    pub(crate) token_verifier: TokenVerifier,
     pub(crate) users: UserCache,
-    /// The auth service, with the deadline of calls that hash a password.
+    /// The auth service, with the deadline for calls that hash a password.
     pub(crate) passwords: AuthServiceClient<Client>,
     pub(crate) contacts: ContactsServiceClient<Client>,
     pub(crate) rooms: RoomsServiceClient<Client>,
     pub(crate) messaging: MessagingServiceClient<Client>,
-    /// Pages of messages.
-    pub(crate) histories: NewestPages,
-    /// The streams to messaging, which store messages.
+    pub(crate) newest_pages: NewestPages,
+    /// The streams to messaging.
     pub(crate) messaging_client: MessagingClient,
-    /// Who is subscribed to what.
+    /// The subscriptions of this gateway.
     pub(crate) hub: Hub,
-    /// What one client may take.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ClientLimits,
     pub(crate) durations: RequestDurations,
-    /// Which traces are recorded.
     pub(crate) sampling: Sampling,
 }
 
 impl App {
-    /// Sets up the clients, which connect when first used, and the tasks behind [`TokenVerifier`] and
-    /// [`UserCache`].
+    /// Makes the clients, which connect when first used, and starts the background tasks.
     pub(crate) fn start(
         config: Config,
         clock: Clock,
@@ -78,17 +73,17 @@ impl App {
 
         let messaging_client = MessagingClient::new(messaging.clone());
         let messaging =
-            MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_ANSWER);
+            MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_RESPONSE_BYTES);
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
-        let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_ANSWER);
-        let access = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = UserCache::start(auth, &access, lifecycle);
+        let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_RESPONSE_BYTES);
+        let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
+        let users = UserCache::start(auth, &token_verifier, lifecycle);
         let send_budget = SendBudget::new(&config.limits);
         let hub = Hub::start(
             messaging_client.clone(),
             messaging.clone(),
             users.clone(),
-            &access,
+            &token_verifier,
             send_budget,
             DeliveryDelay::new(clock.clone()),
             lifecycle,
@@ -96,16 +91,21 @@ impl App {
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),
-            access,
+            token_verifier,
             users,
             passwords,
-            contacts: ContactsServiceClient::new(contacts).max_decoding_message_size(MAX_ANSWER),
-            rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_ANSWER),
-            histories: NewestPages::start(messaging.clone(), config.upstream_deadline, lifecycle),
+            contacts: ContactsServiceClient::new(contacts)
+                .max_decoding_message_size(MAX_RESPONSE_BYTES),
+            rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_RESPONSE_BYTES),
+            newest_pages: NewestPages::start(
+                messaging.clone(),
+                config.upstream_deadline,
+                lifecycle,
+            ),
             messaging,
             messaging_client,
             hub,
-            limits: Limits::new(&config.limits),
+            limits: ClientLimits::new(&config.limits),
             durations: RequestDurations::new(),
             sampling: Sampling::new(config.otel_traces_sampler_arg),
             config,

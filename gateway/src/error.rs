@@ -1,4 +1,4 @@
-//! The one error of the REST handlers, and its shape in an answer.
+//! The error of the REST endpoints and its JSON.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use parlance_runtime::error::{code_from_status, http_status, retry_after_from_st
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// When to try again, where nobody said.
+/// The `Retry-After` of an error for which the service gave none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a request was refused.
+/// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     code: ErrorCode,
-    /// What is wrong with which field; only and always in an answer 422.
+    /// The wrong fields. Only an answer with status 422 shows them.
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
 }
 
 impl ApiError {
-    /// A refusal for the sake of some fields.
-    pub(crate) fn of_fields(code: ErrorCode, fields: Vec<FieldError>) -> Self {
+    /// Makes an error about fields.
+    pub(crate) fn with_fields(code: ErrorCode, fields: Vec<FieldError>) -> Self {
         Self { code, fields, retry_after: None }
     }
 
-    /// An answer that breaks the contract between gateway and service, which only a mistake of ours
-    /// explains.
+    /// Makes the error for a response that breaks the contract between gateway and service. Only a
+    /// bug explains it.
     pub(crate) fn contract_broken(what: &'static str) -> Self {
-        tracing::error!(what, "a service broke its contract");
+        tracing::error!(what, "service broke its contract; answering internal_error");
         ErrorCode::Internal.into()
     }
 
-    /// The code in the answer.
+    /// Returns the code of the answer.
     #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.code
@@ -54,12 +54,13 @@ impl From<ErrorCode> for ApiError {
 impl From<tonic::Status> for ApiError {
     fn from(status: tonic::Status) -> Self {
         let code = code_from_status(&status);
+        let (grpc_code, error) = (status.code(), status.message());
         match code {
             ErrorCode::Internal => {
-                tracing::error!(grpc.code = ?status.code(), error = status.message(), "a service failed");
+                tracing::error!(grpc.code = ?grpc_code, error, "call to a service failed");
             }
             ErrorCode::Unavailable => {
-                tracing::warn!(grpc.code = ?status.code(), error = status.message(), "a service is unavailable");
+                tracing::warn!(grpc.code = ?grpc_code, error, "service is unavailable");
             }
             _ => {}
         }
@@ -73,7 +74,7 @@ impl IntoResponse for ApiError {
         let code = self.code.public_name();
         let mut response = if status == http::StatusCode::UNPROCESSABLE_ENTITY {
             let detail = if self.fields.is_empty() {
-                vec![FieldError::of_body(self.code)]
+                vec![FieldError::for_body(self.code)]
             } else {
                 self.fields
             };
@@ -101,62 +102,62 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Why a request was refused.
+/// Why a request failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
-    /// A sentence for a person.
+    /// A sentence for people.
     detail: &'static str,
-    /// A code for a program.
+    /// A code for programs.
     code: &'static str,
-    /// The id of the request, in an answer 5xx.
+    /// The id of the request, in an answer with a status 5xx.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
 }
 
-/// Which fields of a request break which rules.
+/// The fields of a request that break a rule.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FieldErrors {
-    /// An entry for every field that is wrong.
+    /// An entry for each wrong field.
     detail: Vec<FieldError>,
-    /// A code for a program.
+    /// A code for programs.
     code: &'static str,
 }
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// Where the field is: `body`, `query` or `path`, then its name, then perhaps an index.
-    loc: Vec<SpanBuilder>,
-    /// A sentence for a person. It never repeats what was sent.
+    /// The place of the field: `body`, `query` or `path`, then the name, then the index if any.
+    loc: Vec<LocSegment>,
+    /// A sentence for people. It never repeats what was sent.
     msg: Cow<'static, str>,
-    /// The kind of rule, for a program.
+    /// The broken rule, for programs.
     #[serde(rename = "type")]
     kind: &'static str,
 }
 
-/// One step on the way to a field.
+/// A segment of the place of a field.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub(crate) enum SpanBuilder {
-    /// A member of an object.
+pub(crate) enum LocSegment {
+    /// The name of an object's member.
     Name(&'static str),
-    /// An element of a list.
+    /// The index of a list's element.
     Index(usize),
 }
 
 impl FieldError {
-    /// The field at `loc` is wrong in a way that has a name.
+    /// Makes an entry for the field at `loc`.
     pub(crate) fn new(
-        loc: impl IntoIterator<Item = SpanBuilder>,
+        loc: impl IntoIterator<Item = LocSegment>,
         kind: &'static str,
         msg: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { loc: loc.into_iter().collect(), msg: msg.into(), kind }
     }
 
-    /// The text at `loc` breaks a rule.
-    pub(crate) fn of_violation(
-        loc: impl IntoIterator<Item = SpanBuilder>,
+    /// Makes an entry for a text that breaks a rule.
+    pub(crate) fn from_violation(
+        loc: impl IntoIterator<Item = LocSegment>,
         violation: Violation,
     ) -> Self {
         let kind = match violation {
@@ -167,8 +168,8 @@ impl FieldError {
         Self::new(loc, kind, violation.to_string())
     }
 
-    /// A service refused something that passed here.
-    fn of_body(code: ErrorCode) -> Self {
-        Self::new([SpanBuilder::Name("body")], "value_error", code.sentence())
+    /// Makes the entry for a request that passed the checks here and that a service refused.
+    fn for_body(code: ErrorCode) -> Self {
+        Self::new([LocSegment::Name("body")], "value_error", code.sentence())
     }
 }

@@ -1,6 +1,5 @@
-//! The gateway: HTTP, WebSocket and JSON on one side, gRPC on the other. It verifies tokens, checks
-//! syntax, translates, joins users into answers and fans events out to sockets. It has no database
-//! and no rule of business beyond syntax.
+//! The gateway translates REST and WebSocket into gRPC. It verifies tokens, checks syntax, adds
+//! users to answers and fans events out to sockets. It has no database and no business rules.
 
 pub mod api;
 mod app;
@@ -28,8 +27,8 @@ use crate::probe::Probe;
 /// The name of this process in logs and metrics.
 pub const NAME: &str = "gateway";
 
-/// Starts to serve. The process is ready as soon as it knows which tokens to accept and a message
-/// has gone the whole way once; until then it answers, with 503 where it has to.
+/// Starts to serve. The process is ready once it has the access state and the first synthetic probe
+/// has succeeded. Before that it serves as well, with 503 where a service is missing.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = http::server::listen(listen)
@@ -37,7 +36,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let proxies = config.limits.trusted_proxies.clone();
     let app = App::start(config, clock, lifecycle)?;
     let probe = Probe::new(&app)?;
-    lifecycle.spawn_background("probe", watch_messages_flow(app.clone(), probe));
+    lifecycle.spawn_background("probe", run_probe(app.clone(), probe));
     let server =
         http::server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
     lifecycle.spawn_background("http server", server.serve(listener));
@@ -45,16 +44,16 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     Ok(())
 }
 
-/// Says that the process is ready once messages have been seen to flow, which is never taken back,
-/// and goes on looking.
-async fn watch_messages_flow(app: App, mut probe: Probe) -> anyhow::Result<()> {
-    let watching = async {
-        app.access.wait_for_first_state().await;
+/// Marks the process as ready when the first probe succeeds, then probes until it drains. A later
+/// failure does not revoke readiness.
+async fn run_probe(app: App, mut probe: Probe) -> anyhow::Result<()> {
+    let probing = async {
+        app.token_verifier.wait_for_first_state().await;
         probe.succeed_once().await;
         app.lifecycle.set_ready();
         tracing::info!("ready");
-        probe.probe_forever(app.config.canary_interval).await;
+        probe.probe_forever(app.config.probe_interval).await;
     };
-    app.lifecycle.draining().run_until_cancelled(watching).await;
+    app.lifecycle.draining().run_until_cancelled(probing).await;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! The description of the API, and a page to read it and try it out, which loads nothing from
-//! elsewhere.
+//! The OpenAPI document, and a page that shows it. The page loads nothing from other hosts.
 
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -14,33 +14,42 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::input::Input;
-use crate::api::openapi;
 use crate::app::App;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 
 const PAGE: &str = include_str!("../docs/index.html");
 const START_SCRIPT: &str = include_str!("../docs/start.js");
-/// The page may load, and talk to, its own origin only; the styles of Swagger UI set inline ones.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// What the page needs of Swagger UI.
+/// The page may load from and connect to its own origin only. Swagger UI sets inline styles.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+/// The files of Swagger UI that the page loads.
 const ASSETS: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(document)).routes(routes!(page)).routes(routes!(asset))
+    OpenApiRouter::new().routes(routes!(page)).routes(routes!(asset))
 }
 
-/// This document.
+/// Serves the document, which is known only when all routes are.
+pub(crate) fn serve_document(document: Bytes) -> MethodRouter<App> {
+    get(self::document).with_state(document)
+}
+
+/// Returns this document.
 #[utoipa::path(
     get, path = "/v1/openapi.json", tag = "service", security(()),
-    responses((status = 200, description = "An OpenAPI 3.1 document", body = Object, content_type = "application/json")),
+    responses((
+        status = 200,
+        description = "An OpenAPI 3.1 document",
+        body = Object,
+        content_type = "application/json",
+    )),
 )]
-async fn document(State(_): State<App>) -> Response {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(openapi::document);
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+pub(crate) async fn document(State(document): State<Bytes>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document).into_response()
 }
 
-/// A page to read this document and to try it out.
+/// Returns a page that shows this document and calls its operations.
 #[utoipa::path(
     get, path = "/docs", tag = "service", security(()),
     responses((status = 200, description = "The page", body = String, content_type = "text/html")),
@@ -51,13 +60,13 @@ async fn page() -> Response {
     (headers, PAGE).into_response()
 }
 
-/// A part of the page.
+/// Returns a file that the page loads.
 #[utoipa::path(
     get, path = "/docs/{file}", tag = "service", security(()),
     params(("file" = String, Path)),
     responses(
-        (status = 200, description = "The part", body = String, content_type = "application/octet-stream"),
-        (status = 404, description = "There is no such part", body = ErrorBody),
+        (status = 200, description = "The file", content_type = "application/octet-stream"),
+        (status = 404, description = "`not_found`"),
     ),
 )]
 async fn asset(input: Input) -> Result<Response, ApiError> {

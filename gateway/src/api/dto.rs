@@ -1,7 +1,6 @@
-//! The JSON objects of the API. Each is the same, member for member, wherever it appears.
+//! The JSON objects of the API. An object has the same members in every answer and frame.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use parlance_core::{Timestamp, UserId, Violation};
@@ -12,11 +11,10 @@ use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
+/// Hashes ids. A fast hash suffices: clients cannot choose ids.
+pub(crate) type BuildIdHasher = foldhash::fast::RandomState;
 /// The users that an answer names, by id.
-pub(crate) type UsersById = HashMap<UserId, Arc<User>, ById>;
-/// Makes hashers for ids, which are numbers in a row that nobody can choose: no need to mix them
-/// well.
-pub(crate) type ById = BuildHasherDefault<IdHasher>;
+pub(crate) type UsersById = HashMap<UserId, Arc<User>, BuildIdHasher>;
 
 /// A person with an account.
 #[derive(Clone, Debug, ToSchema)]
@@ -26,7 +24,7 @@ pub struct User {
     pub id: UserId,
     /// The name as registered.
     pub username: String,
-    /// Whether the user may log in.
+    /// True if the user may log in.
     pub is_active: bool,
     /// When the account was made.
     #[schema(value_type = String, format = DateTime)]
@@ -34,12 +32,13 @@ pub struct User {
     /// When the account last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// All of it as it stands in every answer: users are read far more often than they change.
+    /// The JSON of the user. It is encoded once, because users are read far more often than they
+    /// change.
     #[schema(ignore)]
     encoded: Box<RawValue>,
 }
 
-/// The members of a user, to be encoded.
+/// The members of a user, for encoding.
 #[derive(Serialize)]
 struct UserMembers<'a> {
     id: UserId,
@@ -50,7 +49,7 @@ struct UserMembers<'a> {
 }
 
 impl User {
-    /// The user with these members.
+    /// Makes a user from its members.
     pub fn new(
         id: UserId,
         username: String,
@@ -61,7 +60,7 @@ impl User {
         let members = UserMembers { id, username: &username, is_active, created_at, updated_at };
         #[expect(
             clippy::expect_used,
-            reason = "numbers, text and truth values always have an encoding"
+            reason = "numbers, texts and booleans always have an encoding"
         )]
         let encoded = to_raw_value(&members).expect("a user can be encoded");
         Self { id, username, is_active, created_at, updated_at, encoded }
@@ -88,42 +87,15 @@ impl From<auth::User> for User {
     }
 }
 
-/// Spreads ids over a table.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(byte.into());
-        }
-    }
-
-    fn write_i64(&mut self, id: i64) {
-        self.write_u64(id.cast_unsigned());
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // Fibonacci hashing: an odd number near 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// A wish to become contacts.
+/// An invitation to become contacts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Invitation<'a> {
     /// The invitation's id.
     #[schema(minimum = 1)]
     pub id: i64,
-    /// Who invited.
-    #[schema(value_type = User)]
+    /// The user who invited.
     pub from_user: &'a User,
-    /// Who was invited.
-    #[schema(value_type = User)]
+    /// The user who was invited.
     pub to_user: &'a User,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -134,7 +106,7 @@ pub struct Invitation<'a> {
 }
 
 impl<'a> Invitation<'a> {
-    /// The invitation with its users, which must be among those given.
+    /// Adds the users, which must be among the given ones.
     pub(crate) fn join(
         invitation: &contacts::Invitation,
         users: &'a UsersById,
@@ -149,14 +121,13 @@ impl<'a> Invitation<'a> {
     }
 }
 
-/// Two users who agreed to talk, seen from one of them.
+/// A contact, as one of the two users sees it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Contact<'a> {
     /// The contact's id, the same for both.
     #[schema(minimum = 1)]
     pub id: i64,
-    /// The other one.
-    #[schema(value_type = User)]
+    /// The other user.
     pub other_user: &'a User,
     /// When they became contacts.
     #[schema(value_type = String, format = DateTime)]
@@ -167,7 +138,7 @@ pub struct Contact<'a> {
 }
 
 impl<'a> Contact<'a> {
-    /// The contact with its user, who must be among those given.
+    /// Adds the user, who must be among the given ones.
     pub(crate) fn join(
         contact: &contacts::Contact,
         users: &'a UsersById,
@@ -184,15 +155,14 @@ impl<'a> Contact<'a> {
 /// A user in a room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Member<'a> {
-    /// Who.
-    #[schema(value_type = User)]
+    /// The user.
     pub user: &'a User,
-    /// Since when.
+    /// When the user joined.
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: Timestamp,
 }
 
-/// A place to talk.
+/// A room.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Room<'a> {
     /// The room's id.
@@ -204,21 +174,20 @@ pub struct Room<'a> {
     /// The owner; null in a system room.
     #[schema(required, value_type = Option<User>)]
     pub owner: Option<&'a User>,
-    /// Whether it is the unchangeable room of two contacts.
+    /// True if it is the room of two contacts, which cannot be changed.
     pub is_system: bool,
     /// The members in the order in which they joined.
-    #[schema(value_type = Vec<Member>)]
     pub members: Vec<Member<'a>>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
-    /// When it or its members last changed.
+    /// When the room or its members last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
 }
 
 impl<'a> Room<'a> {
-    /// The room with its users, who must be among those given.
+    /// Adds the users, who must be among the given ones.
     pub(crate) fn join(room: &'a rooms::Room, users: &'a UsersById) -> Result<Self, ApiError> {
         let member = |member: &rooms::Member| {
             let joined_at = Timestamp::from_micros(member.joined_at_us);
@@ -239,19 +208,17 @@ impl<'a> Room<'a> {
 /// A message as it is now.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Message<'a> {
-    /// The message's id; grows with `seq` inside a room.
+    /// The message's id. It grows with `seq` within a room.
     #[schema(minimum = 1)]
     pub id: i64,
-    /// The room it is in.
+    /// The message's room.
     #[schema(minimum = 1)]
     pub room_id: i64,
-    /// Who sent it.
-    #[schema(value_type = User)]
+    /// The user who sent it.
     pub sender: &'a User,
-    /// What was sent, unchanged.
-    #[schema(value_type = String)]
+    /// The content, as sent.
     pub content: &'a str,
-    /// When it was last edited; null when never.
+    /// When it was last edited; null if never.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     pub edited_at: Option<Timestamp>,
     /// When it was sent.
@@ -260,7 +227,7 @@ pub struct Message<'a> {
     /// When it last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// The place of its creation in the order of the room's changes.
+    /// The number of its creation among the changes of the room.
     #[schema(minimum = 1)]
     pub seq: i64,
 }
@@ -280,15 +247,14 @@ impl<'a> From<(&'a messaging::Message, &'a User)> for Message<'a> {
     }
 }
 
-/// A key that a client chose for one of its messages, so that sending it again stores nothing new:
-/// 1 to 64 characters, no NUL.
+/// A client's idempotency key for a message: 1 to 64 characters, no NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientMessageId(String);
 
 impl ClientMessageId {
     const MAX_CHARACTERS: usize = 64;
 
-    /// Checks the rules.
+    /// Checks the rules of the key.
     pub fn parse(text: String) -> Result<Self, Violation> {
         if text.is_empty() {
             return Err(Violation::TooShort { min: 1 });
@@ -302,50 +268,16 @@ impl ClientMessageId {
         Ok(Self(text))
     }
 
-    /// The key as the client sent it.
+    /// Returns the key as the client sent it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A user whom auth has been asked for. UserCache are never deleted, so one that is unknown is a
-/// mistake.
+/// Returns a user that was looked up. Users are never deleted, so an unknown id is a broken
+/// contract.
 pub(crate) fn user_of(users: &UsersById, id: i64) -> Result<&User, ApiError> {
     let user = users.get(&UserId::new(id));
     user.map(|user| &**user)
         .ok_or_else(|| ApiError::contract_broken("a user id is unknown to auth"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::hash::BuildHasher;
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_user_has_all_members_wherever_it_stands() {
-        let [early, late] = [0, 1_000_000].map(Timestamp::from_micros);
-        let user = User::new(UserId::new(7), "Änn\"".to_owned(), true, early, late);
-        let expected = json!({
-            "id": 7, "username": "Änn\"", "is_active": true,
-            "created_at": "1970-01-01T00:00:00.000000Z", "updated_at": "1970-01-01T00:00:01.000000Z",
-        });
-        let member = Member { user: &user, joined_at: early };
-        assert_eq!(serde_json::to_value(&user).unwrap(), expected);
-        assert_eq!(serde_json::to_value(&member).unwrap()["user"], expected);
-    }
-
-    #[test]
-    fn ids_in_a_row_are_spread() {
-        let hashes =
-            |shift| (1..=128_i64).map(move |id| ById::default().hash_one(UserId::new(id)) >> shift);
-        let distinct = |hashes: &mut dyn Iterator<Item = u64>| {
-            hashes.collect::<std::collections::HashSet<_>>().len()
-        };
-        // A table looks at the lowest bits, and tells neighbours apart by the highest seven.
-        assert_eq!(distinct(&mut hashes(0).map(|hash| hash % 128)), 128);
-        assert!(distinct(&mut hashes(57)) > 64);
-    }
 }

@@ -1,21 +1,22 @@
-//! What handlers take from a request: the caller behind a token, and the input. A handler names the
-//! caller first, so that a bad token is refused before a bad body.
+//! Extractors: the caller from the token, and the validated input. A handler names the caller
+//! first, so that a bad token is refused before a bad body.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query, RawPathParams};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use parlance_core::ErrorCode;
 
-use crate::api::input::Input;
+use crate::api::input::{FromInput, Input};
 use crate::app::App;
 use crate::auth::verifier::Identity;
 use crate::error::ApiError;
 use crate::http::body::BufferedBody;
 
-/// The user who calls, known by a token in `Authorization`.
+/// The user whose token is in the header `Authorization`.
 #[derive(Debug)]
 pub(crate) struct Caller(pub(crate) Arc<Identity>);
 
@@ -24,13 +25,13 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer_token(&parts.headers)?.ok_or(ErrorCode::Unauthenticated)?;
-        let session = app.access.authenticate(token).await?;
-        BufferedBody::of(parts)?;
-        Ok(Self(session))
+        let identity = app.token_verifier.authenticate(token).await?;
+        BufferedBody::from_parts(parts)?;
+        Ok(Self(identity))
     }
 }
 
-/// The token in `Authorization: Bearer <token>`, whose scheme ignores case; `None` without one.
+/// Returns the token of `Authorization: Bearer <token>`. The scheme ignores case.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ErrorCode> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().map_err(|_| ErrorCode::InvalidToken)?;
@@ -46,7 +47,7 @@ impl FromRequestParts<App> for Input {
         let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|_| ErrorCode::BadRequest)?
             .0;
-        // Parameters that cannot be decoded are no integers and nobody's name.
+        // Path parameters that are no UTF-8 are left out: they are neither an id nor a username.
         let path = match RawPathParams::from_request_parts(parts, app).await {
             Ok(params) => {
                 params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -57,22 +58,28 @@ impl FromRequestParts<App> for Input {
     }
 }
 
-/// Input with a JSON object as body.
+/// Input that follows the rules. A request that breaks some is answered with 422 and all errors.
 #[derive(Debug)]
-pub(crate) struct JsonInput(pub(crate) Input);
+pub(crate) struct Valid<T>(pub(crate) T);
 
-impl FromRequestParts<App> for JsonInput {
+impl<T: FromInput> FromRequestParts<App> for Valid<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let body = BufferedBody::of(parts)?;
-        if !body.is_empty() && !is_json(&parts.headers) {
-            return Err(ErrorCode::UnsupportedMediaType.into());
-        }
+        let body = T::HAS_BODY.then(|| json_body(parts)).transpose()?;
         let mut input = Input::from_request_parts(parts, app).await?;
-        input.read_body(&body);
-        Ok(Self(input))
+        if let Some(body) = body {
+            input.read_body(&body);
+        }
+        T::from_input(&mut input).map(Self).map_err(|_| input.into_error())
     }
+}
+
+/// Returns the body of a request that says it is JSON. An empty body needs no type.
+fn json_body(parts: &Parts) -> Result<Bytes, ErrorCode> {
+    let body = BufferedBody::from_parts(parts)?;
+    let is_accepted = body.is_empty() || is_json(&parts.headers);
+    if is_accepted { Ok(body) } else { Err(ErrorCode::UnsupportedMediaType) }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -80,44 +87,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default();
     media_type.trim().eq_ignore_ascii_case("application/json")
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn token_in(value: &'static str) -> Option<String> {
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
-        bearer_token(&headers).unwrap().map(str::to_owned)
-    }
-
-    #[test]
-    fn the_scheme_ignores_case() {
-        for value in ["Bearer abc", "bearer abc", "BEARER  abc "] {
-            assert_eq!(token_in(value).as_deref(), Some("abc"), "{value}");
-        }
-    }
-
-    #[test]
-    fn other_schemes_and_nothing_are_no_token() {
-        for value in ["", "Bearer", "Bearer  ", "Basic abc", "abc"] {
-            assert_eq!(token_in(value), None, "{value}");
-        }
-    }
-
-    #[test]
-    fn a_media_type_may_have_parameters() {
-        for (value, expected) in [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("text/plain", false),
-            ("application/jsonp", false),
-            ("", false),
-        ] {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
-            assert_eq!(is_json(&headers), expected, "{value}");
-        }
-    }
 }

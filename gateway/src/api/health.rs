@@ -1,4 +1,4 @@
-//! What anybody may ask: whether the gateway is alive, and the keys that verify tokens.
+//! Endpoints without a token: liveness, and the keys that verify tokens.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,35 +16,35 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(jwks))
 }
 
-/// That the gateway is alive.
+/// The gateway is alive.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// Always `ok`.
     status: &'static str,
 }
 
-/// A set of keys (RFC 7517).
+/// A JWK set (RFC 7517).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JwkSet {
-    /// Every key that may have signed a valid token, or will sign soon.
+    /// Every key that may have signed a valid token, or that will sign soon.
     keys: Vec<Jwk>,
 }
 
-/// Whether the gateway is alive. It says nothing of the services behind.
+/// Answers while the gateway is alive, whatever the state of the services.
 #[utoipa::path(
     get, path = "/v1/healthz", tag = "service", security(()),
-    responses((status = 200, description = "It is", body = Health)),
+    responses((status = 200, description = "The gateway is alive", body = Health)),
 )]
 async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// The public keys of the tokens.
+/// Returns the public keys of the tokens.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", tag = "service", security(()),
     responses((status = 200, description = "The keys", body = JwkSet)),
 )]
 async fn jwks(State(app): State<App>) -> Result<Json<JwkSet>, ApiError> {
-    let keys = app.access.jwks().ok_or(ErrorCode::Unavailable)?;
+    let keys = app.token_verifier.jwks().ok_or(ErrorCode::Unavailable)?;
     Ok(Json(JwkSet { keys }))
 }

@@ -1,5 +1,4 @@
-//! Reading path, query and body of a request, and collecting everything that is wrong with them for
-//! one answer.
+//! Reads the path, the query and the body of a request, and collects all errors for one answer.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -7,30 +6,69 @@ use std::ops::RangeInclusive;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, Violation};
 use serde_json::{Map, Value};
 
-use crate::error::{ApiError, FieldError, SpanBuilder};
+use crate::error::{ApiError, FieldError, LocSegment};
 
-/// The largest id.
+/// The range of ids.
 const IDS: RangeInclusive<i64> = 1..=i64::MAX;
 
-/// A field is wrong, and the [`Input`] it was read from has written down why.
+/// A field is wrong. The [`Input`] that it was read from holds the error.
 #[derive(Debug)]
 pub(crate) struct Invalid;
 
-/// What a client sent. Each reading method writes down what is wrong; [`refusal`](Self::refusal)
-/// tells it all.
+/// A value that is read from a request: a parameter, a body, or both.
+pub(crate) trait FromInput: Sized {
+    /// True if the value is read from the body.
+    const HAS_BODY: bool = false;
+
+    /// Reads the value. On failure the input holds all errors.
+    fn from_input(input: &mut Input) -> Result<Self, Invalid>;
+}
+
+impl FromInput for RoomId {
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        input.path_id("room_id").map(Self::new)
+    }
+}
+
+impl FromInput for MessageId {
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        input.path_id("message_id").map(Self::new)
+    }
+}
+
+/// The username in the path.
+pub(crate) struct PathUsername(pub(crate) String);
+
+impl FromInput for PathUsername {
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        Ok(Self(input.path_text("username")))
+    }
+}
+
+impl<A: FromInput, B: FromInput> FromInput for (A, B) {
+    const HAS_BODY: bool = A::HAS_BODY || B::HAS_BODY;
+
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        // Both are read before the first error is returned.
+        let (first, second) = (A::from_input(input), B::from_input(input));
+        Ok((first?, second?))
+    }
+}
+
+/// What a client sent. Each reading method keeps its error for [`into_error`](Self::into_error).
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
-    /// The members of the body; none when it is not read or no object.
+    /// The members of the body. `None` if no body was read or if it is no object.
     body: Option<Map<String, Value>>,
     errors: Vec<FieldError>,
-    /// Whether one of the errors is that the content of a message breaks its rules.
+    /// True if one of the errors is that the content of a message breaks its rules.
     is_content_invalid: bool,
 }
 
 impl Input {
-    /// Input from the parameters of the path and the query, both decoded.
+    /// Takes the decoded parameters of the path and of the query.
     pub(crate) fn new(path: Vec<(String, String)>, query: Vec<(String, String)>) -> Self {
         Self { path, query, ..Self::default() }
     }
@@ -49,67 +87,57 @@ impl Input {
                 Err(_) => ("json_invalid", "The body is not valid JSON"),
             }
         };
-        self.errors.push(FieldError::new([SpanBuilder::Name("body")], kind, sentence));
+        self.errors.push(FieldError::new([LocSegment::Name("body")], kind, sentence));
     }
 
-    /// The answer, once something was [`Invalid`].
-    pub(crate) fn refusal(self) -> ApiError {
+    /// Returns the answer with all errors.
+    pub(crate) fn into_error(self) -> ApiError {
         let is_only_content = self.is_content_invalid && self.errors.len() == 1;
         let code = if is_only_content { ErrorCode::ContentInvalid } else { ErrorCode::Validation };
-        ApiError::of_fields(code, self.errors)
+        ApiError::with_fields(code, self.errors)
     }
 
-    /// The room that the path names.
-    pub(crate) fn room_id(&mut self) -> Result<RoomId, Invalid> {
-        self.path_id("room_id").map(RoomId::new)
-    }
-
-    /// The message that the path names.
-    pub(crate) fn message_id(&mut self) -> Result<MessageId, Invalid> {
-        self.path_id("message_id").map(MessageId::new)
-    }
-
-    /// An id in the path.
+    /// Reads an id from the path.
     pub(crate) fn path_id(&mut self, name: &'static str) -> Result<i64, Invalid> {
-        let text = value_of(&self.path, name).unwrap_or_default();
+        let text = last_value(&self.path, name).unwrap_or_default();
         integer(&text, IDS).map_err(|error| self.reject("path", name, error))
     }
 
-    /// A text in the path; empty when it cannot be decoded, which is nobody's name.
+    /// Reads a text from the path. It is empty if the client's bytes are no UTF-8.
     pub(crate) fn path_text(&self, name: &'static str) -> String {
-        value_of(&self.path, name).unwrap_or_default()
+        last_value(&self.path, name).unwrap_or_default()
     }
 
-    /// An id in the query.
+    /// Reads an id from the query.
     pub(crate) fn query_id(&mut self, name: &'static str) -> Result<Option<i64>, Invalid> {
         self.query_integer(name, IDS)
     }
 
-    /// An integer in the query. When a parameter is repeated, the last one counts.
+    /// Reads an integer from the query. The last of repeated parameters counts.
     pub(crate) fn query_integer(
         &mut self,
         name: &'static str,
         range: RangeInclusive<i64>,
     ) -> Result<Option<i64>, Invalid> {
-        let Some(text) = value_of(&self.query, name) else { return Ok(None) };
+        let Some(text) = last_value(&self.query, name) else { return Ok(None) };
         integer(&text, range).map(Some).map_err(|error| self.reject("query", name, error))
     }
 
-    /// A parameter of the query breaks a rule that concerns others, too.
+    /// Rejects a parameter of the query that does not go with another one.
     pub(crate) fn reject_query(&mut self, name: &'static str, sentence: &'static str) -> Invalid {
         self.reject("query", name, ("value_error", sentence.to_owned()))
     }
 
-    /// A text in the body.
+    /// Reads a text from the body.
     pub(crate) fn text(&mut self, name: &'static str) -> Result<String, Invalid> {
         match self.take(name)? {
             Some(Value::String(text)) => Ok(text),
             Some(_) => Err(self.reject("body", name, string_type())),
-            None => Err(self.reject("body", name, ("missing", "Field required".to_owned()))),
+            None => Err(self.reject("body", name, missing())),
         }
     }
 
-    /// A text in the body that follows rules.
+    /// Reads a text with rules from the body.
     pub(crate) fn parsed<T>(
         &mut self,
         name: &'static str,
@@ -119,7 +147,7 @@ impl Input {
         parse(text).map_err(|violation| self.reject_violation(name, violation))
     }
 
-    /// The same, where the text may be absent (which null is not).
+    /// Reads a text with rules from the body. The text may be absent, but not null.
     pub(crate) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -132,16 +160,16 @@ impl Input {
         }
     }
 
-    /// The content of a message in the body.
-    pub(crate) fn content(&mut self) -> Result<MessageContent, Invalid> {
-        let text = self.text("content")?;
+    /// Reads the content of a message from the body.
+    pub(crate) fn content(&mut self, name: &'static str) -> Result<MessageContent, Invalid> {
+        let text = self.text(name)?;
         MessageContent::parse(text).map_err(|violation| {
             self.is_content_invalid = true;
-            self.reject_violation("content", violation)
+            self.reject_violation(name, violation)
         })
     }
 
-    /// A list of texts in the body, of at least `min` elements.
+    /// Reads a list of at least `min` texts from the body.
     pub(crate) fn texts(&mut self, name: &'static str, min: usize) -> Result<Vec<String>, Invalid> {
         match self.take(name)? {
             Some(Value::Array(elements)) if elements.len() < min => {
@@ -153,7 +181,7 @@ impl Input {
                 Err(self.reject("body", name, ("list_type", "A list is required here".to_owned())))
             }
             None if min == 0 => Ok(Vec::new()),
-            None => Err(self.reject("body", name, ("missing", "Field required".to_owned()))),
+            None => Err(self.reject("body", name, missing())),
         }
     }
 
@@ -165,18 +193,17 @@ impl Input {
         let count = elements.len();
         let mut texts = Vec::with_capacity(count);
         for (index, element) in elements.into_iter().enumerate() {
-            match element {
-                Value::String(text) => texts.push(text),
-                _ => {
-                    let loc = [
-                        SpanBuilder::Name("body"),
-                        SpanBuilder::Name(name),
-                        SpanBuilder::Index(index),
-                    ];
-                    let (kind, sentence) = string_type();
-                    self.errors.push(FieldError::new(loc, kind, sentence));
-                }
+            if let Value::String(text) = element {
+                texts.push(text);
+                continue;
             }
+            let [body, list] = ["body", name].map(LocSegment::Name);
+            let (kind, sentence) = string_type();
+            self.errors.push(FieldError::new(
+                [body, list, LocSegment::Index(index)],
+                kind,
+                sentence,
+            ));
         }
         if texts.len() == count { Ok(texts) } else { Err(Invalid) }
     }
@@ -185,16 +212,15 @@ impl Input {
         self.members().map(|members| members.remove(name))
     }
 
-    /// The members of the body. That there is no body was written down when it was read.
+    /// Returns the members of the body. [`read_body`](Self::read_body) has kept the error if there
+    /// are none.
     fn members(&mut self) -> Result<&mut Map<String, Value>, Invalid> {
         self.body.as_mut().ok_or(Invalid)
     }
 
     fn reject_violation(&mut self, name: &'static str, violation: Violation) -> Invalid {
-        self.errors.push(FieldError::of_violation(
-            [SpanBuilder::Name("body"), SpanBuilder::Name(name)],
-            violation,
-        ));
+        let loc = ["body", name].map(LocSegment::Name);
+        self.errors.push(FieldError::from_violation(loc, violation));
         Invalid
     }
 
@@ -204,21 +230,21 @@ impl Input {
         name: &'static str,
         (kind, sentence): (&'static str, String),
     ) -> Invalid {
-        self.errors.push(FieldError::new(
-            [SpanBuilder::Name(part), SpanBuilder::Name(name)],
-            kind,
-            sentence,
-        ));
+        let loc = [part, name].map(LocSegment::Name);
+        self.errors.push(FieldError::new(loc, kind, sentence));
         Invalid
     }
+}
+
+fn missing() -> (&'static str, String) {
+    ("missing", "Field required".to_owned())
 }
 
 fn string_type() -> (&'static str, String) {
     ("string_type", "A string is required here".to_owned())
 }
 
-/// The last value with this name.
-fn value_of(pairs: &[(String, String)], name: &str) -> Option<String> {
+fn last_value(pairs: &[(String, String)], name: &str) -> Option<String> {
     pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone())
 }
 

@@ -1,23 +1,26 @@
 //! Reading, sending, editing and deleting messages.
 
 use axum::extract::State;
+use bytes::Bytes;
 use http::StatusCode;
+use parlance_core::{MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::history_question::From as PageFrom;
-use parlance_proto::messaging::{self, DeleteMessageRequest, EditMessageRequest, HistoryQuestion};
+use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest, HistoryQuestion};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::dto::{ClientMessageId, Message, UsersById, user_of};
-use crate::api::extract::{Caller, JsonInput};
-use crate::api::input::{Input, Invalid};
-use crate::api::{Encoded, present};
+use crate::api::extract::{Caller, Valid};
+use crate::api::input::{FromInput, Input, Invalid};
+use crate::api::request_body::request_body;
+use crate::api::response::{Encoded, required};
 use crate::app::App;
 use crate::cache::newest_pages::Page;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 
-/// How many messages a page has unless the client says so.
+/// The number of messages of a page, by default and at most.
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 100;
 
@@ -28,95 +31,42 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(edit, delete))
 }
 
-/// A message to be sent.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
-)]
-struct NewMessage {
-    /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
-    #[schema(min_length = 1, max_length = 16384)]
-    content: String,
-    /// A key of the client's choice, unique among its messages in the room: sending it again stores
-    /// nothing new.
-    #[schema(min_length = 1, max_length = 64, nullable = false, value_type = String, required = false)]
-    client_msg_id: Option<String>,
+request_body! {
+    /// A message to send.
+    struct NewMessage {
+        /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
+        #[schema(value_type = String, min_length = 1, max_length = 16384)]
+        content: MessageContent = content(),
+        /// The client's idempotency key, unique among its messages in the room. A message whose
+        /// key is known is not stored again.
+        #[schema(value_type = String, min_length = 1, max_length = 64, required = false)]
+        client_msg_id: Option<ClientMessageId> = optional(ClientMessageId::parse),
+    }
 }
 
-/// The new content of a message.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
-)]
-struct NewContent {
-    /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
-    #[schema(min_length = 1, max_length = 16384)]
-    content: String,
+request_body! {
+    /// The new content of a message.
+    struct NewContent {
+        /// 1 to 16,384 bytes of UTF-8, not only white space, without NUL.
+        #[schema(value_type = String, min_length = 1, max_length = 16384)]
+        content: MessageContent = content(),
+    }
 }
 
-/// A page of messages.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct History<'a> {
-    /// Oldest first.
-    #[schema(value_type = Vec<Message>)]
-    messages: Vec<Message<'a>>,
-    /// Whether there are more in the direction of reading.
-    has_more: bool,
+/// The page of history that a client wants.
+struct HistoryQuery {
+    room_id: RoomId,
+    limit: i64,
+    from: Option<PageFrom>,
 }
 
-/// A page of a room's messages, oldest first: the newest ones, those right before `before_id`, or
-/// those right after `after_id`.
-#[utoipa::path(
-    get, path = "/v1/messages/rooms/{room_id}/history", tag = "messages", security(("bearer" = [])),
-    params(
-        ("room_id" = i64, Path, minimum = 1),
-        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 by default"),
-        ("before_id" = Option<i64>, Query, minimum = 1, description = "Only older messages; need not exist"),
-        ("after_id" = Option<i64>, Query, minimum = 1, description = "Only newer messages; not together with `before_id`"),
-    ),
-    responses(
-        (status = 200, description = "The page", body = History),
-        (status = 403, description = "`not_a_member`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`", body = ErrorBody),
-    ),
-)]
-async fn history(
-    State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
-) -> Result<Encoded, ApiError> {
-    let room_id = input.room_id();
-    let limit =
-        input.query_integer("limit", 1..=MAX_LIMIT).map(|limit| limit.unwrap_or(DEFAULT_LIMIT));
-    let from = page_from(&mut input);
-    let (Ok(room_id), Ok(limit), Ok(from)) = (room_id, limit, from) else {
-        return Err(input.refusal());
-    };
-
-    let question = HistoryQuestion {
-        acting_user_id: session.user_id.get(),
-        room_id: room_id.get(),
-        limit: u32::try_from(limit).unwrap_or(u32::MAX),
-        from,
-        known_last_seq: None,
-    };
-    let page = app.histories.page(question).await?;
-    let senders = app.users.by_ids(page.senders.iter().copied()).await?;
-    let encode = |page: &Page| {
-        let with_sender = |message| with_sender(message, &senders);
-        let messages = page.messages.iter().map(with_sender).collect::<Result<_, _>>()?;
-        Ok(Encoded::of(&History { messages, has_more: page.has_more })?.0)
-    };
-    Ok(Encoded(page.encoded(&senders, encode)?))
-}
-
-fn with_sender<'a>(
-    message: &'a messaging::Message,
-    senders: &'a UsersById,
-) -> Result<Message<'a>, ApiError> {
-    Ok(Message::from((message, user_of(senders, message.sender_id)?)))
+impl FromInput for HistoryQuery {
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        let room_id = RoomId::from_input(input);
+        let limit = input.query_integer("limit", 1..=MAX_LIMIT);
+        let from = page_from(input);
+        Ok(Self { room_id: room_id?, limit: limit?.unwrap_or(DEFAULT_LIMIT), from: from? })
+    }
 }
 
 fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
@@ -131,88 +81,132 @@ fn page_from(input: &mut Input) -> Result<Option<PageFrom>, Invalid> {
     }
 }
 
-/// Sends a message, for those who have no socket.
+/// A page of messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History<'a> {
+    /// Oldest first.
+    messages: Vec<Message<'a>>,
+    /// True if there are more in the direction of reading.
+    has_more: bool,
+}
+
+/// Returns a page of a room's messages, oldest first. Without parameters these are the newest
+/// messages, else the ones next before `before_id` or next after `after_id`.
+#[utoipa::path(
+    get, path = "/v1/messages/rooms/{room_id}/history", tag = "messages", security(("bearer" = [])),
+    params(
+        ("room_id" = i64, Path, minimum = 1),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100, description = "50 by default"),
+        (
+            "before_id" = Option<i64>, Query, minimum = 1,
+            description = "Only older messages; need not exist",
+        ),
+        (
+            "after_id" = Option<i64>, Query, minimum = 1,
+            description = "Only newer messages; not together with `before_id`",
+        ),
+    ),
+    responses(
+        (status = 200, description = "The page", body = History),
+        (status = 403, description = "`not_a_member`"),
+        (status = 404, description = "`room_not_found`"),
+    ),
+)]
+async fn history(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Valid(query): Valid<HistoryQuery>,
+) -> Result<Encoded, ApiError> {
+    let question = HistoryQuestion {
+        acting_user_id: caller.user_id.get(),
+        room_id: query.room_id.get(),
+        limit: u32::try_from(query.limit).unwrap_or(u32::MAX),
+        from: query.from,
+        known_last_seq: None,
+    };
+    let page = app.newest_pages.page(question).await?;
+    let senders = app.users.by_ids(page.senders.iter().copied()).await?;
+    Ok(Encoded(page.encoded(&senders, |page| encode(page, &senders))?))
+}
+
+fn encode(page: &Page, senders: &UsersById) -> Result<Bytes, ApiError> {
+    let messages = page.messages.iter();
+    let messages = messages
+        .map(|message| Ok(Message::from((message, user_of(senders, message.sender_id)?))))
+        .collect::<Result<_, ApiError>>()?;
+    Ok(Encoded::new(&History { messages, has_more: page.has_more })?.0)
+}
+
+/// Sends a message without a WebSocket.
 #[utoipa::path(
     post, path = "/v1/messages/rooms/{room_id}", tag = "messages", security(("bearer" = [])),
     params(("room_id" = i64, Path, minimum = 1)),
     request_body = NewMessage,
     responses(
         (status = 201, description = "The message was stored", body = Message),
-        (status = 200, description = "The `client_msg_id` was seen before; this is the first message", body = Message),
-        (status = 403, description = "`not_a_member`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`", body = ErrorBody),
+        (status = 200, description = "The message stored first with this key", body = Message),
+        (status = 403, description = "`not_a_member`"),
+        (status = 404, description = "`room_not_found`"),
     ),
 )]
 async fn send(
     State(app): State<App>,
-    Caller(session): Caller,
-    JsonInput(mut input): JsonInput,
+    Caller(caller): Caller,
+    Valid((room_id, body)): Valid<(RoomId, NewMessage)>,
 ) -> Result<(StatusCode, Encoded), ApiError> {
-    let (room_id, content) = (input.room_id(), input.content());
-    let client_msg_id = input.optional("client_msg_id", ClientMessageId::parse);
-    let (Ok(room_id), Ok(content), Ok(client_msg_id)) = (room_id, content, client_msg_id) else {
-        return Err(input.refusal());
-    };
-
-    // The look-up comes first, so that nothing can fail once the message is stored.
-    let sender = app.users.of_token(session.user_id).await?;
-    let sent =
-        app.messaging_client.send(room_id, &session, content, client_msg_id.as_ref()).await?;
+    // The sender is looked up first: no step may fail once the message is stored.
+    let sender = app.users.for_token(caller.user_id).await?;
+    let NewMessage { content, client_msg_id } = body;
+    let sent = app.messaging_client.send(room_id, &caller, content, client_msg_id.as_ref()).await?;
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Encoded::of(&Message::from((&sent.message, &*sender)))?))
+    Ok((status, Encoded::new(&Message::from((&sent.message, &*sender)))?))
 }
 
-/// Changes the content of one's own message.
+/// Changes the content of one of the caller's messages.
 #[utoipa::path(
     patch, path = "/v1/messages/{message_id}", tag = "messages", security(("bearer" = [])),
     params(("message_id" = i64, Path, minimum = 1)),
     request_body = NewContent,
     responses(
         (status = 200, description = "The message afterwards", body = Message),
-        (status = 403, description = "`not_the_sender`", body = ErrorBody),
-        (status = 404, description = "`message_not_found`", body = ErrorBody),
+        (status = 403, description = "`not_the_sender`"),
+        (status = 404, description = "`message_not_found`"),
     ),
 )]
 async fn edit(
     State(app): State<App>,
-    Caller(session): Caller,
-    JsonInput(mut input): JsonInput,
+    Caller(caller): Caller,
+    Valid((message_id, body)): Valid<(MessageId, NewContent)>,
 ) -> Result<Encoded, ApiError> {
-    let (message_id, content) = (input.message_id(), input.content());
-    let (Ok(message_id), Ok(content)) = (message_id, content) else { return Err(input.refusal()) };
-
-    // Only its sender edits a message. The look-up comes first, so that nothing can fail once the
-    // message has changed.
-    let sender = app.users.of_token(session.user_id).await?;
+    // Only the sender may edit a message, so the caller is the sender. The sender is looked up
+    // first: no step may fail once the message has changed.
+    let sender = app.users.for_token(caller.user_id).await?;
     let request = EditMessageRequest {
-        acting_user_id: session.user_id.get(),
+        acting_user_id: caller.user_id.get(),
         message_id: message_id.get(),
-        content: content.into_string(),
+        content: body.content.into_string(),
     };
     let answer = app.messaging.clone().edit_message(request).await?.into_inner();
-    Encoded::of(&Message::from((&present(answer.message)?, &*sender)))
+    Encoded::new(&Message::from((&required(answer.message)?, &*sender)))
 }
 
-/// Deletes a message, as its sender or as the owner of the room.
+/// Deletes a message. The caller must be its sender or own the room.
 #[utoipa::path(
     delete, path = "/v1/messages/{message_id}", tag = "messages", security(("bearer" = [])),
     params(("message_id" = i64, Path, minimum = 1)),
     responses(
-        (status = 204, description = "The message is gone"),
-        (status = 403, description = "`not_the_sender`", body = ErrorBody),
-        (status = 404, description = "`message_not_found`", body = ErrorBody),
+        (status = 204, description = "The message was deleted"),
+        (status = 403, description = "`not_the_sender`"),
+        (status = 404, description = "`message_not_found`"),
     ),
 )]
 async fn delete(
     State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
+    Caller(caller): Caller,
+    Valid(message_id): Valid<MessageId>,
 ) -> Result<StatusCode, ApiError> {
-    let Ok(message_id) = input.message_id() else { return Err(input.refusal()) };
-    let request = DeleteMessageRequest {
-        acting_user_id: session.user_id.get(),
-        message_id: message_id.get(),
-    };
+    let request =
+        DeleteMessageRequest { acting_user_id: caller.user_id.get(), message_id: message_id.get() };
     app.messaging.clone().delete_message(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document. Handlers describe themselves; what is true of all of them is added here.
+//! The OpenAPI document. Each endpoint describes itself; this module adds what all have in common.
 
 use bytes::Bytes;
 use utoipa::OpenApi as _;
@@ -8,16 +8,17 @@ use utoipa::openapi::{
     Content, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder,
 };
 
-use crate::error::{ErrorBody, FieldError, FieldErrors, SpanBuilder};
-use crate::router;
+use crate::api::docs;
+use crate::error::{ErrorBody, FieldError, FieldErrors, LocSegment};
 
-/// The document without its paths.
+/// The document without the paths of the routes.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Parlance",
-        description = "Accounts, contacts, rooms, messages. Ids are positive 64-bit integers, times RFC 3339 in UTC. \
-                       Live messages come over the WebSocket `/v1/messages/ws`.",
+        description = "Accounts, contacts, rooms, messages. Ids are positive 64-bit integers, \
+                       times RFC 3339 in UTC. Live messages come over the WebSocket \
+                       `/v1/messages/ws`.",
     ),
     tags(
         (name = "auth", description = "Accounts and tokens"),
@@ -26,18 +27,18 @@ use crate::router;
         (name = "messages", description = "Messages"),
         (name = "service", description = "The service itself"),
     ),
-    components(schemas(ErrorBody, FieldErrors, FieldError, SpanBuilder)),
+    paths(docs::document),
+    components(schemas(ErrorBody, FieldErrors, FieldError, LocSegment)),
 )]
-struct Frame;
+struct Base;
 
-/// What all routes are added to.
-pub(crate) fn frame() -> OpenApi {
-    Frame::openapi()
+/// Returns the document that the routes are added to.
+pub(crate) fn base() -> OpenApi {
+    Base::openapi()
 }
 
-/// The whole document as JSON.
-pub(crate) fn document() -> Bytes {
-    let mut document = router::routes().into_openapi();
+/// Returns the document of all routes as JSON.
+pub(crate) fn encode(mut document: OpenApi) -> Bytes {
     let components = document.components.get_or_insert_default();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
@@ -47,7 +48,7 @@ pub(crate) fn document() -> Bytes {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         complete(operation);
     }
-    // A document of strings, numbers and lists can always be written.
+    // A document of strings, numbers and lists can always be encoded.
     serde_json::to_vec(&document).map(Bytes::from).unwrap_or_default()
 }
 
@@ -56,8 +57,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, post, patch, delete].into_iter().flatten()
 }
 
-/// Makes the name of the operation unique, and adds the refusals that every operation of its kind
-/// can answer with.
+/// Makes the name of the operation unique, describes the body of its errors, and adds the errors
+/// that every operation of its kind can return.
 fn complete(operation: &mut Operation) {
     let tag = operation.tags.iter().flatten().next();
     operation.operation_id =
@@ -66,6 +67,13 @@ fn complete(operation: &mut Operation) {
         serde_json::to_value(schemes).is_ok_and(|schemes| schemes.to_string().contains("bearer"))
     });
     let has_input = operation.request_body.is_some() || operation.parameters.is_some();
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('4')
+        {
+            response.content.insert("application/json".to_owned(), RefOr::T(content("ErrorBody")));
+        }
+    }
     for (name, status, _) in shared_responses() {
         let applies = match status {
             "401" => is_secured,
@@ -81,20 +89,23 @@ fn complete(operation: &mut Operation) {
 }
 
 fn shared_responses() -> [(&'static str, &'static str, Response); 7] {
-    let refusal = |description: &str| response(description, "ErrorBody");
+    let error = |description: &str| response(description, "ErrorBody");
     [
-        ("Unauthenticated", "401", refusal("`unauthenticated`, `invalid_token`, `inactive_user`")),
-        ("RequestTimeout", "408", refusal("`request_timeout`")),
-        ("PayloadTooLarge", "413", refusal("`payload_too_large`")),
-        ("UnsupportedMediaType", "415", refusal("`unsupported_media_type`")),
-        ("Invalid", "422", response("Every field that is wrong", "FieldErrors")),
-        ("Internal", "500", refusal("`internal_error`")),
-        ("Unavailable", "503", refusal("`unavailable`: try again after `Retry-After` seconds")),
+        ("Unauthenticated", "401", error("`unauthenticated`, `invalid_token`, `inactive_user`")),
+        ("RequestTimeout", "408", error("`request_timeout`")),
+        ("PayloadTooLarge", "413", error("`payload_too_large`")),
+        ("UnsupportedMediaType", "415", error("`unsupported_media_type`")),
+        ("Invalid", "422", response("An entry for each wrong field", "FieldErrors")),
+        ("Internal", "500", error("`internal_error`")),
+        ("Unavailable", "503", error("`unavailable`: try again after `Retry-After` seconds")),
     ]
 }
 
 fn response(description: &str, schema: &str) -> Response {
-    let content: Content =
-        ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
-    ResponseBuilder::new().description(description).content("application/json", content).build()
+    let response = ResponseBuilder::new().description(description);
+    response.content("application/json", content(schema)).build()
+}
+
+fn content(schema: &str) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
 }

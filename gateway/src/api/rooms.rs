@@ -4,7 +4,7 @@ mod members;
 
 use axum::extract::State;
 use http::StatusCode;
-use parlance_core::{RoomName, UserId};
+use parlance_core::{RoomId, RoomName, UserId};
 use parlance_proto::rooms::{
     self, AddMembersRequest, CreateRoomRequest, DeleteRoomRequest, GetRoomRequest,
     LeaveRoomRequest, ListRoomsRequest, RemoveMemberRequest,
@@ -15,12 +15,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::dto::Room;
-use crate::api::extract::{Caller, JsonInput};
-use crate::api::input::Input;
+use crate::api::extract::{Caller, Valid};
+use crate::api::input::PathUsername;
+use crate::api::request_body::request_body;
+use crate::api::response::{Encoded, required};
 use crate::api::rooms::members::{Candidates, Skipped};
-use crate::api::{Encoded, present};
 use crate::app::App;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -31,52 +32,44 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(leave))
 }
 
-/// A room to be made.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
-)]
-struct NewRoom {
-    /// The name, kept as sent.
-    #[schema(min_length = 1, max_length = 255)]
-    name: String,
-    /// Contacts of the caller who shall be members, too.
-    #[schema(nullable = false, value_type = Vec<String>, required = false)]
-    member_usernames: Vec<String>,
+request_body! {
+    /// A room to make.
+    struct NewRoom {
+        /// The name, kept as sent.
+        #[schema(value_type = String, min_length = 1, max_length = 255)]
+        name: RoomName = parsed(RoomName::parse),
+        /// Contacts of the caller who become members.
+        #[schema(required = false)]
+        member_usernames: Vec<String> = texts(0),
+    }
 }
 
-/// Who shall be added.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; its fields are read one by one, so that all that is wrong is told"
-)]
-struct NewMembers {
-    /// Contacts of the caller.
-    #[schema(min_items = 1)]
-    usernames: Vec<String>,
+request_body! {
+    /// The users to add to a room.
+    struct NewMembers {
+        /// Contacts of the caller.
+        #[schema(min_items = 1)]
+        usernames: Vec<String> = texts(1),
+    }
 }
 
 /// The caller's rooms.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Rooms<'a> {
     /// System rooms included.
-    #[schema(value_type = Vec<Room>)]
     rooms: Vec<Room<'a>>,
 }
 
-/// A room, and who was not added to it.
+/// A room and the users who were not added to it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RoomWithSkipped<'a> {
     #[serde(flatten)]
-    #[schema(value_type = Room)]
     room: Room<'a>,
-    /// Who was not added, in the order of the request.
+    /// The users who were not added, in the order of the request.
     skipped: Vec<Skipped>,
 }
 
-/// Makes a room, which the caller owns.
+/// Makes a room. The caller owns it.
 #[utoipa::path(
     post, path = "/v1/rooms", tag = "rooms", security(("bearer" = [])),
     request_body = NewRoom,
@@ -84,116 +77,114 @@ pub(crate) struct RoomWithSkipped<'a> {
 )]
 async fn create(
     State(app): State<App>,
-    Caller(session): Caller,
-    JsonInput(mut input): JsonInput,
+    Caller(caller): Caller,
+    Valid(body): Valid<NewRoom>,
 ) -> Result<(StatusCode, Encoded), ApiError> {
-    let name = input.parsed("name", RoomName::parse);
-    let usernames = input.texts("member_usernames", 0);
-    let (Ok(name), Ok(usernames)) = (name, usernames) else { return Err(input.refusal()) };
-
-    let candidates = Candidates::look_up(&app.users, &usernames).await?;
+    let candidates = Candidates::look_up(&app.users, &body.member_usernames).await?;
     let request = CreateRoomRequest {
-        acting_user_id: session.user_id.get(),
-        name: name.into_string(),
+        acting_user_id: caller.user_id.get(),
+        name: body.name.into_string(),
         member_ids: candidates.user_ids(),
     };
     let answer = app.rooms.clone().create_room(request).await?.into_inner();
-    let (room, skipped) = (present(answer.room)?, candidates.skipped(&answer.skipped));
-    let users = app.users.by_ids(user_ids(&room)).await?;
-    let room = Room::join(&room, &users)?;
-    Ok((StatusCode::CREATED, Encoded::of(&RoomWithSkipped { room, skipped })?))
+    let skipped = candidates.skipped(&answer.skipped);
+    Ok((StatusCode::CREATED, room_with_skipped(&app, answer.room, skipped).await?))
 }
 
-/// The rooms in which the caller is a member.
+/// Lists the rooms of which the caller is a member.
 #[utoipa::path(
     get, path = "/v1/rooms", tag = "rooms", security(("bearer" = [])),
     responses((status = 200, description = "All of them", body = Rooms)),
 )]
-async fn list(State(app): State<App>, Caller(session): Caller) -> Result<Encoded, ApiError> {
-    let request = ListRoomsRequest { acting_user_id: session.user_id.get() };
+async fn list(State(app): State<App>, Caller(caller): Caller) -> Result<Encoded, ApiError> {
+    let request = ListRoomsRequest { acting_user_id: caller.user_id.get() };
     let found = app.rooms.clone().list_rooms(request).await?.into_inner().rooms;
     let users = app.users.by_ids(found.iter().flat_map(user_ids)).await?;
     let rooms = found.iter().map(|room| Room::join(room, &users)).collect::<Result<_, _>>()?;
-    Encoded::of(&Rooms { rooms })
+    Encoded::new(&Rooms { rooms })
 }
 
-/// One room.
+/// Returns a room.
 #[utoipa::path(
     get, path = "/v1/rooms/{room_id}", tag = "rooms", security(("bearer" = [])),
     params(("room_id" = i64, Path, minimum = 1)),
     responses(
         (status = 200, description = "The room", body = Room),
-        (status = 403, description = "`not_a_member`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`", body = ErrorBody),
+        (status = 403, description = "`not_a_member`"),
+        (status = 404, description = "`room_not_found`"),
     ),
 )]
 async fn show(
     State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
+    Caller(caller): Caller,
+    Valid(room_id): Valid<RoomId>,
 ) -> Result<Encoded, ApiError> {
-    let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
-    let request = GetRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
+    let request = GetRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
     let answer = app.rooms.clone().get_room(request).await?.into_inner();
-    let room = present(answer.room)?;
+    let room = required(answer.room)?;
     let users = app.users.by_ids(user_ids(&room)).await?;
-    Encoded::of(&Room::join(&room, &users)?)
+    Encoded::new(&Room::join(&room, &users)?)
 }
 
-/// Adds contacts of the owner.
+/// Adds contacts of the owner to a room.
 #[utoipa::path(
     post, path = "/v1/rooms/{room_id}/members", tag = "rooms", security(("bearer" = [])),
     params(("room_id" = i64, Path, minimum = 1)),
     request_body = NewMembers,
     responses(
         (status = 200, description = "The room afterwards", body = RoomWithSkipped),
-        (status = 403, description = "`system_room`, `not_the_owner`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`", body = ErrorBody),
+        (status = 403, description = "`system_room`, `not_the_owner`"),
+        (status = 404, description = "`room_not_found`"),
     ),
 )]
 async fn add_members(
     State(app): State<App>,
-    Caller(session): Caller,
-    JsonInput(mut input): JsonInput,
+    Caller(caller): Caller,
+    Valid((room_id, body)): Valid<(RoomId, NewMembers)>,
 ) -> Result<Encoded, ApiError> {
-    let (room_id, usernames) = (input.room_id(), input.texts("usernames", 1));
-    let (Ok(room_id), Ok(usernames)) = (room_id, usernames) else { return Err(input.refusal()) };
-
-    let candidates = Candidates::look_up(&app.users, &usernames).await?;
-    // Also with nobody left to add: the room may refuse the caller.
+    let candidates = Candidates::look_up(&app.users, &body.usernames).await?;
+    // The call is made without candidates, too: rooms may refuse the caller.
     let request = AddMembersRequest {
-        acting_user_id: session.user_id.get(),
+        acting_user_id: caller.user_id.get(),
         room_id: room_id.get(),
         member_ids: candidates.user_ids(),
     };
     let answer = app.rooms.clone().add_members(request).await?.into_inner();
-    let (room, skipped) = (present(answer.room)?, candidates.skipped(&answer.skipped));
-    let users = app.users.by_ids(user_ids(&room)).await?;
-    Encoded::of(&RoomWithSkipped { room: Room::join(&room, &users)?, skipped })
+    room_with_skipped(&app, answer.room, candidates.skipped(&answer.skipped)).await
 }
 
-/// Removes a member, as the owner.
+async fn room_with_skipped(
+    app: &App,
+    room: Option<rooms::Room>,
+    skipped: Vec<Skipped>,
+) -> Result<Encoded, ApiError> {
+    let room = required(room)?;
+    let users = app.users.by_ids(user_ids(&room)).await?;
+    Encoded::new(&RoomWithSkipped { room: Room::join(&room, &users)?, skipped })
+}
+
+/// Removes a member. The caller must own the room.
 #[utoipa::path(
-    delete, path = "/v1/rooms/{room_id}/members/{username}", tag = "rooms", security(("bearer" = [])),
+    delete, path = "/v1/rooms/{room_id}/members/{username}", tag = "rooms",
+    security(("bearer" = [])),
     params(
         ("room_id" = i64, Path, minimum = 1),
         ("username" = String, Path, description = "The name, in any case"),
     ),
     responses(
         (status = 204, description = "The membership has ended"),
-        (status = 403, description = "`system_room`, `not_the_owner`, `owner_cannot_leave`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`, `user_not_found`, `not_a_member`", body = ErrorBody),
+        (status = 403, description = "`system_room`, `not_the_owner`, `owner_cannot_leave`"),
+        (status = 404, description = "`room_not_found`, `user_not_found`, `not_a_member`"),
     ),
 )]
 async fn remove_member(
     State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
+    Caller(caller): Caller,
+    Valid((room_id, PathUsername(username))): Valid<(RoomId, PathUsername)>,
 ) -> Result<StatusCode, ApiError> {
-    let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
-    let member = app.users.find_one(&input.path_text("username")).await?;
+    let member = app.users.find_one(&username).await?;
     let request = RemoveMemberRequest {
-        acting_user_id: session.user_id.get(),
+        acting_user_id: caller.user_id.get(),
         room_id: room_id.get(),
         member_id: member.map(|user| user.id.get()),
     };
@@ -201,46 +192,43 @@ async fn remove_member(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends the caller's own membership.
+/// Ends the caller's membership.
 #[utoipa::path(
     post, path = "/v1/rooms/{room_id}/leave", tag = "rooms", security(("bearer" = [])),
     params(("room_id" = i64, Path, minimum = 1)),
     responses(
         (status = 204, description = "The membership has ended"),
-        (status = 403, description = "`system_room`, `owner_cannot_leave`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`, `not_a_member`", body = ErrorBody),
+        (status = 403, description = "`system_room`, `owner_cannot_leave`"),
+        (status = 404, description = "`room_not_found`, `not_a_member`"),
     ),
 )]
 async fn leave(
     State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
+    Caller(caller): Caller,
+    Valid(room_id): Valid<RoomId>,
 ) -> Result<StatusCode, ApiError> {
-    let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
-    let request =
-        LeaveRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
+    let request = LeaveRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
     app.rooms.clone().leave_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Deletes a room with everything in it, as its owner.
+/// Deletes a room and its messages. The caller must own the room.
 #[utoipa::path(
     delete, path = "/v1/rooms/{room_id}", tag = "rooms", security(("bearer" = [])),
     params(("room_id" = i64, Path, minimum = 1)),
     responses(
-        (status = 204, description = "The room is gone"),
-        (status = 403, description = "`system_room`, `not_the_owner`", body = ErrorBody),
-        (status = 404, description = "`room_not_found`", body = ErrorBody),
+        (status = 204, description = "The room was deleted"),
+        (status = 403, description = "`system_room`, `not_the_owner`"),
+        (status = 404, description = "`room_not_found`"),
     ),
 )]
 async fn delete(
     State(app): State<App>,
-    Caller(session): Caller,
-    mut input: Input,
+    Caller(caller): Caller,
+    Valid(room_id): Valid<RoomId>,
 ) -> Result<StatusCode, ApiError> {
-    let Ok(room_id) = input.room_id() else { return Err(input.refusal()) };
     let request =
-        DeleteRoomRequest { acting_user_id: session.user_id.get(), room_id: room_id.get() };
+        DeleteRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
     app.rooms.clone().delete_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,3 +1,3 @@
-//! Who a request comes from: verification of access tokens, with keys that come from auth.
+//! Authenticates requests by their access tokens.
 
 pub(crate) mod verifier;

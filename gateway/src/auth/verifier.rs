@@ -1,8 +1,7 @@
-//! Which tokens are accepted: their verification, the keys for it, and the users who are locked
-//! out.
+//! Verifies access tokens.
 //!
-//! Keys and users come over a stream from auth. While auth is away, the last known state stays in
-//! force.
+//! A stream from auth brings the access state: the public keys and the inactive users. While auth
+//! is unreachable, the last state stays in force.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -28,22 +27,22 @@ use utoipa::ToSchema;
 
 use crate::config::Config;
 
-/// How many verified tokens are remembered.
-const MAX_REMEMBERED: usize = 100_000;
-/// The keys are asked for at most this often for the sake of tokens whose key is unknown.
+/// The number of verified tokens that are cached.
+const MAX_CACHED: usize = 100_000;
+/// The shortest time between two fetches of the keys for tokens with an unknown key.
 const REFETCH_INTERVAL: Duration = Duration::from_secs(1);
-/// The time before a lost stream is opened again, doubled with each failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The time before a lost stream is opened again. It doubles with each failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Who a token was issued to.
+/// The user that a token was issued to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Identity {
     /// The user.
     pub(crate) user_id: UserId,
-    /// The name at the time of issue. Names never change.
+    /// The username. It never changes.
     pub(crate) username: String,
-    /// When the token ends.
+    /// When the token expires.
     pub(crate) expires_at: Timestamp,
 }
 
@@ -54,7 +53,7 @@ pub(crate) struct Jwk {
     crv: &'static str,
     /// The 32 bytes of the key in base64url.
     x: String,
-    /// The name of the key in the header of the tokens it verifies.
+    /// The id of the key in the header of the tokens that it verifies.
     kid: String,
     #[serde(rename = "use")]
     usage: &'static str,
@@ -69,19 +68,18 @@ struct Shared {
     auth: AuthServiceClient<Client>,
     clock: Clock,
     validation: Validation,
-    /// The keys by `kid`; none until auth was heard of for the first time.
+    /// The keys by `kid`. `None` until the first access state has arrived.
     keys: watch::Sender<Option<Arc<Keys>>>,
     inactive: watch::Sender<Arc<HashSet<UserId>>>,
     verified: VerifiedByToken,
-    /// The last time the keys were asked for. Its lock is held while asking, so that everybody
-    /// waits for the same answer.
+    /// The last fetch of the keys. The lock is held during a fetch, so that all requests wait for
+    /// the same one.
     last_refetch: Mutex<Option<Refetch>>,
 }
 
 type Keys = BTreeMap<String, Key>;
 
-/// Only tokens that have been verified are in it, so nobody can fill it with ones whose hashes are
-/// the same.
+/// The verified tokens. Clients cannot cause collisions, because they cannot choose valid tokens.
 type VerifiedByToken = Cache<Box<str>, Verified, UnitWeighter, foldhash::quality::RandomState>;
 
 #[derive(Clone)]
@@ -92,13 +90,13 @@ struct Key {
 
 #[derive(Clone)]
 struct Verified {
-    session: Arc<Identity>,
+    identity: Arc<Identity>,
     kid: Arc<str>,
 }
 
 struct Refetch {
     at: Instant,
-    outcome: Result<(), ErrorCode>,
+    result: Result<(), ErrorCode>,
 }
 
 #[derive(Deserialize)]
@@ -109,53 +107,53 @@ struct Claims {
 }
 
 impl TokenVerifier {
-    /// Begins to watch the state at auth.
+    /// Starts the task that watches the access state.
     pub(crate) fn start(
         auth: AuthServiceClient<Client>,
         config: &Config,
         clock: Clock,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let access = Self(Arc::new(Shared {
+        let verifier = Self(Arc::new(Shared {
             auth,
             clock,
             validation: validation(&config.token_issuer, &config.token_audience),
             keys: watch::Sender::new(None),
             inactive: watch::Sender::default(),
-            verified: cache(),
+            verified: new_cache(),
             last_refetch: Mutex::new(None),
         }));
-        lifecycle.spawn_task("access state", access.clone().watch_forever());
-        access
+        lifecycle.spawn_task("access state", verifier.clone().watch_forever());
+        verifier
     }
 
-    /// The session of a token. Errors: `invalid_token`, `inactive_user`, and `unavailable` when it
-    /// takes a key that auth cannot be asked for.
+    /// Returns the identity of a token. Errors: `invalid_token`, `inactive_user`, and `unavailable`
+    /// if the key is unknown and auth is unreachable.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Identity>, ErrorCode> {
-        let session = self.verify(token).await?;
-        if self.is_inactive(session.user_id) {
+        let identity = self.verify(token).await?;
+        if self.is_inactive(identity.user_id) {
             return Err(ErrorCode::InactiveUser);
         }
-        Ok(session)
+        Ok(identity)
     }
 
-    /// Whether the tokens of this user are refused.
+    /// Returns true if the tokens of this user are refused.
     pub(crate) fn is_inactive(&self, user_id: UserId) -> bool {
         self.0.inactive.borrow().contains(&user_id)
     }
 
-    /// The users whose tokens are refused, now and whenever that changes.
+    /// Returns a receiver of the users whose tokens are refused.
     pub(crate) fn inactive_users(&self) -> watch::Receiver<Arc<HashSet<UserId>>> {
         self.0.inactive.subscribe()
     }
 
-    /// Resolves as soon as it is known which tokens to accept.
+    /// Resolves when the first access state has arrived.
     pub(crate) async fn wait_for_first_state(&self) {
-        // The sender lives in `self`, so waiting cannot fail.
+        // `self` owns the sender, so waiting cannot fail.
         let _ = self.0.keys.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The public keys, or `None` when auth has not been heard of yet.
+    /// Returns the public keys, or `None` before the first access state.
     pub(crate) fn jwks(&self) -> Option<Vec<Jwk>> {
         let keys = self.0.keys.borrow().clone()?;
         Some(keys.values().map(|key| key.jwk.clone()).collect())
@@ -163,21 +161,20 @@ impl TokenVerifier {
 
     async fn verify(&self, token: &str) -> Result<Arc<Identity>, ErrorCode> {
         if let Some(verified) = self.0.verified.get(token)
-            && self.is_in_force(&verified)
+            && self.is_still_valid(&verified)
         {
-            return Ok(verified.session);
+            return Ok(verified.identity);
         }
-        let kid = kid_of(token)?;
+        let kid = parse_kid(token)?;
         let key = self.key(&kid).await?;
-        let session = Arc::new(self.decode(token, &key)?);
-        self.0
-            .verified
-            .insert(token.into(), Verified { session: session.clone(), kid: kid.into() });
-        Ok(session)
+        let identity = Arc::new(self.decode(token, &key)?);
+        let verified = Verified { identity: identity.clone(), kid: kid.into() };
+        self.0.verified.insert(token.into(), verified);
+        Ok(identity)
     }
 
-    fn is_in_force(&self, verified: &Verified) -> bool {
-        verified.session.expires_at > self.0.clock.now() && self.knows_key(&verified.kid)
+    fn is_still_valid(&self, verified: &Verified) -> bool {
+        verified.identity.expires_at > self.0.clock.now() && self.knows_key(&verified.kid)
     }
 
     fn decode(&self, token: &str, key: &Key) -> Result<Identity, ErrorCode> {
@@ -208,39 +205,34 @@ impl TokenVerifier {
         self.0.keys.borrow().as_ref()?.get(kid).cloned()
     }
 
-    /// Asks for the keys, unless that was done within the last second: then the outcome is that of
-    /// then.
+    /// Fetches the keys from auth, or returns the result of the last fetch if that is younger than
+    /// [`REFETCH_INTERVAL`].
     async fn refetch_keys(&self) -> Result<(), ErrorCode> {
         let mut last = self.0.last_refetch.lock().await;
         if let Some(refetch) =
             last.as_ref().filter(|refetch| refetch.at.elapsed() < REFETCH_INTERVAL)
         {
-            return refetch.outcome;
+            return refetch.result;
         }
-        // Should this request be given up while it asks, that counts, too.
-        *last = Some(Refetch { at: Instant::now(), outcome: Err(ErrorCode::Unavailable) });
-        let answer = self.0.auth.clone().get_access_state(GetAccessStateRequest {}).await;
-        let outcome = match answer {
-            Ok(answer) => {
-                self.learn_keys(answer.into_inner().state.unwrap_or_default());
-                Ok(())
-            }
-            Err(_) => Err(ErrorCode::Unavailable),
-        };
-        *last = Some(Refetch { at: Instant::now(), outcome });
-        outcome
+        // A fetch whose request is cancelled counts as a failed one.
+        *last = Some(Refetch { at: Instant::now(), result: Err(ErrorCode::Unavailable) });
+        let response = self.0.auth.clone().get_access_state(GetAccessStateRequest {}).await;
+        let state = response.map_err(|_| ErrorCode::Unavailable);
+        let result = state.map(|state| self.add_keys(state.into_inner().state.unwrap_or_default()));
+        *last = Some(Refetch { at: Instant::now(), result });
+        result
     }
 
-    /// Adds what was asked for. The answer may be older than what the stream has brought meanwhile,
-    /// so it takes nothing away.
-    fn learn_keys(&self, state: AccessState) {
+    /// Adds the keys of a fetched state. The stream may have brought a newer state meanwhile, so no
+    /// key is removed.
+    fn add_keys(&self, state: AccessState) {
         if self.0.keys.borrow().is_none() {
             self.apply(state);
             return;
         }
         self.0.keys.send_modify(|keys| {
             let mut merged = keys.as_deref().cloned().unwrap_or_default();
-            for (kid, key) in keys_of(state.keys) {
+            for (kid, key) in keys_by_id(state.keys) {
                 merged.entry(kid).or_insert(key);
             }
             *keys = Some(Arc::new(merged));
@@ -251,56 +243,57 @@ impl TokenVerifier {
     fn apply(&self, state: AccessState) {
         let inactive: HashSet<UserId> =
             state.inactive_user_ids.into_iter().map(UserId::new).collect();
-        self.0.inactive.send_if_modified(|present| {
-            let is_changed = **present != inactive;
+        self.0.inactive.send_if_modified(|current| {
+            let is_changed = **current != inactive;
             if is_changed {
-                *present = Arc::new(inactive);
+                *current = Arc::new(inactive);
             }
             is_changed
         });
-        self.0.keys.send_replace(Some(Arc::new(keys_of(state.keys))));
+        self.0.keys.send_replace(Some(Arc::new(keys_by_id(state.keys))));
     }
 
     async fn watch_forever(self) -> anyhow::Result<()> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = MIN_BACKOFF;
         loop {
-            let has_heard = self.watch_once().await;
-            pause = if has_heard { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            let has_received = self.watch_once().await;
+            backoff = if has_received { MIN_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
             let jitter = rand::rng().random_range(0.5..1.0);
-            tokio::time::sleep(pause.mul_f64(jitter)).await;
+            tokio::time::sleep(backoff.mul_f64(jitter)).await;
         }
     }
 
-    /// Follows one stream to its end. Returns whether anything came.
+    /// Applies the states of one stream until it ends. Returns true if a state has arrived.
     async fn watch_once(&self) -> bool {
-        let mut has_heard = false;
-        let mut stream =
-            match self.0.auth.clone().watch_access_state(WatchAccessStateRequest {}).await {
-                Ok(answer) => answer.into_inner(),
-                Err(status) => {
-                    tracing::debug!(error = status.message(), "the access state cannot be watched");
-                    return has_heard;
-                }
-            };
-        // A connection that is dead without saying so is noticed by the pings of HTTP/2.
+        let mut auth = self.0.auth.clone();
+        let mut stream = match auth.watch_access_state(WatchAccessStateRequest {}).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => {
+                let error = status.message();
+                tracing::debug!(error, "access state stream could not be opened; retrying");
+                return false;
+            }
+        };
+        let mut has_received = false;
+        // The pings of HTTP/2 detect a connection that is dead without a reset.
         while let Ok(Some(message)) = stream.message().await {
             self.apply(message.state.unwrap_or_default());
-            has_heard = true;
+            has_received = true;
         }
-        tracing::info!("the stream of the access state has ended, the last state stays in force");
-        has_heard
+        tracing::info!("access state stream ended; keeping the last state and reconnecting");
+        has_received
     }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenVerifier")
-            .field("remembered", &self.verified.len())
+            .field("verified", &self.verified.len())
             .finish_non_exhaustive()
     }
 }
 
-/// What a token must be. Its end is compared with our own clock, not by the library.
+/// Returns the rules for tokens. The verifier compares the expiry with the injected clock itself.
 fn validation(issuer: &str, audience: &str) -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[issuer]);
@@ -311,13 +304,13 @@ fn validation(issuer: &str, audience: &str) -> Validation {
     validation
 }
 
-/// The name of the key in the header of a token of the one kind we accept.
-fn kid_of(token: &str) -> Result<String, ErrorCode> {
+/// Returns the key id in the header of a token. Only EdDSA is accepted.
+fn parse_kid(token: &str) -> Result<String, ErrorCode> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| ErrorCode::InvalidToken)?;
     header.kid.filter(|_| header.alg == Algorithm::EdDSA).ok_or(ErrorCode::InvalidToken)
 }
 
-fn keys_of(keys: Vec<PublicKey>) -> Keys {
+fn keys_by_id(keys: Vec<PublicKey>) -> Keys {
     keys.into_iter().map(|key| (key.kid.clone(), Key::from(key))).collect()
 }
 
@@ -335,15 +328,10 @@ impl From<PublicKey> for Key {
     }
 }
 
-fn cache() -> VerifiedByToken {
-    let capacity = MAX_REMEMBERED as u64;
-    Cache::with(
-        MAX_REMEMBERED,
-        capacity,
-        UnitWeighter,
-        Default::default(),
-        DefaultLifecycle::default(),
-    )
+fn new_cache() -> VerifiedByToken {
+    let capacity = MAX_CACHED as u64;
+    let (hasher, lifecycle) = (Default::default(), DefaultLifecycle::default());
+    Cache::with(MAX_CACHED, capacity, UnitWeighter, hasher, lifecycle)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the gateway remembers of the services' answers, each cache within a fixed bound.
+//! Caches of what the services answered, each with a fixed bound.
 
 pub(crate) mod newest_pages;
 pub(crate) mod users;

@@ -1,9 +1,10 @@
-//! Pages of history. Those that are asked for at about the same time come with one call to
-//! messaging, which checks and reads them together.
+//! Reads pages of history and caches the newest page of each room.
 //!
-//! The newest page of a room is the one that everybody reads who opens it. It is remembered, as it
-//! was encoded, with the room's number of the last change: messaging is asked each time whether the
-//! reader is a member and whether that is still the last.
+//! A [`Batcher`] reads the pages of concurrent requests with one call to messaging.
+//!
+//! Each client that opens a room reads its newest page. That page is cached as encoded JSON,
+//! together with the room's `last_seq`. Messaging still checks for each request that the reader is
+//! a member and that `last_seq` has not changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,23 +26,23 @@ use tokio::time::Instant;
 use crate::api::dto::{User, UsersById};
 use crate::error::ApiError;
 
-/// About how much memory the remembered pages may take, in bytes.
-const MAX_REMEMBERED: u64 = 16 << 20;
-/// How many pages of usual size that is, to lay the cache out by: it is divided into 8 parts at
-/// most, and a page that is larger than a part is not remembered.
-const USUALLY_REMEMBERED: usize = 400;
-/// A page is read anew after this time, whatever messaging says: a store that failed over to a
-/// replica without the last changes gives their numbers to others.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// The memory that the cached pages may take, in bytes.
+const MAX_CACHED_BYTES: u64 = 16 << 20;
+/// The number of pages of usual size in that memory, from which the cache derives its number of
+/// shards, at most 8. A page that is larger than a shard is not cached.
+const USUAL_CACHED_PAGES: usize = 400;
+/// The time for which a page is cached, whatever messaging answers. After a failover to a standby
+/// that lacks the last changes, their numbers are given to other changes.
+const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// A call weighs as much as the messages that it asks for: as many as 32 pages of usual size, and
-/// 26 MB if all were as long as may be.
+/// The weight of a call is the number of messages it asks for. It is at most 32 pages of usual size,
+/// which take 26 MB if each message has the largest size.
 fn limits(deadline: Duration) -> BatchLimits<HistoryQuestion> {
     let weight = |question: &HistoryQuestion| question.limit as usize;
     BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight }
 }
 
-/// Reads pages. Cheap to clone.
+/// Reads pages of history. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct NewestPages {
     batcher: Batcher<HistoryQuestion, Result<Reading, ErrorCode>>,
@@ -55,18 +56,18 @@ enum Reading {
 }
 
 impl NewestPages {
-    /// An answer takes no longer than the deadline.
+    /// Starts the batcher. A page is read within the deadline or not at all.
     pub(crate) fn start(
         messaging: MessagingServiceClient<Client>,
         deadline: Duration,
         lifecycle: &Lifecycle,
     ) -> Self {
         let call = move |questions| read(messaging.clone(), questions);
-        let batcher = Batcher::start("histories", limits(deadline), call, lifecycle);
+        let batcher = Batcher::start("history pages", limits(deadline), call, lifecycle);
         Self { batcher, newest: Arc::new(Newest::new()) }
     }
 
-    /// A page for a member of the room.
+    /// Reads a page for a member of the room.
     pub(crate) async fn page(&self, mut question: HistoryQuestion) -> Result<Arc<Page>, ErrorCode> {
         let key = question.from.is_none().then_some((question.room_id, question.limit));
         let known = key.and_then(|key| self.newest.get(key));
@@ -89,11 +90,11 @@ impl NewestPages {
 /// A room and a limit.
 type Key = (i64, u32);
 
-/// The newest pages that are remembered.
+/// The cached newest pages.
 #[derive(Debug)]
 struct Newest(Cache<Key, Arc<Page>, Weight>);
 
-/// Says what a page takes.
+/// Weighs a page by the bytes it takes.
 #[derive(Clone, Debug)]
 struct Weight;
 
@@ -105,11 +106,11 @@ impl Weighter<Key, Arc<Page>> for Weight {
 
 impl Newest {
     fn new() -> Self {
-        Self(Cache::with_weighter(USUALLY_REMEMBERED, MAX_REMEMBERED, Weight))
+        Self(Cache::with_weighter(USUAL_CACHED_PAGES, MAX_CACHED_BYTES, Weight))
     }
 
     fn get(&self, key: Key) -> Option<Arc<Page>> {
-        self.0.get(&key).filter(|page| page.read_at.elapsed() < REMEMBERED_FOR)
+        self.0.get(&key).filter(|page| page.read_at.elapsed() < CACHED_FOR)
     }
 
     fn insert(&self, key: Key, page: Arc<Page>) {
@@ -122,11 +123,12 @@ async fn read(
     questions: Vec<HistoryQuestion>,
 ) -> Result<Vec<Result<Reading, ErrorCode>>, ErrorCode> {
     let response = messaging.read_history(ReadHistoryRequest { questions }).await;
-    let refused = |status: tonic::Status| {
-        tracing::warn!(grpc.code = ?status.code(), error = status.message(), "pages of history could not be read");
+    let failed = |status: tonic::Status| {
+        let (grpc_code, error) = (status.code(), status.message());
+        tracing::warn!(grpc.code = ?grpc_code, error, "messaging could not read history");
         code_from_status(&status)
     };
-    let answers = response.map_err(refused)?.into_inner().answers;
+    let answers = response.map_err(failed)?.into_inner().answers;
     Ok(answers.into_iter().map(decode).collect())
 }
 
@@ -141,13 +143,13 @@ fn decode(answer: HistoryAnswer) -> Result<Reading, ErrorCode> {
     }
 }
 
-/// A page, and how it was last encoded.
+/// A page and its last encoding.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<Message>,
-    /// Whether there are more in the direction of reading.
+    /// True if there are more in the direction of reading.
     pub(crate) has_more: bool,
-    /// Who has written the messages, each once.
+    /// The senders of the messages, without duplicates.
     pub(crate) senders: Vec<UserId>,
     last_seq: i64,
     read_at: Instant,
@@ -157,7 +159,7 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 struct Encoding {
-    /// The senders as they were.
+    /// The senders at the time of encoding.
     senders: Vec<Arc<User>>,
     body: Bytes,
 }
@@ -168,7 +170,7 @@ impl From<HistoryPage> for Page {
             page.messages.iter().map(|message| UserId::new(message.sender_id)).collect();
         senders.sort_unstable();
         senders.dedup();
-        // The content twice, as it came and as it is encoded, and all that is around it.
+        // The content counts twice, decoded and encoded. 512 bytes stand for all other members.
         let weight: u64 =
             page.messages.iter().map(|message| 512 + 2 * message.content.len() as u64).sum();
         Self {
@@ -184,8 +186,7 @@ impl From<HistoryPage> for Page {
 }
 
 impl Page {
-    /// The page with these senders in it: as it was encoded before, if none of them has changed
-    /// since.
+    /// Returns the encoded page. It is encoded anew only if a sender has changed.
     pub(crate) fn encoded(
         &self,
         senders: &UsersById,
@@ -194,7 +195,7 @@ impl Page {
         let mut encoding = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(encoding) = &*encoding
             && encoding.senders.len() == senders.len()
-            && encoding.senders.iter().all(|known| is_same(known, senders))
+            && encoding.senders.iter().all(|known| is_unchanged(known, senders))
         {
             return Ok(encoding.body.clone());
         }
@@ -205,8 +206,8 @@ impl Page {
     }
 }
 
-/// One who has not changed stays the same object.
-fn is_same(known: &Arc<User>, users: &UsersById) -> bool {
+/// Returns true if the user is unchanged: the user cache keeps the `Arc` of an unchanged user.
+fn is_unchanged(known: &Arc<User>, users: &UsersById) -> bool {
     users.get(&known.id).is_some_and(|user| Arc::ptr_eq(known, user))
 }
 
@@ -222,26 +223,26 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_remembered_for_a_while() {
+    fn a_page_is_cached_for_a_limited_time() {
         let newest = Newest::new();
         newest.insert(KEY, Arc::new(page("hello")));
         assert!(newest.get(KEY).is_some());
         assert!(newest.get((1, 49)).is_none() && newest.get((2, 50)).is_none());
 
-        let read_at = Instant::now().checked_sub(REMEMBERED_FOR).unwrap();
+        let read_at = Instant::now().checked_sub(CACHED_FOR).unwrap();
         newest.insert(KEY, Arc::new(Page { read_at, ..page("hello") }));
         assert!(newest.get(KEY).is_none());
     }
 
     #[test]
-    fn pages_take_only_so_much() {
+    fn cached_pages_take_bounded_memory() {
         let newest = Newest::new();
         let content = "x".repeat(100_000);
         for room in 0..1_000 {
             newest.insert((room, 50), Arc::new(page(&content)));
         }
-        let remembered = (0..1_000).filter(|&room| newest.get((room, 50)).is_some()).count() as u64;
-        let limit = MAX_REMEMBERED / page(&content).weight;
-        assert!((limit / 2..=limit).contains(&remembered), "{remembered} of {limit}");
+        let cached = (0..1_000).filter(|&room| newest.get((room, 50)).is_some()).count() as u64;
+        let limit = MAX_CACHED_BYTES / page(&content).weight;
+        assert!((limit / 2..=limit).contains(&cached), "{cached} of {limit}");
     }
 }

@@ -1,5 +1,5 @@
-//! The cached look-up of users. Ids become user objects with one call to auth a request, however
-//! many there are; what auth has said once is served on while auth is away.
+//! Looks up users and caches them. A request needs at most one call to auth for all its ids. While
+//! auth is unreachable, cached users are still served.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,67 +15,68 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::api::dto::{ById, User, UsersById};
+use crate::api::dto::{BuildIdHasher, User, UsersById};
 use crate::auth::verifier::TokenVerifier;
 use crate::error::ApiError;
 
-/// How many users are remembered.
-const MAX_REMEMBERED: usize = 100_000;
-/// What is older than this is asked for again.
+/// The number of cached users.
+const MAX_CACHED: usize = 100_000;
+/// The age at which a cached user is refreshed.
 const FRESH_FOR: Duration = Duration::from_secs(30);
-/// How long it may take to ask just to freshen up, when the old answer would do.
-const REFRESH_LIMIT: Duration = Duration::from_millis(250);
-/// For how long nobody asks just to freshen up, after auth did not answer.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
-/// The most ids or names in one call, by the contract.
-const MAX_ASKED: usize = 10_000;
+/// The time that a refresh may take. After it, the cached user is served.
+const REFRESH_TIMEOUT: Duration = Duration::from_millis(250);
+/// The time without refreshes after a refresh failed.
+const REFRESH_BACKOFF: Duration = Duration::from_secs(2);
+/// The most ids or names that auth accepts in one call.
+const MAX_PER_CALL: usize = 10_000;
 
 /// Looks users up. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct UserCache {
     auth: AuthServiceClient<Client>,
-    remembered: Arc<RememberedById>,
-    /// Whoever is remembered otherwise than this says is asked for again.
+    cache: Arc<CacheById>,
+    /// A cached user whose activity differs from this set is refreshed.
     inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
-    /// When auth last could not be reached.
+    /// When the last refresh failed.
     last_failure: Arc<Mutex<Option<Instant>>>,
 }
 
-type RememberedById = Cache<UserId, Remembered, UnitWeighter, ById>;
+type CacheById = Cache<UserId, CachedUser, UnitWeighter, BuildIdHasher>;
 
 #[derive(Clone, Debug)]
-struct Remembered {
+struct CachedUser {
     user: Arc<User>,
-    since: Instant,
+    cached_at: Instant,
 }
 
-impl Remembered {
-    /// Whether auth need not be asked.
+impl CachedUser {
+    /// Returns true if the user needs no refresh.
     fn is_fresh(&self, inactive: &HashSet<UserId>) -> bool {
-        self.since.elapsed() <= FRESH_FOR && self.user.is_active != inactive.contains(&self.user.id)
+        self.cached_at.elapsed() <= FRESH_FOR
+            && self.user.is_active != inactive.contains(&self.user.id)
     }
 }
 
 impl UserCache {
-    /// Begins to forget users whose activity changes.
+    /// Starts the task that evicts users whose activity changes.
     pub(crate) fn start(
         auth: AuthServiceClient<Client>,
-        access: &TokenVerifier,
+        token_verifier: &TokenVerifier,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let remembered = Arc::new(cache());
         let users = Self {
             auth,
-            remembered,
-            inactive_users: access.inactive_users(),
+            cache: Arc::new(new_cache()),
+            inactive_users: token_verifier.inactive_users(),
             last_failure: Arc::default(),
         };
-        lifecycle.spawn_task("users", users.clone().forget_changed(access.inactive_users()));
+        let eviction = users.clone().evict_changed(token_verifier.inactive_users());
+        lifecycle.spawn_task("user cache", eviction);
         users
     }
 
-    /// The users with these ids; ids nobody has are left out. Fails only when somebody is unknown
-    /// here and auth cannot be asked.
+    /// Returns the users with these ids, without the ids that no user has. Fails only if a user is
+    /// not cached and auth is unreachable.
     pub(crate) async fn by_ids(
         &self,
         ids: impl IntoIterator<Item = UserId>,
@@ -87,105 +88,104 @@ impl UserCache {
             if found.contains_key(&id) {
                 continue;
             }
-            match self.remembered.get(&id) {
+            match self.cache.get(&id) {
                 None => drop(missing.insert(id)),
-                Some(remembered) => {
-                    if !remembered.is_fresh(&inactive) {
+                Some(cached) => {
+                    if !cached.is_fresh(&inactive) {
                         stale.push(id);
                     }
-                    found.insert(id, remembered.user);
+                    found.insert(id, cached.user);
                 }
             }
         }
 
         if !missing.is_empty() {
             stale.extend(missing);
-            found.extend(self.ask(&stale).await?);
-        } else if !stale.is_empty() && !self.has_failed_just_now() {
-            match tokio::time::timeout(REFRESH_LIMIT, self.ask(&stale)).await {
+            found.extend(self.fetch(&stale).await?);
+        } else if !stale.is_empty() && !self.has_failed_recently() {
+            match tokio::time::timeout(REFRESH_TIMEOUT, self.fetch(&stale)).await {
                 Ok(Ok(users)) => found.extend(users),
-                _ => self.note_failure(),
+                _ => self.record_failure(),
             }
         }
         Ok(found)
     }
 
-    /// The user whom a good token was issued to. Auth does not know one whose account was lost with
-    /// the newest part of the database, when a backup was restored: then the token is not one of
-    /// ours any more.
-    pub(crate) async fn of_token(&self, id: UserId) -> Result<Arc<User>, ApiError> {
-        let remembered = self.remembered.get(&id);
-        if let Some(remembered) = remembered
-            && remembered.is_fresh(&self.inactive_users.borrow())
+    /// Returns the user of a verified token. After a restore from a backup, auth may lack the
+    /// newest accounts. Their tokens are then invalid.
+    pub(crate) async fn for_token(&self, id: UserId) -> Result<Arc<User>, ApiError> {
+        if let Some(cached) = self.cache.get(&id)
+            && cached.is_fresh(&self.inactive_users.borrow())
         {
-            return Ok(remembered.user);
+            return Ok(cached.user);
         }
         let found = self.by_ids([id]).await?;
         Ok(found.get(&id).cloned().ok_or(ErrorCode::InvalidToken)?)
     }
 
-    /// A user as last known, however long ago, without asking anybody.
+    /// Returns a cached user of any age, without a call.
     pub(crate) fn cached(&self, id: UserId) -> Option<Arc<User>> {
-        self.remembered.get(&id).map(|remembered| remembered.user)
+        self.cache.get(&id).map(|cached| cached.user)
     }
 
-    /// The users with these names, ignoring case, by the names as they were asked for. Names nobody
-    /// has are left out.
+    /// Finds the users with these names in any case. The keys of the result are the names as given,
+    /// without the names that no user has.
     pub(crate) async fn find(
         &self,
         names: &[String],
     ) -> Result<HashMap<String, Arc<User>>, ApiError> {
-        let possible: Vec<String> =
+        let valid: Vec<String> =
             names.iter().filter(|name| Username::parse((*name).clone()).is_ok()).cloned().collect();
         let mut found = HashMap::new();
-        for usernames in possible.chunks(MAX_ASKED) {
+        for usernames in valid.chunks(MAX_PER_CALL) {
             let request = FindUsersRequest { usernames: usernames.to_vec() };
             let answer = self.auth.clone().find_users(request).await?.into_inner();
             for hit in answer.found {
                 let user =
-                    hit.user.ok_or_else(|| ApiError::contract_broken("a found user is empty"))?;
-                found.insert(hit.requested_username, self.remember(user.into()));
+                    hit.user.ok_or_else(|| ApiError::contract_broken("a found user is missing"))?;
+                found.insert(hit.requested_username, self.insert(user.into()));
             }
         }
         Ok(found)
     }
 
-    /// The user with this name, ignoring case.
+    /// Finds the user with this name in any case.
     pub(crate) async fn find_one(&self, name: &str) -> Result<Option<Arc<User>>, ApiError> {
         Ok(self.find(&[name.to_owned()]).await?.into_values().next())
     }
 
-    async fn ask(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
+    async fn fetch(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
         let mut found = UsersById::default();
-        for ids in ids.chunks(MAX_ASKED) {
+        for ids in ids.chunks(MAX_PER_CALL) {
             let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
             let answer = self.auth.clone().get_users(request).await?;
             for user in answer.into_inner().users {
-                let user = self.remember(user.into());
+                let user = self.insert(user.into());
                 found.insert(user.id, user);
             }
         }
         Ok(found)
     }
 
-    /// Keeps a user. One who has not changed stays the same object.
-    fn remember(&self, user: User) -> Arc<User> {
+    /// Caches a user. An unchanged user keeps its `Arc`, by which encoded pages recognize it.
+    fn insert(&self, user: User) -> Arc<User> {
         let known = self.cached(user.id).filter(|known| **known == user);
         let user = known.unwrap_or_else(|| Arc::new(user));
-        self.remembered.insert(user.id, Remembered { user: user.clone(), since: Instant::now() });
+        let cached = CachedUser { user: user.clone(), cached_at: Instant::now() };
+        self.cache.insert(user.id, cached);
         user
     }
 
-    fn note_failure(&self) {
+    fn record_failure(&self) {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn has_failed_just_now(&self) -> bool {
+    fn has_failed_recently(&self) -> bool {
         let last_failure = *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        last_failure.is_some_and(|at| at.elapsed() < PAUSE_AFTER_FAILURE)
+        last_failure.is_some_and(|at| at.elapsed() < REFRESH_BACKOFF)
     }
 
-    async fn forget_changed(
+    async fn evict_changed(
         self,
         mut inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
     ) -> anyhow::Result<()> {
@@ -194,22 +194,17 @@ impl UserCache {
             inactive_users.changed().await?;
             let present = inactive_users.borrow_and_update().clone();
             for id in known.symmetric_difference(&present) {
-                self.remembered.remove(id);
+                self.cache.remove(id);
             }
             known = present;
         }
     }
 }
 
-fn cache() -> RememberedById {
-    let capacity = MAX_REMEMBERED as u64;
-    Cache::with(
-        MAX_REMEMBERED,
-        capacity,
-        UnitWeighter,
-        ById::default(),
-        DefaultLifecycle::default(),
-    )
+fn new_cache() -> CacheById {
+    let capacity = MAX_CACHED as u64;
+    let (hasher, lifecycle) = (BuildIdHasher::default(), DefaultLifecycle::default());
+    Cache::with(MAX_CACHED, capacity, UnitWeighter, hasher, lifecycle)
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! Reading the body of a request before anything is answered.
+//! Reads the body of a request before the request is answered.
 //!
-//! An answer that leaves a body unread makes the connection end in a reset, and the client may
-//! never see the answer. So every body is read, the larger part of a large one thrown away,
-//! whatever the answer will be.
+//! If an answer leaves a body unread, the connection ends in a reset and the client may never see
+//! the answer. So every body is read, whatever the answer. What is too large is discarded.
 
 use std::time::Duration;
 
@@ -19,25 +18,25 @@ use parlance_core::ErrorCode;
 
 use crate::error::ApiError;
 
-/// The largest body that is kept.
+/// The largest body that is kept, in bytes.
 const MAX_KEPT: usize = 64 << 10;
-/// The most that is read of one.
+/// The bytes that are read of a body at most.
 const MAX_READ: usize = 2 << 20;
-/// How long a body may take to arrive.
-const READ_TIME: Duration = Duration::from_secs(10);
+/// The time in which a body must arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The body of a request, as an extension of it.
 #[derive(Clone, Debug)]
 pub(crate) enum BufferedBody {
-    /// All of it.
+    /// The whole body.
     Whole(Bytes),
-    /// It was too large to keep.
+    /// The body was too large and was discarded.
     TooLarge,
 }
 
 impl BufferedBody {
-    /// The body of a request, refused if it was too large.
-    pub(crate) fn of(parts: &Parts) -> Result<Bytes, ErrorCode> {
+    /// Returns the body of a request, or an error if it was too large.
+    pub(crate) fn from_parts(parts: &Parts) -> Result<Bytes, ErrorCode> {
         match parts.extensions.get() {
             Some(Self::Whole(bytes)) => Ok(bytes.clone()),
             Some(Self::TooLarge) => Err(ErrorCode::PayloadTooLarge),
@@ -62,15 +61,15 @@ impl BufferedBody {
     }
 }
 
-/// Replaces the body by a [`BufferedBody`]; the answer instead when it cannot be read.
+/// Replaces the body by a [`BufferedBody`]. Returns the answer if the body cannot be read.
 pub(crate) async fn buffer(request: &mut Request) -> Result<(), Response> {
     if request.body().is_end_stream() {
         return Ok(());
     }
     let body = std::mem::take(request.body_mut());
-    let in_time = tokio::time::timeout(READ_TIME, BufferedBody::read(body)).await;
+    let in_time = tokio::time::timeout(BODY_TIMEOUT, BufferedBody::read(body)).await;
     let body = in_time.unwrap_or(Err(ErrorCode::RequestTimeout)).map_err(|code| {
-        // What follows on this connection cannot be told from the rest of the body.
+        // The rest of the body cannot be told from the next request on this connection.
         let mut response = ApiError::from(code).into_response();
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

@@ -1,5 +1,5 @@
-//! Cross-origin requests ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)): which web
-//! pages may read the answers.
+//! CORS ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)): lets the pages of the allowed
+//! origins read the answers.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -10,25 +10,25 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::app::App;
+use crate::config::AllowedOrigins;
 
-// With credentials allowed, `*` would mean a method or a header of that name.
+// For a request with credentials, `*` is a literal name and no wildcard.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept, authorization, content-type, traceparent, tracestate, x-request-id",
 );
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
-/// For how many seconds a browser need not ask again.
+/// The seconds for which a browser may cache the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// What a browser wants to know about a request.
-pub(crate) struct Origin {
+/// What CORS needs of a request.
+pub(crate) struct CrossOrigin {
     origin: Option<HeaderValue>,
     is_preflight: bool,
 }
 
-impl Origin {
-    pub(crate) fn of(request: &Request) -> Self {
+impl CrossOrigin {
+    pub(crate) fn new(request: &Request) -> Self {
         let origin = request.headers().get(ORIGIN).cloned();
         let is_preflight = request.method() == Method::OPTIONS
             && origin.is_some()
@@ -36,23 +36,23 @@ impl Origin {
         Self { origin, is_preflight }
     }
 
-    /// Whether the browser only asks whether it may ask.
+    /// Returns true if the browser asks whether it may send the request.
     pub(crate) fn is_preflight(&self) -> bool {
         self.is_preflight
     }
 
-    /// Lets pages of the allowed origins read the answer, whatever it is.
-    pub(crate) fn allow(self, app: &App, response: &mut Response) {
+    /// Lets a page of an allowed origin read the answer.
+    pub(crate) fn allow(self, allowed: &AllowedOrigins, response: &mut Response) {
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = self.origin.filter(|origin| is_allowed(app, origin)) {
+        if let Some(origin) = self.origin.filter(|origin| is_allowed(allowed, origin)) {
             grant(headers, origin, self.is_preflight);
         }
     }
 }
 
-fn is_allowed(app: &App, origin: &HeaderValue) -> bool {
-    origin.to_str().is_ok_and(|origin| app.config.cors_allowed_origins.contains(origin))
+fn is_allowed(allowed: &AllowedOrigins, origin: &HeaderValue) -> bool {
+    origin.to_str().is_ok_and(|origin| allowed.contains(origin))
 }
 
 fn grant(headers: &mut HeaderMap, origin: HeaderValue, is_preflight: bool) {

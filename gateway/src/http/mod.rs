@@ -1,7 +1,9 @@
-//! HTTP itself: the server, and what every request passes before a handler sees it.
+//! The HTTP server, and what every request passes before an endpoint.
 
 pub(crate) mod body;
-pub(crate) mod cors;
+mod cors;
+pub(crate) mod deadline;
 pub(crate) mod middleware;
+pub(crate) mod observation;
 pub(crate) mod sampling;
 pub(crate) mod server;

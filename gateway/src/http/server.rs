@@ -1,6 +1,4 @@
-//! Accepting connections and speaking HTTP/1.1 on them until the process drains.
-
-mod head_time;
+//! Accepts connections and speaks HTTP/1.1 on them until the process drains.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -16,37 +14,38 @@ use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parlance_runtime::Lifecycle;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::SetOnce;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use crate::http::server::head_time::{HEAD_TIME, HeadTime};
-use crate::limits::TrustedProxies;
+use crate::limits::{ClientAddress, TrustedProxies};
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 << 10;
-/// The pause after an accept that failed, mostly for want of file descriptors.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
-/// How long a connection made before the process drains may take to bring its first request.
-const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
-/// How many connections may wait to be accepted, for when everybody comes at once; the system may
-/// hold fewer (`somaxconn`).
-const MAX_WAITING: u32 = 4_096;
+/// The time in which the head of a request must arrive. It starts with the answer to the request
+/// before, so it also bounds how long a connection is idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait after an accept that failed, mostly for lack of file descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// The time after the start of draining in which a connection may still send its first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// The connections that the kernel holds until they are accepted. It bounds a reconnect storm. The
+/// kernel's `somaxconn` may be lower.
+const LISTEN_BACKLOG: u32 = 4_096;
 
 /// Listens on an address.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A gateway that is started again does not wait for the connections of the one before to be
-    // forgotten.
+    // A restarted gateway can listen while connections of the old process are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(MAX_WAITING)
+    socket.listen(LISTEN_BACKLOG)
 }
 
-/// What connections are served with. Cheap to clone.
+/// What each connection is served with. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) router: Router,
@@ -55,118 +54,112 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Accepts connections until the process drains. Those that the system has made by then are
-    /// served, too: their clients do not know that nobody has accepted them yet.
+    /// Accepts connections until the process drains, then the ones that the kernel still holds:
+    /// their clients cannot know that they were not accepted.
     pub(crate) async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         loop {
             let accepted = self.lifecycle.draining().run_until_cancelled(listener.accept()).await;
             match accepted {
-                None => return self.take_in_waiting(listener),
-                Some(Ok((stream, peer))) => {
-                    self.lifecycle.spawn(self.clone().serve_connection(stream, peer.ip()))
-                }
+                None => return self.accept_backlog(listener),
+                Some(Ok((stream, peer))) => self.spawn_connection(stream, peer),
                 Some(Err(error)) => {
-                    tracing::warn!(error = %error, "a connection could not be accepted");
-                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    tracing::warn!(error = %error, "accepting a connection failed; retrying");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
         }
     }
 
-    fn take_in_waiting(&self, listener: TcpListener) -> anyhow::Result<()> {
+    fn accept_backlog(&self, listener: TcpListener) -> anyhow::Result<()> {
         let listener = listener.into_std()?;
-        for _ in 0..MAX_WAITING {
+        for _ in 0..LISTEN_BACKLOG {
             let (stream, peer) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // That one is gone; others may wait behind it.
+                // This connection has ended. Others may follow it.
                 Err(_) => continue,
             };
             stream.set_nonblocking(true)?;
-            let stream = TcpStream::from_std(stream)?;
-            self.lifecycle.spawn(self.clone().serve_connection(stream, peer.ip()));
+            self.spawn_connection(TcpStream::from_std(stream)?, peer);
         }
         Ok(())
     }
 
-    /// Serves one connection to its end. When the process drains, the request that has begun is the
-    /// last one; a connection that has not brought any yet may still bring one.
-    async fn serve_connection(self, stream: TcpStream, peer: IpAddr) {
+    fn spawn_connection(&self, stream: TcpStream, peer: SocketAddr) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "a connection was lost at once");
+            tracing::debug!(error = %error, "connection ended before its first request");
             return;
         }
-        let stopped = self.lifecycle.stopped().clone();
-        // Asked at each turn of the connection: its own one, so that connections do not wait for
-        // each other's lock.
-        let draining = self.lifecycle.draining().child_token();
         let client = Arc::new(Client {
-            server: self,
-            peer,
-            draining: draining.clone(),
-            has_asked: SetOnce::new(),
+            peer: peer.ip(),
+            // A token of its own: connections check it for each answer and share no lock.
+            draining: self.lifecycle.draining().child_token(),
+            has_sent_request: SetOnce::new(),
+            server: self.clone(),
         });
-        let (asking, head_time) = (client.clone(), HeadTime::default());
-        let connection = http1::Builder::new()
-            .timer(head_time.clone())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(
-                TokioIo::new(stream),
-                service_fn(move |request| asking.clone().answer(request)),
-            )
-            .with_upgrades();
-        let mut connection = pin!(connection);
-
-        let last_call = async {
-            draining.cancelled().await;
-            // Whoever brings nothing in time is told by the end of the connection.
-            let _ = tokio::time::timeout(FIRST_REQUEST_TIME, client.has_asked.wait()).await;
-        };
-        let serving = async {
-            tokio::select! {
-                biased;
-                result = connection.as_mut() => result,
-                () = last_call => {
-                    connection.as_mut().graceful_shutdown();
-                    stopped.run_until_cancelled(connection).await.unwrap_or(Ok(()))
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            result = serving => if let Err(error) = result {
-                tracing::debug!(error = %error, "a connection ended with an error");
-            },
-            () = head_time.run_out() => tracing::debug!("the head of a request was not there in time"),
-        }
+        self.lifecycle.spawn(client.serve(stream));
     }
 }
 
-/// The other end of a connection.
+/// The client at the other end of a connection.
 struct Client {
     server: Server,
     peer: IpAddr,
     draining: CancellationToken,
-    has_asked: SetOnce<()>,
+    has_sent_request: SetOnce<()>,
 }
 
 impl Client {
+    /// Serves the connection to its end. When the process drains, the request in flight is the last
+    /// one. A connection without a request may still send one.
+    async fn serve(self: Arc<Self>, stream: TcpStream) {
+        let client = self.clone();
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| client.clone().answer(request)),
+            )
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let result = tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = self.wait_for_last_request() => {
+                connection.as_mut().graceful_shutdown();
+                let stopped = self.server.lifecycle.stopped();
+                stopped.run_until_cancelled(connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(error = %error, "connection ended with an error");
+        }
+    }
+
+    /// Resolves when the process drains and the client has had time for a first request.
+    async fn wait_for_last_request(&self) {
+        self.draining.cancelled().await;
+        // After the timeout the connection ends, which tells the client.
+        let _ = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, self.has_sent_request.wait()).await;
+    }
+
     async fn answer(
         self: Arc<Self>,
         mut request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
-        // All but the first find it set.
-        let _ = self.has_asked.set(());
-        let client = self.server.proxies.client_of(self.peer, request.headers());
-        request.extensions_mut().insert(client);
+        // Fails for all requests but the first, which has set it.
+        let _ = self.has_sent_request.set(());
+        let address = self.server.proxies.client_address(self.peer, request.headers());
+        request.extensions_mut().insert(ClientAddress(address));
         let response = self.server.router.clone().call(request).await?;
-        Ok(if self.draining.is_cancelled() { as_last(response) } else { response })
+        Ok(if self.draining.is_cancelled() { closing(response) } else { response })
     }
 }
 
-/// Says that the connection ends with this answer, unless it becomes a socket with it.
-fn as_last(mut response: Response) -> Response {
+/// Announces that the connection ends with this answer, unless it becomes a WebSocket.
+fn closing(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

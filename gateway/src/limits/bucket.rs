@@ -1,40 +1,40 @@
-//! Token buckets: what may happen at any speed up to a burst, and at a steady rate on the long run.
+//! Token buckets: events at any speed up to a burst, and at a steady rate in the long run.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How a bucket fills, the same for many buckets.
+/// The rate and the size of a bucket, shared by many buckets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refill {
-    /// One token comes in this time.
+    /// The time in which one token is added.
     interval: Duration,
-    /// How long an empty bucket takes to be full again.
+    /// The time in which an empty bucket becomes full.
     time_to_fill: Duration,
 }
 
 impl Refill {
-    /// A bucket of `burst` tokens, to which `per_second` are added; both are above 0. So a token is
-    /// never more than a second away.
+    /// Makes buckets of `burst` tokens to which `per_second` are added. Both are above 0, so the
+    /// next token is at most a second away.
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second;
         Self { interval, time_to_fill: interval * burst }
     }
 }
 
-/// A bucket, known by the moment when it will be full again. Costs neither memory nor a task.
+/// A bucket, stored as the time when it will be full. It needs no task to fill it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenBucket {
     full_at: Instant,
 }
 
 impl TokenBucket {
-    /// A bucket that is full now.
+    /// Makes a bucket that is full now.
     pub(crate) fn full(now: Instant) -> Self {
         Self { full_at: now }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, refill: Refill, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + refill.interval;
         let has_token = full_at - now <= refill.time_to_fill;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_costs_nothing() {
+    fn a_refused_event_takes_no_token() {
         let (start, refill) = (Instant::now(), Refill::new(1, 1));
         let mut bucket = TokenBucket::full(start);
         assert!(bucket.take(refill, start));

@@ -3,16 +3,15 @@
 use clap::Args;
 use parlance_runtime::config::number;
 
-use crate::limits::TrustedProxies;
+use crate::limits::address::TrustedProxies;
 
-/// What one client may take of a gateway.
+/// What one client may use of a gateway.
 #[derive(Args, Clone, Debug)]
 pub struct LimitsConfig {
-    /// The proxies in front of the gateway, comma-separated, as addresses or networks such as
-    /// `10.0.0.0/8`. `X-Forwarded-For` is believed from them only; from anybody else, the address
-    /// of the connection counts.
+    /// The proxies in front of the gateway: comma-separated addresses or networks such as
+    /// `10.0.0.0/8`. Only their `X-Forwarded-For` is trusted.
     ///
-    /// Behind a load balancer set it to the addresses of that, or all clients count as one.
+    /// Behind a load balancer, set its addresses. Else all clients count as one.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
     /// The most authenticated connections of a user. The default lets one account serve a whole
@@ -31,9 +30,7 @@ pub struct LimitsConfig {
     /// The most rooms that a connection is subscribed to.
     #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = number(1..=u32::MAX))]
     pub max_rooms_per_connection: u32,
-    /// How many frames of a connection are handled a second, on the long run. A program that sends
-    /// without waiting for answers reaches a few thousand a second, and is slowed by the 64 sends
-    /// that may be under way; the default is above that.
+    /// The frames of a connection that are handled each second in the long run.
     ///
     /// Lower it to hold back clients that send little of use quickly.
     #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = number(1..=1_000_000))]
@@ -46,34 +43,40 @@ pub struct LimitsConfig {
     /// How many registrations and log-ins from an address are handled a second, on the long run.
     #[arg(long, env = "MAX_LOG_INS_PER_SECOND", default_value = "20", value_parser = number(1..=1_000_000))]
     pub max_log_ins_per_second: u32,
-    /// How many registrations and log-ins from an address are handled at any speed before that
-    /// counts. The default lets an office that comes back from a power cut in, or a test that makes
-    /// thousands of users.
+    /// The registrations and log-ins from an address that are handled at any speed before the rate
+    /// applies.
     ///
     /// Where clients do not share addresses, a lower one holds back who guesses passwords.
     #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = number(1..=1_000_000))]
     pub log_ins_burst: u32,
-    /// The most that may wait for one client, in bytes; one that is further behind is cut, with
-    /// close code 4429. The default is a few bursts of the longest messages, so that a client that
-    /// does read is not cut for a hiccup. Besides, the socket itself has buffers of 4 KiB for
-    /// reading and 8 KiB for writing, which while a long frame is written grow to 136 KiB.
+    /// The most bytes in the send queue of a client. Beyond it, the connection is closed with code
+    /// 4429.
     ///
-    /// A lower one cuts slow clients sooner. Raise it for clients on slow links, with memory to
-    /// match.
-    #[arg(long, env = "MAX_QUEUED_BYTES", default_value = "4194304", value_parser = queued_bytes)]
+    /// The default is a few bursts of the longest messages. Lower it to shed slow clients sooner;
+    /// raise it, together with the memory, for clients on slow links. The socket itself takes
+    /// another 4 KiB for reading and 8 KiB for writing, or 136 KiB while it writes a long frame.
+    #[arg(long, env = "MAX_QUEUED_BYTES", default_value = "4194304", value_parser = bytes)]
     pub max_queued_bytes: usize,
-    /// The most that may wait for all clients, in bytes of memory; beyond it, clients that do not
-    /// read are cut, those furthest behind first. What many subscribers share is counted once.
+    /// The most bytes in all send queues. Beyond it, the clients that are furthest behind are
+    /// shed. A frame in several queues counts once.
     ///
     /// Raise it together with the memory limit of the gateway, of which it is the largest part.
-    #[arg(long, env = "MAX_QUEUED_BYTES_TOTAL", default_value = "536870912", value_parser = queued_bytes)]
+    #[arg(long, env = "MAX_QUEUED_BYTES_TOTAL", default_value = "536870912", value_parser = bytes)]
     pub max_queued_bytes_total: usize,
 }
 
-/// The least that lets a client catch up: room for a few of the longest frames.
+fn count() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..)
+}
+
+fn rate() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..=1_000_000)
+}
+
+/// The fewest bytes with which a client can catch up: a few of the longest frames.
 const MIN_QUEUED_BYTES: usize = 1 << 20;
 
-fn queued_bytes(text: &str) -> Result<usize, String> {
+fn bytes(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(bytes) if bytes >= MIN_QUEUED_BYTES => Ok(bytes),
         _ => Err(format!("must be a number of bytes, at least {MIN_QUEUED_BYTES}")),

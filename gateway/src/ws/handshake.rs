@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::app::App;
 use crate::auth::verifier::Identity;
-use crate::limits::{ConnectionPlace, SocketPlace};
+use crate::limits::{ConnectionPermit, SocketPermit};
 use crate::ws::frames::Frames;
 use crate::ws::protocol::{Addition, ClientFrame, ErrorFrame, Request, refusal, success};
 use crate::ws::send_queue::CloseCode;
@@ -23,9 +23,9 @@ const AUTH_LIMIT: Duration = Duration::from_secs(10);
 /// What is known of a socket when it opens, with its place among those of its kind.
 pub(crate) enum Handshake {
     /// The upgrade brought a token.
-    Authenticated(Arc<Identity>, ConnectionPlace),
+    Authenticated(Arc<Identity>, ConnectionPermit),
     /// The first frame has to bring one.
-    Anonymous(SocketPlace),
+    Anonymous(SocketPermit),
 }
 
 /// Serves a socket to its end. These bytes were read behind the handshake.
@@ -56,8 +56,8 @@ pub(crate) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entr
 async fn authenticate_first(
     app: &App,
     mut socket: Socket,
-    _place: SocketPlace,
-) -> Option<(Socket, Arc<Identity>, ConnectionPlace)> {
+    _place: SocketPermit,
+) -> Option<(Socket, Arc<Identity>, ConnectionPermit)> {
     let first = tokio::select! {
         first = tokio::time::timeout(AUTH_LIMIT, socket.read_frame()) => first,
         () = app.lifecycle.draining().cancelled() => {
@@ -101,8 +101,8 @@ async fn authenticate_first(
 }
 
 /// The session of a token, and a place among the connections of its user.
-async fn admit(app: &App, token: &str) -> Result<(Arc<Identity>, ConnectionPlace), ErrorCode> {
-    let session = app.access.authenticate(token).await?;
+async fn admit(app: &App, token: &str) -> Result<(Arc<Identity>, ConnectionPermit), ErrorCode> {
+    let session = app.token_verifier.authenticate(token).await?;
     let place = app.limits.connect(session.user_id)?;
     Ok((session, place))
 }

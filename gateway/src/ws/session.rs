@@ -104,7 +104,7 @@ impl Session {
     pub(crate) async fn run(mut self: Box<Self>) {
         let id = self.send_queue.id;
         self.app.hub.connect(&self.send_queue, self.session.user_id);
-        if self.app.access.is_inactive(self.session.user_id) {
+        if self.app.token_verifier.is_inactive(self.session.user_id) {
             // Locked out between the look at the token and now: too early for the hub to close this
             // socket.
             self.send_queue.push(refusal(&ErrorFrame::of_code(None, ErrorCode::InactiveUser)));
@@ -331,7 +331,7 @@ impl Session {
     /// Begins a frame that has a trace of its own; what is asked of services for it is asked in the
     /// context. Nothing for most, which are not recorded.
     fn enter(&self, name: &'static str) -> Option<(Span, RequestContext)> {
-        let mut trace = self.app.sampling.of_frame()?;
+        let mut trace = self.app.sampling.for_frame()?;
         let request_id = self.context.request_id.clone();
         let span = trace.enter(|| {
             SpanBuilder::server(name).with("parlance.request.id", request_id.to_string())

@@ -18,7 +18,7 @@ use crate::api::extract::bearer_token;
 use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
-use crate::limits::{ClientAddress, SocketPlace};
+use crate::limits::{ClientAddress, SocketPermit};
 use crate::ws::handshake::{self, Handshake};
 
 /// The route of the socket.
@@ -54,11 +54,11 @@ async fn upgrade(
     let place = app.limits.open_socket(address)?;
     let entrance = match bearer_token(headers)? {
         Some(token) => {
-            let session = app.access.authenticate(token).await?;
+            let session = app.token_verifier.authenticate(token).await?;
             let place = app.limits.connect(session.user_id)?;
             Handshake::Authenticated(session, place)
         }
-        None => Handshake::Anonymous(app.limits.await_introduction(address)?),
+        None => Handshake::Anonymous(app.limits.open_unauthenticated_socket(address)?),
     };
     let response =
         create_response_with_body(&request, Body::empty).map_err(|_| ErrorCode::UpgradeRequired)?;
@@ -68,7 +68,7 @@ async fn upgrade(
 }
 
 /// Waits until the answer is sent, and serves the connection as a socket to its end.
-async fn serve(app: App, upgrade: OnUpgrade, entrance: Handshake, _place: SocketPlace) {
+async fn serve(app: App, upgrade: OnUpgrade, entrance: Handshake, _place: SocketPermit) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! A gateway in this process, whose services cannot be reached.
+//! A gateway in this process whose services are unreachable.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) const ORIGIN: &str = "http://localhost:3000";
-/// A token with the header that auth gives its tokens, and a key that nobody can know.
+/// A token with the header of auth's tokens and an unknown key.
 pub(crate) const FOREIGN_TOKEN: &str =
     "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCIsImtpZCI6ImsxIn0.e30.AAAA";
 
@@ -38,7 +38,7 @@ impl TestGateway {
         Self::start_with(address, services, &[]).await
     }
 
-    /// A gateway with more settings, as flags.
+    /// Starts a gateway with more settings, given as flags.
     pub(crate) async fn start_with_settings(settings: &[&str]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
         let nowhere = format!("127.0.0.1:{}", parlance_devstack::free_port().unwrap());
@@ -83,7 +83,7 @@ impl TestGateway {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends bytes on a connection of its own and reads until the gateway closes it.
+    /// Sends bytes on a new connection and reads until the gateway closes it.
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
@@ -93,8 +93,8 @@ impl TestGateway {
     }
 }
 
-/// Asserts the status and the code of a refusal in the shape that all have, and gives its body.
-pub(crate) async fn assert_refused(response: Response, status: u16, code: &str) -> Value {
+/// Checks the status, the code and the shape of an error, and returns its body.
+pub(crate) async fn assert_error(response: Response, status: u16, code: &str) -> Value {
     let (url, actual) = (response.url().clone(), response.status());
     assert!(response.headers().contains_key("x-request-id"), "{url}");
     let body: Value = response.json().await.unwrap();

@@ -1,10 +1,10 @@
-//! Bodies that are too large, of a wrong type, late or damaged.
+//! Bodies that are too large, of a wrong type, late or malformed.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::app::{TestGateway, assert_refused};
+use crate::app::{TestGateway, assert_error};
 
 const REGISTER: &str = "/v1/auth/register";
 
@@ -13,24 +13,23 @@ async fn a_body_over_64_kib_is_refused_and_read_to_its_end() {
     let gateway = TestGateway::start().await;
     for size in [(64 << 10) + 1, 1 << 20, 2 << 20] {
         let body = format!("\"{}\"", "a".repeat(size - 2));
-        assert_refused(gateway.post(REGISTER, body).await, 413, "payload_too_large").await;
+        assert_error(gateway.post(REGISTER, body).await, 413, "payload_too_large").await;
     }
     let exact = format!("\"{}\"", "a".repeat((64 << 10) - 2));
-    assert_refused(gateway.post(REGISTER, exact).await, 422, "validation_error").await;
+    assert_error(gateway.post(REGISTER, exact).await, 422, "validation_error").await;
 }
 
 #[tokio::test]
-async fn other_refusals_come_before_the_size_and_arrive_all_the_same() {
+async fn other_errors_come_before_the_size_and_reach_the_client() {
     let gateway = TestGateway::start().await;
     let large = "a".repeat(1 << 20);
-    assert_refused(gateway.post("/v1/nothing", large.clone()).await, 404, "not_found").await;
-    assert_refused(gateway.post("/v1/healthz", large.clone()).await, 405, "method_not_allowed")
-        .await;
-    assert_refused(gateway.post("/v1/rooms", large).await, 401, "unauthenticated").await;
+    assert_error(gateway.post("/v1/nothing", large.clone()).await, 404, "not_found").await;
+    assert_error(gateway.post("/v1/healthz", large.clone()).await, 405, "method_not_allowed").await;
+    assert_error(gateway.post("/v1/rooms", large).await, 401, "unauthenticated").await;
 }
 
 #[tokio::test]
-async fn a_connection_goes_on_after_a_large_body() {
+async fn a_connection_stays_open_after_a_large_body() {
     let gateway = TestGateway::start().await;
     let body = "a".repeat(100_000);
     let first = format!(
@@ -44,49 +43,64 @@ async fn a_connection_goes_on_after_a_large_body() {
 }
 
 #[tokio::test]
-async fn only_json_is_taken() {
+async fn only_json_is_accepted() {
     let gateway = TestGateway::start().await;
     for content_type in
         ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "json"]
     {
         let request =
             gateway.request("POST", REGISTER).header("content-type", content_type).body("{}");
-        assert_refused(request.send().await.unwrap(), 415, "unsupported_media_type").await;
+        assert_error(request.send().await.unwrap(), 415, "unsupported_media_type").await;
     }
     let without = gateway.request("POST", REGISTER).body("{}").send().await.unwrap();
-    assert_refused(without, 415, "unsupported_media_type").await;
+    assert_error(without, 415, "unsupported_media_type").await;
     let with_charset = gateway
         .request("POST", REGISTER)
         .header("content-type", "Application/JSON; charset=UTF-8")
         .body("{}");
-    assert_refused(with_charset.send().await.unwrap(), 422, "validation_error").await;
+    assert_error(with_charset.send().await.unwrap(), 422, "validation_error").await;
 }
 
 #[tokio::test]
-async fn no_body_is_missing_whatever_its_type() {
+async fn an_empty_body_is_missing_whatever_its_type() {
     let gateway = TestGateway::start().await;
     for content_type in ["application/json", "text/plain"] {
         let request = gateway.request("POST", REGISTER).header("content-type", content_type);
-        let body = assert_refused(request.send().await.unwrap(), 422, "validation_error").await;
+        let body = assert_error(request.send().await.unwrap(), 422, "validation_error").await;
         assert_eq!(body["detail"][0]["loc"], serde_json::json!(["body"]));
         assert_eq!(body["detail"][0]["type"], "missing");
     }
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_json_are_refused() {
+async fn a_body_must_be_a_json_object() {
     let gateway = TestGateway::start().await;
     let deep = "[".repeat(60_000);
-    for body in [&b"\xff\xfe"[..], b"\0", b"{\"username\": \"\\ud800\"}", b"NaN", deep.as_bytes()] {
-        let body =
-            assert_refused(gateway.post(REGISTER, body.to_vec()).await, 422, "validation_error")
-                .await;
-        assert_eq!(body["detail"][0]["type"], "json_invalid");
+    for (body, kind) in [
+        (&b"\xff\xfe"[..], "json_invalid"),
+        (b"\0", "json_invalid"),
+        (b"{", "json_invalid"),
+        (b"nonsense", "json_invalid"),
+        (b"NaN", "json_invalid"),
+        (b"{\"username\": NaN}", "json_invalid"),
+        (b"{\"username\": 1e999}", "json_invalid"),
+        (b"{\"username\": \"\\ud800\"}", "json_invalid"),
+        (b"{} {}", "json_invalid"),
+        (deep.as_bytes(), "json_invalid"),
+        (b"[]", "value_error"),
+        (b"null", "value_error"),
+        (b"\"text\"", "value_error"),
+    ] {
+        let response = gateway.post(REGISTER, body.to_vec()).await;
+        let error = assert_error(response, 422, "validation_error").await;
+        assert_eq!(error["detail"].as_array().unwrap().len(), 1, "{error}");
+        assert_eq!(error["detail"][0]["loc"], serde_json::json!(["body"]));
+        assert_eq!(error["detail"][0]["type"], kind, "{}", String::from_utf8_lossy(body));
     }
 }
 
 #[tokio::test]
-async fn a_damaged_body_is_a_bad_request() {
+async fn a_malformed_transfer_encoding_is_a_bad_request() {
     let gateway = TestGateway::start().await;
     let request = format!(
         "POST {REGISTER} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
@@ -97,7 +111,7 @@ async fn a_damaged_body_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_timed_out() {
+async fn a_body_must_arrive_within_its_timeout() {
     let gateway = TestGateway::start().await;
     let mut stream = gateway.connect().await;
     let head = format!("POST {REGISTER} HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{{");

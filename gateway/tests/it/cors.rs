@@ -1,4 +1,4 @@
-//! What browsers need to let a page of another origin read the answers.
+//! CORS: pages of allowed origins can read the answers.
 
 use reqwest::Response;
 
@@ -9,7 +9,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_read_by_an_allowed_origin() {
+async fn an_allowed_origin_can_read_every_answer() {
     let gateway = TestGateway::start().await;
     let large = "a".repeat(100_000);
     for (method, path, body, status) in [
@@ -33,7 +33,7 @@ async fn every_answer_can_be_read_by_an_allowed_origin() {
 }
 
 #[tokio::test]
-async fn other_origins_are_not_let_in() {
+async fn other_origins_cannot_read_answers() {
     let gateway = TestGateway::start().await;
     for origin in
         ["http://evil.example", "null", "http://localhost:3000.evil.example", "http://localhost"]
@@ -47,7 +47,7 @@ async fn other_origins_are_not_let_in() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_told_every_method_and_header() {
+async fn a_preflight_allows_every_method_and_header_of_the_api() {
     let gateway = TestGateway::start().await;
     let request = gateway.request("OPTIONS", "/v1/messages/5").header("origin", ORIGIN);
     let request = request.header("access-control-request-method", "PATCH");

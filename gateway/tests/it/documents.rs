@@ -46,7 +46,7 @@ async fn the_document_lists_every_operation() {
 }
 
 #[tokio::test]
-async fn every_reference_of_the_document_leads_somewhere() {
+async fn every_reference_of_the_document_has_a_target() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
             Value::Object(members) => {
@@ -71,7 +71,7 @@ async fn every_reference_of_the_document_leads_somewhere() {
 }
 
 #[tokio::test]
-async fn every_operation_has_a_name_and_tells_its_refusals() {
+async fn every_operation_has_a_name_and_lists_its_errors() {
     let gateway = TestGateway::start().await;
     let document = document(&gateway).await;
     let mut ids = HashSet::new();
@@ -96,7 +96,7 @@ async fn every_operation_has_a_name_and_tells_its_refusals() {
 }
 
 #[tokio::test]
-async fn members_that_can_be_null_are_still_promised() {
+async fn members_that_can_be_null_are_required() {
     let gateway = TestGateway::start().await;
     let schemas = document(&gateway).await["components"]["schemas"].take();
     for (schema, members) in [("Room", ["name", "owner"]), ("Message", ["edited_at", "seq"])] {
@@ -108,7 +108,7 @@ async fn members_that_can_be_null_are_still_promised() {
 }
 
 #[tokio::test]
-async fn the_page_loads_nothing_from_elsewhere() {
+async fn the_page_loads_nothing_from_other_hosts() {
     let gateway = TestGateway::start().await;
     let response = gateway.get("/docs").await;
     assert_eq!(response.status(), 200);
@@ -140,7 +140,7 @@ async fn other_parts_of_swagger_ui_are_not_served() {
 }
 
 #[tokio::test]
-async fn health_depends_on_nobody() {
+async fn the_health_endpoint_needs_no_service() {
     let gateway = TestGateway::start().await;
     let response = gateway.get("/v1/healthz").await;
     assert_eq!(response.status(), 200);

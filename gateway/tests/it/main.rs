@@ -1,16 +1,15 @@
-//! What the gateway does by itself, with no service behind it: the order of refusals, bodies, CORS,
-//! ids, documents.
+//! The gateway without services: the order of errors, bodies, CORS, connections, documents,
+//! settings.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers outside of the test functions may fail a test, too"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper outside the test functions may fail a test")]
 
 mod app;
 mod bodies;
 mod connections;
 mod cors;
 mod documents;
+mod dto;
+mod errors;
 mod limits;
 mod outage;
-mod refusals;
+mod settings;

@@ -1,20 +1,20 @@
-//! Services that are away, or accept a connection and never answer.
+//! Services that are unreachable, or that accept a connection and never answer.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
-use crate::app::{FOREIGN_TOKEN, TestGateway, assert_refused};
+use crate::app::{FOREIGN_TOKEN, TestGateway, assert_error};
 
 const LOG_IN: &str = r#"{"username": "ann", "password": "secret"}"#;
 
 #[tokio::test]
-async fn a_service_that_is_away_is_unavailable() {
+async fn an_unreachable_service_is_unavailable() {
     let gateway = TestGateway::start().await;
     let response = gateway.post("/v1/auth/login", LOG_IN).await;
     assert_eq!(response.headers()["retry-after"], "1");
-    assert_refused(response, 503, "unavailable").await;
+    assert_error(response, 503, "unavailable").await;
 }
 
 #[tokio::test]
@@ -26,25 +26,25 @@ async fn a_service_that_hangs_is_unavailable_within_the_deadline() {
             .await;
     let started = Instant::now();
     let response = gateway.post("/v1/auth/login", LOG_IN).await;
-    assert_refused(response, 503, "unavailable").await;
+    assert_error(response, 503, "unavailable").await;
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_judged_is_not_called_bad() {
+async fn a_token_that_cannot_be_verified_is_unavailable_not_invalid() {
     let gateway = TestGateway::start().await;
     let request = gateway.request("GET", "/v1/auth/me").bearer_auth(FOREIGN_TOKEN);
-    assert_refused(request.send().await.unwrap(), 503, "unavailable").await;
+    assert_error(request.send().await.unwrap(), 503, "unavailable").await;
 }
 
 #[tokio::test]
-async fn unknown_keys_are_not_called_none() {
+async fn the_keys_are_unavailable_before_auth_has_sent_them() {
     let gateway = TestGateway::start().await;
-    assert_refused(gateway.get("/.well-known/jwks.json").await, 503, "unavailable").await;
+    assert_error(gateway.get("/.well-known/jwks.json").await, 503, "unavailable").await;
 }
 
 #[tokio::test]
-async fn a_gateway_without_auth_lives_and_is_not_ready() {
+async fn a_gateway_without_auth_is_alive_but_not_ready() {
     let gateway = TestGateway::start().await;
     assert!(!gateway.lifecycle.is_ready());
     assert!(!gateway.lifecycle.draining().is_cancelled());

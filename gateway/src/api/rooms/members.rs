@@ -1,4 +1,4 @@
-//! From the usernames of a request to members, and back to the ones who were not added.
+//! Turns the usernames of a request into user ids, and names the users who were not added.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use crate::error::ApiError;
 pub(crate) struct Skipped {
     /// The name as requested.
     username: String,
-    /// Why.
+    /// The reason.
     reason: SkipReason,
 }
 
-/// Why somebody was not added to a room.
+/// Why a user was not added to a room.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SkipReason {
-    /// Nobody has this name.
+    /// No user has this name.
     UserNotFound,
-    /// The user is no contact of the owner.
+    /// The user is not a contact of the owner.
     NotAContact,
-    /// The user is a member already.
+    /// The user is already a member.
     AlreadyAMember,
 }
 
-/// The names of a request, each once, with the users who have them.
+/// The names of a request, without duplicates, and their users.
 #[derive(Debug)]
 pub(crate) struct Candidates(Vec<(String, Option<Arc<User>>)>);
 
 impl Candidates {
-    /// Looks all names up with one call.
+    /// Looks up all names with one call.
     pub(crate) async fn look_up(users: &UserCache, usernames: &[String]) -> Result<Self, ApiError> {
-        let names = without_repetition(usernames);
+        let names = without_duplicates(usernames);
         let found = users.find(&names).await?;
         Ok(Self::new(names, &found))
     }
@@ -53,12 +53,12 @@ impl Candidates {
         Self(names.into_iter().map(with_user).collect())
     }
 
-    /// The ids of those who exist.
+    /// Returns the ids of the names that have a user.
     pub(crate) fn user_ids(&self) -> Vec<i64> {
         self.0.iter().filter_map(|(_, user)| Some(user.as_ref()?.id.get())).collect()
     }
 
-    /// Those who do not exist and those whom the rooms service skipped, in the order of the
+    /// Returns the names that have no user and the users that rooms skipped, in the order of the
     /// request.
     pub(crate) fn skipped(self, by_rooms: &[rooms::Skipped]) -> Vec<Skipped> {
         let reasons: HashMap<i64, SkipReason> =
@@ -81,8 +81,8 @@ fn reason(reason: rooms::SkipReason) -> SkipReason {
     }
 }
 
-/// The names in their order, without those that are the same as an earlier one.
-fn without_repetition(usernames: &[String]) -> Vec<String> {
+/// Drops each name that repeats an earlier one in any case. Keeps the order.
+fn without_duplicates(usernames: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
     let is_new = |name: &&String| {
         let folded = Username::parse((*name).clone()).map(|name| name.folded());
@@ -103,20 +103,20 @@ mod tests {
 
     fn user(id: i64) -> Arc<User> {
         let at = Timestamp::from_micros(0);
-        let username = "somebody".to_owned();
+        let username = "user".to_owned();
         Arc::new(User::new(UserId::new(id), username, true, at, at))
     }
 
     #[test]
     fn a_name_given_twice_counts_once_in_any_case() {
         assert_eq!(
-            without_repetition(&names(&["Bob", "bob", "x!", "X!", "x!"])),
+            without_duplicates(&names(&["Bob", "bob", "x!", "X!", "x!"])),
             names(&["Bob", "x!", "X!"])
         );
     }
 
     #[test]
-    fn the_skipped_stand_in_the_order_of_the_request() {
+    fn skipped_users_keep_the_order_of_the_request() {
         let found = HashMap::from([("bob".to_owned(), user(2)), ("eve".to_owned(), user(3))]);
         let candidates = Candidates::new(names(&["eve", "nobody", "bob"]), &found);
         assert_eq!(candidates.user_ids(), [3, 2]);

@@ -1,4 +1,4 @@
-//! Tokens are signed here as auth signs them; no auth service can be reached.
+//! The tests sign tokens as auth does. No auth service is reachable.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use clap::Parser;
@@ -54,8 +54,8 @@ fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-/// An access without any state, whose auth service is away.
-fn access(clock: Clock) -> TokenVerifier {
+/// A verifier without a state, whose auth service is unreachable.
+fn verifier_at(clock: Clock) -> TokenVerifier {
     let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
     let config = Cli::parse_from(["gateway", "--internal-token", "0123456789abcdef"]).config;
     let client = ClientConfig {
@@ -70,22 +70,22 @@ fn access(clock: Clock) -> TokenVerifier {
 
 #[tokio::test]
 async fn a_good_token_names_its_user() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    access.apply(signer.state(&[]));
-    let session = access.authenticate(&signer.sign(&claims())).await.unwrap();
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(signer.state(&[]));
+    let identity = verifier.authenticate(&signer.sign(&claims())).await.unwrap();
     let expires_at = Timestamp::from_micros((ISSUED + 60) * 1_000_000);
     assert_eq!(
-        *session,
+        *identity,
         Identity { user_id: UserId::new(7), username: "ann".to_owned(), expires_at }
     );
 }
 
 #[tokio::test]
 async fn every_claim_is_checked() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    access.apply(signer.state(&[]));
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(signer.state(&[]));
     let bad = [
-        with("iss", json!("somebody")),
+        with("iss", json!("another issuer")),
         with("iss", Value::Null),
         with("aud", json!("others")),
         with("aud", Value::Null),
@@ -101,15 +101,15 @@ async fn every_claim_is_checked() {
         with("username", Value::Null),
     ];
     for claims in bad {
-        let outcome = access.authenticate(&signer.sign(&claims)).await;
-        assert_eq!(outcome, Err(ErrorCode::InvalidToken), "{claims}");
+        let result = verifier.authenticate(&signer.sign(&claims)).await;
+        assert_eq!(result, Err(ErrorCode::InvalidToken), "{claims}");
     }
 }
 
 #[tokio::test]
 async fn damaged_and_foreign_tokens_are_invalid() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    access.apply(signer.state(&[]));
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(signer.state(&[]));
     let good = signer.sign(&claims());
     let (unsigned, _) = good.rsplit_once('.').unwrap();
     let (_, signature) = good.rsplit_once('.').unwrap();
@@ -118,15 +118,15 @@ async fn damaged_and_foreign_tokens_are_invalid() {
     for token in
         ["", "a.b.c", unsigned, &format!("{unsigned}."), &altered, &impostor.sign(&claims())]
     {
-        assert_eq!(access.authenticate(token).await, Err(ErrorCode::InvalidToken), "{token}");
+        assert_eq!(verifier.authenticate(token).await, Err(ErrorCode::InvalidToken), "{token}");
     }
 }
 
 #[tokio::test]
 async fn the_algorithm_is_not_read_from_the_token() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    access.apply(signer.state(&[]));
-    // Signed with what is public, as if it were a shared secret.
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(signer.state(&[]));
+    // Signed with the public key as if it were a shared secret.
     let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
     let forged =
         jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(&signer.public))
@@ -134,70 +134,72 @@ async fn the_algorithm_is_not_read_from_the_token() {
     let none =
         format!("{}.{}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), "e30");
     for token in [forged, none] {
-        assert_eq!(access.authenticate(&token).await, Err(ErrorCode::InvalidToken));
+        assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InvalidToken));
     }
 }
 
 #[tokio::test]
-async fn a_remembered_token_ends_with_its_time() {
+async fn a_cached_token_ends_when_it_expires() {
     let clock = Clock::manual(NOW);
-    let (signer, access) = (Signer::new("k1"), access(clock.clone()));
-    access.apply(signer.state(&[]));
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(clock.clone()));
+    verifier.apply(signer.state(&[]));
     let token = signer.sign(&claims());
     clock.advance(Duration::from_secs(59));
-    assert!(access.authenticate(&token).await.is_ok());
+    assert!(verifier.authenticate(&token).await.is_ok());
     clock.advance(Duration::from_secs(1));
-    assert_eq!(access.authenticate(&token).await, Err(ErrorCode::InvalidToken));
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InvalidToken));
 }
 
 #[tokio::test]
-async fn a_remembered_token_ends_with_its_user() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    access.apply(signer.state(&[]));
+async fn a_cached_token_ends_when_its_user_becomes_inactive() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(signer.state(&[]));
     let token = signer.sign(&claims());
-    assert!(access.authenticate(&token).await.is_ok());
-    access.apply(signer.state(&[7]));
-    assert_eq!(access.authenticate(&token).await, Err(ErrorCode::InactiveUser));
-    access.apply(signer.state(&[]));
-    assert!(access.authenticate(&token).await.is_ok());
+    assert!(verifier.authenticate(&token).await.is_ok());
+    verifier.apply(signer.state(&[7]));
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InactiveUser));
+    verifier.apply(signer.state(&[]));
+    assert!(verifier.authenticate(&token).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_remembered_token_ends_with_its_key() {
-    let (old, new, access) = (Signer::new("k1"), Signer::new("k2"), access(Clock::manual(NOW)));
-    access.apply(old.state(&[]));
+async fn a_cached_token_ends_with_its_key() {
+    let (old, new, verifier) =
+        (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(old.state(&[]));
     let token = old.sign(&claims());
-    assert!(access.authenticate(&token).await.is_ok());
-    access.apply(new.state(&[]));
-    assert_eq!(access.authenticate(&token).await, Err(ErrorCode::Unavailable));
+    assert!(verifier.authenticate(&token).await.is_ok());
+    verifier.apply(new.state(&[]));
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::Unavailable));
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_unavailable_while_auth_is_away() {
-    let (signer, other, access) =
-        (Signer::new("k1"), Signer::new("k2"), access(Clock::manual(NOW)));
-    assert_eq!(access.authenticate(&signer.sign(&claims())).await, Err(ErrorCode::Unavailable));
-    access.apply(signer.state(&[]));
-    assert_eq!(access.authenticate(&other.sign(&claims())).await, Err(ErrorCode::Unavailable));
-    assert!(access.authenticate(&signer.sign(&claims())).await.is_ok());
+async fn a_token_with_an_unknown_key_is_unavailable_while_auth_is_away() {
+    let (signer, other, verifier) =
+        (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
+    assert_eq!(verifier.authenticate(&signer.sign(&claims())).await, Err(ErrorCode::Unavailable));
+    verifier.apply(signer.state(&[]));
+    assert_eq!(verifier.authenticate(&other.sign(&claims())).await, Err(ErrorCode::Unavailable));
+    assert!(verifier.authenticate(&signer.sign(&claims())).await.is_ok());
 }
 
 #[tokio::test]
-async fn an_answer_to_a_question_takes_nothing_away() {
-    let (old, new, access) = (Signer::new("k1"), Signer::new("k2"), access(Clock::manual(NOW)));
-    access.apply(new.state(&[7]));
-    access.learn_keys(old.state(&[]));
-    assert!(access.known_key("k1").is_some() && access.known_key("k2").is_some());
-    assert!(access.is_inactive(UserId::new(7)));
+async fn a_fetched_state_removes_no_key() {
+    let (old, new, verifier) =
+        (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
+    verifier.apply(new.state(&[7]));
+    verifier.add_keys(old.state(&[]));
+    assert!(verifier.known_key("k1").is_some() && verifier.known_key("k2").is_some());
+    assert!(verifier.is_inactive(UserId::new(7)));
 }
 
 #[tokio::test]
-async fn changes_of_the_inactive_users_are_told_once() {
-    let (signer, access) = (Signer::new("k1"), access(Clock::manual(NOW)));
-    let mut inactive = access.inactive_users();
-    access.apply(signer.state(&[7]));
+async fn a_change_of_the_inactive_users_is_sent_once() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    let mut inactive = verifier.inactive_users();
+    verifier.apply(signer.state(&[7]));
     assert!(inactive.has_changed().unwrap());
     assert!(inactive.borrow_and_update().contains(&UserId::new(7)));
-    access.apply(signer.state(&[7]));
+    verifier.apply(signer.state(&[7]));
     assert!(!inactive.has_changed().unwrap());
 }

@@ -1,4 +1,4 @@
-//! What is served while auth is away.
+//! Look-ups while auth is unreachable.
 
 use parlance_core::{ErrorCode, Timestamp};
 use parlance_runtime::config::{CredentialConfig, GrpcTlsConfig};
@@ -11,7 +11,7 @@ fn user(id: i64) -> User {
     User::new(UserId::new(id), "ann".to_owned(), true, at, at)
 }
 
-/// A look-up that remembers nobody and whose auth service is at this address.
+/// An empty cache whose auth service has this address.
 async fn users(auth: &str) -> UserCache {
     let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
     let credential = CredentialConfig {
@@ -29,66 +29,66 @@ async fn users(auth: &str) -> UserCache {
     client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
     let auth = AuthServiceClient::new(client);
     let inactive_users = watch::Sender::<Arc<HashSet<UserId>>>::default().subscribe();
-    UserCache { auth, remembered: Arc::new(cache()), inactive_users, last_failure: Arc::default() }
+    UserCache { auth, cache: Arc::new(new_cache()), inactive_users, last_failure: Arc::default() }
 }
 
-fn remember_of_old(users: &UserCache, user: User) {
-    let since = Instant::now().checked_sub(FRESH_FOR * 2).unwrap();
-    users.remembered.insert(user.id, Remembered { user: Arc::new(user), since });
+fn insert_stale(users: &UserCache, user: User) {
+    let cached_at = Instant::now().checked_sub(FRESH_FOR * 2).unwrap();
+    users.cache.insert(user.id, CachedUser { user: Arc::new(user), cached_at });
 }
 
 #[tokio::test]
-async fn whom_auth_named_once_is_served_while_it_is_away() {
+async fn a_cached_user_is_served_while_auth_is_away() {
     let users = users("127.0.0.1:1").await;
-    remember_of_old(&users, user(1));
+    insert_stale(&users, user(1));
     let found = users.by_ids([UserId::new(1)]).await.unwrap();
     assert_eq!(*found[&UserId::new(1)], user(1));
 }
 
 #[tokio::test]
-async fn an_auth_that_hangs_holds_nobody_up_for_the_sake_of_freshness() {
+async fn an_auth_that_hangs_delays_only_the_first_refresh() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let users = users(&silent.local_addr().unwrap().to_string()).await;
-    remember_of_old(&users, user(1));
+    insert_stale(&users, user(1));
 
     let started = Instant::now();
     for _ in 0..10 {
         assert!(users.by_ids([UserId::new(1)]).await.is_ok());
     }
     assert!(
-        started.elapsed() >= REFRESH_LIMIT && started.elapsed() < REFRESH_LIMIT * 2,
+        started.elapsed() >= REFRESH_TIMEOUT && started.elapsed() < REFRESH_TIMEOUT * 2,
         "{:?}",
         started.elapsed()
     );
 }
 
 #[tokio::test]
-async fn whom_nobody_named_is_unavailable_while_auth_is_away() {
+async fn a_user_that_is_not_cached_is_unavailable_while_auth_is_away() {
     let users = users("127.0.0.1:1").await;
-    users.remember(user(1));
+    users.insert(user(1));
     let error = users.by_ids([UserId::new(1), UserId::new(2)]).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unavailable);
 }
 
 #[tokio::test]
-async fn names_that_nobody_can_have_are_not_asked_about() {
+async fn names_that_break_the_rules_are_not_looked_up() {
     let users = users("127.0.0.1:1").await;
     assert!(users.find(&["a b".to_owned(), "x\0y".to_owned()]).await.unwrap().is_empty());
     assert!(users.find_one("ann").await.is_err());
 }
 
 #[tokio::test]
-async fn whose_activity_changes_is_forgotten() {
+async fn a_user_whose_activity_changes_is_evicted() {
     let users = users("127.0.0.1:1").await;
-    users.remember(user(1));
-    users.remember(user(2));
+    users.insert(user(1));
+    users.insert(user(2));
     let (inactive, receiver) = watch::channel(Arc::default());
-    let forgetting = users.clone().forget_changed(receiver);
+    let eviction = users.clone().evict_changed(receiver);
     let changing = async {
         inactive.send_replace(Arc::new(HashSet::from([UserId::new(1)])));
         drop(inactive);
     };
-    let (outcome, ()) = tokio::join!(forgetting, changing);
-    assert!(outcome.is_err(), "it ends only with its source");
+    let (outcome, ()) = tokio::join!(eviction, changing);
+    assert!(outcome.is_err(), "eviction ends only with its source");
     assert!(users.cached(UserId::new(1)).is_none() && users.cached(UserId::new(2)).is_some());
 }

@@ -201,7 +201,7 @@ impl Session {
     }
 
     fn authenticate(&mut self, reference: Option<String>, token: String) {
-        let access = self.app.access.clone();
+        let access = self.app.token_verifier.clone();
         self.current = Some(Current::other(self.begin_step("websocket auth"), async move {
             let outcome = access.authenticate(&token).await;
             Outcome::Authenticated(reference, outcome)
@@ -223,7 +223,7 @@ impl Session {
             request: Request::Auth { token },
         }))) = place.and_then(|place| self.waiting.remove(place))
         {
-            let outcome = self.app.access.authenticate(&token).await;
+            let outcome = self.app.token_verifier.authenticate(&token).await;
             return self.finish(Outcome::Authenticated(reference, outcome));
         }
         self.send_queue.push(refusal(&ErrorFrame::of_code(None, ErrorCode::TokenExpired)));

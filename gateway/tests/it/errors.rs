@@ -1,8 +1,8 @@
-//! Which refusal comes first.
+//! Which error of several is returned.
 
 use serde_json::Value;
 
-use crate::app::{FOREIGN_TOKEN, TestGateway, assert_refused};
+use crate::app::{FOREIGN_TOKEN, TestGateway, assert_error};
 
 #[tokio::test]
 async fn unknown_paths_are_not_found_with_or_without_a_token() {
@@ -18,16 +18,16 @@ async fn unknown_paths_are_not_found_with_or_without_a_token() {
         "/docs/nothing.js",
         "/v1/rooms/1/members/",
     ] {
-        assert_refused(gateway.get(path).await, 404, "not_found").await;
+        assert_error(gateway.get(path).await, 404, "not_found").await;
         let request = gateway.request("POST", path).bearer_auth(FOREIGN_TOKEN).body("{");
         if path != "/docs/nothing.js" {
-            assert_refused(request.send().await.unwrap(), 404, "not_found").await;
+            assert_error(request.send().await.unwrap(), 404, "not_found").await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_before_a_missing_token() {
+async fn a_wrong_method_comes_before_a_missing_token() {
     let gateway = TestGateway::start().await;
     for (method, path, allowed) in [
         ("GET", "/v1/auth/register", vec!["POST"]),
@@ -43,11 +43,11 @@ async fn a_wrong_method_is_told_before_a_missing_token() {
         let mut methods: Vec<&str> = allow.split(',').map(str::trim).collect();
         methods.sort_unstable();
         assert_eq!(methods, allowed, "{method} {path}");
-        assert_refused(response, 405, "method_not_allowed").await;
+        assert_error(response, 405, "method_not_allowed").await;
     }
 }
 
-/// Every operation of the document, with its parameters filled in.
+/// Returns every operation of the document, with values for its path parameters.
 async fn operations(gateway: &TestGateway) -> Vec<(String, String, Value)> {
     let document: Value = gateway.get("/v1/openapi.json").await.json().await.unwrap();
     let mut operations = Vec::new();
@@ -64,12 +64,12 @@ async fn operations(gateway: &TestGateway) -> Vec<(String, String, Value)> {
 }
 
 #[tokio::test]
-async fn every_secured_operation_wants_a_token_before_it_looks_at_the_rest() {
+async fn a_missing_or_bad_token_comes_before_every_other_error() {
     let gateway = TestGateway::start().await;
     let mut count = 0;
     for (method, path, operation) in operations(&gateway).await {
         let is_secured = operation["security"].to_string().contains("bearer");
-        // The socket also takes its token from the first frame.
+        // A WebSocket may send its token in the first frame.
         if !is_secured || path == "/v1/messages/ws" {
             continue;
         }
@@ -78,9 +78,13 @@ async fn every_secured_operation_wants_a_token_before_it_looks_at_the_rest() {
             (None, "unauthenticated"),
             (Some("Basic abc"), "unauthenticated"),
             (Some("Bearer"), "unauthenticated"),
+            (Some("Bearer  "), "unauthenticated"),
+            (Some("abc"), "unauthenticated"),
             (Some("Bearer nonsense"), "invalid_token"),
+            (Some("bearer nonsense"), "invalid_token"),
+            (Some("BEARER  nonsense "), "invalid_token"),
         ] {
-            // Ids, query and body are bad, too, but that is told later.
+            // The ids, the query and the body are bad as well.
             let mut request =
                 gateway.request(&method, &format!("{path}?limit=x")).body("{".repeat(100_000));
             if let Some(authorization) = authorization {
@@ -88,18 +92,18 @@ async fn every_secured_operation_wants_a_token_before_it_looks_at_the_rest() {
             }
             let response = request.send().await.unwrap();
             assert_eq!(response.headers()["www-authenticate"], "Bearer", "{method} {path}");
-            assert_refused(response, 401, code).await;
+            assert_error(response, 401, code).await;
         }
     }
     assert!(count >= 16, "{count}");
 }
 
 #[tokio::test]
-async fn all_wrong_fields_are_told_at_once() {
+async fn an_error_names_every_wrong_field_and_repeats_no_value() {
     let gateway = TestGateway::start().await;
-    let response =
-        gateway.post("/v1/auth/register", r#"{"username": "a b", "password": "hunter2"}"#).await;
-    let body = assert_refused(response, 422, "validation_error").await;
+    let body = r#"{"username": "sécrèt hunter2", "password": "short12"}"#;
+    let response = gateway.post("/v1/auth/register", body).await;
+    let body = assert_error(response, 422, "validation_error").await;
     let entries = body["detail"].as_array().unwrap();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["value_error", "string_too_short"]);
@@ -109,13 +113,23 @@ async fn all_wrong_fields_are_told_at_once() {
             .unwrap()
             .contains("Username must contain only alphanumeric characters")
     );
-    assert!(!body.to_string().contains("hunter2"));
+    assert!(!body.to_string().contains("hunter2") && !body.to_string().contains("short12"));
+
+    let response = gateway.post("/v1/auth/register", r#"{"username": null}"#).await;
+    let body = assert_error(response, 422, "validation_error").await;
+    let fields = body["detail"].as_array().unwrap().iter();
+    let fields: Vec<String> =
+        fields.map(|entry| format!("{} {}", entry["loc"], entry["type"])).collect();
+    assert_eq!(
+        fields,
+        [r#"["body","username"] "string_type""#, r#"["body","password"] "missing""#],
+    );
 }
 
 #[tokio::test]
-async fn a_login_with_a_name_that_breaks_the_rules_is_still_asked_about() {
+async fn a_log_in_with_a_malformed_username_is_passed_to_auth() {
     let gateway = TestGateway::start().await;
-    // 503, not 422: the question was passed on, and only auth is away.
+    // 503 and not 422: the gateway calls auth, which is unreachable.
     let response = gateway.post("/v1/auth/login", r#"{"username": "a b", "password": ""}"#).await;
-    assert_refused(response, 503, "unavailable").await;
+    assert_error(response, 503, "unavailable").await;
 }

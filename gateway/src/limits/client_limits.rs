@@ -1,0 +1,120 @@
+//! The counters of all limits.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use opentelemetry::metrics::Counter;
+use opentelemetry::{KeyValue, global};
+use parlance_core::{ErrorCode, UserId};
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use crate::limits::address::{ClientAddress, Network};
+use crate::limits::bucket::{Refill, TokenBucket};
+use crate::limits::config::LimitsConfig;
+use crate::limits::permits::{Permit, Permits};
+
+/// The networks whose log-ins are counted. With more, the count of the network that logs in least
+/// often starts anew.
+const MAX_NETWORKS: usize = 100_000;
+
+/// The values of the label `limit` of the metric `parlance.gateway.rate_limited`.
+const LIMITS: [&str; 6] =
+    ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
+
+/// Counts an open socket until it is dropped.
+pub(crate) type SocketPermit = Permit<Network>;
+/// Counts a user's connection until it is dropped.
+pub(crate) type ConnectionPermit = Permit<UserId>;
+
+/// The limits and what is used of them.
+#[derive(Debug)]
+pub(crate) struct ClientLimits {
+    sockets: Permits<Network>,
+    unauthenticated_sockets: Permits<Network>,
+    connections: Permits<UserId>,
+    max_rooms: usize,
+    frames: Refill,
+    log_ins: Refill,
+    /// The log-ins that each network has left.
+    log_in_buckets: Cache<Network, Arc<Mutex<TokenBucket>>>,
+    refused: Counter<u64>,
+}
+
+impl ClientLimits {
+    pub(crate) fn new(config: &LimitsConfig) -> Self {
+        let log_ins = Refill::new(config.max_log_ins_per_second, config.log_ins_burst);
+        let refused = global::meter("parlance")
+            .u64_counter("parlance.gateway.rate_limited")
+            .with_description(
+                "Sockets, connections, subscriptions, frames and log-ins over a limit.",
+            )
+            .build();
+        for limit in LIMITS {
+            refused.add(0, &[KeyValue::new("limit", limit)]);
+        }
+        Self {
+            sockets: Permits::new(config.max_sockets_per_address),
+            unauthenticated_sockets: Permits::new(config.max_unauthenticated_sockets_per_address),
+            connections: Permits::new(config.max_connections_per_user),
+            max_rooms: config.max_rooms_per_connection as usize,
+            frames: Refill::new(config.max_frames_per_second, config.frames_burst),
+            log_ins,
+            log_in_buckets: Cache::new(MAX_NETWORKS),
+            refused,
+        }
+    }
+
+    /// Counts a socket from this address.
+    pub(crate) fn open_socket(&self, address: ClientAddress) -> Result<SocketPermit, ErrorCode> {
+        self.sockets.take(address.network()).ok_or_else(|| self.refuse("sockets"))
+    }
+
+    /// Counts a socket that is not authenticated yet, besides [`open_socket`](Self::open_socket).
+    pub(crate) fn open_unauthenticated_socket(
+        &self,
+        address: ClientAddress,
+    ) -> Result<SocketPermit, ErrorCode> {
+        let permit = self.unauthenticated_sockets.take(address.network());
+        permit.ok_or_else(|| self.refuse("unauthenticated_sockets"))
+    }
+
+    /// Counts a connection of this user.
+    pub(crate) fn connect(&self, user_id: UserId) -> Result<ConnectionPermit, ErrorCode> {
+        self.connections.take(user_id).ok_or_else(|| self.refuse("connections"))
+    }
+
+    /// Checks that a connection with this number of subscriptions may add one.
+    pub(crate) fn allow_room(&self, subscribed: usize) -> Result<(), ErrorCode> {
+        if self.has_room_left(subscribed) { Ok(()) } else { Err(self.refuse("rooms")) }
+    }
+
+    /// Returns true if a connection with this number of subscriptions may add one. Refuses nothing.
+    pub(crate) fn has_room_left(&self, subscribed: usize) -> bool {
+        subscribed < self.max_rooms
+    }
+
+    /// Takes a token for a frame from the bucket of its connection.
+    pub(crate) fn take_frame(
+        &self,
+        bucket: &mut TokenBucket,
+        now: Instant,
+    ) -> Result<(), ErrorCode> {
+        if bucket.take(self.frames, now) { Ok(()) } else { Err(self.refuse("frames")) }
+    }
+
+    /// Takes a token for a registration or a log-in from this address. Both cost a slow hash.
+    pub(crate) fn take_log_in(&self, address: ClientAddress) -> Result<(), ErrorCode> {
+        let now = Instant::now();
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
+        let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        if bucket.take(self.log_ins, now) { Ok(()) } else { Err(self.refuse("log_ins")) }
+    }
+
+    fn refuse(&self, limit: &'static str) -> ErrorCode {
+        self.refused.add(1, &[KeyValue::new("limit", limit)]);
+        tracing::debug!(limit, "client is over a limit; refusing with rate_limited");
+        ErrorCode::RateLimited
+    }
+}
