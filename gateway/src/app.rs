@@ -16,7 +16,7 @@ use crate::auth::verifier::TokenVerifier;
 use crate::cache::newest_pages::NewestPages;
 use crate::cache::users::UserCache;
 use crate::config::Config;
-use crate::fanout::hub::{DeliveryDelay, Hub};
+use crate::fanout::Hub;
 use crate::http::middleware::RequestDurations;
 use crate::http::sampling::Sampling;
 use crate::limits::Limits;
@@ -84,15 +84,15 @@ impl App {
         let access = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
         let users = UserCache::start(auth, &access, lifecycle);
         let send_budget = SendBudget::new(&config.limits);
-        let hub = Hub::start(
+        let hub = Hub::new(
             messaging_client.clone(),
             messaging.clone(),
             users.clone(),
-            &access,
             send_budget,
-            DeliveryDelay::new(clock.clone()),
+            clock.clone(),
             lifecycle,
         );
+        hub.run(&access, lifecycle);
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),

@@ -1,16 +1,22 @@
-//! The WebSocket of `/v1/messages/ws`: live messages.
+//! The WebSocket `/v1/messages/ws`.
 //!
-//! [`upgrade`] answers the HTTP request and [`handshake`] authenticates. [`session`] is an
-//! authenticated connection. [`protocol`] knows the frames, [`socket`] reads and writes them,
-//! [`send_queue`] holds what waits for one client, [`send_budget`] bounds what waits for all, and
-//! [`flush`] writes to many sockets.
+//! A message from a client goes through `session/requests.rs` (`Session`),
+//! `messaging_client/client.rs` (`MessagingClient`), `messaging_client/pending.rs`
+//! (`PendingRequests`) and `messaging_client/streams.rs` (`Streams`) to the owner replica.
+//!
+//! Its event comes back through `messaging_client/attach.rs` (`MessagingClient`),
+//! `fanout/events.rs` (`Hub`), `fanout/room.rs` (`Room`), `ws/send_queue.rs` (`SendQueue`) and
+//! `ws/flush.rs` (`FlushWorkers`) to the sockets.
 
+pub(crate) mod close_code;
 pub(crate) mod flush;
 pub(crate) mod frames;
-pub(crate) mod handshake;
+mod handshake;
 pub(crate) mod protocol;
+mod queued_frames;
 pub(crate) mod send_budget;
 pub(crate) mod send_queue;
-pub(crate) mod session;
-pub(crate) mod socket;
+mod session;
+pub(crate) mod shed;
+mod socket;
 pub(crate) mod upgrade;
