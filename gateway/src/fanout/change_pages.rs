@@ -10,8 +10,8 @@ use parlance_runtime::grpc::Client;
 
 use crate::fanout::encode::{Change, Encoder};
 
-/// The most bytes of a page for one client: they stay in memory until the client has read those
-/// before.
+/// The most bytes of a page for one client. They stay in memory until the client has read the
+/// earlier ones.
 const MAX_REPLAY_BYTES: usize = 512 << 10;
 /// The most changes in a page, which is also the limit of messaging.
 const MAX_PAGE_LENGTH: i64 = 200;

@@ -6,8 +6,8 @@ use parlance_core::{Clock, Timestamp};
 
 const BOUNDARIES: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
-/// Records delays. A message is created on the clock of Postgres, so a difference between the clocks
-/// counts as delay.
+/// Records delays. Postgres sets the time of creation, so a difference between the clocks counts as
+/// delay.
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryDelay {
     clock: Clock,

@@ -39,7 +39,7 @@ pub(super) struct EncodedEvent {
     /// When the message was stored; none for events other than a new message.
     pub(super) created_at: Option<Timestamp>,
     pub(super) frame: SharedFrames,
-    /// The connection of the user who is typing, which does not get the event.
+    /// The connection that the user types on, which does not get the event.
     pub(super) typing_origin: Option<u64>,
     /// From the arrival to the send queues.
     pub(super) span: Span,
@@ -98,8 +98,8 @@ impl Encoder {
         Some(EncodedEvent { room_id, seq, created_at, frame, typing_origin, span })
     }
 
-    /// The users whom the events name. A user whom auth does not return in time is built from the
-    /// event: no event is held back.
+    /// The users that the events name. A user that auth does not return in time is built from the
+    /// event, so that no event is held back.
     async fn users(&self, events: &[Event]) -> HashMap<UserId, Arc<User>> {
         let mut users = HashMap::new();
         let mut uncached = HashMap::new();
@@ -141,7 +141,7 @@ fn delivery_span(event: &Event) -> Span {
     })
 }
 
-/// The id and name of the user whom an event names.
+/// The id and name of the user that an event names.
 fn user(event: &Event) -> Option<(UserId, &str)> {
     match event.kind.as_ref()? {
         Kind::Created(message) | Kind::Edited(message) => {
@@ -152,7 +152,7 @@ fn user(event: &Event) -> Option<(UserId, &str)> {
     }
 }
 
-/// A user of whom only id and name are known.
+/// A user with unknown times.
 fn placeholder(id: UserId, username: &str) -> User {
     let unknown = Timestamp::from_micros(0);
     User::new(id, username.to_owned(), true, unknown, unknown)

@@ -106,7 +106,7 @@ impl Hub {
         }
     }
 
-    /// Removes from the rooms of a connection those whose subscription has ended.
+    /// Removes the rooms in which the subscription of a connection has ended.
     pub(crate) fn retain_subscribed(&self, connection_id: u64, subscribed: &mut HashSet<RoomId>) {
         let rooms = self.rooms();
         subscribed.retain(|room_id| rooms.get(room_id).is_some_and(|room| room.has(connection_id)));

@@ -1,9 +1,8 @@
 //! Starts and ends subscriptions, and replays missed changes.
 //!
-//! A new subscription reads from the store. When all clients come back at once, their subscriptions
-//! wait for permits in the order of their requests, for as long as it takes: none is refused for the
-//! load. Live subscriptions, sends and backfills need no permit. A permit is never held while a
-//! client is waited for.
+//! A new subscription reads from the store. In a reconnect storm, subscriptions wait for permits in
+//! the order of their requests, for as long as it takes: the load refuses none. Live subscriptions,
+//! sends and backfills need no permit. No permit is held while a client is to read.
 
 use std::sync::Arc;
 
@@ -46,7 +45,7 @@ impl Hub {
                     if self.confirm(new, &start, false) {
                         return Ok(());
                     }
-                    // The membership has ended meanwhile. The next check finds a newer one, if any.
+                    // The membership ended before the answer. The next check finds a newer one.
                     continue;
                 }
                 Ok(start) => self.start(new, start, permit).await,

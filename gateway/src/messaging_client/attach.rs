@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::messaging_client::client::MessagingClient;
-use crate::messaging_client::handler::EventHandler;
-use crate::messaging_client::message::batches;
+use crate::messaging_client::message::{Renewal, batches};
 use crate::messaging_client::pending::MAX_PENDING;
 use crate::messaging_client::streams::StreamId;
 
@@ -27,6 +26,19 @@ const MAX_BACKOFF: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 /// Batches are far smaller than this.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// Receives events from all streams. Each stream calls it from its own task.
+pub(crate) trait EventHandler: Clone + Send + Sync + 'static {
+    /// Handles the events, membership ends and `last_seq`s of a response. Its answers are passed on
+    /// afterwards, and the next response is read after that.
+    fn on_events(&self, response: AttachResponse) -> impl Future<Output = ()> + Send;
+
+    /// Handles the answer to [`renew`](super::MessagingClient::renew).
+    fn on_renewed(&self, renewal: Renewal);
+
+    /// Handles a change of the attached replicas: rooms may have another owner replica now.
+    fn on_replicas_changed(&self);
+}
 
 impl MessagingClient {
     /// Attaches to all replicas, now and whenever they change, and passes events to the handler.

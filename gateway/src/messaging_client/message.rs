@@ -3,10 +3,8 @@
 use futures_util::stream::{self, Stream};
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::answer::Outcome;
-use parlance_proto::messaging::{AttachRequest, Send, Subscribe, Typing};
+use parlance_proto::messaging::{AttachRequest, Send, Subscribe, Subscribed, Typing};
 use tokio::sync::{mpsc, oneshot};
-
-use crate::messaging_client::handler::Renewal;
 
 /// Messages in one batch.
 const MAX_BATCH: usize = 400;
@@ -76,6 +74,13 @@ impl Reply {
             }
         }
     }
+}
+
+/// The answer to a renewed subscription.
+pub(crate) struct Renewal {
+    pub(crate) room_id: RoomId,
+    pub(crate) user_id: UserId,
+    pub(crate) result: Result<Subscribed, ErrorCode>,
 }
 
 /// Batches of everything that is queued, in its order: a message whose kind comes earlier in a

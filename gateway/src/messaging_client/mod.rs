@@ -11,11 +11,11 @@
 
 mod attach;
 mod client;
-mod handler;
 mod message;
 mod pending;
 mod streams;
 
+pub(crate) use attach::EventHandler;
 pub(crate) use client::{MessagingClient, Pending, submit_span};
-pub(crate) use handler::{EventHandler, Renewal};
+pub(crate) use message::Renewal;
 pub(crate) use streams::StreamId;

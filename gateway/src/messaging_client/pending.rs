@@ -10,8 +10,7 @@ use parlance_proto::messaging::answer::Outcome;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::messaging_client::handler::Renewal;
-use crate::messaging_client::message::{Message, Reply};
+use crate::messaging_client::message::{Message, Renewal, Reply};
 use crate::messaging_client::streams::{StreamId, Streams};
 
 /// How long a request may stay unanswered, on however many streams it is sent.
@@ -161,8 +160,8 @@ impl PendingRequests {
 }
 
 impl Request {
-    /// Queues the request on a stream, if one is attached and has space, and no earlier request with
-    /// the same key waits.
+    /// Queues the request on a stream that has space, unless an earlier request with the same key
+    /// waits.
     fn send(&mut self, streams: &Streams, orderings: &mut HashMap<OrderingKey, Ordering>) {
         let ordering = self.ordering(orderings);
         if ordering.as_ref().is_some_and(|ordering| ordering.is_blocked) {

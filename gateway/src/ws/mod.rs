@@ -1,12 +1,17 @@
 //! The WebSocket `/v1/messages/ws`.
 //!
-//! A message from a client goes through `session/requests.rs` (`Session`),
-//! `messaging_client/client.rs` (`MessagingClient`), `messaging_client/pending.rs`
-//! (`PendingRequests`) and `messaging_client/streams.rs` (`Streams`) to the owner replica.
+//! A parsed frame with a message passes four types on its way to the owner replica:
+//! 1. `Session` in `ws/session/requests.rs` checks the order of requests,
+//! 2. `MessagingClient` in `messaging_client/client.rs` gives it an idempotency key,
+//! 3. `PendingRequests` in `messaging_client/pending.rs` keeps it until it is answered,
+//! 4. `Streams` in `messaging_client/streams.rs` queues it on the stream to the owner replica.
 //!
-//! Its event comes back through `messaging_client/attach.rs` (`MessagingClient`),
-//! `fanout/events.rs` (`Hub`), `fanout/room.rs` (`Room`), `ws/send_queue.rs` (`SendQueue`) and
-//! `ws/flush.rs` (`FlushWorkers`) to the sockets.
+//! The event of the message passes five types on its way from a stream to the sockets:
+//! 1. `MessagingClient` in `messaging_client/attach.rs` reads it,
+//! 2. `Hub` in `fanout/events.rs` has it encoded and finds its room,
+//! 3. `Room` in `fanout/room.rs` puts it in order,
+//! 4. `SendQueue` in `ws/send_queue.rs` queues it for each subscriber,
+//! 5. `FlushWorkers` in `ws/flush.rs` write the queues.
 
 pub(crate) mod close_code;
 pub(crate) mod flush;

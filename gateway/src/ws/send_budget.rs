@@ -1,7 +1,7 @@
 //! The bound on the memory of the frames that wait for all clients of this gateway.
 //!
-//! Frames that many queues share are counted once, until the last queue has written them. Each queue
-//! also counts its entries and the frames that it alone has.
+//! Frames that many queues share count once, until the last queue has written them. Each queue also
+//! counts its entries and the frames that no other queue has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

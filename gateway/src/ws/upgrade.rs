@@ -38,7 +38,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         (status = 401, description = "The token in `Authorization` is not accepted."),
         (status = 403, description = "`origin_not_allowed`: a page of another origin asks."),
         (status = 426, description = "`upgrade_required`: the request is no upgrade to WebSocket."),
-        (status = 429, description = "`rate_limited`: this address or this user has too many sockets."),
+        (status = 429, description = "`rate_limited`: this address or this user has too \
+            many sockets."),
     )
 )]
 async fn upgrade(

@@ -205,6 +205,9 @@ mod tests {
     #[test]
     fn missing_and_wrong_fields_are_invalid_frames() {
         let long = "x".repeat(65);
+        let long_client_msg_id = format!(
+            r#"{{"type":"send_message","room_id":1,"content":"x","client_msg_id":"{long}"}}"#
+        );
         assert_code(
             ErrorCode::InvalidFrame,
             &[
@@ -223,9 +226,7 @@ mod tests {
                 r#"{"type":"send_message","room_id":1,"content":null}"#,
                 r#"{"type":"send_message","room_id":1,"content":"x","client_msg_id":""}"#,
                 r#"{"type":"send_message","room_id":1,"content":"x","client_msg_id":null}"#,
-                &format!(
-                    r#"{{"type":"send_message","room_id":1,"content":"x","client_msg_id":"{long}"}}"#
-                ),
+                &long_client_msg_id,
                 r#"{"type":"ping","ref":5}"#,
                 &format!(r#"{{"type":"ping","ref":"{long}"}}"#),
             ],

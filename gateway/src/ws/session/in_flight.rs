@@ -9,7 +9,7 @@ use crate::messaging_client::Pending;
 use crate::ws::frames::Frames;
 use crate::ws::protocol::{ErrorFrame, ServerFrame};
 
-/// A request in flight, or an answer that waits for those before it.
+/// A request in flight, or an answer that waits for the earlier ones.
 pub(super) enum InFlight {
     Send {
         pending: Pending<Sent>,

@@ -1,7 +1,7 @@
 //! Handles the frames of a client.
 //!
-//! Sends and typing events are sent to messaging without waiting for those before them. Every other
-//! request waits until all before it are answered, and is handled alone.
+//! Sends and typing events go to messaging without waiting for the answers to earlier ones. Every
+//! other request waits until all earlier ones are answered, and is handled alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -276,7 +276,7 @@ impl Session {
     }
 }
 
-/// True for requests that do not wait for those before them.
+/// True for requests that do not wait for the answers to earlier ones.
 fn is_pipelined(request: &Request) -> bool {
     matches!(request, Request::Send { .. } | Request::Typing { .. })
 }

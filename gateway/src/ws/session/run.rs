@@ -119,7 +119,7 @@ impl Session {
         }
     }
 
-    /// Writes what is queued. The active request goes on meanwhile: it may hold a replay permit.
+    /// Writes what is queued. The active request continues: it may hold a replay permit.
     async fn write(&mut self) -> bool {
         let mut written = pin!(self.socket.write());
         if let Some(active) = &mut self.active {
@@ -180,12 +180,19 @@ impl Session {
     async fn on_deadline(&mut self) -> Option<CloseCode> {
         match self.timers.due(Instant::now(), self.may_close()) {
             Due::Nothing => None,
-            Due::Ping if self.socket.ping().await => None,
-            Due::Ping if self.send_queue.is_shed() => Some(CloseCode::TOO_SLOW),
-            Due::Ping | Due::CloseDead => Some(CloseCode::GOING_AWAY),
+            Due::Ping => self.ping().await,
+            Due::CloseDead => Some(CloseCode::GOING_AWAY),
             Due::Expire => self.expire().await,
             Due::CloseForDrain => Some(CloseCode::RESTART),
         }
+    }
+
+    async fn ping(&mut self) -> Option<CloseCode> {
+        if self.socket.ping().await {
+            return None;
+        }
+        let is_shed = self.send_queue.is_shed();
+        Some(if is_shed { CloseCode::TOO_SLOW } else { CloseCode::GOING_AWAY })
     }
 
     /// A random part of the drain time: clients of a draining gateway do not all reconnect at once.

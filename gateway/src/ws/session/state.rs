@@ -36,7 +36,7 @@ pub(crate) struct Session {
     pub(super) in_flight: VecDeque<InFlight>,
     /// Frames that wait for the requests before them. Reading ahead detects that a client is gone.
     pub(super) waiting: VecDeque<Incoming>,
-    /// A request of any other kind. No other frame is handled meanwhile.
+    /// A request of any other kind. No frame is handled until it is finished.
     pub(super) active: Option<ActiveRequest>,
     pub(super) last_typing: HashMap<RoomId, Instant>,
     pub(super) timers: Timers,
