@@ -16,7 +16,7 @@ use crate::auth::verifier::TokenVerifier;
 use crate::cache::newest_pages::NewestPages;
 use crate::cache::users::UserCache;
 use crate::config::Config;
-use crate::fanout::hub::{DeliveryDelay, Hub};
+use crate::fanout::Hub;
 use crate::http::observation::RequestDurations;
 use crate::http::sampling::Sampling;
 use crate::limits::ClientLimits;
@@ -79,15 +79,15 @@ impl App {
         let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
         let users = UserCache::start(auth, &token_verifier, lifecycle);
         let send_budget = SendBudget::new(&config.limits);
-        let hub = Hub::start(
+        let hub = Hub::new(
             messaging_client.clone(),
             messaging.clone(),
             users.clone(),
-            &token_verifier,
             send_budget,
-            DeliveryDelay::new(clock.clone()),
+            clock.clone(),
             lifecycle,
         );
+        hub.run(&token_verifier, lifecycle);
         Ok(Self(Arc::new(Parts {
             clock,
             lifecycle: lifecycle.clone(),

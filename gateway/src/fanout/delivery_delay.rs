@@ -1,31 +1,32 @@
-//! How long messages take from the commit to the queues of the sockets.
+//! The time of messages from the commit to the send queues.
 
 use opentelemetry::global;
 use opentelemetry::metrics::Histogram;
 use parlance_core::{Clock, Timestamp};
 
-/// Records delays. The time of creation is that of Postgres, so clocks that differ show in it.
+const BOUNDARIES: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+/// Records delays. Postgres sets the time of creation, so a difference between the clocks counts as
+/// delay.
 #[derive(Clone, Debug)]
-pub(crate) struct DeliveryDelay {
+pub(super) struct DeliveryDelay {
     clock: Clock,
     delays: Histogram<f64>,
 }
 
 impl DeliveryDelay {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let delays = global::meter("parlance")
             .f64_histogram("parlance.gateway.delivery.delay")
-            .with_description(
-                "Time from a message's creation in the store to the queues of its subscribers here.",
-            )
+            .with_description("Time from a message's creation in the store to the send queues.")
             .with_unit("s")
-            .with_boundaries(vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0])
+            .with_boundaries(BOUNDARIES.to_vec())
             .build();
         Self { clock, delays }
     }
 
-    /// Notes messages that are passed on now.
-    pub(crate) fn record(&self, created: Vec<Timestamp>) {
+    /// Records the delays of messages that are queued now.
+    pub(super) fn record(&self, created: Vec<Timestamp>) {
         if created.is_empty() {
             return;
         }

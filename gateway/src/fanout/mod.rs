@@ -1,13 +1,20 @@
-//! The way of an event from a replica of messaging to the sockets of this gateway.
+//! The delivery of events from the replicas of messaging to the sockets of this gateway.
 //!
-//! [`hub`] holds who is subscribed to what. [`encode`] makes one frame for all subscribers of an
-//! event, [`room`] brings a room's events into `seq` order, [`subscribe`] starts a subscription,
-//! and [`backfill`] reads from the store what is missing.
+//! [`hub`] holds the subscriptions by room, [`events`] receives what the streams bring, [`encode`]
+//! makes one frame of an event for all its subscribers, and [`room`] puts a room's changes in `seq`
+//! order. [`subscribe`] replays missed changes to a new subscriber, [`backfill`] closes gaps; both
+//! read from the store through [`change_pages`].
 
-pub(crate) mod backfill;
-pub(crate) mod change_pages;
-pub(crate) mod delivery_delay;
-pub(crate) mod encode;
-pub(crate) mod hub;
-pub(crate) mod room;
-pub(crate) mod subscribe;
+mod backfill;
+mod background;
+mod change_pages;
+mod delivery_delay;
+mod encode;
+mod events;
+mod hub;
+mod room;
+mod subscribe;
+mod subscriber;
+
+pub(crate) use hub::Hub;
+pub(crate) use subscribe::Subscription;

@@ -1,9 +1,8 @@
-//! Beginning to listen to a room, with what was missed, and ending it.
+//! Starts and ends subscriptions, and replays missed changes.
 //!
-//! Beginning costs the store reads. When everybody comes back at once, each waits for his turn in
-//! the order of coming, as long as it takes, and as many as the store can serve have theirs: nobody
-//! is refused for the storm. Whoever is live, sends, or fills a gap does not wait for turns; and
-//! nobody has one while he waits for a client.
+//! A new subscription reads from the store. In a reconnect storm, subscriptions wait for permits in
+//! the order of their requests, for as long as it takes: the load refuses none. Live subscriptions,
+//! sends and backfills need no permit. No permit is held while a client is to read.
 
 use std::sync::Arc;
 
@@ -11,178 +10,163 @@ use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::Subscribed;
 use tokio::sync::SemaphorePermit;
 
-use crate::fanout::change_pages::Page;
-use crate::fanout::hub::{Hub, lock};
+use crate::fanout::change_pages::ChangePage;
+use crate::fanout::hub::Hub;
 use crate::fanout::room::Room;
+use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
-use crate::ws::protocol::{Addition, success};
-use crate::ws::send_queue::{CloseCode, SendQueue};
+use crate::ws::protocol::{SuccessFields, success};
+use crate::ws::send_queue::SendQueue;
 
-/// More missed events than this are not replayed: the client reloads through history.
+/// A client that missed more changes than this resyncs.
 const MAX_REPLAY: i64 = 1_000;
-/// The changes that are read first, before it is known how long they are.
-const FIRST_PAGE: i64 = 64;
+/// The length of the first page, whose changes may be long.
+const FIRST_PAGE_LENGTH: i64 = 64;
+
+/// A request to subscribe a connection to a room.
+pub(crate) struct Subscription<'a> {
+    pub(crate) send_queue: &'a Arc<SendQueue>,
+    pub(crate) user_id: UserId,
+    pub(crate) room_id: RoomId,
+    pub(crate) after_seq: Option<i64>,
+    pub(crate) reference: Option<&'a str>,
+}
 
 impl Hub {
-    /// Subscribes a connection to a room. The answer, what was missed and what comes are queued in
-    /// this order; a refusal is left to the caller.
-    pub(crate) async fn subscribe(
-        &self,
-        send_queue: &Arc<SendQueue>,
-        user_id: UserId,
-        room_id: RoomId,
-        after_seq: Option<i64>,
-        reference: Option<&str>,
-    ) -> Result<(), ErrorCode> {
+    /// Subscribes a connection to a room. Queues the answer, the missed changes and the live ones,
+    /// in this order. An error is left for the caller to send.
+    pub(crate) async fn subscribe(&self, new: &Subscription<'_>) -> Result<(), ErrorCode> {
         loop {
-            let turn = self.turn_to_begin(send_queue, room_id).await;
-            let was_live = self.join(send_queue, user_id, room_id);
-            let answer = self.shared.messaging_client.subscribe(room_id, user_id).answer().await;
-            let outcome = match answer {
+            let permit = self.permit_if_new(new).await;
+            let was_live = self.join(new);
+            let start = self.messaging_client.subscribe(new.room_id, new.user_id).answer().await;
+            let result = match start {
                 Ok(start) if was_live => {
-                    let answer = subscribed(room_id, start.last_seq, false, reference);
-                    if self.admit(send_queue, room_id, &start, answer) {
+                    if self.confirm(new, &start, false) {
                         return Ok(());
                     }
-                    // The subscription has ended meanwhile; whoever is a member again begins a new
-                    // one.
+                    // The membership ended before the answer. The next check finds a newer one.
                     continue;
                 }
-                Ok(start) => {
-                    self.begin(send_queue, room_id, start, after_seq, reference, turn).await
-                }
-                // Who is subscribed stays so while nobody can tell whether he may.
+                Ok(start) => self.start(new, start, permit).await,
+                // An existing subscription stays while the membership cannot be checked.
                 Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
                 Err(code) => Err(code),
             };
-            if outcome.is_err() {
-                self.take_out(&mut lock(&self.shared.rooms), room_id, send_queue.id);
+            if result.is_err() {
+                self.leave(&mut self.rooms(), new.room_id, new.send_queue.id);
             }
-            return outcome;
+            return result;
         }
     }
 
-    /// Ends a subscription, if there is one; nothing of the room is queued behind the answer.
+    /// Ends a subscription, if there is one. No event of the room is queued behind the answer.
     pub(crate) fn unsubscribe(&self, send_queue: &SendQueue, room_id: RoomId, answer: Frames) {
-        let mut rooms = lock(&self.shared.rooms);
-        self.take_out(&mut rooms, room_id, send_queue.id);
+        let mut rooms = self.rooms();
+        self.leave(&mut rooms, room_id, send_queue.id);
         send_queue.push(answer);
     }
 
-    /// Waits for the turn to begin; whoever is live already needs none, nor does the probe, which
-    /// shows how those fare.
-    async fn turn_to_begin(
-        &self,
-        send_queue: &SendQueue,
-        room_id: RoomId,
-    ) -> Option<SemaphorePermit<'_>> {
-        let is_live =
-            lock(&self.shared.rooms).get(&room_id).is_some_and(|room| room.is_live(send_queue.id));
-        if is_live || room_id == RoomId::CANARY { None } else { self.turn().await }
+    /// Waits for a permit, unless the connection is live in the room. The probe needs none: it
+    /// measures how live subscribers fare.
+    async fn permit_if_new(&self, new: &Subscription<'_>) -> Option<SemaphorePermit<'_>> {
+        let is_live_in = |room: &Room| room.is_live(new.send_queue.id);
+        let is_live = self.rooms().get(&new.room_id).is_some_and(is_live_in);
+        if is_live || new.room_id == RoomId::CANARY { None } else { self.replay_permit().await }
     }
 
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.shared.turns.acquire().await.ok()
+    async fn replay_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.replay_permits.acquire().await.ok()
     }
 
-    /// Takes a connection into a room, buffering; whether it was live already.
-    fn join(&self, send_queue: &Arc<SendQueue>, user_id: UserId, room_id: RoomId) -> bool {
-        let mut rooms = lock(&self.shared.rooms);
+    /// Adds the connection to the room. Returns whether it is live there already.
+    fn join(&self, new: &Subscription<'_>) -> bool {
+        let mut rooms = self.rooms();
         let room = rooms
-            .entry(room_id)
-            .or_insert_with(|| Room::new(&self.shared.send_budget, &self.shared.deliveries));
+            .entry(new.room_id)
+            .or_insert_with(|| Room::new(&self.send_budget, &self.flush_workers));
         if room.owner.is_none() {
-            room.owner = self.shared.messaging_client.owner(room_id);
+            room.owner = self.messaging_client.owner(new.room_id);
         }
-        room.join(send_queue, user_id);
-        room.is_live(send_queue.id)
+        room.join(new.send_queue, new.user_id);
+        room.is_live(new.send_queue.id)
     }
 
-    /// Answers a first subscription: with what was missed, then live.
-    async fn begin(
+    /// Confirms a new subscription, replays what was missed and makes it live.
+    async fn start(
         &self,
-        send_queue: &SendQueue,
-        room_id: RoomId,
+        new: &Subscription<'_>,
         start: Subscribed,
-        after_seq: Option<i64>,
-        reference: Option<&str>,
-        turn: Option<SemaphorePermit<'_>>,
+        permit: Option<SemaphorePermit<'_>>,
     ) -> Result<(), ErrorCode> {
-        let head = start.last_seq;
-        let missed = after_seq.map(|after| head - after);
+        let last_seq = start.last_seq;
+        let missed = new.after_seq.map(|after_seq| last_seq - after_seq);
         let resync = missed.is_some_and(|missed| !(0..=MAX_REPLAY).contains(&missed));
-        let after = after_seq.filter(|_| !resync).unwrap_or(head);
-        // Before the answer, so that a store that is away refuses the subscription.
-        let first_page = self.shared.pages.read_some(room_id, after, head, FIRST_PAGE).await?;
-        drop(turn);
-        if !self.admit(send_queue, room_id, &start, subscribed(room_id, head, resync, reference)) {
+        let after_seq = new.after_seq.filter(|_| !resync).unwrap_or(last_seq);
+        // Read before the answer, so that an error of the store refuses the subscription.
+        let first_page = self
+            .change_pages
+            .read_for_replay(new.room_id, after_seq, last_seq, FIRST_PAGE_LENGTH)
+            .await?;
+        drop(permit);
+        if !self.confirm(new, &start, resync) {
             return Err(ErrorCode::NotAMember);
         }
-        if self.catch_up(send_queue, room_id, head, first_page).await.is_err() {
-            // The answer was given; the client comes back with the last number it has seen.
-            send_queue.close(CloseCode::TRY_AGAIN);
+        if self.replay(new, first_page, last_seq).await.is_err() {
+            // The answer is queued already. The client comes back with the last `seq` it has seen.
+            new.send_queue.close(CloseCode::TRY_AGAIN);
         }
         Ok(())
     }
 
-    fn admit(
-        &self,
-        send_queue: &SendQueue,
-        room_id: RoomId,
-        start: &Subscribed,
-        answer: Frames,
-    ) -> bool {
-        let mut rooms = lock(&self.shared.rooms);
-        let is_admitted = rooms.get_mut(&room_id).is_some_and(|room| {
-            room.admit(send_queue.id, start.last_seq, start.room_version, answer)
-        });
-        self.backfill_where_needed(&mut rooms, [room_id]);
-        is_admitted
+    fn confirm(&self, new: &Subscription<'_>, start: &Subscribed, resync: bool) -> bool {
+        let fields = SuccessFields {
+            room_id: Some(new.room_id.get()),
+            head_seq: Some(start.last_seq),
+            resync,
+            ..SuccessFields::default()
+        };
+        let sentence = format!("Subscribed to room {}", new.room_id);
+        let answer = success(new.reference, &sentence, fields);
+        self.rooms().get_mut(&new.room_id).is_some_and(|room| {
+            let (last_seq, room_version) = (start.last_seq, start.room_version);
+            let is_confirmed = room.confirm(new.send_queue.id, last_seq, room_version, answer);
+            self.start_backfill(new.room_id, room);
+            is_confirmed
+        })
     }
 
-    /// Tells a subscriber everything up to the head, as fast as it reads, and lets it go live. Ends
-    /// early when the subscription ends.
-    async fn catch_up(
+    /// Replays the changes up to `last_seq` as fast as the client reads, and makes the subscriber
+    /// live. Stops early if the subscription ends.
+    async fn replay(
         &self,
-        send_queue: &SendQueue,
-        room_id: RoomId,
-        mut head: i64,
-        first_page: Page,
+        new: &Subscription<'_>,
+        mut page: ChangePage,
+        mut last_seq: i64,
     ) -> Result<(), ErrorCode> {
-        let mut page = first_page;
+        let (room_id, id) = (new.room_id, new.send_queue.id);
         loop {
-            let next_page = page.length_to_follow();
-            for (_, frame) in page.events {
-                send_queue.has_space().await;
-                let rooms = lock(&self.shared.rooms);
-                if !rooms.get(&room_id).is_some_and(|room| room.tell(send_queue.id, &frame)) {
+            let next_length = page.next_length();
+            for (_, frame) in page.changes {
+                new.send_queue.has_space().await;
+                if !self.rooms().get(&room_id).is_some_and(|room| room.replay(id, &frame)) {
                     return Ok(());
                 }
             }
-            send_queue.has_space().await;
-            if page.complete_up_to >= head {
-                match self.go_live(send_queue, room_id, head) {
-                    Some(further) => head = further,
+            new.send_queue.has_space().await;
+            if page.complete_up_to >= last_seq {
+                let mut rooms = self.rooms();
+                match rooms.get_mut(&room_id).and_then(|room| room.go_live(id, last_seq)) {
+                    Some(further) => last_seq = further,
                     None => return Ok(()),
                 }
             }
-            let _turn = self.turn().await;
-            page =
-                self.shared.pages.read_some(room_id, page.complete_up_to, head, next_page).await?;
+            let _permit = self.replay_permit().await;
+            let after_seq = page.complete_up_to;
+            page = self
+                .change_pages
+                .read_for_replay(room_id, after_seq, last_seq, next_length)
+                .await?;
         }
     }
-
-    fn go_live(&self, send_queue: &SendQueue, room_id: RoomId, floor: i64) -> Option<i64> {
-        lock(&self.shared.rooms).get_mut(&room_id)?.go_live(send_queue.id, floor)
-    }
-}
-
-fn subscribed(room_id: RoomId, head_seq: i64, resync: bool, reference: Option<&str>) -> Frames {
-    let addition = Addition {
-        room_id: Some(room_id.get()),
-        head_seq: Some(head_seq),
-        resync,
-        ..Addition::default()
-    };
-    success(reference, &format!("Subscribed to room {room_id}"), addition)
 }

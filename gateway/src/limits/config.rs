@@ -65,12 +65,14 @@ pub struct LimitsConfig {
     pub max_queued_bytes_total: usize,
 }
 
-fn count() -> RangedI64ValueParser<u32> {
-    value_parser!(u32).range(1..)
+/// At least one.
+fn count() -> clap::builder::ValueParser {
+    number(1..=u32::MAX).into()
 }
 
-fn rate() -> RangedI64ValueParser<u32> {
-    value_parser!(u32).range(1..=1_000_000)
+/// From one to a million.
+fn rate() -> clap::builder::ValueParser {
+    number(1..=1_000_000).into()
 }
 
 /// The fewest bytes with which a client can catch up: a few of the longest frames.

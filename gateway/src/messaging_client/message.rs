@@ -1,42 +1,25 @@
-//! What goes into a stream to messaging, and whom to tell the answer.
+//! The messages of a stream and the receivers of their answers.
 
 use futures_util::stream::{self, Stream};
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::answer::Outcome;
-use parlance_proto::messaging::{AttachRequest, Send, Sent, Subscribe, Subscribed, Typing};
+use parlance_proto::messaging::{AttachRequest, Send, Subscribe, Subscribed, Typing};
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages in one batch.
 const MAX_BATCH: usize = 400;
 
-/// What goes into a stream.
+/// A message to a replica. All but releases are requests, which are answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Message {
+pub(super) enum Message {
     Send(Send),
     Subscribe(Subscribe),
     Release(RoomId),
     Typing(Typing),
 }
 
-/// Whom to tell the answer.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Sent(oneshot::Sender<Result<Sent, ErrorCode>>),
-    Subscribed(oneshot::Sender<Result<Subscribed, ErrorCode>>),
-    Shown(oneshot::Sender<Result<(), ErrorCode>>),
-    /// The hub, which renews a subscription.
-    Renewed(RoomId, UserId),
-}
-
-/// A subscription that was asked for again, and the answer.
-pub(crate) struct Renewal {
-    pub(crate) room_id: RoomId,
-    pub(crate) user_id: UserId,
-    pub(crate) outcome: Result<Subscribed, ErrorCode>,
-}
-
 impl Message {
-    pub(crate) fn room_id(&self) -> RoomId {
+    pub(super) fn room_id(&self) -> RoomId {
         match self {
             Self::Send(send) => RoomId::new(send.room_id),
             Self::Subscribe(subscribe) => RoomId::new(subscribe.room_id),
@@ -45,15 +28,8 @@ impl Message {
         }
     }
 
-    /// It was asked once, and may have been handled.
-    pub(crate) fn note_asked(&mut self) {
-        if let Self::Send(send) = self {
-            send.is_fresh = false;
-        }
-    }
-
-    /// The place of its kind in a batch, whose kinds are handled one after the other.
-    fn place(&self) -> u8 {
+    /// The position of the kind in a batch: a replica handles a batch kind by kind.
+    fn position(&self) -> u8 {
         match self {
             Self::Send(_) => 0,
             Self::Subscribe(_) => 1,
@@ -72,66 +48,59 @@ impl Message {
     }
 }
 
+/// The receiver of the answer to a request.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Caller(oneshot::Sender<Result<Outcome, ErrorCode>>),
+    /// The event handler, which renews this user's subscription to this room.
+    Renewal(RoomId, UserId),
+}
+
 impl Reply {
-    /// Tells the answer; one for the hub comes back.
-    pub(crate) fn resolve(self, outcome: Option<Outcome>) -> Option<Renewal> {
-        match (self, outcome) {
-            // Who asked may have stopped waiting, here and below.
-            (Self::Sent(reply), Some(Outcome::Sent(sent))) => drop(reply.send(Ok(sent))),
-            (Self::Subscribed(reply), Some(Outcome::Subscribed(start))) => {
-                drop(reply.send(Ok(start)))
-            }
-            (Self::Shown(reply), Some(Outcome::TypingShown(_))) => drop(reply.send(Ok(()))),
-            (Self::Renewed(room_id, user_id), Some(Outcome::Subscribed(start))) => {
-                return Some(Renewal { room_id, user_id, outcome: Ok(start) });
-            }
-            (reply, Some(Outcome::Error(name))) => {
-                return reply.refuse(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal));
-            }
-            (reply, _) => {
-                tracing::error!("messaging answered something else than what was asked");
-                return reply.refuse(ErrorCode::Internal);
-            }
-        }
-        None
-    }
-
-    pub(crate) fn refuse(self, code: ErrorCode) -> Option<Renewal> {
+    /// Passes the answer to the caller, or returns it if it is for the event handler.
+    pub(super) fn resolve(self, result: Result<Outcome, ErrorCode>) -> Option<Renewal> {
         match self {
-            Self::Sent(reply) => drop(reply.send(Err(code))),
-            Self::Subscribed(reply) => drop(reply.send(Err(code))),
-            Self::Shown(reply) => drop(reply.send(Err(code))),
-            Self::Renewed(room_id, user_id) => {
-                return Some(Renewal { room_id, user_id, outcome: Err(code) });
+            Self::Caller(caller) => {
+                // The caller may have stopped waiting.
+                let _ = caller.send(result);
+                None
+            }
+            Self::Renewal(room_id, user_id) => {
+                let result = result.and_then(|outcome| match outcome {
+                    Outcome::Subscribed(subscribed) => Ok(subscribed),
+                    _ => Err(ErrorCode::Internal),
+                });
+                Some(Renewal { room_id, user_id, result })
             }
         }
-        None
     }
 }
 
-pub(crate) fn subscribe(number: u64, room_id: RoomId, user_id: UserId) -> Subscribe {
-    Subscribe { request_id: number, room_id: room_id.get(), user_id: user_id.get() }
+/// The answer to a renewed subscription.
+pub(crate) struct Renewal {
+    pub(crate) room_id: RoomId,
+    pub(crate) user_id: UserId,
+    pub(crate) result: Result<Subscribed, ErrorCode>,
 }
 
-/// Everything that waits goes out in one batch; kinds that stand in the wrong order begin a new
-/// one.
-pub(crate) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
-    stream::unfold((messages, Vec::new().into_iter()), |(mut messages, left_over)| async move {
-        let mut waiting = left_over.peekable();
-        if waiting.peek().is_none() {
-            let mut more = Vec::with_capacity(16);
-            if messages.recv_many(&mut more, MAX_BATCH).await == 0 {
+/// Batches of everything that is queued, in its order: a message whose kind comes earlier in a
+/// batch begins a new one.
+pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
+    let queued = Vec::new().into_iter().peekable();
+    stream::unfold((messages, queued), |(mut messages, mut queued)| async move {
+        if queued.peek().is_none() {
+            let mut received = Vec::with_capacity(16);
+            if messages.recv_many(&mut received, MAX_BATCH).await == 0 {
                 return None;
             }
-            waiting = more.into_iter().peekable();
+            queued = received.into_iter().peekable();
         }
         let mut batch = AttachRequest::default();
-        let mut place = 0;
-        while let Some(message) = waiting.next_if(|message: &Message| message.place() >= place) {
-            place = message.place();
+        let mut position = 0;
+        while let Some(message) = queued.next_if(|next: &Message| next.position() >= position) {
+            position = message.position();
             message.add_to(&mut batch);
         }
-        let left_over: Vec<Message> = waiting.collect();
-        Some((batch, (messages, left_over.into_iter())))
+        Some((batch, (messages, queued)))
     })
 }

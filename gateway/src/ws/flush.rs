@@ -1,4 +1,4 @@
-//! Writing to very many sockets what was queued for them.
+//! Writes the send queues of many sockets with few tasks.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -10,14 +10,14 @@ use tokio::sync::Notify;
 
 use crate::ws::send_queue::SendQueue;
 
-/// So many sockets are written to at a time; then others have their turn.
-const SHARE: usize = 32;
+/// Queues that a worker flushes before it yields.
+const FLUSHES_PER_TURN: usize = 32;
 
-/// The connections for which something was queued that nobody has written yet. As many tasks as
-/// there are threads write it: one task for each connection, woken up for each event, would cost
-/// more than the event. What is queued while they are busy goes out with what waits already.
+/// One worker per thread of the runtime. To wake one task per connection would cost more than the
+/// event itself. Frames that are queued while the workers are busy are written together with the
+/// ones before.
 ///
-/// Each connection is in here at most once. Cheap to clone.
+/// A queue is in the list at most once. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlushWorkers {
     shared: Arc<Shared>,
@@ -25,39 +25,38 @@ pub(crate) struct FlushWorkers {
 
 #[derive(Debug, Default)]
 struct Shared {
-    due: Mutex<VecDeque<Arc<SendQueue>>>,
-    /// Tells one writer when something is due, and all of them when it is more than one share.
+    scheduled: Mutex<VecDeque<Arc<SendQueue>>>,
+    /// Notifies one worker, or all if there is more than one turn of work.
     added: Notify,
 }
 
 impl FlushWorkers {
-    /// Starts the tasks that write.
     pub(crate) fn run(&self, lifecycle: &Lifecycle) {
         for _ in 0..Handle::current().metrics().num_workers() {
-            lifecycle.spawn_task("deliveries", self.clone().write_forever());
+            lifecycle.spawn_task("flush worker", self.clone().flush_forever());
         }
     }
 
-    /// Has written what was queued for these connections, none of which is in here.
-    pub(crate) fn add(&self, outbounds: Vec<Arc<SendQueue>>) {
-        let added = outbounds.len();
-        self.lock().extend(outbounds);
+    /// Schedules the flush of queues for which none is scheduled.
+    pub(crate) fn add(&self, queues: Vec<Arc<SendQueue>>) {
+        let added = queues.len();
+        self.lock().extend(queues);
         match added {
             0 => {}
-            1..=SHARE => self.shared.added.notify_one(),
+            1..=FLUSHES_PER_TURN => self.shared.added.notify_one(),
             _ => self.shared.added.notify_waiters(),
         }
     }
 
-    async fn write_forever(self) -> anyhow::Result<()> {
+    async fn flush_forever(self) -> anyhow::Result<()> {
         loop {
-            while let Some(share) = self.take() {
-                share.into_iter().for_each(|send_queue| send_queue.flush());
+            while let Some(queues) = self.take() {
+                queues.into_iter().for_each(|send_queue| send_queue.flush());
                 tokio::task::yield_now().await;
             }
             let mut added = pin!(self.shared.added.notified());
             added.as_mut().enable();
-            // Of what came before that nobody is told.
+            // A queue that was added before is not notified.
             if self.is_empty() {
                 added.await;
             }
@@ -68,14 +67,13 @@ impl FlushWorkers {
         self.lock().is_empty()
     }
 
-    /// Those that are due first; nothing when none is.
     fn take(&self) -> Option<Vec<Arc<SendQueue>>> {
-        let mut due = self.lock();
-        let share = due.len().min(SHARE);
-        (share > 0).then(|| due.drain(..share).collect())
+        let mut scheduled = self.lock();
+        let count = scheduled.len().min(FLUSHES_PER_TURN);
+        (count > 0).then(|| scheduled.drain(..count).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<SendQueue>>> {
-        self.shared.due.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.scheduled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

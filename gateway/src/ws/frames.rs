@@ -1,39 +1,39 @@
-//! What the server sends, as it goes over the wire.
+//! Frames of the server in their wire format.
 //!
-//! Frames of a server are not masked (RFC 6455, section 5.1), so that one encoding, header
-//! included, serves everybody who gets it.
+//! Frames of a server are not masked (RFC 6455, section 5.1), so all receivers share one encoding
+//! including the header.
 
 use axum::body::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// The longest header of a frame without a mask.
-const MAX_HEADER: usize = 10;
-/// What stands in the second byte of a header when the length follows in two bytes, or in eight.
-const LENGTH_IN_TWO: u8 = 126;
-const LENGTH_IN_EIGHT: u8 = 127;
+const MAX_HEADER_BYTES: usize = 10;
+/// Values of the second byte of a header when the length follows in two or in eight bytes.
+const LENGTH_IN_TWO_BYTES: u8 = 126;
+const LENGTH_IN_EIGHT_BYTES: u8 = 127;
 
-/// One text frame or several, one behind the other, ready to be written. Cheap to clone.
+/// One or more consecutive text frames. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frames(Bytes);
 
 impl Frames {
     /// One frame with this text.
-    pub(crate) fn of_text(text: &str) -> Self {
-        let mut wire = Vec::with_capacity(MAX_HEADER + text.len());
+    pub(crate) fn from_text(text: &str) -> Self {
+        let mut wire = Vec::with_capacity(MAX_HEADER_BYTES + text.len());
         let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-        #[expect(clippy::expect_used, reason = "a vector takes everything")]
-        header.format(text.len() as u64, &mut wire).expect("a header can be written to memory");
+        #[expect(clippy::expect_used, reason = "writing to a vector does not fail")]
+        header.format(text.len() as u64, &mut wire).expect("a vector accepts every write");
         wire.extend_from_slice(text.as_bytes());
         Self(wire.into())
     }
 
-    /// What was encoded before.
-    pub(crate) fn of_wire(wire: Bytes) -> Self {
+    /// Frames that are encoded already.
+    pub(crate) fn from_wire(wire: Bytes) -> Self {
         Self(wire)
     }
 
-    /// How many bytes are written.
+    /// The length in bytes, headers included.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -51,8 +51,10 @@ impl Frames {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let (header, length) = match *rest.get(1)? {
-                LENGTH_IN_TWO => (4, u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?).into()),
-                LENGTH_IN_EIGHT => {
+                LENGTH_IN_TWO_BYTES => {
+                    (4, u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?).into())
+                }
+                LENGTH_IN_EIGHT_BYTES => {
                     let length = u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?);
                     (10, usize::try_from(length).ok()?)
                 }
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_have_the_headers_of_a_server_and_their_texts() {
+    fn frames_have_unmasked_headers_and_their_texts() {
         for (length, header) in [
             (0, &[0x81, 0][..]),
             (125, &[0x81, 125]),
@@ -79,9 +81,9 @@ mod tests {
             (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
         ] {
             let text = "x".repeat(length);
-            let frame = Frames::of_text(&text);
+            let frame = Frames::from_text(&text);
             assert_eq!(&frame.wire()[..header.len()], header);
-            let two = Frames::of_wire([&frame.wire()[..], &frame.wire()[..]].concat().into());
+            let two = Frames::from_wire([&frame.wire()[..], &frame.wire()[..]].concat().into());
             assert_eq!(two.texts().collect::<Vec<_>>(), [&text, &text]);
         }
     }

@@ -1,4 +1,4 @@
-//! The beginning of a connection: who is there, and whether there is a place.
+//! Authenticates a new socket and takes its place among the connections of its user.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,108 +7,103 @@ use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use rand::Rng;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::auth::verifier::Identity;
 use crate::limits::{ConnectionPermit, SocketPermit};
-use crate::ws::frames::Frames;
-use crate::ws::protocol::{Addition, ClientFrame, ErrorFrame, Request, refusal, success};
-use crate::ws::send_queue::CloseCode;
+use crate::ws::close_code::CloseCode;
+use crate::ws::protocol::{ClientFrame, ErrorFrame, Request, authenticated};
 use crate::ws::session::Session;
 use crate::ws::socket::{Incoming, Socket};
 
-/// How long a client may take to say who it is.
-const AUTH_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send its token.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known of a socket when it opens, with its place among those of its kind.
-pub(crate) enum Handshake {
-    /// The upgrade brought a token.
+/// A new socket and its place among the sockets of its kind.
+pub(super) enum Handshake {
+    /// The HTTP request had a token.
     Authenticated(Arc<Identity>, ConnectionPermit),
-    /// The first frame has to bring one.
+    /// The first frame has to have one.
     Anonymous(SocketPermit),
 }
 
-/// Serves a socket to its end. These bytes were read behind the handshake.
-pub(crate) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, entrance: Handshake) {
+/// Serves a socket until it is closed. `read_ahead` was read behind the HTTP request.
+pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, handshake: Handshake) {
     let id: u64 = rand::rng().random();
-    // What is asked of other services for this connection carries its id as the id of the request.
+    // The connection id is the request id of its calls to services.
     let context = RequestContext::new(format!("ws-{id:016x}"));
     let stream = Arc::new(stream);
-    let socket = Socket::new(stream.clone(), read_ahead, app.hub.send_queue(id, Some(stream)));
-    let introduced = match entrance {
-        Handshake::Authenticated(session, place) => {
-            socket.send_queue().push(welcome(None, &session));
-            Some((socket, session, place))
+    let mut socket = Socket::new(stream.clone(), read_ahead, app.hub.send_queue(id, Some(stream)));
+    let (identity, _place) = match handshake {
+        Handshake::Authenticated(identity, place) => {
+            socket.send_queue().push(authenticated(None, identity.user_id));
+            (identity, place)
         }
-        // In a box of its own, which takes no memory any more when it is over. Likewise below, and
-        // in a connection.
         Handshake::Anonymous(place) => {
-            Box::pin(context.clone().scope(authenticate_first(&app, socket, place))).await
+            // Boxed, so that the memory is freed afterwards.
+            let result = Box::pin(context.clone().scope(first_frame(&app, &mut socket))).await;
+            drop(place);
+            match result {
+                Ok(authenticated) => authenticated,
+                Err(None) => return,
+                Err(Some(code)) => return Box::pin(socket.close(code)).await,
+            }
         }
     };
-    if let Some((socket, session, _place)) = introduced {
-        Box::new(Session::new(app, context, socket, session)).run().await;
-    }
+    Box::new(Session::new(app, context, socket, identity)).run().await;
 }
 
-/// Waits for the frame that says who is there. Nothing when the socket was closed instead. The
-/// place is held until then.
-async fn authenticate_first(
+/// Reads the first frame and authenticates its token. An error is the code to close with, or none
+/// if the client is gone.
+async fn first_frame(
     app: &App,
-    mut socket: Socket,
-    _place: SocketPermit,
-) -> Option<(Socket, Arc<Identity>, ConnectionPermit)> {
-    let first = tokio::select! {
-        first = tokio::time::timeout(AUTH_LIMIT, socket.read_frame()) => first,
-        () = app.lifecycle.draining().cancelled() => {
-            socket.close(CloseCode::RESTART).await;
-            return None;
+    socket: &mut Socket,
+) -> Result<(Arc<Identity>, ConnectionPermit), Option<CloseCode>> {
+    let frame = async {
+        loop {
+            match socket.read().await {
+                Incoming::KeepAlive => {}
+                Incoming::End => return Err(None),
+                Incoming::TooBig => return Err(Some(CloseCode::TOO_BIG)),
+                Incoming::Frame(frame) => return Ok(frame),
+            }
         }
     };
-    let refused = match first {
-        Err(_) => {
-            socket.close(CloseCode::AUTH_TIMEOUT).await;
-            return None;
-        }
-        Ok(Incoming::End | Incoming::Nothing) => return None,
-        Ok(Incoming::TooBig) => {
-            socket.close(CloseCode::TOO_BIG).await;
-            return None;
-        }
-        Ok(Incoming::Frame(Ok(ClientFrame { reference, request: Request::Auth { token } }))) => {
-            match admit(app, &token).await {
-                Ok((session, place)) => {
-                    socket.send_queue().push(welcome(reference.as_deref(), &session));
-                    return Some((socket, session, place));
+    let frame = tokio::select! {
+        frame = timeout(AUTH_TIMEOUT, frame) => frame.map_err(|_| Some(CloseCode::AUTH_TIMEOUT))??,
+        () = app.lifecycle.draining().cancelled() => return Err(Some(CloseCode::RESTART)),
+    };
+    let error = match frame {
+        Ok(ClientFrame { reference, request: Request::Auth { token } }) => {
+            match connect(app, &token).await {
+                Ok((identity, place)) => {
+                    let answer = authenticated(reference.as_deref(), identity.user_id);
+                    socket.send_queue().push(answer);
+                    return Ok((identity, place));
                 }
-                Err(code) => ErrorFrame::of_code(reference, code),
+                Err(code) => ErrorFrame::new(reference, code),
             }
         }
         // An `auth` frame without a token has its own sentence.
-        Ok(Incoming::Frame(Err(refused))) if refused.code == ErrorCode::Unauthenticated => refused,
-        Ok(Incoming::Frame(frame)) => {
-            let reference = frame.map_or_else(|refused| refused.reference, |frame| frame.reference);
-            let sentence = "Authentication required".to_owned();
-            ErrorFrame { reference, code: ErrorCode::Unauthenticated, sentence }
+        Err(error) if error.code == ErrorCode::Unauthenticated => error,
+        frame => {
+            let reference = frame.map_or_else(|error| error.reference, |frame| frame.reference);
+            let sentence = "Authentication required";
+            ErrorFrame::with_sentence(reference, ErrorCode::Unauthenticated, sentence)
         }
     };
-    let may_come_back = matches!(refused.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
-    socket.send_queue().push(refusal(&refused));
-    socket
-        .close(if may_come_back { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED })
-        .await;
-    None
+    socket.send_queue().push(error.encode());
+    let may_retry = matches!(error.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
+    Err(Some(if may_retry { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }))
 }
 
-/// The session of a token, and a place among the connections of its user.
-async fn admit(app: &App, token: &str) -> Result<(Arc<Identity>, ConnectionPermit), ErrorCode> {
-    let session = app.token_verifier.authenticate(token).await?;
-    let place = app.limits.connect(session.user_id)?;
-    Ok((session, place))
-}
-
-/// The answer to whoever has said who it is.
-pub(crate) fn welcome(reference: Option<&str>, session: &Identity) -> Frames {
-    let addition = Addition { user_id: Some(session.user_id.get()), ..Addition::default() };
-    success(reference, "Authenticated successfully", addition)
+/// Authenticates a token and takes a place among the connections of its user.
+pub(super) async fn connect(
+    app: &App,
+    token: &str,
+) -> Result<(Arc<Identity>, ConnectionPermit), ErrorCode> {
+    let identity = app.token_verifier.authenticate(token).await?;
+    let place = app.limits.connect(identity.user_id)?;
+    Ok((identity, place))
 }

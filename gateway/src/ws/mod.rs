@@ -1,16 +1,27 @@
-//! The WebSocket of `/v1/messages/ws`: live messages.
+//! The WebSocket `/v1/messages/ws`.
 //!
-//! [`upgrade`] answers the HTTP request and [`handshake`] authenticates. [`session`] is an
-//! authenticated connection. [`protocol`] knows the frames, [`socket`] reads and writes them,
-//! [`send_queue`] holds what waits for one client, [`send_budget`] bounds what waits for all, and
-//! [`flush`] writes to many sockets.
+//! A parsed frame with a message passes four types on its way to the owner replica:
+//! 1. `Session` in `ws/session/requests.rs` checks the order of requests,
+//! 2. `MessagingClient` in `messaging_client/client.rs` gives it an idempotency key,
+//! 3. `PendingRequests` in `messaging_client/pending.rs` keeps it until it is answered,
+//! 4. `Streams` in `messaging_client/streams.rs` queues it on the stream to the owner replica.
+//!
+//! The event of the message passes five types on its way from a stream to the sockets:
+//! 1. `MessagingClient` in `messaging_client/attach.rs` reads it,
+//! 2. `Hub` in `fanout/events.rs` has it encoded and finds its room,
+//! 3. `Room` in `fanout/room.rs` puts it in order,
+//! 4. `SendQueue` in `ws/send_queue.rs` queues it for each subscriber,
+//! 5. `FlushWorkers` in `ws/flush.rs` write the queues.
 
+pub(crate) mod close_code;
 pub(crate) mod flush;
 pub(crate) mod frames;
-pub(crate) mod handshake;
+mod handshake;
 pub(crate) mod protocol;
+mod queued_frames;
 pub(crate) mod send_budget;
 pub(crate) mod send_queue;
-pub(crate) mod session;
-pub(crate) mod socket;
+mod session;
+pub(crate) mod shed;
+mod socket;
 pub(crate) mod upgrade;

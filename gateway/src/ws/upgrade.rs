@@ -1,4 +1,4 @@
-//! The way from an HTTP request to a socket.
+//! Upgrades an HTTP request to a socket.
 
 use axum::Extension;
 use axum::body::Body;
@@ -21,7 +21,6 @@ use crate::error::ApiError;
 use crate::limits::{ClientAddress, SocketPermit};
 use crate::ws::handshake::{self, Handshake};
 
-/// The route of the socket.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(upgrade))
 }
@@ -39,7 +38,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         (status = 401, description = "The token in `Authorization` is not accepted."),
         (status = 403, description = "`origin_not_allowed`: a page of another origin asks."),
         (status = 426, description = "`upgrade_required`: the request is no upgrade to WebSocket."),
-        (status = 429, description = "`rate_limited`: this address or this user has too many sockets."),
+        (status = 429, description = "`rate_limited`: this address or this user has too \
+            many sockets."),
     )
 )]
 async fn upgrade(
@@ -52,57 +52,58 @@ async fn upgrade(
         return Err(ErrorCode::OriginNotAllowed.into());
     }
     let place = app.limits.open_socket(address)?;
-    let entrance = match bearer_token(headers)? {
+    let handshake = match bearer_token(headers)? {
         Some(token) => {
-            let session = app.token_verifier.authenticate(token).await?;
-            let place = app.limits.connect(session.user_id)?;
-            Handshake::Authenticated(session, place)
+            let (identity, place) = handshake::connect(&app, token).await?;
+            Handshake::Authenticated(identity, place)
         }
         None => Handshake::Anonymous(app.limits.open_unauthenticated_socket(address)?),
     };
     let response =
         create_response_with_body(&request, Body::empty).map_err(|_| ErrorCode::UpgradeRequired)?;
     let upgrade = request.extensions_mut().remove().ok_or(ErrorCode::UpgradeRequired)?;
-    app.lifecycle.clone().spawn(serve(app, upgrade, entrance, place));
+    app.lifecycle.clone().spawn(serve(app, upgrade, handshake, place));
     Ok(response)
 }
 
-/// Waits until the answer is sent, and serves the connection as a socket to its end.
-async fn serve(app: App, upgrade: OnUpgrade, entrance: Handshake, _place: SocketPermit) {
+/// Waits until the answer is sent, and serves the socket until it is closed.
+async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: SocketPermit) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
-            tracing::debug!(error = %error, "a connection was lost before it was a socket");
+            tracing::debug!(error = %error, "connection lost before its upgrade to a WebSocket");
             return;
         }
     };
-    match without_http(upgraded) {
+    match into_stream(upgraded) {
         Some((stream, read_ahead)) => {
-            Box::pin(handshake::serve(app, stream, read_ahead, entrance)).await
+            Box::pin(handshake::serve(app, stream, read_ahead, handshake)).await
         }
-        None => tracing::error!("a socket is no connection that the server has accepted"),
+        None => tracing::error!("upgraded connection is no TCP stream; dropping it"),
     }
 }
 
-/// The bare connection, and what was read behind the request, in no larger a buffer than it needs.
-fn without_http(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+/// The TCP stream and the bytes that were read behind the request, in a buffer of their size.
+fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
 }
 
-/// Pages of the gateway's own origin and of the configured ones may connect, and whatever is no
-/// page.
+/// True for pages of the gateway's own origin or of a configured one, and for clients that are no
+/// web page.
 fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    allowed.contains(origin) || is_own(origin, headers)
+    allowed.contains(origin) || is_own_origin(origin, headers)
 }
 
-fn is_own(origin: &str, headers: &HeaderMap) -> bool {
-    let own = headers.get(HOST).and_then(|host| host.to_str().ok());
+fn is_own_origin(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin: Option<Uri> = origin.parse().ok();
-    let authority = origin.as_ref().and_then(|origin| origin.authority());
-    matches!((authority, own), (Some(authority), Some(own)) if authority.as_str().eq_ignore_ascii_case(own))
+    let authority = origin.as_ref().and_then(Uri::authority);
+    authority
+        .zip(host)
+        .is_some_and(|(authority, host)| authority.as_str().eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

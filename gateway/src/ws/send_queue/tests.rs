@@ -1,4 +1,4 @@
-//! What is queued for a client, by whom it is written, and who is cut.
+//! Which task writes the queued frames, in which order, and when a client is shed.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::*;
 
 impl SendQueue {
-    /// A queue for a client, which is given back, that takes nothing until it has read what is on
-    /// its way.
+    /// A queue to a client that accepts nothing until it has read the bytes already sent to it, and
+    /// the client.
     pub(crate) async fn to_busy_client(id: u64, send_budget: &SendBudget) -> (Self, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, server) =
@@ -20,52 +20,62 @@ impl SendQueue {
         while server.try_write(&[0; 64 << 10]).is_ok() {}
         (Self::new(id, Some(Arc::new(server)), send_budget), client)
     }
+
+    /// Writes until everything is written that is queued now.
+    async fn write_all(&self) {
+        let (stream, end) = (self.stream.clone().unwrap(), self.end());
+        while self.write(&stream, end).is_err() {
+            stream.writable().await.unwrap();
+        }
+    }
+
+    fn try_control(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_control(&self.stream.clone().unwrap(), bytes)
+    }
 }
 
-/// A queue with space for so many frames of ten bytes.
-fn queue_of(frames: usize) -> SendQueue {
-    SendQueue::new(1, None, &SendBudget::of(frames * (10 + ENTRY_BYTES), 1 << 20))
+/// A budget with space for this many frames of ten bytes in one queue.
+fn budget(frames: usize) -> SendBudget {
+    SendBudget::with_limits(frames * (10 + ENTRY_BYTES), 1 << 20)
 }
 
-/// Ten bytes, two of which are the header.
+/// A frame of ten bytes, two of which are the header.
 fn frame() -> Frames {
-    Frames::of_text("12345678")
+    Frames::from_text("12345678")
 }
 
-/// What the task of the connection is woken up for, and how many frames are queued then.
+/// The reason of the next wake, and the number of frames queued then.
 async fn woken(send_queue: &SendQueue) -> (Wake, usize) {
-    (send_queue.wake().await, send_queue.take().len())
+    (send_queue.wait().await, send_queue.take().len())
 }
 
-const TOO_SLOW: (Wake, usize) = (Wake::Queued(Some(CloseCode::TOO_SLOW)), 0);
+const SHED: (Wake, usize) = (Wake::Queued(Some(CloseCode::TOO_SLOW)), 0);
 
 #[tokio::test]
-async fn what_does_not_fit_cuts_the_connection() {
-    let send_queue = queue_of(1);
+async fn a_client_whose_queue_is_full_is_shed() {
+    let send_queue = SendQueue::new(1, None, &budget(1));
     send_queue.push(frame());
-    assert!(!send_queue.is_cut());
-    send_queue.push(Frames::of_text(""));
-    assert!(send_queue.is_cut());
-    assert_eq!(woken(&send_queue).await, TOO_SLOW);
+    assert!(!send_queue.is_shed());
+    send_queue.push(Frames::from_text(""));
+    assert!(send_queue.is_shed());
+    assert_eq!(woken(&send_queue).await, SHED);
 }
 
 #[tokio::test]
-async fn who_waits_for_frames_hears_of_the_cut() {
-    let send_queue = queue_of(1);
-    let ((), woken) = tokio::join!(
-        async {
-            tokio::task::yield_now().await;
-            send_queue.cut_off();
-        },
-        timeout(Duration::from_secs(5), woken(&send_queue)),
-    );
-    assert_eq!(woken, Ok(TOO_SLOW));
+async fn shedding_wakes_the_task_of_the_connection() {
+    let send_queue = SendQueue::new(1, None, &budget(1));
+    let shed = async {
+        tokio::task::yield_now().await;
+        send_queue.shed();
+    };
+    let ((), woken) = tokio::join!(shed, timeout(Duration::from_secs(5), woken(&send_queue)));
+    assert_eq!(woken, Ok(SHED));
 }
 
 #[tokio::test]
-async fn draining_is_told_once_and_behind_what_was_queued() {
-    let send_queue = queue_of(2);
-    send_queue.drain();
+async fn a_drain_is_notified_once_and_after_the_queued_frames() {
+    let send_queue = SendQueue::new(1, None, &budget(2));
+    send_queue.notify_drain();
     send_queue.push(frame());
     assert_eq!(woken(&send_queue).await, (Wake::Queued(None), 1));
     assert_eq!(woken(&send_queue).await, (Wake::Draining, 0));
@@ -74,8 +84,8 @@ async fn draining_is_told_once_and_behind_what_was_queued() {
 }
 
 #[tokio::test]
-async fn a_close_comes_behind_what_was_queued() {
-    let send_queue = queue_of(3);
+async fn nothing_is_queued_after_a_close() {
+    let send_queue = SendQueue::new(1, None, &budget(3));
     send_queue.push(frame());
     send_queue.close(CloseCode::RESTART);
     send_queue.push(frame());
@@ -83,166 +93,148 @@ async fn a_close_comes_behind_what_was_queued() {
 }
 
 #[tokio::test]
-async fn signs_of_typing_are_left_out_first() {
-    let send_queue = queue_of(3);
+async fn typing_events_are_dropped_when_the_queue_is_half_full() {
+    let send_queue = SendQueue::new(1, None, &budget(3));
     let typing = send_queue.send_budget.share(frame());
-    send_queue.push_unless_busy(&typing);
+    send_queue.push_droppable(&typing);
     send_queue.push(frame());
-    send_queue.push_unless_busy(&typing);
+    send_queue.push_droppable(&typing);
     assert_eq!(woken(&send_queue).await.1, 2);
 }
 
-/// Reads up to this many bytes behind what was on its way.
+/// Reads this many bytes after the ones with which the client was kept busy.
 async fn read(client: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut read = Vec::new();
     while read.len() < length {
         let mut chunk = vec![0; 64 << 10];
         let length =
             timeout(Duration::from_secs(5), client.read(&mut chunk)).await.unwrap().unwrap();
-        let filler =
+        let zeros =
             if read.is_empty() { chunk.iter().take_while(|byte| **byte == 0).count() } else { 0 };
-        read.extend_from_slice(&chunk[filler.min(length)..length]);
+        read.extend_from_slice(&chunk[zeros.min(length)..length]);
     }
     read
 }
 
 #[tokio::test]
-async fn whoever_queues_writes_what_goes_at_once_and_the_task_of_the_connection_the_rest() {
+async fn a_flush_writes_and_leaves_the_rest_to_the_task_of_the_connection() {
     let (send_queue, mut client) =
-        SendQueue::to_busy_client(1, &SendBudget::of(1 << 20, 1 << 20)).await;
-    let stream = send_queue.stream.clone().unwrap();
+        SendQueue::to_busy_client(1, &SendBudget::with_limits(1 << 20, 1 << 20)).await;
     send_queue.push(frame());
     send_queue.flush();
-    assert_eq!(send_queue.wake().await, Wake::Queued(None), "it waits for the client");
-    let end = send_queue.end();
-    let writing = async {
-        while send_queue.write(&stream, end).is_err() {
-            stream.writable().await.unwrap();
-        }
-    };
-    let (read_late, ()) = tokio::join!(read(&mut client, 10), writing);
-    assert_eq!(read_late, frame().wire().to_vec());
+    assert_eq!(send_queue.wait().await, Wake::Queued(None), "the client is busy");
+    let (received, ()) = tokio::join!(read(&mut client, 10), send_queue.write_all());
+    assert_eq!(received, frame().wire().to_vec());
 
-    let texts = ["1", "2", "3"];
-    let queued = texts.map(Frames::of_text).map(|frames| send_queue.send_budget.share(frames));
-    let are_to_be_flushed = queued.each_ref().map(|frames| send_queue.push_for_delivery(frames));
-    assert_eq!(are_to_be_flushed, [true, false, false], "once is enough");
+    let frames = ["1", "2", "3"].map(Frames::from_text);
+    let needs_flush = frames.each_ref().map(|frame| {
+        let shared = send_queue.send_budget.share(frame.clone());
+        send_queue.push_unflushed(&shared)
+    });
+    assert_eq!(needs_flush, [true, false, false], "one flush is enough");
     send_queue.flush();
-    let woken = timeout(Duration::from_millis(10), send_queue.wake()).await;
+    let woken = timeout(Duration::from_millis(10), send_queue.wait()).await;
     assert!(woken.is_err(), "nothing is left for the task of the connection");
-    assert_eq!(
-        read(&mut client, 9).await,
-        texts.map(|text| Frames::of_text(text).wire().to_vec()).concat()
-    );
+    let expected = frames.map(|frame| frame.wire().to_vec()).concat();
+    assert_eq!(read(&mut client, 9).await, expected);
 }
 
-/// A queue whose only entry, which comes back, is half written.
+/// A queue with one half-written entry, its client and the entry.
 async fn half_written() -> (SendQueue, TcpStream, Frames) {
     let (send_queue, mut client) =
-        SendQueue::to_busy_client(1, &SendBudget::of(32 << 20, 32 << 20)).await;
-    let long = Frames::of_text(&"x".repeat(16 << 20));
+        SendQueue::to_busy_client(1, &SendBudget::with_limits(32 << 20, 32 << 20)).await;
+    let long = Frames::from_text(&"x".repeat(16 << 20));
     send_queue.push(long.clone());
-    let begun = async {
-        while send_queue.lock().written_of_first == 0 {
-            // How much has to be read before there is space again is for the system to say.
+    let begin = async {
+        while !send_queue.lock().frames.is_inside_entry() {
+            // The kernel decides how much has to be read before it accepts more.
             client.read_exact(&mut [0; 4 << 10]).await.unwrap();
             tokio::task::yield_now().await;
             send_queue.flush();
         }
     };
-    timeout(Duration::from_secs(5), begun).await.unwrap();
+    timeout(Duration::from_secs(5), begin).await.unwrap();
     (send_queue, client, long)
 }
 
 #[tokio::test]
-async fn a_control_frame_comes_behind_what_is_half_written_and_before_what_is_not() {
+async fn a_control_frame_goes_between_a_half_written_entry_and_the_next_one() {
     let (send_queue, mut client, long) = half_written().await;
     let stream = send_queue.stream.clone().unwrap();
     send_queue.push(frame());
-    assert_eq!(
-        send_queue.write_control(&stream, b"ping").unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
+    assert_eq!(send_queue.try_control(b"ping").unwrap_err().kind(), ErrorKind::WouldBlock);
     let end = send_queue.end();
-    let writing = async {
+    let write = async {
         let (mut is_pinged, mut is_written) = (false, false);
         while !is_pinged || !is_written {
             stream.writable().await.unwrap();
-            is_pinged = is_pinged || send_queue.write_control(&stream, b"ping").is_ok();
+            is_pinged = is_pinged || send_queue.try_control(b"ping").is_ok();
             is_written = send_queue.write(&stream, end).is_ok();
         }
     };
     let expected = [long.wire(), &b"ping"[..], frame().wire()].concat();
-    let (read, ()) = tokio::join!(read(&mut client, expected.len()), writing);
-    assert!(read == expected, "{} bytes, and not {}", read.len(), expected.len());
+    let (read, ()) = tokio::join!(read(&mut client, expected.len()), write);
+    assert!(read == expected, "{} bytes instead of {}", read.len(), expected.len());
 }
 
 #[tokio::test]
-async fn a_control_frame_that_had_to_wait_is_not_forgotten() {
+async fn a_waiting_control_frame_wakes_the_task_after_a_flush() {
     let (send_queue, mut client, long) = half_written().await;
     let stream = send_queue.stream.clone().unwrap();
-    assert!(send_queue.write_control(&stream, b"ping").is_err());
-    let writing = async {
-        while !send_queue.lock().entries.is_empty() {
+    assert!(send_queue.try_control(b"ping").is_err());
+    let write = async {
+        while !send_queue.lock().frames.is_empty() {
             stream.writable().await.unwrap();
             send_queue.flush();
         }
-        timeout(Duration::from_secs(5), send_queue.wake()).await
+        timeout(Duration::from_secs(5), send_queue.wait()).await
     };
-    let (_, woken) = tokio::join!(read(&mut client, long.len()), writing);
+    let (_, woken) = tokio::join!(read(&mut client, long.len()), write);
     assert_eq!(woken, Ok(Wake::Queued(None)));
 }
 
 #[tokio::test]
-async fn a_cut_leaves_the_rest_of_what_is_half_written() {
+async fn shedding_keeps_the_rest_of_a_half_written_entry() {
     let (send_queue, mut client, long) = half_written().await;
-    let stream = send_queue.stream.clone().unwrap();
     send_queue.push(frame());
-    send_queue.cut_off();
-    let end = send_queue.end();
-    let writing = async {
-        while send_queue.write(&stream, end).is_err() {
-            stream.writable().await.unwrap();
-        }
-    };
-    let (read, ()) = tokio::join!(read(&mut client, long.len()), writing);
-    assert!(read == long.wire().to_vec(), "{} bytes, and not {}", read.len(), long.len());
-    assert_eq!(woken(&send_queue).await, TOO_SLOW);
+    send_queue.shed();
+    let (read, ()) = tokio::join!(read(&mut client, long.len()), send_queue.write_all());
+    assert!(read == long.wire().to_vec(), "{} bytes instead of {}", read.len(), long.len());
+    assert_eq!(woken(&send_queue).await, SHED);
 }
 
 #[tokio::test]
-async fn what_is_queued_waits_for_the_rest_of_a_control_frame() {
+async fn entries_wait_for_the_rest_of_a_control_frame() {
     let (send_queue, mut client) =
-        SendQueue::to_busy_client(1, &SendBudget::of(1 << 20, 1 << 20)).await;
+        SendQueue::to_busy_client(1, &SendBudget::with_limits(1 << 20, 1 << 20)).await;
     let stream = send_queue.stream.clone().unwrap();
-    assert!(send_queue.write_control(&stream, b"ping").is_err());
+    assert!(send_queue.try_control(b"ping").is_err());
     send_queue.push(frame());
-    let drained = async {
+    let write = async {
         stream.writable().await.unwrap();
         send_queue.flush();
-        assert_eq!(send_queue.end(), 1, "the control frame comes first");
+        assert_eq!(send_queue.end(), 1, "the control frame goes first");
         assert!(send_queue.write(&stream, 1).is_err());
-        assert_eq!(send_queue.write_control(&stream, b"ping").unwrap(), 4);
+        assert_eq!(send_queue.try_control(b"ping").unwrap(), 4);
         send_queue.flush();
         assert!(send_queue.take().is_empty());
     };
-    let (read, ()) = tokio::join!(read(&mut client, 14), drained);
+    let (read, ()) = tokio::join!(read(&mut client, 14), write);
     assert_eq!(read, [&b"ping"[..], frame().wire()].concat());
 }
 
 #[tokio::test]
-async fn there_is_space_once_the_queue_was_written() {
-    let (send_queue, mut client) =
-        SendQueue::to_busy_client(1, &SendBudget::of(3 * (10 + ENTRY_BYTES), 1 << 20)).await;
+async fn a_written_queue_has_space() {
+    let (send_queue, mut client) = SendQueue::to_busy_client(1, &budget(3)).await;
     let stream = send_queue.stream.clone().unwrap();
     send_queue.push(frame());
     send_queue.flush();
     assert!(!send_queue.is_mostly_empty());
-    let writing = async {
+    let write = async {
         stream.writable().await.unwrap();
         send_queue.flush();
     };
     let has_space = timeout(Duration::from_secs(5), send_queue.has_space());
-    let (_, (), has_space) = tokio::join!(read(&mut client, 10), writing, has_space);
+    let (_, (), has_space) = tokio::join!(read(&mut client, 10), write, has_space);
     assert_eq!(has_space, Ok(()));
 }

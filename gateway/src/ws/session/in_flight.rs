@@ -1,4 +1,4 @@
-//! Requests that were passed on, whose answers come in the order of their frames.
+//! Requests that are sent to messaging and answered in the order of their frames.
 
 use parlance_core::RoomId;
 use parlance_proto::messaging::Sent;
@@ -7,10 +7,10 @@ use parlance_runtime::trace::Span;
 use crate::api::dto::ClientMessageId;
 use crate::messaging_client::Pending;
 use crate::ws::frames::Frames;
-use crate::ws::protocol::{ErrorFrame, ServerFrame, refusal};
+use crate::ws::protocol::{ErrorFrame, ServerFrame};
 
-/// A request that was passed on, or an answer that has to wait for its turn.
-pub(crate) enum InFlight {
+/// A request in flight, or an answer that waits for the earlier ones.
+pub(super) enum InFlight {
     Send {
         pending: Pending<Sent>,
         room_id: RoomId,
@@ -27,20 +27,20 @@ pub(crate) enum InFlight {
 }
 
 impl InFlight {
-    /// Waits for the answer, and makes it a frame if there is something to say. Safe to cancel.
-    pub(crate) async fn answer(&mut self) -> Option<Frames> {
+    /// Waits for the answer and returns the frame for the client, if there is one. Safe to cancel.
+    pub(super) async fn answer(&mut self) -> Option<Frames> {
         match self {
             Self::Answered(frame) => Some(frame.clone()),
             Self::Typing { pending, reference } => {
-                let refused = pending.answer().await.err()?;
-                Some(refusal(&ErrorFrame::of_code(reference.clone(), refused)))
+                let code = pending.answer().await.err()?;
+                Some(ErrorFrame::new(reference.clone(), code).encode())
             }
             Self::Send { pending, room_id, reference, client_msg_id, span } => {
                 match pending.answer().await {
                     Ok(sent) => ack(&sent, *room_id, reference.as_deref(), client_msg_id.as_ref()),
                     Err(code) => {
                         span.fail(code.name());
-                        Some(refusal(&ErrorFrame::of_code(reference.clone(), code)))
+                        Some(ErrorFrame::new(reference.clone(), code).encode())
                     }
                 }
             }
@@ -48,7 +48,7 @@ impl InFlight {
     }
 }
 
-/// The answer to a stored message, if the client has given something to know it by.
+/// The ack of a stored message, if the client can match it to its frame.
 fn ack(
     sent: &Sent,
     room_id: RoomId,

@@ -1,142 +1,162 @@
-//! The requests that are handled alone, one at a time.
+//! Handles the frames of a client.
+//!
+//! Sends and typing events go to messaging without waiting for the answers to earlier ones. Every
+//! other request waits until all earlier ones are answered, and is handled alone.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::MaybeDone;
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId};
 use parlance_proto::messaging::{DeleteMessageRequest, EditMessageRequest};
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::code_from_status;
-use parlance_runtime::trace::Span;
+use parlance_runtime::trace::{Span, SpanBuilder};
 use tokio::time::Instant;
+use tonic::{Response, Status};
 
+use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
+use crate::fanout::Subscription;
+use crate::messaging_client::submit_span;
+use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
-use crate::ws::handshake::welcome;
 use crate::ws::protocol::{
-    Addition, ClientFrame, ErrorFrame, Request, ServerFrame, refusal, success,
+    ClientFrame, ErrorFrame, Request, ServerFrame, SuccessFields, authenticated, success,
 };
-use crate::ws::send_queue::CloseCode;
-use crate::ws::session::{Session, expiry};
+use crate::ws::session::active_request::{ActiveRequest, Finished};
+use crate::ws::session::in_flight::InFlight;
+use crate::ws::session::state::{Session, expiry};
 use crate::ws::socket::Incoming;
 
-/// How often a connection with too many rooms looks whether it still has them.
+/// How often a connection with too many rooms looks for ended subscriptions.
 const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A request that is being handled.
-pub(crate) struct Current {
-    outcome: MaybeDone<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
-    is_subscription: bool,
-    /// From the frame to the outcome.
-    _span: Span,
-}
-
-/// What came of a request that was handled alone.
-pub(crate) enum Outcome {
-    Answered(Frames),
-    Subscribed(RoomId),
-    NotSubscribed(RoomId, ErrorFrame),
-    Authenticated(Option<String>, Result<Arc<Identity>, ErrorCode>),
-}
-
-impl Current {
-    fn subscription(
-        entered: (Span, RequestContext),
-        outcome: impl Future<Output = Outcome> + Send + 'static,
-    ) -> Self {
-        Self { is_subscription: true, ..Self::other(entered, outcome) }
-    }
-
-    fn other(
-        (span, context): (Span, RequestContext),
-        outcome: impl Future<Output = Outcome> + Send + 'static,
-    ) -> Self {
-        let outcome = MaybeDone::Future(Box::pin(context.scope(outcome)) as Pin<Box<_>>);
-        Self { outcome, is_subscription: false, _span: span }
-    }
-
-    pub(crate) fn is_subscription(&self) -> bool {
-        self.is_subscription
-    }
-
-    /// Goes on with it until it is handled. Safe to cancel.
-    pub(crate) async fn handle(&mut self) {
-        (&mut self.outcome).await;
-    }
-
-    /// Waits for what comes of it, which can be taken once. Safe to cancel.
-    pub(crate) async fn outcome(&mut self) -> Option<Outcome> {
-        self.handle().await;
-        Pin::new(&mut self.outcome).take_output()
-    }
-}
+const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Begins to handle a request.
-    pub(crate) fn begin(&mut self, frame: ClientFrame) {
-        let ClientFrame { reference, request } = frame;
+    /// Handles waiting frames until one has to wait for an answer. Returns the code to close with,
+    /// if the connection is to be closed.
+    pub(super) fn handle_waiting(&mut self) -> Option<CloseCode> {
+        while self.active.is_none()
+            && let Some(incoming) = self.waiting.pop_front()
+        {
+            let is_idle = self.in_flight.is_empty();
+            match incoming {
+                Incoming::Frame(Err(error)) => {
+                    self.in_flight.push_back(InFlight::Answered(error.encode()))
+                }
+                Incoming::Frame(Ok(frame)) if is_idle || is_pipelined(&frame.request) => {
+                    self.handle(frame)
+                }
+                incoming if !is_idle => {
+                    self.waiting.push_front(incoming);
+                    return None;
+                }
+                Incoming::TooBig => return Some(self.refuse_too_big()),
+                _ => {}
+            }
+        }
+        if self.waiting.is_empty() {
+            // An idle connection keeps no memory.
+            self.waiting.shrink_to_fit();
+        }
+        None
+    }
+
+    /// Starts to handle a request.
+    pub(super) fn handle(&mut self, ClientFrame { reference, request }: ClientFrame) {
         match request {
             Request::Ping => {
-                self.send_queue
-                    .push(ServerFrame::Pong { reference: reference.as_deref() }.encode());
+                let reference = reference.as_deref();
+                self.send_queue.push(ServerFrame::Pong { reference }.encode());
             }
-            Request::Unsubscribe { room_id } => self.unsubscribe(reference.as_deref(), room_id),
+            Request::Send { room_id, content, client_msg_id } => {
+                self.send(reference, room_id, content, client_msg_id)
+            }
+            Request::Typing { room_id } => self.show_typing(reference, room_id),
             Request::Subscribe { room_id, after_seq } => {
                 self.subscribe(reference, room_id, after_seq)
             }
+            Request::Unsubscribe { room_id } => self.unsubscribe(reference.as_deref(), room_id),
             Request::Edit { message_id, content } => self.edit(reference, message_id, content),
             Request::Delete { message_id } => self.delete(reference, message_id),
             Request::Auth { token } => self.authenticate(reference, token),
-            // These are passed on without waiting for others.
-            Request::Send { .. } | Request::Typing { .. } => {}
         }
     }
 
-    /// What a request that is handled alone is handled in: most are not recorded.
-    fn begin_step(&self, name: &'static str) -> (Span, RequestContext) {
-        self.enter(name).unwrap_or_else(|| (Span::default(), self.context.clone()))
+    fn refuse_too_big(&self) -> CloseCode {
+        let sentence = "A frame must not be larger than 64 KiB";
+        self.push_error(&ErrorFrame::with_sentence(None, ErrorCode::InvalidFrame, sentence));
+        CloseCode::TOO_BIG
+    }
+
+    fn send(
+        &mut self,
+        reference: Option<String>,
+        room_id: RoomId,
+        content: MessageContent,
+        client_msg_id: Option<ClientMessageId>,
+    ) {
+        let recorded = self.start_span("websocket send_message");
+        let span = recorded.map(|(span, _)| span).unwrap_or_default();
+        let pending = self.app.messaging_client.submit(
+            room_id,
+            &self.identity,
+            content,
+            client_msg_id.as_ref(),
+            Some(self.send_queue.id),
+            span.start_span(|| submit_span(room_id)),
+        );
+        let send = InFlight::Send { pending, room_id, reference, client_msg_id, span };
+        self.in_flight.push_back(send);
+    }
+
+    fn show_typing(&mut self, reference: Option<String>, room_id: RoomId) {
+        let now = Instant::now();
+        self.last_typing.retain(|_, shown_at| now - *shown_at < TYPING_INTERVAL);
+        if self.last_typing.contains_key(&room_id) {
+            return;
+        }
+        self.last_typing.insert(room_id, now);
+        let (client, origin) = (&self.app.messaging_client, self.send_queue.id);
+        let pending = client.show_typing(room_id, &self.identity, origin);
+        self.in_flight.push_back(InFlight::Typing { pending, reference });
     }
 
     fn unsubscribe(&mut self, reference: Option<&str>, room_id: RoomId) {
         self.subscribed.remove(&room_id);
-        let addition = Addition { room_id: Some(room_id.get()), ..Addition::default() };
-        let answer = success(reference, &format!("Unsubscribed from room {room_id}"), addition);
+        let fields = SuccessFields { room_id: Some(room_id.get()), ..SuccessFields::default() };
+        let answer = success(reference, &format!("Unsubscribed from room {room_id}"), fields);
         self.app.hub.unsubscribe(&self.send_queue, room_id, answer);
     }
 
     fn subscribe(&mut self, reference: Option<String>, room_id: RoomId, after_seq: Option<i64>) {
         if let Err(code) = self.allow_room(room_id) {
-            self.send_queue.push(refusal(&ErrorFrame::of_code(reference, code)));
+            self.push_error(&ErrorFrame::new(reference, code));
             return;
         }
         self.subscribed.insert(room_id);
-        let (hub, send_queue, user_id) =
-            (self.app.hub.clone(), self.send_queue.clone(), self.session.user_id);
-        self.current =
-            Some(Current::subscription(self.begin_step("websocket subscribe"), async move {
-                match hub
-                    .subscribe(&send_queue, user_id, room_id, after_seq, reference.as_deref())
-                    .await
-                {
-                    Ok(()) => Outcome::Subscribed(room_id),
-                    Err(code) => {
-                        Outcome::NotSubscribed(room_id, ErrorFrame::of_code(reference, code))
-                    }
-                }
-            }));
+        let (hub, send_queue) = (self.app.hub.clone(), self.send_queue.clone());
+        let user_id = self.identity.user_id;
+        self.start("websocket subscribe", async move {
+            let (send_queue, reference_str) = (&send_queue, reference.as_deref());
+            let new =
+                Subscription { send_queue, user_id, room_id, after_seq, reference: reference_str };
+            let result = hub.subscribe(&new).await;
+            Finished::Subscribe(room_id, result.map_err(|code| ErrorFrame::new(reference, code)))
+        });
+        if let Some(active) = &mut self.active {
+            active.is_subscribe = true;
+        }
     }
 
-    /// Whether there is space for a subscription to this room. Those that have ended without the
-    /// client's doing take none, but are looked for only when they matter, and not with every frame
-    /// of a client that insists.
+    /// Checks the limit of rooms. Subscriptions that the server has ended do not count; to save
+    /// work they are looked for only at the limit, and not with every frame.
     fn allow_room(&mut self, room_id: RoomId) -> Result<(), ErrorCode> {
         if self.subscribed.contains(&room_id) {
             return Ok(());
         }
-        let is_checked =
-            self.subscribed_checked_at.is_some_and(|at| at.elapsed() < SUBSCRIBED_CHECK_INTERVAL);
+        let checked_at = self.subscribed_checked_at;
+        let is_checked = checked_at.is_some_and(|at| at.elapsed() < SUBSCRIBED_CHECK_INTERVAL);
         if !self.app.limits.has_room_left(self.subscribed.len()) && !is_checked {
             self.subscribed_checked_at = Some(Instant::now());
             self.app.hub.retain_subscribed(self.send_queue.id, &mut self.subscribed);
@@ -146,139 +166,135 @@ impl Session {
 
     fn edit(&mut self, reference: Option<String>, message_id: MessageId, content: MessageContent) {
         let mut messaging = self.app.messaging.clone();
-        let acting_user_id = self.session.user_id.get();
-        let content = content.into_string();
-        let request = EditMessageRequest { acting_user_id, message_id: message_id.get(), content };
-        self.current =
-            Some(Current::other(self.begin_step("websocket edit_message"), async move {
-                let answer =
-                    match messaging.edit_message(request).await.map(tonic::Response::into_inner) {
-                        Ok(edited) => {
-                            let room_id = edited.message.map(|message| message.room_id);
-                            changed(
-                                reference.as_deref(),
-                                "Message edited",
-                                room_id,
-                                message_id,
-                                edited.change_seq,
-                            )
-                        }
-                        Err(status) => {
-                            refusal(&ErrorFrame::of_code(reference, code_from_status(&status)))
-                        }
-                    };
-                Outcome::Answered(answer)
-            }));
+        let request = EditMessageRequest {
+            acting_user_id: self.identity.user_id.get(),
+            message_id: message_id.get(),
+            content: content.into_string(),
+        };
+        self.start("websocket edit_message", async move {
+            let edited = messaging.edit_message(request).await.map(Response::into_inner);
+            let change = edited
+                .map(|edited| (edited.message.map(|message| message.room_id), edited.change_seq));
+            Finished::Request(change_answer(reference, "Message edited", message_id, change))
+        });
     }
 
     fn delete(&mut self, reference: Option<String>, message_id: MessageId) {
         let mut messaging = self.app.messaging.clone();
-        let acting_user_id = self.session.user_id.get();
-        let request = DeleteMessageRequest { acting_user_id, message_id: message_id.get() };
-        self.current =
-            Some(Current::other(self.begin_step("websocket delete_message"), async move {
-                let answer = match messaging
-                    .delete_message(request)
-                    .await
-                    .map(tonic::Response::into_inner)
-                {
-                    Ok(deleted) => {
-                        let room_id = Some(deleted.room_id);
-                        changed(
-                            reference.as_deref(),
-                            "Message deleted",
-                            room_id,
-                            message_id,
-                            deleted.change_seq,
-                        )
-                    }
-                    Err(status) => {
-                        refusal(&ErrorFrame::of_code(reference, code_from_status(&status)))
-                    }
-                };
-                Outcome::Answered(answer)
-            }));
+        let (acting_user_id, id) = (self.identity.user_id.get(), message_id.get());
+        let request = DeleteMessageRequest { acting_user_id, message_id: id };
+        self.start("websocket delete_message", async move {
+            let deleted = messaging.delete_message(request).await.map(Response::into_inner);
+            let change = deleted.map(|deleted| (Some(deleted.room_id), deleted.change_seq));
+            Finished::Request(change_answer(reference, "Message deleted", message_id, change))
+        });
     }
 
     fn authenticate(&mut self, reference: Option<String>, token: String) {
         let access = self.app.token_verifier.clone();
-        self.current = Some(Current::other(self.begin_step("websocket auth"), async move {
-            let outcome = access.authenticate(&token).await;
-            Outcome::Authenticated(reference, outcome)
-        }));
+        self.start("websocket auth", async move {
+            Finished::Auth(reference, access.authenticate(&token).await)
+        });
     }
 
-    /// Ends the session, unless a fresh token has come already and only waits behind other frames;
-    /// the code to close with.
-    pub(crate) async fn expire(&mut self) -> Option<CloseCode> {
-        let is_token = |incoming: &Incoming| {
-            matches!(
-                incoming,
-                Incoming::Frame(Ok(ClientFrame { request: Request::Auth { .. }, .. }))
-            )
+    fn start(
+        &mut self,
+        name: &'static str,
+        request: impl Future<Output = Finished> + Send + 'static,
+    ) {
+        let recorded = self.start_span(name);
+        let scope = recorded.unwrap_or_else(|| (Span::default(), self.context.clone()));
+        self.active = Some(ActiveRequest::new(scope, request));
+    }
+
+    /// Starts the span of a frame and the context of its calls, if the frame is sampled.
+    fn start_span(&self, name: &'static str) -> Option<(Span, RequestContext)> {
+        let mut trace = self.app.sampling.for_frame()?;
+        let request_id = self.context.request_id.clone();
+        let span = trace.enter(|| {
+            SpanBuilder::server(name).with("parlance.request.id", request_id.to_string())
+        });
+        Some((span, RequestContext { request_id, trace, deadline: None }))
+    }
+
+    /// Handles an expired token: uses a new one from a waiting frame, if there is one. Returns the
+    /// code to close with, if the connection is to be closed.
+    pub(super) async fn expire(&mut self) -> Option<CloseCode> {
+        let is_auth = |incoming: &Incoming| {
+            let Incoming::Frame(Ok(frame)) = incoming else { return false };
+            matches!(frame.request, Request::Auth { .. })
         };
-        let place = self.waiting.iter().position(is_token);
-        if let Some(Incoming::Frame(Ok(ClientFrame {
-            reference,
-            request: Request::Auth { token },
-        }))) = place.and_then(|place| self.waiting.remove(place))
+        let position = self.waiting.iter().position(is_auth);
+        if let Some(Incoming::Frame(Ok(frame))) = position.and_then(|at| self.waiting.remove(at))
+            && let Request::Auth { token } = frame.request
         {
-            let outcome = self.app.token_verifier.authenticate(&token).await;
-            return self.finish(Outcome::Authenticated(reference, outcome));
+            let result = self.app.token_verifier.authenticate(&token).await;
+            return self.on_authenticated(frame.reference, result);
         }
-        self.send_queue.push(refusal(&ErrorFrame::of_code(None, ErrorCode::TokenExpired)));
+        self.push_error(&ErrorFrame::new(None, ErrorCode::TokenExpired));
         Some(CloseCode::UNAUTHENTICATED)
     }
 
-    /// Takes up what came of a request; the code to close with, if it was that bad.
-    pub(crate) fn finish(&mut self, outcome: Outcome) -> Option<CloseCode> {
-        let refused = match outcome {
-            Outcome::Answered(answer) => {
-                self.send_queue.push(answer);
-                return None;
-            }
-            Outcome::Subscribed(room_id) => {
-                self.subscribed.insert(room_id);
-                return None;
-            }
-            Outcome::NotSubscribed(room_id, refused) => {
-                // While nobody can tell, an earlier subscription to the room stays.
-                if refused.code != ErrorCode::Unavailable {
+    /// Answers a request that was handled alone. Returns the code to close with, if the connection
+    /// is to be closed.
+    pub(super) fn on_finished(&mut self, finished: Finished) -> Option<CloseCode> {
+        match finished {
+            Finished::Request(answer) => self.send_queue.push(answer),
+            Finished::Subscribe(room_id, Ok(())) => drop(self.subscribed.insert(room_id)),
+            Finished::Subscribe(room_id, Err(error)) => {
+                // An existing subscription stays while the membership cannot be checked.
+                if error.code != ErrorCode::Unavailable {
                     self.subscribed.remove(&room_id);
                 }
-                self.send_queue.push(refusal(&refused));
+                self.push_error(&error);
+            }
+            Finished::Auth(reference, result) => return self.on_authenticated(reference, result),
+        }
+        None
+    }
+
+    fn on_authenticated(
+        &mut self,
+        reference: Option<String>,
+        result: Result<Arc<Identity>, ErrorCode>,
+    ) -> Option<CloseCode> {
+        let error = match result {
+            Ok(identity) if identity.user_id == self.identity.user_id => {
+                self.timers.set_expiry(expiry(&self.app, &identity));
+                self.send_queue.push(authenticated(reference.as_deref(), identity.user_id));
+                self.identity = identity;
                 return None;
             }
-            Outcome::Authenticated(reference, Ok(session))
-                if session.user_id == self.session.user_id =>
-            {
-                self.timers.renew(expiry(&self.app, &session));
-                self.send_queue.push(welcome(reference.as_deref(), &session));
-                self.session = session;
-                return None;
+            Ok(_) => {
+                let sentence = "This connection belongs to another user";
+                ErrorFrame::with_sentence(reference, ErrorCode::Unauthenticated, sentence)
             }
-            Outcome::Authenticated(reference, Ok(_)) => {
-                let sentence = "This connection belongs to another user".to_owned();
-                ErrorFrame { reference, code: ErrorCode::Unauthenticated, sentence }
-            }
-            Outcome::Authenticated(reference, Err(code)) => ErrorFrame::of_code(reference, code),
+            Err(code) => ErrorFrame::new(reference, code),
         };
-        self.send_queue.push(refusal(&refused));
-        (refused.code != ErrorCode::Unavailable).then_some(CloseCode::UNAUTHENTICATED)
+        self.push_error(&error);
+        (error.code != ErrorCode::Unavailable).then_some(CloseCode::UNAUTHENTICATED)
     }
 }
 
-fn changed(
-    reference: Option<&str>,
+/// True for requests that do not wait for the answers to earlier ones.
+fn is_pipelined(request: &Request) -> bool {
+    matches!(request, Request::Send { .. } | Request::Typing { .. })
+}
+
+/// The answer to an edit or a deletion, whose room and `seq` are given.
+fn change_answer(
+    reference: Option<String>,
     sentence: &str,
-    room_id: Option<i64>,
     message_id: MessageId,
-    change_seq: i64,
+    change: Result<(Option<i64>, i64), Status>,
 ) -> Frames {
     let message_id = Some(message_id.get());
-    success(
-        reference,
-        sentence,
-        Addition { room_id, message_id, seq: Some(change_seq), ..Addition::default() },
-    )
+    match change {
+        Ok((room_id, seq)) => {
+            let seq = Some(seq);
+            let fields = SuccessFields { room_id, message_id, seq, ..SuccessFields::default() };
+            success(reference.as_deref(), sentence, fields)
+        }
+        Err(status) => ErrorFrame::new(reference, code_from_status(&status)).encode(),
+    }
 }

@@ -1,80 +1,76 @@
-//! What is due on a connection though nothing comes.
+//! The deadlines of a connection.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After this silence the server asks whether the client is still there.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How long the client may take to answer that.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// The silence of the client after which it is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PONG_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The timers of a connection.
-pub(crate) struct Timers {
-    last_heard: Instant,
-    /// When the client was asked whether it is still there, and has not answered.
+pub(super) struct Timers {
+    last_activity: Instant,
+    /// When the client was pinged, if it has been silent since then.
     pinged_at: Option<Instant>,
-    /// When the session's token ends.
-    expires_at: Instant,
-    /// When this connection is to be closed because the process drains.
-    leaves_at: Option<Instant>,
+    token_expires_at: Instant,
+    /// When the connection is closed because the process drains.
+    drain_at: Option<Instant>,
 }
 
-/// What is due.
-pub(crate) enum Due {
+/// What is to be done.
+pub(super) enum Due {
     Nothing,
     Ping,
-    /// The client is gone.
-    GiveUp,
+    /// The client has not answered a ping.
+    CloseDead,
     Expire,
-    Leave,
+    CloseForDrain,
 }
 
 impl Timers {
-    pub(crate) fn new(expires_at: Instant) -> Self {
-        Self { last_heard: Instant::now(), pinged_at: None, expires_at, leaves_at: None }
+    pub(super) fn new(token_expires_at: Instant) -> Self {
+        Self { last_activity: Instant::now(), pinged_at: None, token_expires_at, drain_at: None }
     }
 
-    /// Notes that the client is there, or that nobody would hear it.
-    pub(crate) fn hear(&mut self, now: Instant) {
-        self.last_heard = now;
+    /// Notes that the client is active, or that nothing is read from it.
+    pub(super) fn note_activity(&mut self, now: Instant) {
+        self.last_activity = now;
         self.pinged_at = None;
     }
 
-    /// Notes that the session goes on.
-    pub(crate) fn renew(&mut self, expires_at: Instant) {
-        self.expires_at = expires_at;
+    pub(super) fn set_expiry(&mut self, token_expires_at: Instant) {
+        self.token_expires_at = token_expires_at;
     }
 
-    /// Notes that the process drains.
-    pub(crate) fn leave_at(&mut self, at: Instant) {
-        self.leaves_at = Some(at);
+    pub(super) fn drain_at(&mut self, at: Instant) {
+        self.drain_at = Some(at);
     }
 
-    pub(crate) fn has_to_leave(&self) -> bool {
-        self.leaves_at.is_some_and(|at| at <= Instant::now())
+    pub(super) fn is_drain_due(&self) -> bool {
+        self.drain_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The next time something is due; leaving only if there is nothing left to do.
-    pub(crate) fn next(&self, may_leave: bool) -> Instant {
-        let keep_alive =
-            self.pinged_at.map_or(self.last_heard + SILENCE, |pinged_at| pinged_at + ANSWER_LIMIT);
-        let deadline = keep_alive.min(self.expires_at);
-        let leaves_at = self.leaves_at.filter(|_| may_leave);
-        leaves_at.map_or(deadline, |leaves_at| leaves_at.min(deadline))
+    /// The next deadline. The one for a drain counts only if the connection may be closed.
+    pub(super) fn next(&self, may_close: bool) -> Instant {
+        let keep_alive = self
+            .pinged_at
+            .map_or(self.last_activity + PING_INTERVAL, |pinged_at| pinged_at + PONG_TIMEOUT);
+        let deadline = keep_alive.min(self.token_expires_at);
+        let drain_at = self.drain_at.filter(|_| may_close);
+        drain_at.map_or(deadline, |drain_at| drain_at.min(deadline))
     }
 
-    /// What is due now. A ping is taken for sent.
-    pub(crate) fn meet(&mut self, now: Instant, may_leave: bool) -> Due {
-        if may_leave && self.has_to_leave() {
-            return Due::Leave;
+    /// What is due now. The caller sends the ping that this returns.
+    pub(super) fn due(&mut self, now: Instant, may_close: bool) -> Due {
+        if may_close && self.is_drain_due() {
+            return Due::CloseForDrain;
         }
-        if self.expires_at <= now {
+        if self.token_expires_at <= now {
             return Due::Expire;
         }
         match self.pinged_at {
-            Some(pinged_at) if pinged_at + ANSWER_LIMIT <= now => Due::GiveUp,
-            None if self.last_heard + SILENCE <= now => {
+            Some(pinged_at) if pinged_at + PONG_TIMEOUT <= now => Due::CloseDead,
+            None if self.last_activity + PING_INTERVAL <= now => {
                 self.pinged_at = Some(now);
                 Due::Ping
             }

@@ -1,0 +1,121 @@
+//! The tasks and gauges of the hub.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, UserId};
+use parlance_runtime::Lifecycle;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+
+use crate::auth::verifier::TokenVerifier;
+use crate::fanout::hub::{Hub, Shared};
+use crate::fanout::room::Room;
+use crate::ws::close_code::CloseCode;
+use crate::ws::protocol::ErrorFrame;
+use crate::ws::shed::shed_slow_consumers;
+
+const SHED_INTERVAL: Duration = Duration::from_millis(100);
+/// A client that reads accepts some of its queued bytes within this time.
+const STALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a room whose stream was lost looks for another owner replica.
+const REASSIGN_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A gauge's name, description and value.
+type Gauge = (&'static str, &'static str, fn(&Shared) -> usize);
+
+const GAUGES: [Gauge; 6] = [
+    ("sockets", "Authenticated sockets.", |hub| hub.connections().len()),
+    ("subscriptions", "Subscriptions of sockets to rooms.", |hub| {
+        hub.rooms().values().map(Room::subscribers).sum()
+    }),
+    ("streams", "Replicas of messaging that this gateway is attached to.", |hub| {
+        hub.messaging_client.attached()
+    }),
+    ("rooms", "Rooms with a subscriber.", |hub| hub.rooms().len()),
+    ("queued_bytes", "Memory of the frames that wait for clients, in bytes.", |hub| {
+        hub.send_budget.bytes()
+    }),
+    ("queued_bytes.limit", "Limit of the frames that wait for clients, in bytes.", |hub| {
+        hub.send_budget.max_bytes()
+    }),
+];
+
+impl Hub {
+    /// Attaches to the replicas of messaging and starts the tasks of the hub.
+    pub(crate) fn run(&self, access: &TokenVerifier, lifecycle: &Lifecycle) {
+        self.register_gauges();
+        self.flush_workers.run(lifecycle);
+        self.messaging_client.run(self.clone(), lifecycle);
+        lifecycle.spawn_task("room reassignment", self.clone().reassign_rooms_forever());
+        lifecycle.spawn_task("slow consumer shedding", self.clone().shed_forever());
+        let inactive_users = access.inactive_users();
+        lifecycle.spawn_task("inactive users", self.clone().close_inactive(inactive_users));
+        lifecycle.spawn_background("drain of sockets", self.clone().notify_drain());
+    }
+
+    fn register_gauges(&self) {
+        for (name, description, value) in GAUGES {
+            let hub = Arc::downgrade(&self.0);
+            opentelemetry::global::meter("parlance")
+                .u64_observable_gauge(format!("parlance.gateway.{name}"))
+                .with_description(description)
+                .with_callback(move |gauge| {
+                    if let Some(hub) = hub.upgrade() {
+                        gauge.observe(value(&hub) as u64, &[]);
+                    }
+                })
+                .build();
+        }
+    }
+
+    async fn reassign_rooms_forever(self) -> anyhow::Result<()> {
+        let mut ticks = ticks(REASSIGN_INTERVAL);
+        loop {
+            ticks.tick().await;
+            self.reassign_rooms();
+        }
+    }
+
+    async fn shed_forever(self) -> anyhow::Result<()> {
+        let mut ticks = ticks(SHED_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let Some(stalled_since) = Instant::now().checked_sub(STALL_TIMEOUT) else { continue };
+            let connections = self.connections();
+            let queues = connections.values().map(|(_, send_queue)| &**send_queue);
+            shed_slow_consumers(&self.send_budget, queues, stalled_since);
+        }
+    }
+
+    async fn notify_drain(self) -> anyhow::Result<()> {
+        self.lifecycle.draining().cancelled().await;
+        self.connections().values().for_each(|(_, send_queue)| send_queue.notify_drain());
+        Ok(())
+    }
+
+    /// Closes the sockets of users who become inactive.
+    async fn close_inactive(
+        self,
+        mut inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
+    ) -> anyhow::Result<()> {
+        let notice = ErrorFrame::new(None, ErrorCode::InactiveUser).encode();
+        loop {
+            let inactive = inactive_users.borrow_and_update().clone();
+            for (user_id, send_queue) in self.connections().values() {
+                if inactive.contains(user_id) {
+                    send_queue.push(notice.clone());
+                    send_queue.close(CloseCode::UNAUTHENTICATED);
+                }
+            }
+            inactive_users.changed().await?;
+        }
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,21 @@
+//! The client of messaging: one bidirectional gRPC stream to each replica, on which requests and
+//! events travel in batches.
+//!
+//! Everything about a room goes to its owner replica, which a rendezvous hash picks. All gateways
+//! pick the same one, so the sends of a room keep their order. When a stream ends, its unanswered
+//! requests are sent again on another stream, in the same order. The idempotency key of a send
+//! prevents that a message is stored twice.
+//!
+//! Events go to an [`EventHandler`] in the task that reads the stream: this module does not import
+//! the part of the gateway that delivers them.
+
+mod attach;
+mod client;
+mod message;
+mod pending;
+mod streams;
+
+pub(crate) use attach::EventHandler;
+pub(crate) use client::{MessagingClient, Pending, submit_span};
+pub(crate) use message::Renewal;
+pub(crate) use streams::StreamId;

@@ -1,0 +1,260 @@
+//! The unanswered requests and the streams that carry them. All of it changes under one lock, which
+//! is never held across an await.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, RoomId};
+use parlance_proto::messaging::Answer;
+use parlance_proto::messaging::answer::Outcome;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::messaging_client::message::{Message, Renewal, Reply};
+use crate::messaging_client::streams::{StreamId, Streams};
+
+/// How long a request may stay unanswered, on however many streams it is sent.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Unanswered requests. Beyond this number a request is answered `unavailable` at once.
+pub(super) const MAX_PENDING: usize = 20_000;
+
+/// The unanswered requests and the attached streams.
+#[derive(Debug, Default)]
+pub(super) struct PendingRequests {
+    streams: Streams,
+    /// By request id, which is the order in which requests are made and in which they expire.
+    requests: BTreeMap<u64, Request>,
+    orderings: HashMap<OrderingKey, Ordering>,
+}
+
+/// A connection and a room. Sends with the same key are stored in the order in which they are made.
+pub(super) type OrderingKey = (u64, RoomId);
+
+/// The unanswered sends with one key.
+#[derive(Debug, Default)]
+struct Ordering {
+    /// The stream of the latest send. The next send goes there too, even when the room has another
+    /// owner replica by then: on another stream it could be stored first.
+    stream: Option<StreamId>,
+    unanswered: usize,
+    /// True if a send could not be sent yet. Later ones wait behind it.
+    is_blocked: bool,
+}
+
+#[derive(Debug)]
+struct Request {
+    message: Message,
+    reply: Reply,
+    ordering_key: Option<OrderingKey>,
+    /// The stream that the request was sent on; none while it has not been sent.
+    stream: Option<StreamId>,
+    expires_at: Instant,
+}
+
+impl PendingRequests {
+    /// Sends a request, or keeps it until a replica is attached. Returns the reply if too many
+    /// requests are pending.
+    pub(super) fn open(
+        &mut self,
+        request_id: u64,
+        message: Message,
+        ordering_key: Option<OrderingKey>,
+        reply: Reply,
+    ) -> Result<(), Reply> {
+        if self.requests.len() >= MAX_PENDING {
+            return Err(reply);
+        }
+        if let Some(key) = ordering_key {
+            self.orderings.entry(key).or_default().unanswered += 1;
+        }
+        let expires_at = Instant::now() + REQUEST_TIMEOUT;
+        let mut request = Request { message, reply, ordering_key, stream: None, expires_at };
+        request.send(&self.streams, &mut self.orderings);
+        self.requests.insert(request_id, request);
+        Ok(())
+    }
+
+    /// Passes answers to their callers and returns those for the event handler.
+    pub(super) fn resolve(&mut self, answers: Vec<Answer>) -> Vec<Renewal> {
+        let mut renewals = Vec::new();
+        for answer in answers {
+            // An expired request has been answered already.
+            let Some(request) = self.requests.remove(&answer.request_id) else { continue };
+            let result = match answer.outcome {
+                Some(Outcome::Error(name)) => {
+                    Err(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal))
+                }
+                outcome => outcome.ok_or(ErrorCode::Internal),
+            };
+            renewals.extend(self.close(request, result));
+        }
+        renewals
+    }
+
+    /// Answers expired requests with `unavailable`, returns the answers for the event handler, and
+    /// sends what could not be sent before.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Renewal> {
+        let mut renewals = Vec::new();
+        while let Some(first) = self.requests.first_entry()
+            && first.get().expires_at <= now
+        {
+            let request = first.remove();
+            renewals.extend(self.close(request, Err(ErrorCode::Unavailable)));
+        }
+        self.send_unsent();
+        renewals
+    }
+
+    /// Adds a stream and sends the waiting requests.
+    pub(super) fn add_stream(&mut self, id: StreamId, queue: mpsc::Sender<Message>) {
+        self.streams.add(id, queue);
+        self.send_unsent();
+    }
+
+    /// Removes a stream and sends its unanswered requests on another one.
+    pub(super) fn remove_stream(&mut self, id: StreamId) {
+        self.streams.remove(id);
+        for request in self.requests.values_mut().filter(|request| request.stream == Some(id)) {
+            request.stream = None;
+        }
+        self.send_unsent();
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    pub(super) fn mark_leaving(&mut self, id: StreamId) {
+        self.streams.mark_leaving(id);
+    }
+
+    /// True if the replica has sent its go-away and answered every request.
+    pub(super) fn is_drained(&self, id: StreamId) -> bool {
+        self.streams.is_leaving(id)
+            && !self.requests.values().any(|request| request.stream == Some(id))
+    }
+
+    fn close(&mut self, request: Request, result: Result<Outcome, ErrorCode>) -> Option<Renewal> {
+        if let Some(key) = request.ordering_key
+            && let Some(ordering) = self.orderings.get_mut(&key)
+        {
+            ordering.unanswered -= 1;
+            if ordering.unanswered == 0 {
+                self.orderings.remove(&key);
+            }
+        }
+        request.reply.resolve(result)
+    }
+
+    fn send_unsent(&mut self) {
+        let Self { streams, requests, orderings } = self;
+        for request in requests.values().filter(|request| request.stream.is_none()) {
+            if let Some(ordering) = request.ordering(orderings) {
+                ordering.is_blocked = false;
+            }
+        }
+        for request in requests.values_mut().filter(|request| request.stream.is_none()) {
+            request.send(streams, orderings);
+        }
+    }
+}
+
+impl Request {
+    /// Queues the request on a stream that has space, unless an earlier request with the same key
+    /// waits.
+    fn send(&mut self, streams: &Streams, orderings: &mut HashMap<OrderingKey, Ordering>) {
+        let ordering = self.ordering(orderings);
+        if ordering.as_ref().is_some_and(|ordering| ordering.is_blocked) {
+            return;
+        }
+        let current = ordering.as_ref().and_then(|ordering| ordering.stream);
+        let stream = current
+            .filter(|id| streams.contains(*id))
+            .or_else(|| streams.owner(self.message.room_id()));
+        self.stream = stream.filter(|id| streams.push(*id, self.message.clone()));
+        if let Some(ordering) = ordering {
+            ordering.is_blocked = self.stream.is_none();
+            ordering.stream = self.stream.or(ordering.stream);
+        }
+    }
+
+    fn ordering<'a>(
+        &self,
+        orderings: &'a mut HashMap<OrderingKey, Ordering>,
+    ) -> Option<&'a mut Ordering> {
+        orderings.get_mut(&self.ordering_key?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_proto::messaging::Typing;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    type Answers = oneshot::Receiver<Result<Outcome, ErrorCode>>;
+
+    /// Makes a request with this id; none if it is refused.
+    fn open(pending: &mut PendingRequests, id: u64, key: Option<OrderingKey>) -> Option<Answers> {
+        let (caller, answer) = oneshot::channel();
+        let message = Message::Typing(Typing { request_id: id, ..Typing::default() });
+        pending.open(id, message, key, Reply::Caller(caller)).ok().map(|()| answer)
+    }
+
+    /// Attaches a stream whose queue holds one message.
+    fn attach(pending: &mut PendingRequests, port: u16) -> (StreamId, mpsc::Receiver<Message>) {
+        let (queue, sent) = mpsc::channel(1);
+        let id = StreamId { address: ([127, 0, 0, 1], port).into(), epoch: 1 };
+        pending.add_stream(id, queue);
+        (id, sent)
+    }
+
+    fn next(sent: &mut mpsc::Receiver<Message>) -> Option<u64> {
+        match sent.try_recv() {
+            Ok(Message::Typing(typing)) => Some(typing.request_id),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn requests_beyond_the_limit_are_refused_until_others_are_answered() {
+        let mut pending = PendingRequests::default();
+        let limit = MAX_PENDING as u64;
+        let mut answers: Vec<Answers> =
+            (0..limit).filter_map(|id| open(&mut pending, id, None)).collect();
+        assert_eq!(answers.len(), MAX_PENDING);
+        assert!(open(&mut pending, limit, None).is_none());
+        pending.expire(Instant::now() + REQUEST_TIMEOUT);
+        for answer in &mut answers {
+            assert_eq!(answer.try_recv(), Ok(Err(ErrorCode::Unavailable)));
+        }
+        assert!(open(&mut pending, limit, None).is_some());
+    }
+
+    #[test]
+    fn sends_of_a_connection_to_a_room_do_not_overtake_one_that_waits() {
+        let mut pending = PendingRequests::default();
+        let (_, mut sent) = attach(&mut pending, 1);
+        let key = Some((1, RoomId::new(1)));
+        let _first = open(&mut pending, 1, key);
+        let _second = open(&mut pending, 2, key);
+        assert_eq!(next(&mut sent), Some(1));
+        let _third = open(&mut pending, 3, key);
+        for id in [2, 3] {
+            pending.expire(Instant::now());
+            assert_eq!(next(&mut sent), Some(id));
+        }
+    }
+
+    #[test]
+    fn requests_of_a_lost_stream_are_sent_on_another_one() {
+        let mut pending = PendingRequests::default();
+        let (lost, mut first) = attach(&mut pending, 1);
+        let _answer = open(&mut pending, 1, Some((1, RoomId::new(1))));
+        let (_, mut second) = attach(&mut pending, 2);
+        assert_eq!((next(&mut first), next(&mut second)), (Some(1), None));
+        pending.remove_stream(lost);
+        assert_eq!(next(&mut second), Some(1));
+    }
+}

@@ -1,0 +1,227 @@
+//! The loop that serves a connection.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use parlance_core::ErrorCode;
+use rand::Rng;
+use tokio::time::{Instant, timeout};
+
+use crate::ws::close_code::CloseCode;
+use crate::ws::frames::Frames;
+use crate::ws::protocol::{ClientFrame, ErrorFrame, Request};
+use crate::ws::send_queue::Wake;
+use crate::ws::session::active_request::Finished;
+use crate::ws::session::state::Session;
+use crate::ws::session::timers::Due;
+use crate::ws::socket::Incoming;
+
+/// Requests in flight of one connection. Beyond this number no frame is read: a client that sends
+/// too fast waits in its own connection.
+const MAX_IN_FLIGHT: usize = 64;
+/// Frames that are read ahead: enough to detect that a client is gone, and few because each may be
+/// long.
+const MAX_WAITING: usize = 8;
+/// How long the requests of a client that is gone may take. They have no answers.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the loop waits for.
+enum Event {
+    Woken(Wake),
+    Answered(Option<Frames>),
+    Finished(Finished),
+    Incoming(Incoming),
+    Deadline,
+}
+
+impl Session {
+    /// Serves the connection until it is closed.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let user_id = self.identity.user_id;
+        self.app.hub.connect(&self.send_queue, user_id);
+        if self.app.token_verifier.is_inactive(user_id) {
+            // The user became inactive before the hub knew of this connection.
+            self.push_error(&ErrorFrame::new(None, ErrorCode::InactiveUser));
+            self.send_queue.close(CloseCode::UNAUTHENTICATED);
+        }
+        let code = self.serve().await;
+        // An unfinished subscription is dropped.
+        self.active.take_if(|active| code.is_some() || active.is_subscribe);
+        self.app.hub.disconnect(self.send_queue.id, &self.subscribed);
+        match code {
+            Some(code) => {
+                tracing::debug!(close.code = code.0, "closing a socket");
+                Box::pin(self.socket.close(code)).await;
+            }
+            None => {
+                // A client that is gone sees in the history which of its requests were handled.
+                let _ = Box::pin(timeout(DRAIN_TIMEOUT, self.drain_pending())).await;
+            }
+        }
+    }
+
+    /// Serves the connection. Returns the code to close with, or none if the client is gone.
+    async fn serve(&mut self) -> Option<CloseCode> {
+        loop {
+            match self.next_event().await {
+                Event::Woken(Wake::Queued(closing)) => {
+                    if !self.write().await {
+                        return self.send_queue.is_shed().then_some(CloseCode::TOO_SLOW);
+                    }
+                    if closing.is_some() {
+                        return closing;
+                    }
+                }
+                Event::Woken(Wake::Draining) => {
+                    self.timers.drain_at(Instant::now() + self.drain_delay())
+                }
+                Event::Answered(answer) => {
+                    self.in_flight.pop_front();
+                    answer.into_iter().for_each(|frame| self.send_queue.push(frame));
+                }
+                Event::Finished(finished) => {
+                    self.active = None;
+                    if let Some(code) = self.on_finished(finished) {
+                        return Some(code);
+                    }
+                }
+                Event::Incoming(Incoming::End) => return None,
+                Event::Incoming(incoming) => self.on_incoming(incoming),
+                Event::Deadline => {
+                    let context = self.context.clone();
+                    if let Some(code) = Box::pin(context.scope(self.on_deadline())).await {
+                        return Some(code);
+                    }
+                }
+            }
+            if let Some(code) = self.handle_waiting() {
+                return Some(code);
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let may_read = self.may_read();
+        if !may_read {
+            self.timers.note_activity(Instant::now());
+        }
+        self.set_alarm();
+        let (first, active) = (self.in_flight.front_mut(), self.active.as_mut());
+        let (has_first, has_active) = (first.is_some(), active.is_some());
+        tokio::select! {
+            wake = self.send_queue.wait() => Event::Woken(wake),
+            answer = async { first?.answer().await }, if has_first => Event::Answered(answer),
+            Some(finished) = async { active?.finish().await }, if has_active => {
+                Event::Finished(finished)
+            }
+            incoming = self.socket.read(), if may_read => Event::Incoming(incoming),
+            () = self.alarm.as_mut() => Event::Deadline,
+        }
+    }
+
+    /// Writes what is queued. The active request continues: it may hold a replay permit.
+    async fn write(&mut self) -> bool {
+        let mut written = pin!(self.socket.write());
+        if let Some(active) = &mut self.active {
+            tokio::select! {
+                written = written.as_mut() => return written,
+                () = active.run() => {}
+            }
+        }
+        written.await
+    }
+
+    fn set_alarm(&mut self) {
+        let next = self.timers.next(self.may_close());
+        if self.alarm.is_elapsed() || next < self.alarm.deadline() {
+            self.alarm.as_mut().reset(next);
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.in_flight.len() < MAX_IN_FLIGHT
+            && self.waiting.len() < MAX_WAITING
+            && !self.timers.is_drain_due()
+    }
+
+    /// True if a drain may close the connection: all requests are answered, but for a subscription,
+    /// which starts sooner on another gateway.
+    fn may_close(&self) -> bool {
+        self.in_flight.is_empty() && self.active.as_ref().is_none_or(|active| active.is_subscribe)
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) {
+        let now = Instant::now();
+        self.timers.note_activity(now);
+        match incoming {
+            Incoming::Frame(frame) => {
+                let frame = self.limit_rate(frame, now);
+                self.waiting.push_back(Incoming::Frame(frame));
+            }
+            Incoming::TooBig => self.waiting.push_back(incoming),
+            Incoming::KeepAlive | Incoming::End => {}
+        }
+    }
+
+    /// Counts a frame, valid or not, against the rate limit.
+    fn limit_rate(
+        &mut self,
+        frame: Result<ClientFrame, ErrorFrame>,
+        now: Instant,
+    ) -> Result<ClientFrame, ErrorFrame> {
+        let Err(code) = self.app.limits.take_frame(&mut self.frame_bucket, now) else {
+            return frame;
+        };
+        let reference = frame.map_or_else(|error| error.reference, |frame| frame.reference);
+        Err(ErrorFrame::new(reference, code))
+    }
+
+    /// Does what is due. Returns the code to close with, if the connection is to be closed.
+    async fn on_deadline(&mut self) -> Option<CloseCode> {
+        match self.timers.due(Instant::now(), self.may_close()) {
+            Due::Nothing => None,
+            Due::Ping => self.ping().await,
+            Due::CloseDead => Some(CloseCode::GOING_AWAY),
+            Due::Expire => self.expire().await,
+            Due::CloseForDrain => Some(CloseCode::RESTART),
+        }
+    }
+
+    async fn ping(&mut self) -> Option<CloseCode> {
+        if self.socket.ping().await {
+            return None;
+        }
+        let is_shed = self.send_queue.is_shed();
+        Some(if is_shed { CloseCode::TOO_SLOW } else { CloseCode::GOING_AWAY })
+    }
+
+    /// A random part of the drain time: clients of a draining gateway do not all reconnect at once.
+    fn drain_delay(&self) -> Duration {
+        self.app.lifecycle.drain_timeout().mul_f64(rand::rng().random_range(0.0..0.7))
+    }
+
+    /// Handles the read-ahead requests of a client that is gone, in their order: sends, edits and
+    /// deletions.
+    async fn drain_pending(&mut self) {
+        loop {
+            if let Some(active) = &mut self.active {
+                active.run().await;
+                self.active = None;
+            }
+            let Some(Incoming::Frame(frame)) = self.waiting.pop_front() else { return };
+            let Ok(frame) = frame else { continue };
+            match frame.request {
+                Request::Send { .. } => self.handle(frame),
+                Request::Edit { .. } | Request::Delete { .. } => {
+                    while let Some(mut in_flight) = self.in_flight.pop_front() {
+                        in_flight.answer().await;
+                    }
+                    self.handle(frame);
+                }
+                // The frames behind a new token depend on its acceptance.
+                Request::Auth { .. } => return,
+                _ => {}
+            }
+        }
+    }
+}
