@@ -65,16 +65,6 @@ pub struct LimitsConfig {
     pub max_queued_bytes_total: usize,
 }
 
-/// At least one.
-fn count() -> clap::builder::ValueParser {
-    number(1..=u32::MAX).into()
-}
-
-/// From one to a million.
-fn rate() -> clap::builder::ValueParser {
-    number(1..=1_000_000).into()
-}
-
 /// The fewest bytes with which a client can catch up: a few of the longest frames.
 const MIN_QUEUED_BYTES: usize = 1 << 20;
 
