@@ -18,6 +18,6 @@ pub(crate) struct App {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,
     pub(crate) tokens: TokenConfig,
-    /// Written by `background::refresh_access`.
+    /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,
 }

@@ -43,8 +43,8 @@ pub struct TokenConfig {
 pub struct TokenTtlConfig {
     /// How long an access token is valid, in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys` needs the same value. A lower value applies to new tokens only: wait until
-    /// the tokens issued before have expired, then rotate keys.
+    /// `auth rotate-keys` needs the same value. A lower value applies to new tokens only: before a
+    /// rotation of keys, wait until the tokens issued earlier have expired.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
 }
@@ -52,7 +52,7 @@ pub struct TokenTtlConfig {
 /// The hashing of passwords.
 #[derive(Args, Clone, Debug)]
 pub struct PasswordConfig {
-    /// The cost of new bcrypt hashes. Each step doubles the time.
+    /// The cost of new bcrypt hashes. One more doubles the time.
     ///
     /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
     #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = number(4..=31))]

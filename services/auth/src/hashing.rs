@@ -51,8 +51,7 @@ impl Drop for HashThreads {
 /// Linux applies the niceness to the calling thread only.
 fn lower_thread_priority() {
     if let Err(error) = nice(NICENESS) {
-        tracing::warn!(%error, "cannot lower the priority of a hashing thread; hashing may delay \
-            other work");
+        tracing::warn!(%error, "cannot lower the priority of hashing; other work may slow down");
     }
 }
 

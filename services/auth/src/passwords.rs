@@ -54,8 +54,7 @@ impl Passwords {
     /// Returns the hash to store for a new password.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, Error> {
         let cost = self.cost;
-        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take. `Password` has refused
-        // more.
+        // `non_truncating_hash` refuses 72 bytes, which bcrypt can take. A `Password` has no more.
         self.run(move || bcrypt::hash(password.expose(), cost)).await
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::ops::system_rooms::{CLAIM_TIME, DATABASE_TIMEOUT, MAX_ROOMS_AT_ONCE, make_rooms};
+use crate::ops::system_rooms::{CLAIM_TIMEOUT, DATABASE_TIMEOUT, MAX_ROOMS_AT_ONCE, make_rooms};
 use crate::store::outbox;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ pub(crate) async fn run(app: App) -> anyhow::Result<()> {
 async fn poll(app: &App) -> Result<usize, Error> {
     let claim = async {
         let mut conn = app.pool.acquire().await?;
-        outbox::claim(&mut conn, MAX_ROOMS_AT_ONCE as i64, CLAIM_TIME).await
+        outbox::claim(&mut conn, MAX_ROOMS_AT_ONCE as i64, CLAIM_TIMEOUT).await
     };
     let entries = timeout(DATABASE_TIMEOUT, claim).await.map_err(|_| Error::DatabaseTimeout)??;
     if !entries.is_empty() {

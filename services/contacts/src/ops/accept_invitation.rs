@@ -2,7 +2,7 @@
 
 use parlance_core::UserId;
 
-use super::system_rooms::{self, CLAIM_TIME};
+use super::system_rooms::{self, CLAIM_TIMEOUT};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Contact, PairId};
@@ -24,7 +24,7 @@ pub(crate) async fn accept_invitation(
         system_rooms::make_missing(app, &pair).await;
         return Err(Error::InvitationNotFound);
     };
-    let entry = outbox::insert(&mut tx, pair.users, CLAIM_TIME).await?;
+    let entry = outbox::insert(&mut tx, pair.users, CLAIM_TIMEOUT).await?;
     tx.commit().await?;
     system_rooms::try_now(app, &[entry]).await;
     Ok(Contact { id: pair.id, other: pair.inviter, created_at: now })

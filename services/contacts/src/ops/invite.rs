@@ -2,7 +2,7 @@
 
 use parlance_core::UserId;
 
-use super::system_rooms::{self, CLAIM_TIME};
+use super::system_rooms::{self, CLAIM_TIMEOUT};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{Invitation, Pair, UserPair};
@@ -37,7 +37,9 @@ async fn invite_or_accept(
     let mut tx = app.pool.begin().await?;
     let pair = pairs::invite_or_accept(&mut tx, users, acting_user, app.clock.now()).await?;
     let entry = match pair {
-        Some(pair) if pair.is_contacts() => Some(outbox::insert(&mut tx, users, CLAIM_TIME).await?),
+        Some(pair) if pair.is_contacts() => {
+            Some(outbox::insert(&mut tx, users, CLAIM_TIMEOUT).await?)
+        }
         _ => None,
     };
     tx.commit().await?;

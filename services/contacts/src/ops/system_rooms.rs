@@ -18,7 +18,7 @@ use crate::model::{OutboxEntry, Pair};
 use crate::store::outbox;
 
 /// How long a replica has an outbox row to itself. Longer than a call to the rooms service takes.
-pub(crate) const CLAIM_TIME: Duration = Duration::from_millis(700);
+pub(crate) const CLAIM_TIMEOUT: Duration = Duration::from_millis(700);
 /// How many rooms are made at the same time.
 pub(crate) const MAX_ROOMS_AT_ONCE: usize = 16;
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,8 +32,8 @@ pub(super) async fn try_now(app: &App, entries: &[OutboxEntry]) {
 
 /// Tries to make the missing rooms of these pairs, before the pairs are shown to a client. The
 /// replica that made the contact may not have made the room yet; a client that saw the contact here
-/// could then be refused by the rooms service. Of very many missing rooms, as after a long outage
-/// of rooms, the background task makes the rest.
+/// could then be refused by the rooms service. At most [`MAX_ROOMS_AT_ONCE`] rooms are made; the
+/// background task makes the others.
 pub(super) async fn make_missing(app: &App, pairs: impl IntoIterator<Item = &Pair>) {
     let entries = pairs.into_iter().filter_map(Pair::outbox_entry);
     let entries: Vec<OutboxEntry> = entries.take(MAX_ROOMS_AT_ONCE).collect();

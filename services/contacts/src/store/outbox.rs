@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 
 use crate::model::{OutboxEntry, OutboxId, UserPair};
 
-/// Adds a row that the caller has claimed for this time.
+/// Adds a row, claimed by the caller.
 pub(crate) async fn insert(
     conn: &mut PgConnection,
     users: UserPair,
-    claim_time: Duration,
+    claim_timeout: Duration,
 ) -> sqlx::Result<OutboxEntry> {
     let id = sqlx::query_scalar!(
         "INSERT INTO contacts.outbox (low_id, high_id, claimed_until)
@@ -18,7 +18,7 @@ pub(crate) async fn insert(
          RETURNING id",
         users.low.get(),
         users.high.get(),
-        claim_time.as_secs_f64(),
+        claim_timeout.as_secs_f64(),
     )
     .fetch_one(conn)
     .await?;
@@ -29,7 +29,7 @@ pub(crate) async fn insert(
 pub(crate) async fn claim(
     conn: &mut PgConnection,
     limit: i64,
-    claim_time: Duration,
+    claim_timeout: Duration,
 ) -> sqlx::Result<Vec<OutboxEntry>> {
     let rows = sqlx::query!(
         "UPDATE contacts.outbox
@@ -44,7 +44,7 @@ pub(crate) async fn claim(
          ))
          RETURNING id, low_id, high_id",
         limit,
-        claim_time.as_secs_f64(),
+        claim_timeout.as_secs_f64(),
     )
     .fetch_all(conn)
     .await?;

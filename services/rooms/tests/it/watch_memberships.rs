@@ -90,7 +90,8 @@ async fn a_watcher_that_continues_from_a_cursor_misses_nothing() {
     let mut stream = other.watch(cursor).await;
     let batch = next_ends(&mut stream).await;
     assert_eq!(batch.ends, [end(room_id, Some(FRIEND), EndReason::Left, 2)]);
-    assert!(!batch.reset && batch.cursor > cursor);
+    // The cursor stays as long as an older transaction is open, even one of another test.
+    assert!(!batch.reset && batch.cursor >= cursor);
 
     app.delete_room(OWNER, room_id).await.unwrap();
     let batch = next_ends(&mut app.watch(batch.cursor).await).await;
