@@ -39,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) token_verifier: TokenVerifier,
     pub(crate) users: UserCache,
+    pub(crate) auth: AuthServiceClient<Client>,
     /// The auth service, with the deadline for calls that hash a password.
     pub(crate) passwords: AuthServiceClient<Client>,
     pub(crate) contacts: ContactsServiceClient<Client>,
@@ -77,7 +78,7 @@ impl App {
         let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
         let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_RESPONSE_BYTES);
         let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = UserCache::start(auth, &token_verifier, lifecycle);
+        let users = UserCache::start(auth.clone(), &token_verifier, lifecycle);
         let send_budget = SendBudget::new(&config.limits);
         let hub = Hub::new(
             messaging_client.clone(),
@@ -93,6 +94,7 @@ impl App {
             lifecycle: lifecycle.clone(),
             token_verifier,
             users,
+            auth,
             passwords,
             contacts: ContactsServiceClient::new(contacts)
                 .max_decoding_message_size(MAX_RESPONSE_BYTES),

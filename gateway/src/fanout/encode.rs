@@ -106,10 +106,6 @@ impl Encoder {
         for (user_id, name) in events.iter().filter_map(user) {
             match self.users.cached(user_id) {
                 Some(user) => drop(users.insert(user_id, user)),
-                // The probe's user has no account.
-                None if user_id == UserId::CANARY => {
-                    drop(users.insert(user_id, Arc::new(placeholder(user_id, name))))
-                }
                 None => drop(uncached.insert(user_id, name)),
             }
         }

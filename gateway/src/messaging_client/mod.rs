@@ -16,6 +16,6 @@ mod pending;
 mod streams;
 
 pub(crate) use attach::EventHandler;
-pub(crate) use client::{MessagingClient, Pending, submit_span};
+pub(crate) use client::{MessagingClient, Pending, SentMessage, submit_span};
 pub(crate) use message::Renewal;
 pub(crate) use streams::StreamId;

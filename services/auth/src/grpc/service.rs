@@ -4,9 +4,10 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
-    FindUsersRequest, FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse,
-    GetUsersRequest, GetUsersResponse, LogInRequest, LogInResponse, RegisterRequest,
-    RegisterResponse, WatchAccessStateRequest, WatchAccessStateResponse,
+    EnsureProbeAccountRequest, EnsureProbeAccountResponse, FindUsersRequest, FindUsersResponse,
+    GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest, GetUsersResponse, LogInRequest,
+    LogInResponse, RegisterRequest, RegisterResponse, WatchAccessStateRequest,
+    WatchAccessStateResponse,
 };
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
@@ -53,6 +54,14 @@ impl AuthService for Service {
     async fn find_users(&self, request: Request<FindUsersRequest>) -> Reply<FindUsersResponse> {
         let found = ops::find_users(&self.app, request.into_inner().usernames).await?;
         Ok(Response::new(FindUsersResponse { found: found.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn ensure_probe_account(
+        &self,
+        _: Request<EnsureProbeAccountRequest>,
+    ) -> Reply<EnsureProbeAccountResponse> {
+        let user = ops::ensure_probe_account(&self.app).await?;
+        Ok(Response::new(EnsureProbeAccountResponse { user: Some(user.into()) }))
     }
 
     async fn get_access_state(

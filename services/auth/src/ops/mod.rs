@@ -1,5 +1,6 @@
 //! The use cases, one a file: rules and transactions.
 
+mod ensure_probe_account;
 mod find_users;
 mod get_access_state;
 mod get_users;
@@ -10,6 +11,7 @@ mod register;
 mod rotate_keys;
 mod set_active;
 
+pub(crate) use ensure_probe_account::ensure_probe_account;
 pub(crate) use find_users::find_users;
 pub(crate) use get_access_state::get_access_state;
 pub(crate) use get_users::get_users;

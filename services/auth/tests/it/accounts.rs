@@ -8,7 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parlance_core::ErrorCode;
-use parlance_proto::auth::{GetUsersRequest, RegisterRequest};
+use parlance_proto::auth::{
+    EnsureProbeAccountRequest, FindUsersRequest, GetUsersRequest, RegisterRequest,
+};
 use parlance_runtime::error::{code_from_status, retry_after_from_status};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -170,4 +172,20 @@ async fn hashing_threads_have_a_lower_priority_than_the_others() {
 /// Polls a future once. It can be polled further.
 async fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn the_probe_has_one_account_that_no_name_finds_and_no_password_opens() {
+    let auth = Auth::start().await;
+    let ensure = async || {
+        let mut client = auth.grpc();
+        client.ensure_probe_account(EnsureProbeAccountRequest {}).await.unwrap().into_inner()
+    };
+    let account = ensure().await.user.unwrap();
+    assert_eq!(ensure().await.user.unwrap(), account);
+    let name = account.username;
+    assert_eq!(refusal(auth.try_register(&name, PASSWORD).await), ErrorCode::Validation);
+    assert_eq!(refusal(auth.log_in(&name, "!").await), ErrorCode::InvalidCredentials);
+    let request = FindUsersRequest { usernames: vec![name] };
+    assert_eq!(auth.grpc().find_users(request).await.unwrap().into_inner().found, []);
 }

@@ -1,0 +1,156 @@
+//! One probe: subscribe like a connection, send, wait for the event.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_core::{ErrorCode, MessageContent, Violation};
+use rand::Rng;
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+use crate::app::App;
+use crate::fanout::Subscription;
+use crate::messaging_client::SentMessage;
+use crate::probe::metrics::Metrics;
+use crate::probe::target::Target;
+use crate::ws::frames::Frames;
+use crate::ws::send_queue::{SendQueue, Wake};
+
+const CONTENT: &str = "probe";
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time between probes until the first one succeeds.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// With more changes than this the room is deleted, so that probes take a bounded space.
+const MAX_SEQ: i64 = 10_000;
+
+/// Sends probes, one after the other.
+pub(crate) struct Probe {
+    app: App,
+    content: MessageContent,
+    /// None before the first probe and after a failure.
+    target: Option<Target>,
+    /// Receives the events of the target's room, also those of other gateways' probes.
+    send_queue: Arc<SendQueue>,
+    is_subscribed: bool,
+    is_failing: bool,
+    metrics: Metrics,
+}
+
+impl Probe {
+    pub(crate) fn new(app: &App) -> Result<Self, Violation> {
+        Ok(Self {
+            app: app.clone(),
+            content: MessageContent::parse(CONTENT.to_owned())?,
+            target: None,
+            send_queue: new_send_queue(app),
+            is_subscribed: false,
+            is_failing: false,
+            metrics: Metrics::new(),
+        })
+    }
+
+    /// Returns after the first success.
+    pub(crate) async fn succeed_once(&mut self) {
+        while !self.probe().await {
+            sleep(RETRY_INTERVAL).await;
+        }
+    }
+
+    pub(crate) async fn probe_forever(&mut self, every: Duration) {
+        let mut ticks = interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.probe().await;
+        }
+    }
+
+    /// Sends a probe. Returns whether its event arrived in time.
+    async fn probe(&mut self) -> bool {
+        let result = timeout(PROBE_TIMEOUT, self.round_trip()).await;
+        let result = result.unwrap_or(Err(ErrorCode::Unavailable));
+        self.metrics.record(result);
+        match result {
+            Err(code) if !self.is_failing => {
+                tracing::warn!(error.code = code.name(), "probe failed: messages do not flow");
+            }
+            Ok(_) if self.is_failing => tracing::info!("probe succeeded: messages flow again"),
+            _ => {}
+        }
+        self.is_failing = result.is_err();
+        if self.is_failing {
+            self.reset();
+        }
+        result.is_ok()
+    }
+
+    /// Subscribes, unless the last probe did, sends a message and waits for its event. Returns the
+    /// time since the send.
+    async fn round_trip(&mut self) -> Result<Duration, ErrorCode> {
+        let target = match self.target.take() {
+            Some(target) => target,
+            None => Target::ensure(&self.app).await?,
+        };
+        let target = self.target.insert(target);
+        if !self.is_subscribed {
+            let new = Subscription {
+                send_queue: &self.send_queue,
+                user_id: target.sender.user_id,
+                room_id: target.room_id,
+                after_seq: None,
+                reference: None,
+            };
+            self.app.hub.subscribe(&new).await?;
+            self.is_subscribed = true;
+        }
+        // Events of other gateways' probes.
+        drop(self.send_queue.take());
+        let sent_at = Instant::now();
+        let content = self.content.clone();
+        let client = &self.app.messaging_client;
+        let sent = client.send(target.room_id, &target.sender, content, None).await?;
+        wait_for_event(&self.send_queue, &sent).await?;
+        let duration = sent_at.elapsed();
+        if sent.message.seq > MAX_SEQ {
+            target.delete(&self.app).await?;
+            self.reset();
+        }
+        Ok(duration)
+    }
+
+    /// Ends the subscription. The next probe starts anew.
+    fn reset(&mut self) {
+        if let Some(target) = self.target.take() {
+            self.app.hub.disconnect(self.send_queue.id, &HashSet::from([target.room_id]));
+        }
+        self.send_queue = new_send_queue(&self.app);
+        self.is_subscribed = false;
+    }
+}
+
+/// A queue that no socket writes.
+fn new_send_queue(app: &App) -> Arc<SendQueue> {
+    app.hub.send_queue(rand::rng().random(), None)
+}
+
+/// Waits for the event of a sent message.
+async fn wait_for_event(send_queue: &SendQueue, sent: &SentMessage) -> Result<(), ErrorCode> {
+    loop {
+        let Wake::Queued(closing) = send_queue.wait().await else { continue };
+        let frames = send_queue.take();
+        let mut ids = frames.iter().flat_map(Frames::texts).filter_map(message_id);
+        if ids.any(|id| id == sent.message.id) {
+            return Ok(());
+        }
+        if closing.is_some() {
+            return Err(ErrorCode::Unavailable);
+        }
+    }
+}
+
+/// The id of the message in a frame, if there is one.
+fn message_id(text: &str) -> Option<i64> {
+    let frame: Value = serde_json::from_str(text).ok()?;
+    frame["message"]["id"].as_i64()
+}
