@@ -1,9 +1,9 @@
 //! Whatever is sent, the answer is no 5xx, and a refusal has the shape of one.
 
+use parlance_client::{Method, Request};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
 use crate::conventions::PROTECTED;
@@ -112,9 +112,8 @@ async fn no_input_gives_a_5xx_or_an_answer_of_another_shape() {
         let (method, path) = calls.new_tree(&mut runner).unwrap().current();
         let body = bodies.new_tree(&mut runner).unwrap().current();
         let what = format!("{method} {path} {:?}", String::from_utf8_lossy(&body));
-        let request: RequestBuilder = anna.request(method.parse::<Method>().unwrap(), &path);
-        let answer =
-            Answer::of(request.header("content-type", "application/json").body(body)).await;
+        let request = Request::new(method.parse::<Method>().unwrap(), path);
+        let answer = anna.send(request.header("content-type", "application/json").body(body)).await;
         assert_answer(&answer, &what);
     }
 }
@@ -140,8 +139,8 @@ async fn no_header_gives_a_5xx() {
     for _ in 0..REQUESTS / 2 {
         let name = names.new_tree(&mut runner).unwrap().current();
         let value = values.new_tree(&mut runner).unwrap().current();
-        let request = anna.api.request(Method::POST, "/v1/rooms").header(name, &value[..]);
-        let answer = Answer::of(request.body(json!({"name": "x"}).to_string())).await;
+        let request = Request::new(Method::POST, "/v1/rooms").header(name, &value);
+        let answer = anna.api.send(request.body(json!({"name": "x"}).to_string())).await;
         assert_answer(&answer, &format!("{name}: {:?}", String::from_utf8_lossy(&value)));
     }
 }

@@ -1,5 +1,6 @@
 //! Accounts: registering, logging in, names and passwords.
 
+use parlance_client::endpoints;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -7,13 +8,13 @@ use crate::support::{
 };
 
 async fn register(username: &str, password: &str) -> Answer {
-    let api = Api::of(stack().await, 0);
+    let api = Api::at(stack().await, 0);
     api.post("/v1/auth/register", &json!({"username": username, "password": password})).await
 }
 
 /// Logs in at the other gateway.
 async fn log_in(username: &str, password: &str) -> Answer {
-    let api = Api::of(stack().await, 1);
+    let api = Api::at(stack().await, 1);
     api.post("/v1/auth/login", &json!({"username": username, "password": password})).await
 }
 
@@ -79,16 +80,15 @@ async fn me_is_the_user_as_registered() {
     let user = registered(&name).await;
     let token = log_in(&name, PASSWORD).await.ok(200);
     for gateway in [0, 1] {
-        let request = Api::of(stack, gateway).request(reqwest::Method::GET, "/v1/auth/me");
-        let me =
-            Answer::of(request.bearer_auth(token["access_token"].as_str().unwrap())).await.ok(200);
+        let request = endpoints::me(token["access_token"].as_str().unwrap());
+        let me = Api::at(stack, gateway).send(request).await.ok(200);
         assert_eq!(me, user);
     }
 }
 
 #[tokio::test]
 async fn me_needs_a_token() {
-    Api::of(stack().await, 0).get("/v1/auth/me").await.refused(401, "unauthenticated");
+    Api::at(stack().await, 0).get("/v1/auth/me").await.refused(401, "unauthenticated");
 }
 
 #[tokio::test]

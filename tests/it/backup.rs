@@ -44,7 +44,8 @@ async fn back_up_while_people_talk(
     let is_over = AtomicBool::new(false);
     let talk = async |person: &Person| {
         while !is_over.load(Ordering::Relaxed) {
-            let message = person.say(room, &format!("{} of {}", count(), person.name)).await;
+            let message =
+                person.send_message(room, &format!("{} of {}", count(), person.name)).await;
             acked.lock().unwrap().push(message);
         }
     };
@@ -115,7 +116,7 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
         let lost = person(&old).await;
         let lost_room = make_room(&lost, &[]).await;
         for _ in 0..3 {
-            anna.say(quiet, "Lost").await;
+            anna.send_message(quiet, "Lost").await;
         }
         drop(old);
 
@@ -134,7 +135,7 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
             let (mut socket, answer) = come_back(&anna, room, seen).await;
             assert_eq!(answer["resync"], true, "{answer}");
             for _ in 0..5 {
-                let message = anna.say(room, "After").await;
+                let message = anna.send_message(room, "After").await;
                 assert!(
                     number(&message, "seq") > seen && number(&message, "id") > highest("id"),
                     "{message}"

@@ -1,26 +1,22 @@
 //! Bodies: what is wrong with them is told, all of it, and never repeated.
 
-use reqwest::Method;
+use bytes::Bytes;
+use parlance_client::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, fresh_name, make_room, person, stack};
 
 const REGISTER: &str = "/v1/auth/register";
 
-async fn post_raw(
-    path: &str,
-    content_type: Option<&str>,
-    body: impl Into<reqwest::Body>,
-) -> Answer {
-    let request = Api::of(stack().await, 0).request(Method::POST, path).body(body);
-    Answer::of(match content_type {
-        Some(content_type) => request.header("content-type", content_type),
-        None => request,
-    })
-    .await
+async fn post_raw(path: &str, content_type: Option<&str>, body: impl Into<Bytes>) -> Answer {
+    let mut request = Request::new(Method::POST, path).body(body);
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    Api::at(stack().await, 0).send(request).await
 }
 
-async fn register(body: impl Into<reqwest::Body>) -> Answer {
+async fn register(body: impl Into<Bytes>) -> Answer {
     post_raw(REGISTER, Some("application/json"), body).await
 }
 
@@ -140,13 +136,12 @@ async fn a_body_over_64_kib_is_refused_and_the_answer_arrives() {
 #[tokio::test]
 async fn a_bad_token_is_told_before_a_large_body() {
     for token in [None, Some("x.y.z")] {
-        let mut request =
-            Api::of(stack().await, 0).request(Method::POST, "/v1/rooms").body(" ".repeat(3 << 19));
+        let mut request = Request::new(Method::POST, "/v1/rooms").body(" ".repeat(3 << 19));
         if let Some(token) = token {
-            request = request.bearer_auth(token);
+            request = request.bearer(token);
         }
         let code = if token.is_some() { "invalid_token" } else { "unauthenticated" };
-        Answer::of(request).await.refused(401, code);
+        Api::at(stack().await, 0).send(request).await.refused(401, code);
     }
 }
 
@@ -154,8 +149,9 @@ async fn a_bad_token_is_told_before_a_large_body() {
 async fn a_large_body_is_refused_behind_a_good_token() {
     let anna = person(stack().await).await;
     for path in ["/v1/rooms", "/v1/contacts/1/accept"] {
-        let request = anna.request(Method::POST, path).header("content-type", "application/json");
-        Answer::of(request.body(" ".repeat(3 << 19))).await.refused(413, "payload_too_large");
+        let request = Request::new(Method::POST, path).header("content-type", "application/json");
+        let answer = anna.send(request.body(" ".repeat(3 << 19))).await;
+        answer.refused(413, "payload_too_large");
     }
 }
 
@@ -185,8 +181,8 @@ async fn no_422_repeats_what_was_sent() {
             assert!(!answer.text.contains(secret), "{answer:?}");
         }
     }
-    let raw = anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
-    let answer = Answer::of(raw.body(format!("{{\"name\": \"{secret}"))).await;
+    let raw = Request::new(Method::POST, "/v1/rooms").header("content-type", "application/json");
+    let answer = anna.send(raw.body(format!("{{\"name\": \"{secret}"))).await;
     assert!(!answer.text.contains(secret), "{answer:?}");
     let answer = anna.get(&format!("/v1/rooms/{secret}")).await;
     assert!(!answer.text.contains(secret), "{answer:?}");

@@ -41,7 +41,7 @@ async fn lose_canaries(stack: &Stack) {
 async fn assert_messages_flow(person: &Person) {
     let room = make_room(person, &[]).await;
     let mut socket = person.subscribed(room).await;
-    person.say(room, "Hello").await;
+    person.send_message(room, "Hello").await;
     assert_eq!(socket.next().await["message"]["content"], "Hello");
 }
 

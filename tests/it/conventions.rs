@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use parlance_client::{Method, Request};
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::{Answer, Api, Person, assert_members, people, person, stack};
 
@@ -34,16 +35,16 @@ fn method(name: &str) -> Method {
 }
 
 async fn api() -> Api {
-    Api::of(stack().await, 0)
+    Api::at(stack().await, 0)
 }
 
 /// Asks without a token.
 async fn ask(name: &str, path: &str) -> Answer {
-    Answer::of(api().await.request(method(name), path)).await
+    api().await.send(Request::new(method(name), path)).await
 }
 
 async fn ask_with_header(path: &str, name: &str, value: &str) -> Answer {
-    Answer::of(api().await.request(Method::GET, path).header(name, value)).await
+    api().await.send(Request::get(path).header(name, value)).await
 }
 
 #[tokio::test]
@@ -62,9 +63,10 @@ async fn unknown_paths_are_not_found_with_a_token_or_without() {
     ] {
         for name in ["GET", "POST", "DELETE", "BREW"] {
             ask(name, path).await.refused(404, "not_found");
-            Answer::of(anna.request(method(name), path).body("{")).await.refused(404, "not_found");
-            let forged = api().await.request(method(name), path).bearer_auth("forged");
-            Answer::of(forged).await.refused(404, "not_found");
+            let request = Request::new(method(name), path).body("{");
+            anna.send(request).await.refused(404, "not_found");
+            let forged = Request::new(method(name), path).bearer("forged");
+            api().await.send(forged).await.refused(404, "not_found");
         }
     }
 }
@@ -97,20 +99,17 @@ async fn a_missing_token_is_told_before_anything_in_the_request() {
     for (name, path) in PROTECTED {
         ask(name, path).await.refused(401, "unauthenticated");
         let wrong = path.replace("/1", "/zero") + "?limit=0";
-        let request = api()
-            .await
-            .request(method(name), &wrong)
-            .header("content-type", "text/plain")
-            .body("{");
-        Answer::of(request).await.refused(401, "unauthenticated");
+        let request =
+            Request::new(method(name), wrong).header("content-type", "text/plain").body("{");
+        api().await.send(request).await.refused(401, "unauthenticated");
     }
 }
 
 #[tokio::test]
 async fn a_bad_token_is_told_before_anything_in_the_request() {
     for (name, path) in PROTECTED {
-        let request = api().await.request(method(name), path).bearer_auth("x.y.z").body("{");
-        Answer::of(request).await.refused(401, "invalid_token");
+        let request = Request::new(method(name), path).bearer("x.y.z").body("{");
+        api().await.send(request).await.refused(401, "invalid_token");
     }
 }
 
@@ -154,8 +153,8 @@ const WITH_ID: [(&str, &str, &str); 11] = [
 /// Asks as somebody, with a body that is right for every call.
 async fn ask_about(person: &Person, name: &str, path: &str) -> Answer {
     let body = json!({"content": "x", "usernames": ["somebody"]});
-    let request = person.request(method(name), path);
-    Answer::of(if name == "GET" { request } else { request.json(&body) }).await
+    let request = Request::new(method(name), path);
+    person.send(if name == "GET" { request } else { request.json(&body) }).await
 }
 
 #[tokio::test]
@@ -233,9 +232,8 @@ async fn pages_of_an_allowed_origin_read_every_answer() {
     for (path, status) in
         [("/v1/auth/me", 200), ("/v1/rooms/0", 422), ("/v1/rooms/1/leave", 405), ("/nowhere", 404)]
     {
-        let answer =
-            Answer::of(anna.request(Method::GET, path).header("origin", "http://localhost:3000"))
-                .await;
+        let request = Request::get(path).header("origin", "http://localhost:3000");
+        let answer = anna.send(request).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -265,12 +263,11 @@ async fn pages_of_other_origins_read_nothing() {
 #[tokio::test]
 async fn a_preflight_allows_every_method_and_header_of_the_api() {
     for (name, path) in PROTECTED {
-        let request =
-            api().await.request(Method::OPTIONS, path).header("origin", "http://localhost:3000");
+        let request = Request::new(Method::OPTIONS, path).header("origin", "http://localhost:3000");
         let request = request.header("access-control-request-method", name);
         let request = request
             .header("access-control-request-headers", "authorization, content-type, x-request-id");
-        let answer = Answer::of(request).await;
+        let answer = api().await.send(request).await;
         assert!(answer.status.is_success(), "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -307,8 +304,11 @@ async fn times_are_precise_to_the_microsecond() {
         rooms.push(anna.post("/v1/rooms", &json!({"name": "Den"})).await.ok(201));
     }
     let room = rooms[0]["id"].as_i64().unwrap();
-    let messages =
-        [anna.say(room, "x").await, anna.say(room, "x").await, anna.say(room, "x").await];
+    let messages = [
+        anna.send_message(room, "x").await,
+        anna.send_message(room, "x").await,
+        anna.send_message(room, "x").await,
+    ];
     for objects in [&invitations[..], &users, &rooms, &messages] {
         // Three times out of three by chance: once in 1,000,000,000.
         let is_coarse = |object: &Value| object["created_at"].as_str().unwrap().ends_with("000Z");
@@ -368,8 +368,8 @@ async fn an_outage_is_told_with_the_request_id_and_nothing_of_its_cause() {
     let stack = Stack::builder().start().await.unwrap();
     let anna = person(&stack).await;
     stack.process("contacts", 0).kill().await.unwrap();
-    let request = anna.request(Method::GET, "/v1/contacts").header("x-request-id", "my-id");
-    let answer = Answer::of(request.timeout(Duration::from_secs(5))).await;
+    let request = Request::get("/v1/contacts").header("x-request-id", "my-id");
+    let answer = timeout(Duration::from_secs(5), anna.send(request)).await.unwrap();
     assert_eq!(
         (answer.header("x-request-id"), &answer.json()["request_id"]),
         ("my-id", &json!("my-id"))

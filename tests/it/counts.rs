@@ -200,10 +200,10 @@ async fn a_full_page_of_history_costs_as_much_as_a_short_one() {
         become_contacts(&large, &person(stack).await).await,
     );
     for _ in 0..3 {
-        small.say(short, "x").await;
+        small.send_message(short, "x").await;
     }
     for _ in 0..100 {
-        large.say(long, "x").await;
+        large.send_message(long, "x").await;
     }
     // The newest page, which is remembered, and one that is not.
     for from in ["", &format!("&before_id={}", i64::MAX)] {

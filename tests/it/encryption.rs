@@ -33,7 +33,7 @@ async fn messages_go_from_one_gateway_to_the_other(stack: &Stack) {
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.at(stack, 1).subscribed(room).await;
     for content in ["One", "Two", "Three"] {
-        anna.say(room, content).await;
+        anna.send_message(room, content).await;
         assert_eq!(bens.next().await["message"]["content"], content);
     }
 }

@@ -114,7 +114,7 @@ async fn without_auth_who_is_known_is_served_and_messages_live_on() {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let (mut annas, mut bens) = (anna.subscribed(room).await, ben.subscribed(room).await);
-        anna.say(room, "Before").await;
+        anna.send_message(room, "Before").await;
         assert_eq!((seq_of(&annas.next().await), seq_of(&bens.next().await)), (1, 1));
         stack.process("auth", 0).kill().await.unwrap();
 
@@ -155,7 +155,7 @@ async fn without_contacts_rooms_and_messages_live_on() {
         unavailable(anna.post("/v1/contacts/invite", &json!({"username": ben.name}))).await;
         anna.get("/v1/rooms").await.ok(200);
         let mut bens = ben.subscribed(room).await;
-        anna.say(room, "Hello").await;
+        anna.send_message(room, "Hello").await;
         assert_eq!(bens.next().await["message"]["content"], "Hello");
         stack.process("contacts", 0).restart(RESTART).await.unwrap();
         recovers("/v1/contacts", &anna).await;
@@ -405,7 +405,7 @@ async fn without_redis_changes_are_accepted_and_reach_everybody_within_two_secon
     on_stack(2, 2, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
-        let message = anna.say(room, "Before").await;
+        let message = anna.send_message(room, "Before").await;
         let mut sockets =
             vec![anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
         everybody_hears(&anna, &message, &mut sockets, "with Redis").await;
@@ -433,7 +433,7 @@ async fn postgres_stops_and_comes_back() {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.subscribed(room).await;
-        anna.say(room, "Before").await;
+        anna.send_message(room, "Before").await;
         assert_eq!(seq_of(&bens.next().await), 1);
 
         // The Postgres of tests acks before it writes; what was told so far shall not be lost with
@@ -485,7 +485,7 @@ async fn three_replicas_of_each_service_start_at_once_on_an_empty_database() {
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.subscribed(room).await;
         for number in 1..=10 {
-            anna.say(room, "Hello").await;
+            anna.send_message(room, "Hello").await;
             assert_eq!(seq_of(&bens.next().await), number);
         }
         // All replicas of auth sign with the same key.

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parlance_client::Message;
+use parlance_client::Request;
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Answer, Api, Ended, PASSWORD, Person, Socket, eventually, fresh_name, make_room, person, stack,
@@ -60,7 +60,7 @@ async fn frugal_stack() -> &'static Stack {
 async fn open(stack: &Stack, address: &str, person: Option<&Person>) -> Result<Socket, u16> {
     let mut headers = vec![("x-forwarded-for", address.to_owned())];
     headers.extend(person.map(|person| ("authorization", format!("Bearer {}", person.token))));
-    Socket::connect(&stack.gateway_url(0), headers).await
+    Socket::connect(stack.address("gateway", 0), headers).await
 }
 
 /// Opens a socket from an address, whose welcome is taken.
@@ -114,9 +114,8 @@ async fn an_address_has_so_many_sockets() {
     }
     assert_eq!(sockets.len(), MAX_SOCKETS);
     assert_eq!(open(stack, "192.0.2.10", Some(&ben)).await.err(), Some(429));
-    let upgrade =
-        ben.request(Method::GET, "/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
-    refused_for_now(Answer::of(upgrade).await);
+    let upgrade = Request::get("/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
+    refused_for_now(ben.send(upgrade).await);
     welcomed(stack, "192.0.2.11", &ben).await;
 
     drop(sockets.pop());
@@ -211,12 +210,11 @@ async fn too_many_frames_are_refused_in_order_and_the_connection_stays() {
 #[tokio::test]
 async fn an_address_has_so_many_log_ins() {
     let stack = frugal_stack().await;
-    let api = Api::of(stack, 0);
+    let api = Api::at(stack, 0);
     let credentials = json!({"username": fresh_name(), "password": PASSWORD});
     let log_in = async |address: &str| {
-        let request =
-            api.request(Method::POST, "/v1/auth/login").header("x-forwarded-for", address);
-        Answer::of(request.json(&credentials)).await
+        let request = Request::post("/v1/auth/login", &credentials);
+        api.send(request.header("x-forwarded-for", address)).await
     };
     let begin = Instant::now();
     let mut admitted = 0;
@@ -254,8 +252,7 @@ async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
 /// Sends what there is, and then a byte a second of more; what came back until the gateway ended
 /// the connection, and when that was.
 async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
-    let base = stack.gateway_url(0);
-    let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+    let mut stream = TcpStream::connect(stack.address("gateway", 0)).await.unwrap();
     let begin = Instant::now();
     stream.write_all(sent.as_bytes()).await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -309,7 +306,7 @@ async fn half_sent_requests_end_after_ten_seconds() {
 
 #[tokio::test]
 async fn a_socket_that_is_alive_and_does_not_say_whose_it_is_ends_after_ten_seconds() {
-    let mut socket = Api::of(stack().await, 0).socket().await;
+    let mut socket = Api::at(stack().await, 0).socket().await;
     let begin = Instant::now();
     let end = loop {
         let sent = socket.send_if_open(Message::Ping("there".into())).await;

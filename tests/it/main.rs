@@ -26,7 +26,6 @@ mod privileges;
 mod races;
 mod rolling;
 mod rooms;
-mod slice;
 mod strangers;
 mod support;
 mod tokens;

@@ -44,7 +44,7 @@ async fn told(person: &Person, contents: &str) -> (i64, Vec<i64>) {
     let room = make_room(person, &[]).await;
     let mut ids = Vec::new();
     for content in contents.chars() {
-        ids.push(person.say(room, &content.to_string()).await["id"].as_i64().unwrap());
+        ids.push(person.send_message(room, &content.to_string()).await["id"].as_i64().unwrap());
     }
     (room, ids)
 }
@@ -55,12 +55,12 @@ async fn a_page_that_was_read_before_has_what_happened_since() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let first = anna.say(room, "a").await;
+    let first = anna.send_message(room, "a").await;
     let steps = ["", "send", "edit", "other room", "delete"];
     let expected = [("a", "a"), ("ab", "b"), ("xb", "b"), ("xb", "b"), ("b", "b")];
     for (step, (all, last)) in steps.into_iter().zip(expected) {
         match step {
-            "send" => drop(ben.say(room, "b").await),
+            "send" => drop(ben.send_message(room, "b").await),
             "edit" => drop(edit(&anna, &first, "x").await.ok(200)),
             "delete" => drop(delete(&anna, &first).await.ok(204)),
             "other room" => drop(told(&ben, "c").await),
@@ -104,7 +104,7 @@ async fn sending_answers_the_message_that_all_members_read() {
 async fn contacts_talk_in_their_system_room() {
     let [anna, ben] = people(stack().await).await;
     let room = become_contacts(&anna, &ben).await;
-    let message = anna.say(room, "Hello").await;
+    let message = anna.send_message(room, "Hello").await;
     assert_eq!(ben.history(room).await, [message]);
 }
 
@@ -155,7 +155,7 @@ async fn content_is_stored_exactly_as_sent() {
         &"😀".repeat(4_096),
     ];
     for content in contents {
-        assert_eq!(anna.say(room, content).await["content"], content);
+        assert_eq!(anna.send_message(room, content).await["content"], content);
     }
     let read = anna.at(stack, 1).history(room).await;
     let read: Vec<&str> = read.iter().map(|message| message["content"].as_str().unwrap()).collect();
@@ -307,7 +307,7 @@ async fn ids_in_the_query_are_numbers_that_need_not_exist() {
 async fn a_page_has_fifty_messages_by_default() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    join_all((0..51).map(|_| anna.say(room, "x"))).await;
+    join_all((0..51).map(|_| anna.send_message(room, "x"))).await;
     assert_eq!(page(&anna, room, "").await, ("x".repeat(50), true));
     assert_eq!(page(&anna, room, "?limit=100").await, ("x".repeat(51), false));
 }
@@ -382,8 +382,8 @@ async fn editing_changes_the_content_and_nothing_of_the_order() {
     let stack = stack().await;
     let anna = person(stack).await;
     let room = make_room(&anna, &[]).await;
-    let before = anna.say(room, "before").await;
-    anna.say(room, "later").await;
+    let before = anna.send_message(room, "before").await;
+    anna.send_message(room, "later").await;
     let after = edit(&anna.at(stack, 1), &before, " after ").await.ok(200);
     assert_message(&after);
     assert_eq!(after["content"], " after ");
@@ -399,7 +399,7 @@ async fn editing_changes_the_content_and_nothing_of_the_order() {
 async fn editing_is_refused_in_this_order() {
     let [anna, ben, carl] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "mine").await;
+    let message = ben.send_message(room, "mine").await;
     edit(&carl, &json!({"id": NOWHERE}), "").await.invalid(&["body.content string_too_short"]);
     edit(&ben, &json!({"id": NOWHERE}), "x").await.refused(404, "message_not_found");
     edit(&carl, &message, "x").await.refused(404, "message_not_found");
@@ -411,7 +411,7 @@ async fn editing_is_refused_in_this_order() {
 async fn deleting_is_refused_in_this_order() {
     let [anna, ben, carl] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = anna.say(room, "mine").await;
+    let message = anna.send_message(room, "mine").await;
     delete(&carl, &json!({"id": NOWHERE})).await.refused(404, "message_not_found");
     delete(&carl, &message).await.refused(404, "message_not_found");
     delete(&ben, &message).await.refused(403, "not_the_sender");
@@ -422,7 +422,7 @@ async fn deleting_is_refused_in_this_order() {
 async fn the_owner_of_the_room_deletes_what_others_said() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "rude").await;
+    let message = ben.send_message(room, "rude").await;
     delete(&anna, &message).await.ok(204);
     assert!(ben.history(room).await.is_empty());
 }
@@ -431,7 +431,7 @@ async fn the_owner_of_the_room_deletes_what_others_said() {
 async fn in_a_system_room_everybody_deletes_their_own_only() {
     let [anna, ben] = people(stack().await).await;
     let room = become_contacts(&anna, &ben).await;
-    let message = ben.say(room, "x").await;
+    let message = ben.send_message(room, "x").await;
     delete(&anna, &message).await.refused(403, "not_the_sender");
     delete(&ben, &message).await.ok(204);
 }
@@ -440,7 +440,7 @@ async fn in_a_system_room_everybody_deletes_their_own_only() {
 async fn a_deleted_message_is_unknown() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    let message = anna.say(room, "x").await;
+    let message = anna.send_message(room, "x").await;
     delete(&anna, &message).await.ok(204);
     delete(&anna, &message).await.refused(404, "message_not_found");
     edit(&anna, &message, "y").await.refused(404, "message_not_found");
@@ -451,7 +451,7 @@ async fn whoever_has_left_changes_nothing_any_more() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "mine").await;
+    let message = ben.send_message(room, "mine").await;
     ben.post_empty(&format!("/v1/rooms/{room}/leave")).await.ok(204);
     for ben in [ben.at(stack, 1), ben] {
         edit(&ben, &message, "x").await.refused(404, "message_not_found");
@@ -466,7 +466,7 @@ async fn ids_and_times_grow_with_seq_whoever_sends_where() {
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let senders = [anna.at(stack, 0), anna.at(stack, 1), ben.at(stack, 0), ben.at(stack, 1)];
-    let sent = join_all((0..60).map(|i| senders[i % 4].say(room, "x"))).await;
+    let sent = join_all((0..60).map(|i| senders[i % 4].send_message(room, "x"))).await;
 
     let read = anna.history(room).await;
     let seqs: Vec<i64> = read.iter().map(|message| message["seq"].as_i64().unwrap()).collect();

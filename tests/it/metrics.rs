@@ -32,7 +32,7 @@ async fn the_guide_tells_of_every_metric_and_of_no_other() {
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.subscribed(room).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     bens.next().await;
 
     let documented = documented();

@@ -154,7 +154,7 @@ async fn messaging_asks_redis_for_nothing_that_it_may_not() {
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.at(stack, 1).subscribed(room).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     assert_eq!(bens.next().await["message"]["content"], "Hello");
     eventually(Duration::from_secs(10), "a publication comes back", async || {
         let replicas = [

@@ -72,7 +72,7 @@ async fn an_invitation_is_either_accepted_or_rejected() {
 async fn of_twenty_registrations_of_one_name_one_succeeds() {
     let stack = stack().await;
     let name = fresh_name();
-    let gateways = [Api::of(stack, 0), Api::of(stack, 1)];
+    let gateways = [Api::at(stack, 0), Api::at(stack, 1)];
     let register = async |i: usize| {
         let upper: String = name[..i % name.len()].to_uppercase();
         let spelling = upper + &name[i % name.len()..];

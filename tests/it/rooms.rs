@@ -1,6 +1,6 @@
 //! Rooms and their members.
 
-use reqwest::Method;
+use parlance_client::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -259,7 +259,7 @@ async fn a_deleted_room_is_gone_with_its_messages() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = format!("/v1/messages/{}", ben.say(room, "Hello").await["id"]);
+    let message = format!("/v1/messages/{}", ben.send_message(room, "Hello").await["id"]);
     let answer = delete(&anna, room).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     for person in [&anna.at(stack, 1), &ben] {
@@ -357,8 +357,7 @@ async fn nothing_of_a_refused_room_is_made() {
     create(&anna, json!({"name": "Den", "member_usernames": [1]}))
         .await
         .invalid(&["body.member_usernames.0 string_type"]);
-    let request =
-        anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
-    Answer::of(request.body(r#"{"name": "Den", "x": 1e999}"#)).await;
+    let request = Request::new(Method::POST, "/v1/rooms").body(r#"{"name": "Den", "x": 1e999}"#);
+    anna.send(request.header("content-type", "application/json")).await;
     assert_eq!(anna.get("/v1/rooms").await.ok(200), json!({"rooms": []}));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use parlance_client::endpoints;
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -42,7 +42,7 @@ fn with_part(token: &str, index: usize, part: &str) -> String {
 
 /// Asks who the bearer is.
 async fn me(stack: &Stack, gateway: usize, token: &str) -> Answer {
-    Answer::of(Api::of(stack, gateway).request(Method::GET, "/v1/auth/me").bearer_auth(token)).await
+    Api::at(stack, gateway).send(endpoints::me(token)).await
 }
 
 async fn is_inactive(stack: &Stack, gateway: usize, person: &Person) -> bool {
@@ -74,7 +74,7 @@ async fn the_key_of_a_token_is_published() {
     let stack = stack().await;
     let anna = person(stack).await;
     for gateway in [0, 1] {
-        let answer = Api::of(stack, gateway).get("/.well-known/jwks.json").await.ok(200);
+        let answer = Api::at(stack, gateway).get("/.well-known/jwks.json").await.ok(200);
         let keys = answer["keys"].as_array().unwrap();
         let key = keys.iter().find(|key| key["kid"] == header_of(&anna.token)["kid"]).unwrap();
         assert_members(key, &["kty", "crv", "x", "kid", "use", "alg"]);
@@ -250,7 +250,7 @@ async fn others_see_who_is_inactive_and_who_is_back() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     for (command, expected) in [("none", true), ("deactivate", false), ("activate", true)] {
         if command != "none" {
             auth_command(stack, &[command, &anna.name], &[]).await;

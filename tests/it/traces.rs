@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use parlance_client::Request;
 use parlance_devstack::{Arrow, Stack, StackBuilder, free_port};
-use reqwest::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::faults::on_stack_of;
-use crate::support::{Answer, Collector, Person, Step, eventually, make_room, people, person};
+use crate::support::{Collector, Person, Step, eventually, make_room, people, person};
 use crate::ws::{message_to, message_with_ref};
 
 /// What is recorded comes within this time.
@@ -161,11 +161,10 @@ async fn a_message_is_followed_from_the_request_to_the_sockets_of_another_gatewa
         let mut bens = ben.at(stack, 1).subscribed(room).await;
 
         let (trace_id, parent_id) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        let request = anna
-            .request(Method::POST, &format!("/v1/messages/rooms/{room}"))
-            .header("traceparent", format!("00-{trace_id}-{parent_id}-00"))
-            .json(&json!({"content": "Hello"}));
-        let answer = Answer::of(request).await;
+        let path = format!("/v1/messages/rooms/{room}");
+        let request = Request::post(path, &json!({"content": "Hello"}))
+            .header("traceparent", format!("00-{trace_id}-{parent_id}-00"));
+        let answer = anna.send(request).await;
         let request_id = answer.header("x-request-id").to_owned();
         answer.ok(201);
         assert_eq!(bens.next().await["message"]["content"], "Hello");
@@ -255,9 +254,7 @@ async fn ask_sampled(person: &Person, sampled: bool) {
         rand::random::<u128>().max(1),
         u8::from(sampled)
     );
-    Answer::of(person.request(Method::GET, "/v1/rooms").header("traceparent", parent))
-        .await
-        .ok(200);
+    person.send(Request::get("/v1/rooms").header("traceparent", parent)).await.ok(200);
 }
 
 #[tokio::test]

@@ -88,14 +88,10 @@ impl Client {
         let request = request.into_http(gateways[call % gateways.len()])?;
         let exchange = async {
             let connections = &connections[call % connections.len()];
-            let response = connections
-                .request(request)
-                .await
-                .map_err(|error| Error::Connection(error.into()))?;
+            let response = connections.request(request).await?;
             let (head, body) = response.into_parts();
-            let body =
-                body.collect().await.map_err(|error| Error::Connection(error.into()))?.to_bytes();
-            let text = String::from_utf8_lossy(&body).into_owned();
+            let body = body.collect().await.map_err(|error| Error::Incomplete(error.into()))?;
+            let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
             Ok(Response { status: head.status, headers: head.headers, text })
         };
         let exchanged = timeout(options.timeout, exchange).await;

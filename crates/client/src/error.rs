@@ -8,15 +8,23 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite;
 
+type BoxError = Box<dyn StdError + Send + Sync>;
+
 /// Why a call or a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The gateway did not answer, or did not read, within the timeout.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The connection could not be opened, or it broke.
+    /// No connection could be opened: the gateway has not seen the request.
+    #[error("cannot connect")]
+    Connect(#[source] BoxError),
+    /// The connection broke before the response began.
     #[error("the connection failed")]
-    Connection(#[source] Box<dyn StdError + Send + Sync>),
+    Connection(#[source] BoxError),
+    /// The connection broke within the response.
+    #[error("the response is incomplete")]
+    Incomplete(#[source] BoxError),
     /// The request has an invalid path or header.
     #[error("the request is invalid")]
     Request(#[from] http::Error),
@@ -41,7 +49,17 @@ pub enum Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        Self::Connection(error.into())
+        Self::Connect(error.into())
+    }
+}
+
+impl From<hyper_util::client::legacy::Error> for Error {
+    fn from(error: hyper_util::client::legacy::Error) -> Self {
+        if error.is_connect() {
+            Self::Connect(error.into())
+        } else {
+            Self::Connection(error.into())
+        }
     }
 }
 

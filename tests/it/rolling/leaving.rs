@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_millis(900);
 
 /// Connects to the first gateway without a word.
 async fn connect(stack: &Stack) -> std::io::Result<TcpStream> {
-    TcpStream::connect(stack.gateway_url(0).trim_start_matches("http://")).await
+    TcpStream::connect(stack.address("gateway", 0)).await
 }
 
 /// Tells the first gateway to go, and returns when it takes no more connections.

@@ -28,13 +28,13 @@ const NEW_TOKEN: &str = "the-new-token-of-the-parts";
 /// What everybody needs who uses the stack meanwhile.
 struct Load<'a> {
     stack: &'a Stack,
-    balancer: Balancer<'a>,
+    balancer: Balancer,
     is_over: AtomicBool,
 }
 
 impl<'a> Load<'a> {
     fn on(stack: &'a Stack) -> Self {
-        Self { stack, balancer: Balancer::of(stack), is_over: AtomicBool::new(false) }
+        Self { stack, balancer: Balancer::new(stack), is_over: AtomicBool::new(false) }
     }
 
     /// Lets it go on until that is done.
@@ -105,7 +105,7 @@ async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done
     on_stack_of(draining_stack(REPLICAS, REPLICAS), async |stack| {
         let [anna, ben, carl] = people(stack).await;
         let quiet_room = make_room(&anna, &[&ben]).await;
-        anna.say(quiet_room, "Hello").await;
+        anna.send_message(quiet_room, "Hello").await;
         let busy_rooms = [
             make_room(&anna, &[&carl]).await,
             make_room(&anna, &[]).await,

@@ -1,6 +1,6 @@
 //! Those who read what does not change, and always get the same.
 
-use reqwest::Method;
+use parlance_client::Method;
 
 use super::Load;
 use super::balancer::Call;
@@ -27,7 +27,7 @@ pub(super) async fn read(load: &Load<'_>, reader: &Person, friend: &Person, room
             let call = Call { method: Method::GET, path, person: Some(reader), body: None };
             let answer = load.balancer.repeatable(&call).await;
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
-            now.push(answer.text);
+            now.push(answer.text.clone());
         }
         if !before.is_empty() {
             assert_eq!(before, now);

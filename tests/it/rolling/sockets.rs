@@ -118,7 +118,8 @@ async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
 /// Opens an authenticated socket at a gateway that has a place; the welcome is taken.
 pub(super) async fn connect(load: &Load<'_>, person: &Person) -> Socket {
     for gateway in load.balancer.gateways() {
-        let Some(mut socket) = Socket::reach(&load.stack.gateway_url(gateway), &person.token).await
+        let Some(mut socket) =
+            Socket::try_open(load.stack.address("gateway", gateway), &person.token).await
         else {
             assert!(
                 load.balancer.was_leaving(gateway, Instant::now()),

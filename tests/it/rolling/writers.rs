@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::Method;
+use parlance_client::Method;
 use serde_json::{Value, json};
 
 use super::Load;
@@ -29,7 +29,7 @@ impl Outcome {
     fn of(answer: Option<Answer>, expected: u16) -> Self {
         match answer {
             Some(answer) if answer.status == expected => Self::Done,
-            Some(answer) => Self::Refused(answer.text),
+            Some(answer) => Self::Refused(answer.text.clone()),
             None => Self::Unknown,
         }
     }
@@ -87,7 +87,7 @@ async fn newcomer(load: &Load<'_>) -> Person {
     until_made("registering", register, async || token_of(load, &credentials).await.is_some())
         .await;
     let token = token_of(load, &credentials).await.unwrap();
-    let mut newcomer = Person { api: Api::of(load.stack, 0), id: 0, name, token };
+    let mut newcomer = Person { api: Api::at(load.stack, 0), id: 0, name, token };
     let me = load.balancer.get(&newcomer, "/v1/auth/me").await;
     assert_eq!(me["username"], newcomer.name);
     newcomer.id = me["id"].as_i64().unwrap();

@@ -10,10 +10,12 @@ mod wait;
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
+pub(crate) use parlance_client::PASSWORD;
+
 pub(crate) use collector::{Collector, Step};
 pub(crate) use operator::{auth_command, health, migrate, program, try_auth_command};
 pub(crate) use people::{
-    Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,
+    Answer, Api, Person, become_contacts, fresh_name, make_room, people, person,
 };
 pub(crate) use shapes::{
     assert_contact, assert_invitation, assert_members, assert_message, assert_room, assert_user,

@@ -1,10 +1,10 @@
 //! Frames that are wrong, and what becomes of the connection.
 
+use parlance_client::Message;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::assert_error;
 use crate::support::{Ended, Person, Socket, make_room, person, stack};
@@ -106,7 +106,7 @@ async fn an_unknown_type_is_named() {
 async fn contents_that_break_the_rules_are_refused_and_the_largest_is_not() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    let message = anna.say(room, "x").await;
+    let message = anna.send_message(room, "x").await;
     let mut socket = anna.socket().await;
     let too_long = "ä".repeat(8_193);
     for content in ["", " \n\t\u{3000}", "a\0b", &too_long] {

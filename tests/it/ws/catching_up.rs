@@ -44,12 +44,12 @@ impl Copy {
 async fn nothing_missed_replays_nothing() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    anna.say(room, "1").await;
+    anna.send_message(room, "1").await;
     let mut socket = anna.socket().await;
     let answer = subscribe_after(&mut socket, room, 1).await;
     assert_eq!((&answer["head_seq"], answer.get("resync")), (&json!(1), None));
     assert_eq!(socket.so_far().await, [Value::Null; 0]);
-    anna.say(room, "2").await;
+    anna.send_message(room, "2").await;
     assert_eq!(socket.next().await["message"]["content"], "2");
 }
 
@@ -61,7 +61,7 @@ async fn what_was_missed_comes_in_order_as_it_is_now() {
     for content in
         ["seen", "seen, edited", "seen, deleted", "missed", "missed, edited", "missed, deleted"]
     {
-        ids.push(anna.say(room, content).await["id"].clone());
+        ids.push(anna.send_message(room, content).await["id"].clone());
     }
     let path = |index: usize| format!("/v1/messages/{}", ids[index]);
     for (index, content) in [(1, "overtaken"), (4, "new"), (1, "edited")] {
@@ -136,7 +136,7 @@ async fn a_replay_of_long_messages_arrives_whole() {
     // Each byte becomes six in JSON: 100 of these are six megabytes, far more than may wait for a
     // client.
     let content = "\u{1}".repeat(10_000);
-    let sends = (0..100).map(|_| anna.say(room, &content));
+    let sends = (0..100).map(|_| anna.send_message(room, &content));
     join_all(sends).await;
     let mut socket = anna.socket().await;
     assert_eq!(subscribe_after(&mut socket, room, 0).await["head_seq"], 100);
@@ -147,7 +147,7 @@ async fn a_replay_of_long_messages_arrives_whole() {
             (seq, Some(content.as_str()))
         );
     }
-    anna.say(room, "live").await;
+    anna.send_message(room, "live").await;
     assert_eq!(seq_of(&socket.next().await), 101);
 }
 
@@ -270,7 +270,7 @@ async fn a_snapshot_and_the_events_since_equal_a_fresh_snapshot() {
 async fn a_newcomer_reads_everything_from_the_start() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    anna.say(room, "Before Ben").await;
+    anna.send_message(room, "Before Ben").await;
     crate::support::become_contacts(&anna, &ben).await;
     anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]}))
         .await

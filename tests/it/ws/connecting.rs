@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use parlance_client::Message;
 use parlance_devstack::Stack;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to};
 use crate::support::{
@@ -17,7 +17,7 @@ fn auth(token: &str) -> Value {
 
 /// Demands that a socket is refused after this first frame.
 async fn refused(stack: &Stack, first: Message) -> Value {
-    let mut socket = Api::of(stack, 0).socket().await;
+    let mut socket = Api::at(stack, 0).socket().await;
     socket.send_raw(first).await;
     let answer = socket.next().await;
     assert_error(&answer, "unauthenticated", None);
@@ -40,7 +40,7 @@ async fn the_token_may_come_in_the_first_frame() {
 #[tokio::test]
 async fn the_token_may_come_with_the_upgrade() {
     let anna = person(stack().await).await;
-    let mut socket = Socket::open(&stack().await.gateway_url(0), Some(&anna.token)).await;
+    let mut socket = Socket::open(anna.api.gateway, Some(&anna.token)).await;
     let expected =
         json!({"type": "success", "message": "Authenticated successfully", "user_id": anna.id});
     assert_eq!(socket.next().await, expected);
@@ -48,9 +48,9 @@ async fn the_token_may_come_with_the_upgrade() {
 
 #[tokio::test]
 async fn a_bad_token_with_the_upgrade_is_401() {
-    let base = stack().await.gateway_url(0);
+    let gateway = stack().await.address("gateway", 0);
     for bad in ["Bearer nonsense", "bearer a.b.c"] {
-        let refused = Socket::connect(&base, [("authorization", bad.to_owned())]).await;
+        let refused = Socket::connect(gateway, [("authorization", bad.to_owned())]).await;
         assert_eq!(refused.err(), Some(401), "{bad}");
     }
 }
@@ -97,7 +97,7 @@ async fn a_bad_token_ends_the_connection() {
 
 #[tokio::test]
 async fn who_says_nothing_is_sent_away_after_ten_seconds() {
-    let mut socket = Api::of(stack().await, 0).socket().await;
+    let mut socket = Api::at(stack().await, 0).socket().await;
     let opened = Instant::now();
     // A sign of life is not a frame.
     socket.send_raw(Message::Ping(Vec::new().into())).await;
@@ -142,21 +142,21 @@ async fn each_connection_of_a_user_has_its_own_subscriptions() {
     let (one, other) = (make_room(&anna, &[]).await, make_room(&anna, &[]).await);
     let mut first = anna.subscribed(one).await;
     let mut second = anna.at(stack, 1).subscribed(other).await;
-    anna.say(one, "one").await;
-    anna.say(other, "other").await;
+    anna.send_message(one, "one").await;
+    anna.send_message(other, "other").await;
     assert_eq!(first.next().await["message"]["content"], "one");
     assert_eq!(second.next().await["message"]["content"], "other");
 }
 
 #[tokio::test]
 async fn pages_of_unknown_origins_are_403() {
-    let base = stack().await.gateway_url(0);
+    let gateway = stack().await.address("gateway", 0);
     for bad in ["https://evil.example", "http://localhost:3001", "null"] {
-        let refused = Socket::connect(&base, [("origin", bad.to_owned())]).await;
+        let refused = Socket::connect(gateway, [("origin", bad.to_owned())]).await;
         assert_eq!(refused.err(), Some(403), "{bad}");
     }
-    for good in ["http://localhost:3000", base.as_str()] {
-        assert!(Socket::connect(&base, [("origin", good.to_owned())]).await.is_ok(), "{good}");
+    for good in ["http://localhost:3000", &format!("http://{gateway}")] {
+        assert!(Socket::connect(gateway, [("origin", good.to_owned())]).await.is_ok(), "{good}");
     }
 }
 
@@ -182,7 +182,7 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     assert_eq!(renewed.closed().await, Ended(Some(4401)));
     // An expired token is a bad one for a new connection.
     let refused = Socket::connect(
-        &stack.gateway_url(0),
+        stack.address("gateway", 0),
         [("authorization", format!("Bearer {}", anna.token))],
     )
     .await;
@@ -233,7 +233,7 @@ async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gatew
     for gateway in [0, 1] {
         let authorization = ("authorization", format!("Bearer {}", anna.token));
         assert_eq!(
-            Socket::connect(&stack.gateway_url(gateway), [authorization]).await.err(),
+            Socket::connect(stack.address("gateway", gateway), [authorization]).await.err(),
             Some(401)
         );
         anna.at(stack, gateway).get("/v1/auth/me").await.refused(401, "inactive_user");

@@ -30,7 +30,7 @@ async fn nobody_waits_for_his_turn_behind_those_who_never_read() {
     }
 
     let deaf = join_all((0..SOCKETS).map(async |_| {
-        let mut socket = Socket::open_narrow(&stack.gateway_url(0), &anna.token).await;
+        let mut socket = Socket::open_narrow(stack.address("gateway", 0), &anna.token).await;
         socket.send(&json!({"type": "subscribe", "room_id": large_room, "after_seq": 0})).await;
         socket
     }));

@@ -39,7 +39,7 @@ async fn subscribe_is_answered_with_the_head_of_the_room() {
         socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "s", "more": 1})).await,
         expected
     );
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     assert_eq!(socket.next().await["type"], "message");
 
     expected["head_seq"] = json!(1);
@@ -48,7 +48,7 @@ async fn subscribe_is_answered_with_the_head_of_the_room() {
         .await;
     assert_eq!(again, expected);
     assert_eq!(socket.so_far().await, [Value::Null; 0], "subscribing again replays nothing");
-    anna.say(room, "Once").await;
+    anna.send_message(room, "Once").await;
     assert_eq!(socket.next().await["message"]["content"], "Once");
     assert_eq!(socket.so_far().await, [Value::Null; 0], "and doubles nothing");
 }
@@ -192,7 +192,7 @@ async fn only_members_send() {
 async fn the_sender_edits_and_all_subscribers_see_it() {
     let stack = stack().await;
     let ([anna, ben, _], room) = house().await;
-    let message = ben.say(room, "Helo").await;
+    let message = ben.send_message(room, "Helo").await;
     let mut annas = anna.at(stack, 1).subscribed(room).await;
     let answer = edit(&mut ben.socket().await, &message, "Hello").await;
     assert_eq!((&answer["type"], &answer["ref"]), (&json!("success"), &json!("e")));
@@ -212,7 +212,7 @@ async fn the_sender_edits_and_all_subscribers_see_it() {
 #[tokio::test]
 async fn nobody_else_edits_not_even_the_owner() {
     let ([anna, ben, stranger], room) = house().await;
-    let message = ben.say(room, "Mine").await;
+    let message = ben.send_message(room, "Mine").await;
     assert_error(&edit(&mut anna.socket().await, &message, "x").await, "not_the_sender", Some("e"));
     assert_error(
         &edit(&mut stranger.socket().await, &message, "x").await,
@@ -232,7 +232,7 @@ async fn nobody_else_edits_not_even_the_owner() {
 async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
     let stack = stack().await;
     let ([anna, ben, _], room) = house().await;
-    let (first, second) = (ben.say(room, "1").await, ben.say(room, "2").await);
+    let (first, second) = (ben.send_message(room, "1").await, ben.send_message(room, "2").await);
     let mut watching = ben.at(stack, 1).subscribed(room).await;
     for (person, message, seq) in [(&ben, &first, 3), (&anna, &second, 4)] {
         assert_eq!(delete(&mut person.socket().await, message).await["type"], "success");
@@ -247,7 +247,7 @@ async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
 #[tokio::test]
 async fn nobody_else_deletes() {
     let ([anna, ben, stranger], room) = house().await;
-    let message = anna.say(room, "Mine").await;
+    let message = anna.send_message(room, "Mine").await;
     assert_error(&delete(&mut ben.socket().await, &message).await, "not_the_sender", Some("d"));
     assert_error(
         &delete(&mut stranger.socket().await, &message).await,
@@ -322,7 +322,7 @@ async fn ping_is_answered_with_pong() {
 async fn what_is_done_over_rest_is_seen_live() {
     let ([anna, ben, _], room) = house().await;
     let mut bens = ben.subscribed(room).await;
-    let message = anna.say(room, "1").await;
+    let message = anna.send_message(room, "1").await;
     let path = format!("/v1/messages/{}", message["id"]);
     anna.patch(&path, &json!({"content": "2"})).await.ok(200);
     anna.delete(&path).await.ok(204);

@@ -37,7 +37,7 @@ async fn who_leaves_is_unsubscribed_everywhere() {
     for socket in &mut bens {
         unsubscribed(socket, room, "left").await;
     }
-    anna.say(room, "Alone").await;
+    anna.send_message(room, "Alone").await;
     assert_eq!(annas.next().await["message"]["content"], "Alone");
     for socket in &mut bens {
         assert_eq!(socket.so_far().await, [Value::Null; 0]);
@@ -58,14 +58,14 @@ async fn who_is_removed_is_unsubscribed_and_may_come_back() {
         None,
     );
 
-    anna.say(room, "Meanwhile").await;
+    anna.send_message(room, "Meanwhile").await;
     add(&anna, room, &ben).await;
     assert_eq!(
         bens.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": 0})).await["head_seq"],
         1
     );
     assert_eq!(bens.next().await["message"]["content"], "Meanwhile");
-    anna.say(room, "Welcome").await;
+    anna.send_message(room, "Welcome").await;
     assert_eq!(bens.next().await["message"]["content"], "Welcome");
 }
 
@@ -75,7 +75,7 @@ async fn a_deleted_room_unsubscribes_everybody_and_takes_no_more() {
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut sockets = [anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
-    let message = ben.say(room, "Hello").await;
+    let message = ben.send_message(room, "Hello").await;
     anna.delete(&format!("/v1/rooms/{room}")).await.ok(204);
     for socket in &mut sockets {
         assert_eq!(socket.next().await["type"], "message");
@@ -96,7 +96,7 @@ async fn frames_after_the_removal_was_answered_are_refused_at_both_gateways() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "Before").await;
+    let message = ben.send_message(room, "Before").await;
     let mut bens = [ben.socket().await, ben.at(stack, 1).socket().await];
     for round in 0..5 {
         remove(&anna, room, &ben).await;

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parlance_client::Message;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to, message_with_ref, whole_history};
 use crate::support::{Ended, Person, Socket, eventually, make_room, people, person, seq_of, stack};
@@ -38,7 +38,8 @@ async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
     let anna = person(stack().await).await;
     for _ in 0..20 {
         let room = make_room(&anna, &[]).await;
-        let (first, second) = (anna.say(room, "Edit me").await, anna.say(room, "Delete me").await);
+        let (first, second) =
+            (anna.send_message(room, "Edit me").await, anna.send_message(room, "Delete me").await);
         let mut socket = anna.socket().await;
         for frame in [
             json!({"type": "edit_message", "message_id": first["id"], "content": "edited"}),
@@ -61,7 +62,7 @@ async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
 async fn answers_come_in_the_order_of_the_frames() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = anna.say(room, "Edit me").await;
+    let message = anna.send_message(room, "Edit me").await;
     let mut socket = ben.socket().await;
     let frames = [
         message_with_ref(room, "1", "0"),
