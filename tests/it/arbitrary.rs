@@ -1,4 +1,4 @@
-//! Whatever is sent, the answer is no 5xx, and a refusal has the shape of one.
+//! Arbitrary input never gets a 5xx, and every refusal has the documented shape.
 
 use parlance_client::{Method, Request};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use crate::conventions::PROTECTED;
 use crate::support::{Answer, assert_members, make_room, people, stack};
 
 const REQUESTS: usize = 400;
-/// The members that any body of the API has.
+/// The members of all bodies of the API.
 const MEMBERS: [&str; 7] =
     ["username", "password", "name", "member_usernames", "usernames", "content", "client_msg_id"];
 
@@ -33,7 +33,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A body with any of the known members, each with any value.
+/// A body with some of the known members and arbitrary values.
 fn any_object() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::btree_map(prop::sample::select(&MEMBERS[..]), any_json(), 0..=MEMBERS.len())
         .prop_map(|members| {
@@ -43,7 +43,7 @@ fn any_object() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// A body, mostly of JSON, sometimes cut short or damaged.
+/// A body, mostly JSON, sometimes truncated or damaged.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let damaged = (any_object(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
         |(mut body, index, byte)| {
@@ -65,7 +65,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A call with any id, name and query in its path.
+/// An endpoint with an arbitrary id, name and query.
 fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
     let calls: Vec<(&str, &str)> = PROTECTED
         .into_iter()
@@ -83,7 +83,7 @@ fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
     })
 }
 
-/// Panics if this is no answer that a client may get.
+/// Asserts that the answer has a documented shape.
 fn assert_answer(answer: &Answer, what: &str) {
     assert!(answer.status.as_u16() < 500, "{what}: {answer:?}");
     if answer.status.as_u16() < 400 {

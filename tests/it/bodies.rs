@@ -1,4 +1,4 @@
-//! Bodies: what is wrong with them is told, all of it, and never repeated.
+//! Invalid bodies: the answer names every error and never repeats the input.
 
 use bytes::Bytes;
 use parlance_client::{Method, Request};
@@ -21,13 +21,13 @@ async fn register(body: impl Into<Bytes>) -> Answer {
 }
 
 #[tokio::test]
-async fn missing_members_are_all_told() {
+async fn all_missing_members_are_reported() {
     register("{}").await.invalid(&["body.username missing", "body.password missing"]);
     register(r#"{"username": "abc"}"#).await.invalid(&["body.password missing"]);
 }
 
 #[tokio::test]
-async fn values_of_a_wrong_type_are_all_told() {
+async fn all_values_of_a_wrong_type_are_reported() {
     for value in ["null", "1", "1.5e3", "true", "[]", "{}", "[\"abc\"]", "99999999999999999999999"]
     {
         let body = format!(r#"{{"username": {value}, "password": {value}}}"#);
@@ -49,7 +49,7 @@ async fn json_that_is_no_object_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused() {
+async fn invalid_json_is_refused() {
     for body in [
         "{",
         " ",
@@ -74,7 +74,7 @@ async fn a_lone_surrogate_is_no_json() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_none_are_no_json() {
+async fn nan_and_infinity_are_no_json() {
     for number in ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", ".5", "0x1"] {
         let body = format!(r#"{{"username": "abc", "password": "securepass123", "x": {number}}}"#);
         register(body).await.invalid(&["body json_invalid"]);
@@ -101,7 +101,7 @@ async fn nul_is_refused_wherever_it_would_be_stored() {
 }
 
 #[tokio::test]
-async fn of_a_repeated_member_one_counts_and_nothing_breaks() {
+async fn a_repeated_member_counts_once() {
     let name = fresh_name();
     let body = format!(
         r#"{{"username": 5, "username": "{name}", "password": "x", "password": "securepass123"}}"#
@@ -110,7 +110,7 @@ async fn of_a_repeated_member_one_counts_and_nothing_breaks() {
 }
 
 #[tokio::test]
-async fn only_json_is_taken() {
+async fn other_content_types_are_refused() {
     let body = json!({"username": fresh_name(), "password": "securepass123"}).to_string();
     for other in [
         "text/plain",
@@ -134,7 +134,7 @@ async fn a_body_over_64_kib_is_refused_and_the_answer_arrives() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_before_a_large_body() {
+async fn an_invalid_token_is_reported_before_a_large_body() {
     for token in [None, Some("x.y.z")] {
         let mut request = Request::new(Method::POST, "/v1/rooms").body(" ".repeat(3 << 19));
         if let Some(token) = token {
@@ -146,7 +146,7 @@ async fn a_bad_token_is_told_before_a_large_body() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_refused_behind_a_good_token() {
+async fn a_large_body_with_a_valid_token_is_refused() {
     let anna = person(stack().await).await;
     for path in ["/v1/rooms", "/v1/contacts/1/accept"] {
         let request = Request::new(Method::POST, path).header("content-type", "application/json");
@@ -158,7 +158,7 @@ async fn a_large_body_is_refused_behind_a_good_token() {
 #[tokio::test]
 async fn no_422_repeats_what_was_sent() {
     let anna = person(stack().await).await;
-    // No username, so that nothing is made of it.
+    // Without a username nothing is stored.
     let secret = "Tr0ub4dor&3";
     let texts = [
         json!(secret),

@@ -1,4 +1,4 @@
-//! Calls that happen at once are answered as in some serial order.
+//! Concurrent calls are answered as in some serial order.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -87,7 +87,7 @@ async fn of_twenty_registrations_of_one_name_one_succeeds() {
 }
 
 #[tokio::test]
-async fn of_parallel_departures_one_succeeds() {
+async fn of_parallel_leaves_one_succeeds() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = crate::support::make_room(&anna, &[&ben]).await;

@@ -1,4 +1,4 @@
-//! What stands between clients and gateways in an installation.
+//! A load balancer between the simulated clients and the gateways.
 
 use std::array;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,28 +12,28 @@ use serde_json::Value;
 use super::REPLICAS;
 use crate::support::{Answer, Person};
 
-/// Longer than a gateway takes for any answer.
+/// Longer than a gateway takes for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Takes the gateways in turn, each request on a connection of its own. One that no longer accepts
-/// connections is passed over.
+/// Sends requests to the gateways in turn, each over a new connection. It skips a gateway that
+/// refuses connections.
 pub(super) struct Balancer {
     clients: [Client; REPLICAS],
     turn: AtomicUsize,
     health: Mutex<[Health; REPLICAS]>,
 }
 
-/// How a gateway is.
+/// The state of a gateway.
 #[derive(Clone, Copy)]
 pub(super) enum Health {
     Ready,
-    /// It was told to go; that it takes no more connections is only seen by trying.
+    /// It has received SIGTERM at this time, and may refuse connections at any moment.
     LeavingSince(Instant),
-    /// It has stopped, or is not ready again yet.
+    /// It has stopped or is not ready yet.
     Away,
 }
 
-/// A request, to be sent to whichever gateway.
+/// A request to any gateway.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -41,12 +41,11 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Value>,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 enum Failure {
     /// The gateway has not seen the request.
     Refused,
-    /// The connection was closed before anything was answered, in the instant in which the gateway
-    /// closed its door.
+    /// The connection was closed without an answer, by a gateway that stopped listening.
     Closed,
 }
 
@@ -63,7 +62,7 @@ impl Balancer {
         }
     }
 
-    /// What the check of the gateway's health has found.
+    /// Records the state of a gateway.
     pub(super) fn note(&self, gateway: usize, health: Health) {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)[gateway] = health;
     }
@@ -72,7 +71,7 @@ impl Balancer {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)[gateway]
     }
 
-    /// Whether the gateway was about to stop already at that time.
+    /// True if the gateway had received SIGTERM at that time.
     pub(super) fn was_leaving(&self, gateway: usize, at: Instant) -> bool {
         match self.health(gateway) {
             Health::Ready => false,
@@ -81,14 +80,14 @@ impl Balancer {
         }
     }
 
-    /// Every gateway that may be asked, beginning with the one whose turn it is.
+    /// The gateways that run, beginning with the next one in turn.
     pub(super) fn gateways(&self) -> impl Iterator<Item = usize> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..REPLICAS).map(move |offset| (first + offset) % REPLICAS);
         in_turn.filter(|&gateway| !matches!(self.health(gateway), Health::Away))
     }
 
-    /// Has a call answered that may be repeated. No error of a server is ever seen.
+    /// Sends a repeatable call to the gateways until one answers. Asserts that it is no 5xx.
     pub(super) async fn repeatable(&self, call: &Call<'_>) -> Answer {
         for gateway in self.gateways() {
             if let Ok(answer) = self.attempt(call, gateway).await {
@@ -104,13 +103,13 @@ impl Balancer {
         panic!("no gateway takes {} {}", call.method, call.path);
     }
 
-    /// Reads something that exists.
+    /// Reads an object that exists.
     pub(super) async fn get(&self, person: &Person, path: &str) -> Value {
         let call = Call { method: Method::GET, path, person: Some(person), body: None };
         self.repeatable(&call).await.ok(200)
     }
 
-    /// Makes a call that must not be repeated; without an answer its outcome is not known.
+    /// Sends a call that must not be repeated. Returns `None` if its result is unknown.
     pub(super) async fn once(&self, call: &Call<'_>) -> Option<Answer> {
         for gateway in self.gateways() {
             match self.attempt(call, gateway).await {

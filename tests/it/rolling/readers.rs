@@ -1,4 +1,4 @@
-//! Those who read what does not change, and always get the same.
+//! Clients that read unchanging data and always get the same answers.
 
 use parlance_client::Method;
 
@@ -6,8 +6,7 @@ use super::Load;
 use super::balancer::Call;
 use crate::support::Person;
 
-/// Reads everything that can be read about a person and a room again and again: never an error,
-/// never anything else than the first time.
+/// Reads everything about a user and a room again and again. Asserts that the answers never change.
 pub(super) async fn read(load: &Load<'_>, reader: &Person, friend: &Person, room: i64) {
     let paths = [
         "/v1/auth/me".to_owned(),

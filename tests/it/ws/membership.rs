@@ -1,4 +1,4 @@
-//! Memberships that end, as sockets see it.
+//! What WebSockets receive when a membership ends.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn add(owner: &Person, room: i64, member: &Person) {
         .ok(200);
 }
 
-/// Takes the next frame, which must tell that the subscription is over.
+/// Reads the next frame, which must be `unsubscribed`.
 async fn unsubscribed(socket: &mut Socket, room: i64, reason: &str) {
     assert_eq!(
         socket.next().await,
@@ -27,7 +27,7 @@ async fn unsubscribed(socket: &mut Socket, room: i64, reason: &str) {
 }
 
 #[tokio::test]
-async fn who_leaves_is_unsubscribed_everywhere() {
+async fn leaving_unsubscribes_all_connections() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -45,7 +45,7 @@ async fn who_leaves_is_unsubscribed_everywhere() {
 }
 
 #[tokio::test]
-async fn who_is_removed_is_unsubscribed_and_may_come_back() {
+async fn a_removed_member_is_unsubscribed_and_can_be_added_again() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -70,7 +70,7 @@ async fn who_is_removed_is_unsubscribed_and_may_come_back() {
 }
 
 #[tokio::test]
-async fn a_deleted_room_unsubscribes_everybody_and_takes_no_more() {
+async fn deleting_a_room_unsubscribes_all_and_refuses_messages() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -92,7 +92,7 @@ async fn a_deleted_room_unsubscribes_everybody_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn frames_after_the_removal_was_answered_are_refused_at_both_gateways() {
+async fn frames_after_a_removal_are_refused_at_both_gateways() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;

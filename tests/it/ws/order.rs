@@ -1,4 +1,4 @@
-//! One order for everybody.
+//! All subscribers see one order.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn frames_of_one_connection_are_stored_in_the_order_sent() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
+async fn frames_sent_before_the_close_are_handled() {
     let anna = person(stack().await).await;
     for _ in 0..20 {
         let room = make_room(&anna, &[]).await;
@@ -108,7 +108,7 @@ async fn answers_come_in_the_order_of_the_frames() {
     }
 }
 
-/// Sends messages, all at once, and gives back the ids that were acked.
+/// Sends messages without waiting for acks. Returns the acked ids.
 async fn send_many(mut socket: Socket, room: i64, name: usize, count: usize) -> Vec<i64> {
     for number in 0..count {
         socket
@@ -128,7 +128,7 @@ async fn send_many(mut socket: Socket, room: i64, name: usize, count: usize) -> 
     ids
 }
 
-/// The next events of a subscriber, without their frame.
+/// The messages of the next events of a subscriber.
 async fn take_messages(mut socket: Socket, count: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -139,7 +139,7 @@ async fn take_messages(mut socket: Socket, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
+async fn fifty_parallel_senders_get_one_order_without_gaps() {
     const SENDERS: usize = 50;
     const EACH: usize = 20;
     let stack = stack().await;
@@ -183,7 +183,7 @@ async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_and_slows_nobody() {
+async fn a_slow_consumer_is_disconnected_and_delays_no_other() {
     const MESSAGES: i64 = 1_200;
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
@@ -228,7 +228,7 @@ async fn a_client_that_does_not_read_is_cut_and_slows_nobody() {
     };
     assert!(matches!(end, Ended(None | Some(4429))), "{end:?}");
     assert!(last_seen < MESSAGES, "twenty megabytes fit into no queue");
-    // It comes back and gets the rest, at the pace at which it reads.
+    // It reconnects and receives the missed events as fast as it reads.
     let mut back = ben.socket().await;
     let after = last_seen.max(MESSAGES - 900);
     back.send(&json!({"type": "subscribe", "room_id": room, "after_seq": after})).await;
