@@ -1,16 +1,16 @@
-//! Whatever is sent, the answer is no 5xx, and a refusal has the shape of one.
+//! Arbitrary input never gets a 5xx, and every refusal has the documented shape.
 
+use parlance_client::{Method, Request};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
 use crate::conventions::PROTECTED;
 use crate::support::{Answer, assert_members, make_room, people, stack};
 
 const REQUESTS: usize = 400;
-/// The members that any body of the API has.
+/// The members of all bodies of the API.
 const MEMBERS: [&str; 7] =
     ["username", "password", "name", "member_usernames", "usernames", "content", "client_msg_id"];
 
@@ -33,7 +33,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A body with any of the known members, each with any value.
+/// A body with some of the known members and arbitrary values.
 fn any_object() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::btree_map(prop::sample::select(&MEMBERS[..]), any_json(), 0..=MEMBERS.len())
         .prop_map(|members| {
@@ -43,7 +43,7 @@ fn any_object() -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// A body, mostly of JSON, sometimes cut short or damaged.
+/// A body, mostly JSON, sometimes truncated or damaged.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let damaged = (any_object(), any::<prop::sample::Index>(), any::<u8>()).prop_map(
         |(mut body, index, byte)| {
@@ -65,7 +65,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A call with any id, name and query in its path.
+/// An endpoint with an arbitrary id, name and query.
 fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
     let calls: Vec<(&str, &str)> = PROTECTED
         .into_iter()
@@ -83,7 +83,7 @@ fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
     })
 }
 
-/// Panics if this is no answer that a client may get.
+/// Asserts that the answer has a documented shape.
 fn assert_answer(answer: &Answer, what: &str) {
     assert!(answer.status.as_u16() < 500, "{what}: {answer:?}");
     if answer.status.as_u16() < 400 {
@@ -112,9 +112,8 @@ async fn no_input_gives_a_5xx_or_an_answer_of_another_shape() {
         let (method, path) = calls.new_tree(&mut runner).unwrap().current();
         let body = bodies.new_tree(&mut runner).unwrap().current();
         let what = format!("{method} {path} {:?}", String::from_utf8_lossy(&body));
-        let request: RequestBuilder = anna.request(method.parse::<Method>().unwrap(), &path);
-        let answer =
-            Answer::of(request.header("content-type", "application/json").body(body)).await;
+        let request = Request::new(method.parse::<Method>().unwrap(), path);
+        let answer = anna.send(request.header("content-type", "application/json").body(body)).await;
         assert_answer(&answer, &what);
     }
 }
@@ -140,8 +139,8 @@ async fn no_header_gives_a_5xx() {
     for _ in 0..REQUESTS / 2 {
         let name = names.new_tree(&mut runner).unwrap().current();
         let value = values.new_tree(&mut runner).unwrap().current();
-        let request = anna.api.request(Method::POST, "/v1/rooms").header(name, &value[..]);
-        let answer = Answer::of(request.body(json!({"name": "x"}).to_string())).await;
+        let request = Request::new(Method::POST, "/v1/rooms").header(name, &value);
+        let answer = anna.api.send(request.body(json!({"name": "x"}).to_string())).await;
         assert_answer(&answer, &format!("{name}: {:?}", String::from_utf8_lossy(&value)));
     }
 }

@@ -1,5 +1,6 @@
 //! Accounts: registering, logging in, names and passwords.
 
+use parlance_client::endpoints;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -7,28 +8,28 @@ use crate::support::{
 };
 
 async fn register(username: &str, password: &str) -> Answer {
-    let api = Api::of(stack().await, 0);
+    let api = Api::at(stack().await, 0);
     api.post("/v1/auth/register", &json!({"username": username, "password": password})).await
 }
 
-/// Logs in at the other gateway.
+/// Logs in at the second gateway.
 async fn log_in(username: &str, password: &str) -> Answer {
-    let api = Api::of(stack().await, 1);
+    let api = Api::at(stack().await, 1);
     api.post("/v1/auth/login", &json!({"username": username, "password": password})).await
 }
 
-/// Registers and expects success; the user.
+/// Registers a user, which must succeed. Returns the user.
 async fn registered(username: &str) -> Value {
     register(username, PASSWORD).await.ok(201)
 }
 
-/// A few digits that make a name of any script one that nobody else has.
+/// Digits that make a username of any script unique.
 fn digits() -> String {
     fresh_name().bytes().map(|byte| char::from(b'0' + byte % 10)).collect()
 }
 
 #[tokio::test]
-async fn registering_answers_the_user() {
+async fn registering_returns_the_user() {
     let name = fresh_name();
     let user = registered(&name).await;
     assert_user(&user);
@@ -46,14 +47,14 @@ async fn a_name_can_be_taken_once() {
 }
 
 #[tokio::test]
-async fn a_broken_rule_is_told_before_a_taken_name() {
+async fn an_invalid_name_is_reported_before_a_taken_one() {
     let name = fresh_name();
     registered(&name).await;
     register(&name, "short").await.invalid(&["body.password string_too_short"]);
 }
 
 #[tokio::test]
-async fn all_wrong_fields_are_told_at_once() {
+async fn all_invalid_fields_are_reported_at_once() {
     register("ab", "short")
         .await
         .invalid(&["body.username string_too_short", "body.password string_too_short"]);
@@ -63,7 +64,7 @@ async fn all_wrong_fields_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn logging_in_answers_a_bearer_token_for_eight_days() {
+async fn logging_in_returns_a_bearer_token_for_eight_days() {
     let name = fresh_name();
     registered(&name).await;
     let token = log_in(&name, PASSWORD).await.ok(200);
@@ -79,20 +80,19 @@ async fn me_is_the_user_as_registered() {
     let user = registered(&name).await;
     let token = log_in(&name, PASSWORD).await.ok(200);
     for gateway in [0, 1] {
-        let request = Api::of(stack, gateway).request(reqwest::Method::GET, "/v1/auth/me");
-        let me =
-            Answer::of(request.bearer_auth(token["access_token"].as_str().unwrap())).await.ok(200);
+        let request = endpoints::me(token["access_token"].as_str().unwrap());
+        let me = Api::at(stack, gateway).send(request).await.ok(200);
         assert_eq!(me, user);
     }
 }
 
 #[tokio::test]
 async fn me_needs_a_token() {
-    Api::of(stack().await, 0).get("/v1/auth/me").await.refused(401, "unauthenticated");
+    Api::at(stack().await, 0).get("/v1/auth/me").await.refused(401, "unauthenticated");
 }
 
 #[tokio::test]
-async fn failed_logins_are_the_same_whatever_is_wrong() {
+async fn failed_logins_have_identical_answers() {
     let name = fresh_name();
     registered(&name).await;
     let wrong = log_in(&name, "wrong password").await;

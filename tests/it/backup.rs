@@ -1,4 +1,4 @@
-//! A backup that is taken while people talk, and what becomes of it when the database is lost.
+//! A backup that is taken while users chat, and its restore after the loss of the database.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -13,10 +13,10 @@ use crate::faults::{RECOVERY, RESTART, on_stack_of};
 use crate::support::{Person, Socket, eventually, make_room, people, person};
 use crate::ws::whole_history;
 
-/// Callees before those who call them.
+/// Callees before callers.
 const PARTS: [&str; 5] = ["auth", "rooms", "contacts", "messaging", "gateway"];
 
-/// Runs one of the scripts for operators against the stack's database; what it printed.
+/// Runs an operator's script on the stack's database. Returns its output.
 async fn script(name: &str, stack: &Stack, file: &Path) -> String {
     let url = stack.database_url();
     let (login, place) = url.trim_start_matches("postgres://").split_once('@').unwrap();
@@ -31,9 +31,9 @@ async fn script(name: &str, stack: &Stack, file: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Has two people talk while the backup is taken and afterwards; all messages that were
-/// acknowledged, and how many of them were before it began.
-async fn back_up_while_people_talk(
+/// Takes a backup while two users send messages. Returns all acknowledged messages, and how many of
+/// them were acknowledged before the backup began.
+async fn back_up_under_load(
     stack: &Stack,
     file: &Path,
     two: [&Person; 2],
@@ -44,7 +44,8 @@ async fn back_up_while_people_talk(
     let is_over = AtomicBool::new(false);
     let talk = async |person: &Person| {
         while !is_over.load(Ordering::Relaxed) {
-            let message = person.say(room, &format!("{} of {}", count(), person.name)).await;
+            let message =
+                person.send_message(room, &format!("{} of {}", count(), person.name)).await;
             acked.lock().unwrap().push(message);
         }
     };
@@ -53,7 +54,7 @@ async fn back_up_while_people_talk(
         let before = count();
         script("backup", stack, file).await;
         let so_far = count();
-        eventually(RECOVERY, "people go on", async || count() >= so_far + 20).await;
+        eventually(RECOVERY, "users keep sending", async || count() >= so_far + 20).await;
         is_over.store(true, Ordering::Relaxed);
         before
     };
@@ -61,8 +62,7 @@ async fn back_up_while_people_talk(
     (acked.into_inner().unwrap(), before)
 }
 
-/// Takes everything out of the stack's database but the roles, and has Parlance start on what was
-/// saved.
+/// Empties the stack's database except for the roles, restores the backup and restarts Parlance.
 async fn restore(stack: &Stack, file: &Path) {
     for part in PARTS {
         stack.process(part, 0).kill().await.unwrap();
@@ -80,8 +80,8 @@ fn number(message: &Value, name: &str) -> i64 {
     message[name].as_i64().unwrap_or_else(|| panic!("no {name}: {message}"))
 }
 
-/// Demands that the history holds what had been acknowledged before the backup began, and beyond
-/// that whatever came next.
+/// Asserts that the history is a beginning of the sent messages and has at least those that were
+/// acknowledged before the backup began.
 fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) {
     let last_before = acked[..before].iter().map(|message| number(message, "seq")).max().unwrap();
     acked.sort_by_key(|message| number(message, "seq"));
@@ -94,8 +94,8 @@ fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) 
     }
 }
 
-/// A socket of a client that has seen the room up to this number and asks for what came since; the
-/// answer.
+/// Reconnects a client that has seen the room up to `after_seq`. Returns its WebSocket and the answer
+/// to its subscription.
 async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value) {
     let mut socket = person.socket().await;
     let frame = json!({"type": "subscribe", "room_id": room, "after_seq": after_seq});
@@ -104,18 +104,18 @@ async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
+async fn a_restored_backup_has_all_messages_acked_before_it_began() {
     on_stack_of(Stack::builder(), async |fresh| {
         let file = fresh.folder().join("parlance.backup");
         let old = Stack::builder().start().await.unwrap();
         let [anna, ben] = people(&old).await;
         let room = make_room(&anna, &[&ben]).await;
         let quiet = make_room(&anna, &[]).await;
-        let (acked, before) = back_up_while_people_talk(&old, &file, [&anna, &ben], room).await;
+        let (acked, before) = back_up_under_load(&old, &file, [&anna, &ben], room).await;
         let lost = person(&old).await;
         let lost_room = make_room(&lost, &[]).await;
         for _ in 0..3 {
-            anna.say(quiet, "Lost").await;
+            anna.send_message(quiet, "Lost").await;
         }
         drop(old);
 
@@ -127,14 +127,14 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
         let drill = script("drill", fresh, &file).await;
         assert!(drill.contains(&format!("messages {}", history.len())), "{drill}");
 
-        // Clients that have seen more than was saved reload, whether they come back before others
-        // have said as much again or later.
+        // Clients that have seen more than the backup has must reload, whether they reconnect
+        // before or after the room has as many messages again.
         let highest = |name| acked.iter().map(|message| number(message, name)).max().unwrap();
         for (room, seen) in [(room, highest("seq")), (quiet, 3)] {
             let (mut socket, answer) = come_back(&anna, room, seen).await;
             assert_eq!(answer["resync"], true, "{answer}");
             for _ in 0..5 {
-                let message = anna.say(room, "After").await;
+                let message = anna.send_message(room, "After").await;
                 assert!(
                     number(&message, "seq") > seen && number(&message, "id") > highest("id"),
                     "{message}"
@@ -145,7 +145,7 @@ async fn what_was_acknowledged_before_a_backup_is_there_when_it_is_restored() {
         }
         assert_eq!(whole_history(&ben, room).await.len(), history.len() + 5);
 
-        // Nobody gets what belonged to somebody who is lost.
+        // A lost user's rooms and messages are not given to a new user.
         let carla = person(fresh).await;
         assert!(carla.id > lost.id && make_room(&carla, &[]).await > lost_room);
         lost.get("/v1/auth/me").await.refused(401, "invalid_token");

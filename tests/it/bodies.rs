@@ -1,37 +1,33 @@
-//! Bodies: what is wrong with them is told, all of it, and never repeated.
+//! Invalid bodies: the answer names every error and never repeats the input.
 
-use reqwest::Method;
+use bytes::Bytes;
+use parlance_client::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Api, fresh_name, make_room, person, stack};
 
 const REGISTER: &str = "/v1/auth/register";
 
-async fn post_raw(
-    path: &str,
-    content_type: Option<&str>,
-    body: impl Into<reqwest::Body>,
-) -> Answer {
-    let request = Api::of(stack().await, 0).request(Method::POST, path).body(body);
-    Answer::of(match content_type {
-        Some(content_type) => request.header("content-type", content_type),
-        None => request,
-    })
-    .await
+async fn post_raw(path: &str, content_type: Option<&str>, body: impl Into<Bytes>) -> Answer {
+    let mut request = Request::new(Method::POST, path).body(body);
+    if let Some(content_type) = content_type {
+        request = request.header("content-type", content_type);
+    }
+    Api::at(stack().await, 0).send(request).await
 }
 
-async fn register(body: impl Into<reqwest::Body>) -> Answer {
+async fn register(body: impl Into<Bytes>) -> Answer {
     post_raw(REGISTER, Some("application/json"), body).await
 }
 
 #[tokio::test]
-async fn missing_members_are_all_told() {
+async fn all_missing_members_are_reported() {
     register("{}").await.invalid(&["body.username missing", "body.password missing"]);
     register(r#"{"username": "abc"}"#).await.invalid(&["body.password missing"]);
 }
 
 #[tokio::test]
-async fn values_of_a_wrong_type_are_all_told() {
+async fn all_values_of_a_wrong_type_are_reported() {
     for value in ["null", "1", "1.5e3", "true", "[]", "{}", "[\"abc\"]", "99999999999999999999999"]
     {
         let body = format!(r#"{{"username": {value}, "password": {value}}}"#);
@@ -53,7 +49,7 @@ async fn json_that_is_no_object_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused() {
+async fn invalid_json_is_refused() {
     for body in [
         "{",
         " ",
@@ -78,7 +74,7 @@ async fn a_lone_surrogate_is_no_json() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_none_are_no_json() {
+async fn nan_and_infinity_are_no_json() {
     for number in ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "01", ".5", "0x1"] {
         let body = format!(r#"{{"username": "abc", "password": "securepass123", "x": {number}}}"#);
         register(body).await.invalid(&["body json_invalid"]);
@@ -105,7 +101,7 @@ async fn nul_is_refused_wherever_it_would_be_stored() {
 }
 
 #[tokio::test]
-async fn of_a_repeated_member_one_counts_and_nothing_breaks() {
+async fn a_repeated_member_counts_once() {
     let name = fresh_name();
     let body = format!(
         r#"{{"username": 5, "username": "{name}", "password": "x", "password": "securepass123"}}"#
@@ -114,7 +110,7 @@ async fn of_a_repeated_member_one_counts_and_nothing_breaks() {
 }
 
 #[tokio::test]
-async fn only_json_is_taken() {
+async fn other_content_types_are_refused() {
     let body = json!({"username": fresh_name(), "password": "securepass123"}).to_string();
     for other in [
         "text/plain",
@@ -138,31 +134,31 @@ async fn a_body_over_64_kib_is_refused_and_the_answer_arrives() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_before_a_large_body() {
+async fn an_invalid_token_is_reported_before_a_large_body() {
     for token in [None, Some("x.y.z")] {
-        let mut request =
-            Api::of(stack().await, 0).request(Method::POST, "/v1/rooms").body(" ".repeat(3 << 19));
+        let mut request = Request::new(Method::POST, "/v1/rooms").body(" ".repeat(3 << 19));
         if let Some(token) = token {
-            request = request.bearer_auth(token);
+            request = request.bearer(token);
         }
         let code = if token.is_some() { "invalid_token" } else { "unauthenticated" };
-        Answer::of(request).await.refused(401, code);
+        Api::at(stack().await, 0).send(request).await.refused(401, code);
     }
 }
 
 #[tokio::test]
-async fn a_large_body_is_refused_behind_a_good_token() {
+async fn a_large_body_with_a_valid_token_is_refused() {
     let anna = person(stack().await).await;
     for path in ["/v1/rooms", "/v1/contacts/1/accept"] {
-        let request = anna.request(Method::POST, path).header("content-type", "application/json");
-        Answer::of(request.body(" ".repeat(3 << 19))).await.refused(413, "payload_too_large");
+        let request = Request::new(Method::POST, path).header("content-type", "application/json");
+        let answer = anna.send(request.body(" ".repeat(3 << 19))).await;
+        answer.refused(413, "payload_too_large");
     }
 }
 
 #[tokio::test]
 async fn no_422_repeats_what_was_sent() {
     let anna = person(stack().await).await;
-    // No username, so that nothing is made of it.
+    // Without a username nothing is stored.
     let secret = "Tr0ub4dor&3";
     let texts = [
         json!(secret),
@@ -185,8 +181,8 @@ async fn no_422_repeats_what_was_sent() {
             assert!(!answer.text.contains(secret), "{answer:?}");
         }
     }
-    let raw = anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
-    let answer = Answer::of(raw.body(format!("{{\"name\": \"{secret}"))).await;
+    let raw = Request::new(Method::POST, "/v1/rooms").header("content-type", "application/json");
+    let answer = anna.send(raw.body(format!("{{\"name\": \"{secret}"))).await;
     assert!(!answer.text.contains(secret), "{answer:?}");
     let answer = anna.get(&format!("/v1/rooms/{secret}")).await;
     assert!(!answer.text.contains(secret), "{answer:?}");

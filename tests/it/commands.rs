@@ -1,4 +1,4 @@
-//! What an operator runs beside the processes that serve.
+//! Commands that an operator runs next to the serving processes.
 
 use parlance_devstack::testing::fresh_database;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::migrate;
 
 #[tokio::test]
-async fn migrate_says_in_the_log_what_it_has_done() {
+async fn migrate_logs_the_applied_migrations() {
     let database = fresh_database().await.unwrap();
     for service in ["auth", "contacts", "rooms", "messaging"] {
         let pending = migrate(service, &database, &["--status"]).await;

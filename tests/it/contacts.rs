@@ -11,12 +11,12 @@ async fn invite(from: &Person, to: &Person) -> Answer {
     from.post("/v1/contacts/invite", &json!({"username": to.name})).await
 }
 
-/// Invites and expects success; the path of the invitation.
+/// Invites, which must succeed. Returns the path of the invitation.
 async fn invited(from: &Person, to: &Person) -> String {
     format!("/v1/contacts/{}", invite(from, to).await.ok(200)["id"])
 }
 
-async fn contacts_of(person: &Person) -> Value {
+async fn contacts(person: &Person) -> Value {
     person.get("/v1/contacts").await.ok(200)
 }
 
@@ -24,7 +24,7 @@ async fn me(person: &Person) -> Value {
     person.get("/v1/auth/me").await.ok(200)
 }
 
-/// The system rooms that somebody has with somebody else.
+/// The system rooms of two users.
 pub(crate) async fn system_rooms_with(person: &Person, other: &Person) -> usize {
     let rooms = person.get("/v1/rooms").await.ok(200);
     let is_theirs = |room: &&Value| {
@@ -34,10 +34,10 @@ pub(crate) async fn system_rooms_with(person: &Person, other: &Person) -> usize 
     rooms["rooms"].as_array().unwrap().iter().filter(is_theirs).count()
 }
 
-/// Demands that the two are contacts, once, with one room, and that no invitation is left.
+/// Asserts that two users are contacts once, with one system room and without an invitation.
 pub(crate) async fn assert_exactly_contacts(one: &Person, other: &Person) {
     for (person, other) in [(one, other), (other, one)] {
-        let found = contacts_of(person).await;
+        let found = contacts(person).await;
         assert_eq!(found["sent_invitations"], json!([]));
         assert_eq!(found["received_invitations"], json!([]));
         let contacts = found["contacts"].as_array().unwrap();
@@ -49,14 +49,14 @@ pub(crate) async fn assert_exactly_contacts(one: &Person, other: &Person) {
 }
 
 #[tokio::test]
-async fn a_newcomer_has_nothing() {
+async fn a_new_user_has_no_contacts() {
     let anna = person(stack().await).await;
     let expected = json!({"sent_invitations": [], "received_invitations": [], "contacts": []});
-    assert_eq!(contacts_of(&anna).await, expected);
+    assert_eq!(contacts(&anna).await, expected);
 }
 
 #[tokio::test]
-async fn inviting_answers_the_invitation_that_both_see() {
+async fn inviting_returns_the_invitation_that_both_see() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let invitation = invite(&anna, &ben).await.ok(200);
@@ -65,12 +65,12 @@ async fn inviting_answers_the_invitation_that_both_see() {
     assert_eq!(invitation["to_user"], me(&ben).await);
     assert_eq!(invitation["created_at"], invitation["updated_at"]);
 
-    let sent = contacts_of(&anna.at(stack, 1)).await;
+    let sent = contacts(&anna.at(stack, 1)).await;
     assert_eq!(
         sent,
         json!({"sent_invitations": [invitation], "received_invitations": [], "contacts": []})
     );
-    let received = contacts_of(&ben.at(stack, 1)).await;
+    let received = contacts(&ben.at(stack, 1)).await;
     assert_eq!(
         received,
         json!({"sent_invitations": [], "received_invitations": [invitation], "contacts": []})
@@ -86,7 +86,7 @@ async fn an_invitation_finds_its_user_in_any_case() {
 }
 
 #[tokio::test]
-async fn nobody_unknown_can_be_invited() {
+async fn an_unknown_user_cannot_be_invited() {
     let anna = person(stack().await).await;
     for name in
         [fresh_name().as_str(), "", "a b", "ab", "abc\0", "p\u{430}ypal", &"x".repeat(10_000)]
@@ -97,7 +97,7 @@ async fn nobody_unknown_can_be_invited() {
 }
 
 #[tokio::test]
-async fn nobody_invites_themselves() {
+async fn inviting_oneself_is_refused() {
     let anna = person(stack().await).await;
     invite(&anna, &anna).await.refused(400, "self_invitation");
     let answer =
@@ -114,32 +114,32 @@ async fn contacts_are_not_invited_again() {
 }
 
 #[tokio::test]
-async fn an_invitation_is_made_once() {
+async fn a_second_invitation_is_refused() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let invitation = invite(&anna, &ben).await.ok(200);
     invite(&anna, &ben).await.refused(400, "already_invited");
     invite(&anna.at(stack, 1), &ben).await.refused(400, "already_invited");
-    assert_eq!(contacts_of(&ben).await["received_invitations"], json!([invitation]));
+    assert_eq!(contacts(&ben).await["received_invitations"], json!([invitation]));
 }
 
 #[tokio::test]
-async fn accepting_makes_a_contact_of_both() {
+async fn accepting_makes_both_contacts() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let path = invited(&anna, &ben).await;
     let contact = ben.post_empty(&format!("{path}/accept")).await.ok(200);
     assert_contact(&contact);
     assert_eq!(contact["other_user"], me(&anna).await);
-    assert_eq!(contacts_of(&ben.at(stack, 1)).await["contacts"], json!([contact]));
+    assert_eq!(contacts(&ben.at(stack, 1)).await["contacts"], json!([contact]));
     let mut of_anna = contact;
     of_anna["other_user"] = me(&ben).await;
-    assert_eq!(contacts_of(&anna.at(stack, 1)).await["contacts"], json!([of_anna]));
+    assert_eq!(contacts(&anna.at(stack, 1)).await["contacts"], json!([of_anna]));
     assert_exactly_contacts(&anna, &ben).await;
 }
 
 #[tokio::test]
-async fn the_system_room_is_there_when_accepting_answers() {
+async fn the_system_room_exists_when_accepting_returns() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let path = invited(&anna, &ben).await;
@@ -148,7 +148,7 @@ async fn the_system_room_is_there_when_accepting_answers() {
 }
 
 #[tokio::test]
-async fn only_the_invited_one_accepts_or_rejects() {
+async fn only_the_invited_user_accepts_or_rejects() {
     let [anna, ben, carl] = people(stack().await).await;
     let path = invited(&anna, &ben).await;
     for verb in ["accept", "reject"] {
@@ -156,7 +156,7 @@ async fn only_the_invited_one_accepts_or_rejects() {
         anna.post_empty(&path).await.refused(404, "invitation_not_found");
         carl.post_empty(&path).await.refused(404, "invitation_not_found");
     }
-    assert_eq!(contacts_of(&ben).await["received_invitations"].as_array().unwrap().len(), 1);
+    assert_eq!(contacts(&ben).await["received_invitations"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -183,15 +183,15 @@ async fn an_invitation_is_answered_once() {
 }
 
 #[tokio::test]
-async fn rejecting_leaves_nothing_behind() {
+async fn rejecting_removes_the_invitation() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let path = invited(&anna, &ben).await;
     let answer = ben.post_empty(&format!("{path}/reject")).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     let nothing = json!({"sent_invitations": [], "received_invitations": [], "contacts": []});
-    assert_eq!(contacts_of(&anna.at(stack, 1)).await, nothing);
-    assert_eq!(contacts_of(&ben.at(stack, 1)).await, nothing);
+    assert_eq!(contacts(&anna.at(stack, 1)).await, nothing);
+    assert_eq!(contacts(&ben.at(stack, 1)).await, nothing);
     assert_eq!(system_rooms_with(&anna, &ben).await, 0);
 }
 
@@ -224,7 +224,7 @@ async fn inviting_back_accepts() {
 }
 
 #[tokio::test]
-async fn checking_tells_contacts_from_others() {
+async fn checking_distinguishes_contacts_from_others() {
     let [anna, ben, carl, dora] = people(stack().await).await;
     become_contacts(&anna, &ben).await;
     invited(&anna, &carl).await;
@@ -244,7 +244,7 @@ async fn checking_ignores_case() {
 }
 
 #[tokio::test]
-async fn checking_somebody_unknown_is_not_found() {
+async fn checking_an_unknown_user_is_not_found() {
     let anna = person(stack().await).await;
     for name in [fresh_name().as_str(), "a%20b", "ab", "%00%00%00", "%ff%fe%fd", "%F0%9F%98%80"] {
         anna.get(&format!("/v1/contacts/check/{name}")).await.refused(404, "user_not_found");

@@ -1,14 +1,15 @@
-//! What holds for every call: refusals in their order, headers, ids.
+//! Rules of all endpoints: the order of refusals, headers, ids.
 
 use std::time::Duration;
 
+use parlance_client::{Method, Request};
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::{Answer, Api, Person, assert_members, people, person, stack};
 
-/// Every call that needs a token, as method and path; ids of nothing in it.
+/// The method and the path of every endpoint that needs a token, with ids that nothing has.
 pub(crate) const PROTECTED: [(&str, &str); 17] = [
     ("GET", "/v1/auth/me"),
     ("POST", "/v1/contacts/invite"),
@@ -34,16 +35,16 @@ fn method(name: &str) -> Method {
 }
 
 async fn api() -> Api {
-    Api::of(stack().await, 0)
+    Api::at(stack().await, 0)
 }
 
-/// Asks without a token.
+/// Sends a request without a token.
 async fn ask(name: &str, path: &str) -> Answer {
-    Answer::of(api().await.request(method(name), path)).await
+    api().await.send(Request::new(method(name), path)).await
 }
 
 async fn ask_with_header(path: &str, name: &str, value: &str) -> Answer {
-    Answer::of(api().await.request(Method::GET, path).header(name, value)).await
+    api().await.send(Request::get(path).header(name, value)).await
 }
 
 #[tokio::test]
@@ -62,15 +63,16 @@ async fn unknown_paths_are_not_found_with_a_token_or_without() {
     ] {
         for name in ["GET", "POST", "DELETE", "BREW"] {
             ask(name, path).await.refused(404, "not_found");
-            Answer::of(anna.request(method(name), path).body("{")).await.refused(404, "not_found");
-            let forged = api().await.request(method(name), path).bearer_auth("forged");
-            Answer::of(forged).await.refused(404, "not_found");
+            let request = Request::new(method(name), path).body("{");
+            anna.send(request).await.refused(404, "not_found");
+            let forged = Request::new(method(name), path).bearer("forged");
+            api().await.send(forged).await.refused(404, "not_found");
         }
     }
 }
 
 #[tokio::test]
-async fn wrong_methods_are_told_with_the_right_ones() {
+async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     for (name, path, allowed) in [
         ("GET", "/v1/auth/register", "POST"),
         ("GET", "/v1/auth/login", "POST"),
@@ -93,24 +95,21 @@ async fn wrong_methods_are_told_with_the_right_ones() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_told_before_anything_in_the_request() {
+async fn a_missing_token_is_reported_before_an_invalid_request() {
     for (name, path) in PROTECTED {
         ask(name, path).await.refused(401, "unauthenticated");
         let wrong = path.replace("/1", "/zero") + "?limit=0";
-        let request = api()
-            .await
-            .request(method(name), &wrong)
-            .header("content-type", "text/plain")
-            .body("{");
-        Answer::of(request).await.refused(401, "unauthenticated");
+        let request =
+            Request::new(method(name), wrong).header("content-type", "text/plain").body("{");
+        api().await.send(request).await.refused(401, "unauthenticated");
     }
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_before_anything_in_the_request() {
+async fn an_invalid_token_is_reported_before_an_invalid_request() {
     for (name, path) in PROTECTED {
-        let request = api().await.request(method(name), path).bearer_auth("x.y.z").body("{");
-        Answer::of(request).await.refused(401, "invalid_token");
+        let request = Request::new(method(name), path).bearer("x.y.z").body("{");
+        api().await.send(request).await.refused(401, "invalid_token");
     }
 }
 
@@ -130,13 +129,13 @@ async fn the_scheme_of_a_token_ignores_case() {
 }
 
 #[tokio::test]
-async fn a_token_counts_in_its_header_only() {
+async fn a_token_is_read_only_from_its_header() {
     let anna = person(stack().await).await;
     let answer = ask("GET", &format!("/v1/auth/me?token={0}&access_token={0}", anna.token)).await;
     answer.refused(401, "unauthenticated");
 }
 
-/// Every path with an id in it, as method, the path before the id and the path after it.
+/// Every endpoint with an id: its method, the path before the id, and the path after it.
 const WITH_ID: [(&str, &str, &str); 11] = [
     ("POST", "/v1/contacts/", "/accept"),
     ("POST", "/v1/contacts/", "/reject"),
@@ -151,15 +150,15 @@ const WITH_ID: [(&str, &str, &str); 11] = [
     ("DELETE", "/v1/messages/", ""),
 ];
 
-/// Asks as somebody, with a body that is right for every call.
+/// Sends a request of a user, with a body that is valid for every endpoint.
 async fn ask_about(person: &Person, name: &str, path: &str) -> Answer {
     let body = json!({"content": "x", "usernames": ["somebody"]});
-    let request = person.request(method(name), path);
-    Answer::of(if name == "GET" { request } else { request.json(&body) }).await
+    let request = Request::new(method(name), path);
+    person.send(if name == "GET" { request } else { request.json(&body) }).await
 }
 
 #[tokio::test]
-async fn an_id_that_nothing_can_have_is_refused() {
+async fn an_impossible_id_is_refused() {
     let anna = person(stack().await).await;
     for (name, before, after) in WITH_ID {
         for (id, kind) in [
@@ -201,7 +200,7 @@ async fn unknown_members_and_parameters_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_sane_request_id_is_kept() {
+async fn a_valid_request_id_is_kept() {
     for id in ["a", "A-z_0.9", &"x".repeat(128)] {
         for path in ["/v1/healthz", "/v1/rooms", "/nowhere"] {
             assert_eq!(ask_with_header(path, "x-request-id", id).await.header("x-request-id"), id);
@@ -228,14 +227,13 @@ async fn any_other_request_id_is_replaced() {
 }
 
 #[tokio::test]
-async fn pages_of_an_allowed_origin_read_every_answer() {
+async fn cors_headers_are_on_every_answer_for_allowed_origins() {
     let anna = person(stack().await).await;
     for (path, status) in
         [("/v1/auth/me", 200), ("/v1/rooms/0", 422), ("/v1/rooms/1/leave", 405), ("/nowhere", 404)]
     {
-        let answer =
-            Answer::of(anna.request(Method::GET, path).header("origin", "http://localhost:3000"))
-                .await;
+        let request = Request::get(path).header("origin", "http://localhost:3000");
+        let answer = anna.send(request).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -248,7 +246,7 @@ async fn pages_of_an_allowed_origin_read_every_answer() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_read_nothing() {
+async fn cors_headers_are_absent_for_other_origins() {
     for origin in [
         "http://localhost:3001",
         "https://localhost:3000",
@@ -265,12 +263,11 @@ async fn pages_of_other_origins_read_nothing() {
 #[tokio::test]
 async fn a_preflight_allows_every_method_and_header_of_the_api() {
     for (name, path) in PROTECTED {
-        let request =
-            api().await.request(Method::OPTIONS, path).header("origin", "http://localhost:3000");
+        let request = Request::new(Method::OPTIONS, path).header("origin", "http://localhost:3000");
         let request = request.header("access-control-request-method", name);
         let request = request
             .header("access-control-request-headers", "authorization, content-type, x-request-id");
-        let answer = Answer::of(request).await;
+        let answer = api().await.send(request).await;
         assert!(answer.status.is_success(), "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), "http://localhost:3000");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
@@ -307,17 +304,20 @@ async fn times_are_precise_to_the_microsecond() {
         rooms.push(anna.post("/v1/rooms", &json!({"name": "Den"})).await.ok(201));
     }
     let room = rooms[0]["id"].as_i64().unwrap();
-    let messages =
-        [anna.say(room, "x").await, anna.say(room, "x").await, anna.say(room, "x").await];
+    let messages = [
+        anna.send_message(room, "x").await,
+        anna.send_message(room, "x").await,
+        anna.send_message(room, "x").await,
+    ];
     for objects in [&invitations[..], &users, &rooms, &messages] {
-        // Three times out of three by chance: once in 1,000,000,000.
+        // Three times end in 000 by chance once in 1,000,000,000 runs.
         let is_coarse = |object: &Value| object["created_at"].as_str().unwrap().ends_with("000Z");
         assert!(!objects.iter().all(is_coarse), "{objects:?}");
     }
 }
 
 #[tokio::test]
-async fn no_answer_tells_a_version() {
+async fn no_answer_contains_a_version() {
     for path in ["/v1/healthz", "/nowhere", "/v1/rooms", "/docs"] {
         let answer = ask("GET", path).await;
         for name in ["server", "x-powered-by", "via"] {
@@ -339,7 +339,7 @@ async fn health_keys_and_documents_need_no_token() {
 }
 
 #[tokio::test]
-async fn the_openapi_document_knows_every_call() {
+async fn the_openapi_document_has_every_endpoint() {
     let document = ask("GET", "/v1/openapi.json").await.ok(200);
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     for (name, path) in
@@ -364,12 +364,12 @@ async fn the_openapi_document_knows_every_call() {
 }
 
 #[tokio::test]
-async fn an_outage_is_told_with_the_request_id_and_nothing_of_its_cause() {
+async fn a_503_has_the_request_id_and_not_the_cause() {
     let stack = Stack::builder().start().await.unwrap();
     let anna = person(&stack).await;
     stack.process("contacts", 0).kill().await.unwrap();
-    let request = anna.request(Method::GET, "/v1/contacts").header("x-request-id", "my-id");
-    let answer = Answer::of(request.timeout(Duration::from_secs(5))).await;
+    let request = Request::get("/v1/contacts").header("x-request-id", "my-id");
+    let answer = timeout(Duration::from_secs(5), anna.send(request)).await.unwrap();
     assert_eq!(
         (answer.header("x-request-id"), &answer.json()["request_id"]),
         ("my-id", &json!("my-id"))

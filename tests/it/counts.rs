@@ -8,22 +8,21 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::{Person, become_contacts, person};
 
-/// So many times a request is made, so that what runs in the background now and then does not
-/// count.
+/// How often each request is repeated, so that background work does not change the average.
 const REPETITIONS: i64 = 40;
 
-/// A stack that nobody else uses meanwhile. The first gateway serves the preparations, the second
-/// one what is counted.
+/// A stack of its own for one test. The first gateway serves the preparations, the second one the
+/// counted requests.
 async fn quiet_stack() -> (&'static Stack, MutexGuard<'static, ()>) {
     static QUIET: OnceCell<Stack> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
 
     let turn = TURN.lock().await;
     let start = async || {
-        // Canaries make calls and statements of their own.
+        // The synthetic probe makes calls and statements of its own.
         Stack::builder()
             .gateways(2)
-            .environment("gateway", "CANARY_INTERVAL", "3600")
+            .environment("gateway", "PROBE_INTERVAL", "3600")
             .start()
             .await
             .unwrap()
@@ -31,12 +30,12 @@ async fn quiet_stack() -> (&'static Stack, MutexGuard<'static, ()>) {
     (QUIET.get_or_init(start).await, turn)
 }
 
-/// What one request costs.
+/// The cost of one request.
 #[derive(Debug, PartialEq, Eq)]
 struct Cost {
-    /// Statements by their text, transaction control included.
+    /// The number of executions by statement, transaction control included.
     statements: BTreeMap<String, i64>,
-    /// gRPC calls by their method.
+    /// The number of gRPC calls by method.
     calls: BTreeMap<String, i64>,
 }
 
@@ -63,7 +62,7 @@ async fn statements(stack: &Stack) -> BTreeMap<String, i64> {
     rows.into_iter().collect()
 }
 
-/// How many calls each method of any service has answered.
+/// The number of calls that each gRPC method has answered.
 async fn calls(stack: &Stack) -> BTreeMap<String, i64> {
     let mut calls = BTreeMap::new();
     for service in ["auth", "contacts", "rooms", "messaging"] {
@@ -92,7 +91,7 @@ fn difference(
     after.iter().filter_map(grown).collect()
 }
 
-/// What one of many equal requests costs, once the users in it are known to the gateway.
+/// The cost of one of many equal requests, once the gateway has cached the users in it.
 async fn cost(stack: &Stack, person: &Person, path: &str, expected_bytes: usize) -> Cost {
     let person = person.at(stack, 1);
     assert!(person.get(path).await.text.len() > expected_bytes);
@@ -107,14 +106,14 @@ async fn cost(stack: &Stack, person: &Person, path: &str, expected_bytes: usize)
     }
 }
 
-/// The gRPC calls of the first request at a gateway that knows nobody.
+/// The gRPC calls of the first request at a gateway without cached users.
 async fn calls_of_first_request(stack: &Stack, person: &Person, path: &str) -> i64 {
     let before = calls(stack).await;
     person.at(stack, 1).get(path).await.ok(200);
     difference(&before, &calls(stack).await, 1).values().sum()
 }
 
-/// Makes accounts in one go; their ids.
+/// Inserts users with one statement. Returns their ids.
 async fn make_users(connection: &mut PgConnection, prefix: &str, count: i64) -> Vec<i64> {
     sqlx::query_scalar(
         "INSERT INTO auth.users (username, folded_username, password_hash, created_at, updated_at)
@@ -127,7 +126,7 @@ async fn make_users(connection: &mut PgConnection, prefix: &str, count: i64) -> 
     .unwrap()
 }
 
-/// Makes rooms of the owner with all of these members; done in one go.
+/// Inserts rooms with these members with one statement.
 async fn make_rooms(connection: &mut PgConnection, owner: &Person, rooms: i64, members: &[i64]) {
     sqlx::query(
         "WITH made AS (
@@ -200,12 +199,12 @@ async fn a_full_page_of_history_costs_as_much_as_a_short_one() {
         become_contacts(&large, &person(stack).await).await,
     );
     for _ in 0..3 {
-        small.say(short, "x").await;
+        small.send_message(short, "x").await;
     }
     for _ in 0..100 {
-        large.say(long, "x").await;
+        large.send_message(long, "x").await;
     }
-    // The newest page, which is remembered, and one that is not.
+    // The newest page, which is cached, and an older one, which is not.
     for from in ["", &format!("&before_id={}", i64::MAX)] {
         let (short, long) = (
             format!("/v1/messages/rooms/{short}/history?limit=50{from}"),

@@ -5,55 +5,57 @@ use std::time::Duration;
 
 use parlance_devstack::Stack;
 use parlance_devstack::certificates::Authority;
-use parlance_devstack::handshake::{certificate_shown_at, certificate_shown_to_stranger_at};
 use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::faults::{RECOVERY, RESTART, on_stack_of};
-use crate::support::{eventually, make_room, people, try_auth_command};
+use crate::support::{
+    eventually, make_room, people, server_certificate,
+    server_certificate_without_client_certificate, try_auth_command,
+};
 
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
 #[tokio::test]
-async fn every_connection_is_encrypted_and_strangers_have_none() {
+async fn every_connection_is_encrypted_and_needs_a_certificate() {
     on_stack_of(Stack::builder().replicas(2).gateways(2).encrypted(), async |stack| {
-        messages_go_from_one_gateway_to_the_other(stack).await;
-        strangers_are_refused_by_every_service(stack).await;
-        everybody_is_connected_to_postgres_over_tls(stack).await;
-        postgres_is_believed_for_its_authority_only(stack).await;
-        redis_is_believed_for_its_authority_only(stack).await;
+        messages_pass_between_gateways(stack).await;
+        every_service_refuses_clients_without_a_certificate(stack).await;
+        every_service_connects_to_postgres_over_tls(stack).await;
+        auth_refuses_a_postgres_of_another_authority(stack).await;
+        messaging_refuses_a_redis_of_another_authority(stack).await;
     })
     .await;
 }
 
-async fn messages_go_from_one_gateway_to_the_other(stack: &Stack) {
+async fn messages_pass_between_gateways(stack: &Stack) {
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.at(stack, 1).subscribed(room).await;
     for content in ["One", "Two", "Three"] {
-        anna.say(room, content).await;
+        anna.send_message(room, content).await;
         assert_eq!(bens.next().await["message"]["content"], content);
     }
 }
 
-async fn strangers_are_refused_by_every_service(stack: &Stack) {
+async fn every_service_refuses_clients_without_a_certificate(stack: &Stack) {
     let known = stack.certificate_of("gateway").unwrap();
     for service in SERVICES {
         let address = stack.address(service, 0);
-        certificate_shown_at(address, &known).await.unwrap();
-        certificate_shown_to_stranger_at(address, &known.ca).await.unwrap_err();
+        server_certificate(address, &known).await.unwrap();
+        server_certificate_without_client_certificate(address, &known.ca).await.unwrap_err();
         let mut in_the_clear = TcpStream::connect(address).await.unwrap();
         in_the_clear.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
-        // At most an alert of TLS, which begins with 21, and the end.
+        // A TLS alert begins with 21.
         let _ = in_the_clear.read_to_end(&mut answer).await;
         assert!(answer.first().is_none_or(|first| *first == 21), "{service}: {answer:?}");
     }
 }
 
-async fn everybody_is_connected_to_postgres_over_tls(stack: &Stack) {
+async fn every_service_connects_to_postgres_over_tls(stack: &Stack) {
     let mut superuser = stack.postgres().connect("parlance").await.unwrap();
     let of_services: Vec<(String, bool)> = sqlx::query_as(
         "SELECT DISTINCT usename::TEXT, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
@@ -69,8 +71,8 @@ async fn everybody_is_connected_to_postgres_over_tls(stack: &Stack) {
     superuser.close().await.unwrap();
 }
 
-/// What the service says to a Postgres whose certificate is of an authority that it does not know.
-async fn postgres_is_believed_for_its_authority_only(stack: &Stack) {
+/// Auth refuses a Postgres whose certificate another authority has signed.
+async fn auth_refuses_a_postgres_of_another_authority(stack: &Stack) {
     let url = stack.role_url("auth").unwrap();
     let foreign =
         Authority::new().unwrap().issue(&stack.folder().join("foreign"), &["127.0.0.1"]).unwrap();
@@ -88,7 +90,7 @@ async fn postgres_is_believed_for_its_authority_only(stack: &Stack) {
     );
 }
 
-async fn redis_is_believed_for_its_authority_only(stack: &Stack) {
+async fn messaging_refuses_a_redis_of_another_authority(stack: &Stack) {
     let messaging = stack.process("messaging", 0);
     let has_connected = async || {
         let metrics = stack.metrics("messaging", 0).await.unwrap();
@@ -109,7 +111,7 @@ async fn redis_is_believed_for_its_authority_only(stack: &Stack) {
         assert!(!has_connected().await, "it believes a Redis of another authority");
         sleep(Duration::from_millis(100)).await;
     }
-    messages_go_from_one_gateway_to_the_other(stack).await;
+    messages_pass_between_gateways(stack).await;
     restart_with(&stack.certificate_of("redis").unwrap().ca).await;
     eventually(RECOVERY, "messaging connects to Redis again", has_connected).await;
 }

@@ -1,4 +1,4 @@
-//! What fails alone, and what comes back. Every test hurts a stack of its own.
+//! Outages of single parts and recovery. Every test injects faults into a stack of its own.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +14,15 @@ use crate::support::{
 };
 use crate::ws::{message_to, message_with_ref, whole_history};
 
-/// The deadline of a call to a service, and what a busy machine may add.
+/// The timeout of a call to a service, and a margin for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(4);
-/// How long recovery may take on a busy machine.
+/// The longest time for recovery on a busy machine.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(20);
 pub(crate) const RESTART: Duration = Duration::from_secs(30);
-/// The most lines that a failed test shows of one log.
+/// How many lines of each log a failed test shows.
 const MAX_COMPLAINTS: usize = 10;
 
-/// Only so many stacks at once: the machine is small.
+/// How many stacks run at once: the machine is small.
 static STACKS: Semaphore = Semaphore::const_new(2);
 
 /// Runs a test on a stack of its own.
@@ -30,7 +30,7 @@ async fn on_stack(replicas: usize, gateways: usize, test: impl AsyncFnOnce(&Stac
     on_stack_of(Stack::builder().replicas(replicas).gateways(gateways), test).await;
 }
 
-/// The same, with other settings.
+/// Runs a test on a stack with other settings.
 pub(crate) async fn on_stack_of(builder: StackBuilder, test: impl AsyncFnOnce(&Stack)) {
     let _permit = STACKS.acquire().await.unwrap();
     let stack = builder.start().await.unwrap();
@@ -38,7 +38,7 @@ pub(crate) async fn on_stack_of(builder: StackBuilder, test: impl AsyncFnOnce(&S
     test(&stack).await;
 }
 
-/// What the processes of a stack had to complain of is part of what a failed test says.
+/// Prints the warnings in the logs of a stack when its test fails.
 struct Complaints<'a>(&'a Stack);
 
 impl Drop for Complaints<'_> {
@@ -58,7 +58,7 @@ impl Drop for Complaints<'_> {
     }
 }
 
-/// Demands that a call is refused for want of a service, in time.
+/// Asserts that a call is answered 503 in time.
 async fn unavailable(call: impl Future<Output = Answer>) {
     let begin = Instant::now();
     let answer = call.await;
@@ -74,7 +74,7 @@ async fn recovers(path: &str, person: &Person) {
     eventually(RECOVERY, path, async || person.get(path).await.status == 200).await;
 }
 
-/// Sends until a send is acked; meanwhile the outcome is not known.
+/// Sends a message until it is acked. Until then the result is unknown.
 async fn send_until_acked(socket: &mut Socket, room: i64, content: &str) -> Value {
     let begin = Instant::now();
     let frame = json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
@@ -96,7 +96,7 @@ async fn send_until_acked(socket: &mut Socket, room: i64, content: &str) -> Valu
     }
 }
 
-/// Registers somebody over REST, which needs auth.
+/// Registers a user, which needs auth.
 async fn register(person: &Person, name: &str) -> Answer {
     person
         .api
@@ -104,21 +104,21 @@ async fn register(person: &Person, name: &str) -> Answer {
         .await
 }
 
-fn history_of(room: i64) -> String {
+fn history_path(room: i64) -> String {
     format!("/v1/messages/rooms/{room}/history")
 }
 
 #[tokio::test]
-async fn without_auth_who_is_known_is_served_and_messages_live_on() {
+async fn without_auth_cached_users_are_served_and_messages_flow() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let (mut annas, mut bens) = (anna.subscribed(room).await, ben.subscribed(room).await);
-        anna.say(room, "Before").await;
+        anna.send_message(room, "Before").await;
         assert_eq!((seq_of(&annas.next().await), seq_of(&bens.next().await)), (1, 1));
         stack.process("auth", 0).kill().await.unwrap();
 
-        unavailable(register(&anna, "somebody")).await;
+        unavailable(register(&anna, "newuser")).await;
         unavailable(
             anna.api.post(
                 "/v1/auth/login",
@@ -126,7 +126,7 @@ async fn without_auth_who_is_known_is_served_and_messages_live_on() {
             ),
         )
         .await;
-        for path in ["/v1/rooms", "/v1/contacts", &history_of(room)] {
+        for path in ["/v1/rooms", "/v1/contacts", &history_path(room)] {
             anna.get(path).await.ok(200);
         }
         annas.send(&message_to(room, "Meanwhile")).await;
@@ -137,7 +137,7 @@ async fn without_auth_who_is_known_is_served_and_messages_live_on() {
 
         stack.process("auth", 0).restart(RESTART).await.unwrap();
         eventually(RECOVERY, "registering works again", async || {
-            [201, 400].contains(&register(&anna, "somebody").await.status.as_u16())
+            [201, 400].contains(&register(&anna, "newuser").await.status.as_u16())
         })
         .await;
         person(stack).await.get("/v1/auth/me").await.ok(200);
@@ -146,7 +146,7 @@ async fn without_auth_who_is_known_is_served_and_messages_live_on() {
 }
 
 #[tokio::test]
-async fn without_contacts_rooms_and_messages_live_on() {
+async fn without_contacts_rooms_and_messages_work() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
@@ -155,7 +155,7 @@ async fn without_contacts_rooms_and_messages_live_on() {
         unavailable(anna.post("/v1/contacts/invite", &json!({"username": ben.name}))).await;
         anna.get("/v1/rooms").await.ok(200);
         let mut bens = ben.subscribed(room).await;
-        anna.say(room, "Hello").await;
+        anna.send_message(room, "Hello").await;
         assert_eq!(bens.next().await["message"]["content"], "Hello");
         stack.process("contacts", 0).restart(RESTART).await.unwrap();
         recovers("/v1/contacts", &anna).await;
@@ -164,7 +164,7 @@ async fn without_contacts_rooms_and_messages_live_on() {
 }
 
 #[tokio::test]
-async fn without_rooms_nobody_sends_and_nobody_is_cut() {
+async fn without_rooms_sends_are_refused_and_connections_stay() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
@@ -172,7 +172,7 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
         stack.process("rooms", 0).kill().await.unwrap();
 
         unavailable(anna.get("/v1/rooms")).await;
-        unavailable(anna.get(&history_of(room))).await;
+        unavailable(anna.get(&history_path(room))).await;
         unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})))
             .await;
         let refused = bens.ask(&message_with_ref(room, "x", "1")).await;
@@ -186,10 +186,10 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
         recovers("/v1/rooms", &anna).await;
         let mut annas = anna.socket().await;
         let ack = send_until_acked(&mut annas, room, "After").await;
-        // Whether what was refused is stored is not known; that this comes to who stayed
-        // subscribed, is.
+        // A refused message may be stored or not. This one reaches the client that stayed
+        // subscribed.
         while bens.next().await["message"]["id"] != ack["message_id"] {}
-        // The log of memberships is followed again.
+        // messaging follows the membership log again.
         anna.delete(&format!("/v1/rooms/{room}/members/{}", ben.name)).await.ok(204);
         while bens.next().await["type"] != "unsubscribed" {}
     })
@@ -197,7 +197,7 @@ async fn without_rooms_nobody_sends_and_nobody_is_cut() {
 }
 
 #[tokio::test]
-async fn an_acceptance_stands_without_rooms_and_the_room_appears_once() {
+async fn accepting_without_rooms_makes_one_room_later() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
         let invitation =
@@ -224,13 +224,13 @@ async fn an_acceptance_stands_without_rooms_and_the_room_appears_once() {
 }
 
 #[tokio::test]
-async fn without_messaging_everything_else_works_and_sockets_stay() {
+async fn without_messaging_the_rest_works_and_connections_stay() {
     on_stack(1, 1, async |stack| {
         let [anna, ben, carl] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.subscribed(room).await;
         stack.process("messaging", 0).kill().await.unwrap();
-        unavailable(anna.get(&history_of(room))).await;
+        unavailable(anna.get(&history_path(room))).await;
         unavailable(anna.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": "x"})))
             .await;
         assert_eq!(bens.ask(&message_with_ref(room, "x", "1")).await["code"], "unavailable");
@@ -238,14 +238,14 @@ async fn without_messaging_everything_else_works_and_sockets_stay() {
         make_room(&carl, &[]).await;
 
         stack.process("messaging", 0).restart(RESTART).await.unwrap();
-        recovers(&history_of(room), &anna).await;
+        recovers(&history_path(room), &anna).await;
         let ack = send_until_acked(&mut anna.socket().await, room, "After").await;
         while bens.next().await["message"]["id"] != ack["message_id"] {}
     })
     .await;
 }
 
-/// Sends numbered messages one by one, whatever happens, and counts them; the acks.
+/// Sends numbered messages one by one through all faults, and counts them. Returns the acks.
 async fn keep_sending(
     mut socket: Socket,
     room: i64,
@@ -274,11 +274,11 @@ async fn messages_up_to(socket: &mut Socket, last: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_replica_of_messaging_dies_and_the_other_takes_over() {
+async fn when_a_replica_of_messaging_dies_the_other_takes_over() {
     const EACH: usize = 150;
     on_stack(2, 2, async |stack| {
         let [anna, ben] = people(stack).await;
-        // Several rooms, so that each replica is the home of some.
+        // Several rooms, so that each replica owns some.
         let rooms = [
             make_room(&anna, &[&ben]).await,
             make_room(&anna, &[]).await,
@@ -381,9 +381,14 @@ async fn pipelined_sends_keep_their_order_while_replicas_come_and_go() {
     .await;
 }
 
-/// Changes a message often enough for both replicas of messaging to have their share, and demands
-/// that everybody hears of each change in time.
-async fn everybody_hears(person: &Person, message: &Value, sockets: &mut [Socket], mark: &str) {
+/// Changes a message often enough for both replicas of messaging to handle some changes, and asserts
+/// that every subscriber receives each change in time.
+async fn every_subscriber_receives(
+    person: &Person,
+    message: &Value,
+    sockets: &mut [Socket],
+    mark: &str,
+) {
     for round in 0..8 {
         let content = format!("{mark} {round}");
         let path = format!("/v1/messages/{}", message["id"]);
@@ -401,18 +406,18 @@ async fn everybody_hears(person: &Person, message: &Value, sockets: &mut [Socket
 }
 
 #[tokio::test]
-async fn without_redis_changes_are_accepted_and_reach_everybody_within_two_seconds() {
+async fn without_redis_changes_arrive_within_two_seconds() {
     on_stack(2, 2, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
-        let message = anna.say(room, "Before").await;
+        let message = anna.send_message(room, "Before").await;
         let mut sockets =
             vec![anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
-        everybody_hears(&anna, &message, &mut sockets, "with Redis").await;
+        every_subscriber_receives(&anna, &message, &mut sockets, "with Redis").await;
 
         stack.redis().process().kill().await.unwrap();
         sockets.push(ben.subscribed(room).await);
-        everybody_hears(&anna, &message, &mut sockets, "without Redis").await;
+        every_subscriber_receives(&anna, &message, &mut sockets, "without Redis").await;
         let begin = Instant::now();
         let ack = send_until_acked(&mut ben.at(stack, 1).socket().await, room, "Accepted").await;
         for socket in &mut sockets {
@@ -422,35 +427,34 @@ async fn without_redis_changes_are_accepted_and_reach_everybody_within_two_secon
         assert_eq!(anna.history(room).await[1]["content"], "Accepted");
 
         stack.redis().process().restart(RESTART).await.unwrap();
-        everybody_hears(&anna, &message, &mut sockets, "with Redis again").await;
+        every_subscriber_receives(&anna, &message, &mut sockets, "with Redis again").await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn postgres_stops_and_comes_back() {
+async fn messages_survive_a_restart_of_postgres() {
     on_stack(1, 1, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.subscribed(room).await;
-        anna.say(room, "Before").await;
+        anna.send_message(room, "Before").await;
         assert_eq!(seq_of(&bens.next().await), 1);
 
-        // The Postgres of tests acks before it writes; what was told so far shall not be lost with
-        // it.
+        // The Postgres of tests does not flush commits. A checkpoint keeps the messages so far.
         let mut connection = stack.postgres().connect("parlance").await.unwrap();
         sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
         drop(connection);
         stack.postgres().process().kill().await.unwrap();
-        for path in ["/v1/rooms", "/v1/contacts", &history_of(room)] {
+        for path in ["/v1/rooms", "/v1/contacts", &history_path(room)] {
             unavailable(anna.get(path)).await;
         }
-        unavailable(register(&anna, "somebody")).await;
+        unavailable(register(&anna, "newuser")).await;
         assert_eq!(bens.ask(&message_with_ref(room, "x", "1")).await["code"], "unavailable");
         assert_eq!(anna.get("/v1/healthz").await.status, 200);
 
         stack.postgres().process().restart(RESTART).await.unwrap();
-        for path in ["/v1/auth/me", "/v1/rooms", "/v1/contacts", &history_of(room)] {
+        for path in ["/v1/auth/me", "/v1/rooms", "/v1/contacts", &history_path(room)] {
             recovers(path, &anna).await;
         }
         let ack = send_until_acked(&mut anna.socket().await, room, "After").await;
@@ -463,7 +467,7 @@ async fn postgres_stops_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_service_that_waits_for_its_database_ends_when_told() {
+async fn a_service_that_waits_for_its_database_ends_on_sigterm() {
     on_stack(1, 1, async |stack| {
         stack.postgres().process().kill().await.unwrap();
         for service in ["auth", "contacts", "rooms", "messaging"] {
@@ -485,7 +489,7 @@ async fn three_replicas_of_each_service_start_at_once_on_an_empty_database() {
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.subscribed(room).await;
         for number in 1..=10 {
-            anna.say(room, "Hello").await;
+            anna.send_message(room, "Hello").await;
             assert_eq!(seq_of(&bens.next().await), number);
         }
         // All replicas of auth sign with the same key.

@@ -1,15 +1,15 @@
-//! What one client may take, and that nobody who means well meets it.
+//! Limits for one client, and that ordinary clients never reach them.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parlance_client::Message;
+use parlance_client::Request;
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     Answer, Api, Ended, PASSWORD, Person, Socket, eventually, fresh_name, make_room, person, stack,
@@ -22,12 +22,12 @@ const MAX_UNAUTHENTICATED: usize = 2;
 const BURST: usize = 30;
 const FRAMES_PER_SECOND: usize = 10;
 const LOG_INS_BURST: usize = 60;
-/// How long the gateway may take to see that a socket is gone.
+/// The longest time until the gateway notices that a connection has ended.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A stack with little for each. Its gateway believes the tests when they say for whom they ask, so
-/// that each can have an address of its own.
-async fn frugal_stack() -> &'static Stack {
+/// A stack with low limits. Its gateway trusts `X-Forwarded-For` from the tests, so that each test has
+/// addresses of its own.
+async fn stack_with_low_limits() -> &'static Stack {
     static FRUGAL: OnceCell<Stack> = OnceCell::const_new();
     FRUGAL
         .get_or_init(async || {
@@ -56,15 +56,15 @@ async fn frugal_stack() -> &'static Stack {
         .await
 }
 
-/// Opens a socket from an address, with a token or without, or is refused with a status.
+/// Opens a WebSocket from an address, with a token or without. Returns the status if it is refused.
 async fn open(stack: &Stack, address: &str, person: Option<&Person>) -> Result<Socket, u16> {
     let mut headers = vec![("x-forwarded-for", address.to_owned())];
     headers.extend(person.map(|person| ("authorization", format!("Bearer {}", person.token))));
-    Socket::connect(&stack.gateway_url(0), headers).await
+    Socket::connect(stack.address("gateway", 0), headers).await
 }
 
-/// Opens a socket from an address, whose welcome is taken.
-async fn welcomed(stack: &Stack, address: &str, person: &Person) -> Socket {
+/// Opens a WebSocket from an address and reads its first frame.
+async fn open_authenticated(stack: &Stack, address: &str, person: &Person) -> Socket {
     let mut socket = open(stack, address, Some(person)).await.expect("there is a place");
     assert_eq!(socket.next().await["user_id"], person.id);
     socket
@@ -77,25 +77,25 @@ fn assert_rate_limited(frame: &Value, reference: Option<&str>) {
 }
 
 #[track_caller]
-fn refused_for_now(answer: Answer) {
+fn assert_retry_after(answer: Answer) {
     assert_eq!(answer.header("retry-after"), "1", "{answer:?}");
     answer.refused(429, "rate_limited");
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_connections_from_wherever() {
-    let stack = frugal_stack().await;
+async fn connections_per_user_are_limited() {
+    let stack = stack_with_low_limits().await;
     let (anna, ben) = (person(stack).await, person(stack).await);
     let mut sockets = Vec::new();
     for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
-        sockets.push(welcomed(stack, address, &anna).await);
+        sockets.push(open_authenticated(stack, address, &anna).await);
     }
     assert_eq!(open(stack, "192.0.2.4", Some(&anna)).await.err(), Some(429));
     let mut anonymous = open(stack, "192.0.2.4", None).await.unwrap();
     let refused = anonymous.ask(&json!({"type": "auth", "token": anna.token, "ref": "a"})).await;
     assert_rate_limited(&refused, Some("a"));
     assert_eq!(anonymous.closed().await, Ended(Some(1013)));
-    welcomed(stack, "192.0.2.4", &ben).await;
+    open_authenticated(stack, "192.0.2.4", &ben).await;
 
     sockets.pop().unwrap().drop_connection();
     eventually(SOON, "a place is free", async || {
@@ -105,19 +105,18 @@ async fn a_user_has_so_many_connections_from_wherever() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_sockets() {
-    let stack = frugal_stack().await;
+async fn connections_per_address_are_limited() {
+    let stack = stack_with_low_limits().await;
     let (anna, ben) = (person(stack).await, person(stack).await);
     let mut sockets = Vec::new();
     for person in [&anna, &anna, &anna, &ben, &ben] {
-        sockets.push(welcomed(stack, "192.0.2.10", person).await);
+        sockets.push(open_authenticated(stack, "192.0.2.10", person).await);
     }
     assert_eq!(sockets.len(), MAX_SOCKETS);
     assert_eq!(open(stack, "192.0.2.10", Some(&ben)).await.err(), Some(429));
-    let upgrade =
-        ben.request(Method::GET, "/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
-    refused_for_now(Answer::of(upgrade).await);
-    welcomed(stack, "192.0.2.11", &ben).await;
+    let upgrade = Request::get("/v1/messages/ws").header("x-forwarded-for", "192.0.2.10");
+    assert_retry_after(ben.send(upgrade).await);
+    open_authenticated(stack, "192.0.2.11", &ben).await;
 
     drop(sockets.pop());
     eventually(SOON, "a place is free", async || {
@@ -127,13 +126,13 @@ async fn an_address_has_so_many_sockets() {
 }
 
 #[tokio::test]
-async fn sockets_of_nobody_known_are_fewer_until_they_are_known() {
-    let stack = frugal_stack().await;
+async fn unauthenticated_connections_are_limited() {
+    let stack = stack_with_low_limits().await;
     let anna = person(stack).await;
     let mut known = open(stack, "192.0.2.20", None).await.unwrap();
     let _unknown = open(stack, "192.0.2.20", None).await.unwrap();
     assert_eq!(open(stack, "192.0.2.20", None).await.err(), Some(429));
-    welcomed(stack, "192.0.2.20", &anna).await;
+    open_authenticated(stack, "192.0.2.20", &anna).await;
 
     known.ask(&json!({"type": "auth", "token": anna.token})).await;
     eventually(SOON, "a place is free", async || open(stack, "192.0.2.20", None).await.is_ok())
@@ -141,12 +140,12 @@ async fn sockets_of_nobody_known_are_fewer_until_they_are_known() {
 }
 
 #[tokio::test]
-async fn a_connection_has_so_many_rooms() {
-    let stack = frugal_stack().await;
+async fn subscriptions_per_connection_are_limited() {
+    let stack = stack_with_low_limits().await;
     let anna = person(stack).await;
     let (first, second, third) =
         (make_room(&anna, &[]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await);
-    let mut socket = welcomed(stack, "192.0.2.30", &anna).await;
+    let mut socket = open_authenticated(stack, "192.0.2.30", &anna).await;
     socket.subscribe(first).await;
     socket.subscribe(second).await;
     let refused = socket.ask(&json!({"type": "subscribe", "room_id": third, "ref": "3"})).await;
@@ -158,12 +157,12 @@ async fn a_connection_has_so_many_rooms() {
 }
 
 #[tokio::test]
-async fn a_room_that_was_deleted_leaves_its_place_to_another() {
-    let stack = frugal_stack().await;
+async fn a_deleted_room_frees_its_subscription() {
+    let stack = stack_with_low_limits().await;
     let anna = person(stack).await;
     let (first, second, third) =
         (make_room(&anna, &[]).await, make_room(&anna, &[]).await, make_room(&anna, &[]).await);
-    let mut socket = welcomed(stack, "192.0.2.40", &anna).await;
+    let mut socket = open_authenticated(stack, "192.0.2.40", &anna).await;
     socket.subscribe(first).await;
     socket.subscribe(second).await;
     anna.delete(&format!("/v1/rooms/{first}")).await.ok(204);
@@ -172,11 +171,11 @@ async fn a_room_that_was_deleted_leaves_its_place_to_another() {
 }
 
 #[tokio::test]
-async fn too_many_frames_are_refused_in_order_and_the_connection_stays() {
-    let stack = frugal_stack().await;
+async fn too_many_frames_are_refused_in_order() {
+    let stack = stack_with_low_limits().await;
     let anna = person(stack).await;
     let room = make_room(&anna, &[]).await;
-    let mut socket = welcomed(stack, "192.0.2.50", &anna).await;
+    let mut socket = open_authenticated(stack, "192.0.2.50", &anna).await;
     let begin = Instant::now();
     let count = 3 * BURST;
     for index in 0..count {
@@ -209,14 +208,13 @@ async fn too_many_frames_are_refused_in_order_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_log_ins() {
-    let stack = frugal_stack().await;
-    let api = Api::of(stack, 0);
+async fn logins_per_address_are_limited() {
+    let stack = stack_with_low_limits().await;
+    let api = Api::at(stack, 0);
     let credentials = json!({"username": fresh_name(), "password": PASSWORD});
     let log_in = async |address: &str| {
-        let request =
-            api.request(Method::POST, "/v1/auth/login").header("x-forwarded-for", address);
-        Answer::of(request.json(&credentials)).await
+        let request = Request::post("/v1/auth/login", &credentials);
+        api.send(request.header("x-forwarded-for", address)).await
     };
     let begin = Instant::now();
     let mut admitted = 0;
@@ -227,14 +225,14 @@ async fn an_address_has_so_many_log_ins() {
         }
         admitted += 1;
     };
-    refused_for_now(refused);
+    assert_retry_after(refused);
     let regained = begin.elapsed().as_secs_f64();
     assert!(admitted >= LOG_INS_BURST && admitted as f64 <= LOG_INS_BURST as f64 + regained + 1.0);
     log_in("192.0.2.61").await.refused(401, "invalid_credentials");
 }
 
 #[tokio::test]
-async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
+async fn the_default_limits_do_not_slow_a_fast_sender() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
@@ -251,11 +249,10 @@ async fn by_default_nobody_is_slowed_who_sends_as_fast_as_he_can() {
     }
 }
 
-/// Sends what there is, and then a byte a second of more; what came back until the gateway ended
-/// the connection, and when that was.
+/// Sends `sent` at once and then `more` at one byte a second. Returns the bytes that the gateway sent
+/// until it closed the connection, and the time until then.
 async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
-    let base = stack.gateway_url(0);
-    let mut stream = TcpStream::connect(base.trim_start_matches("http://")).await.unwrap();
+    let mut stream = TcpStream::connect(stack.address("gateway", 0)).await.unwrap();
     let begin = Instant::now();
     stream.write_all(sent.as_bytes()).await.unwrap();
     let (mut reading, mut writing) = stream.split();
@@ -264,13 +261,13 @@ async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
     let write = async {
         for byte in more.bytes() {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            // The gateway may have ended the connection already.
+            // The gateway may have closed the connection already.
             let _ = writing.write_all(&[byte]).await;
         }
         std::future::pending().await
     };
     tokio::select! {
-        // A connection that is reset has ended, too.
+        // A reset connection has ended, too.
         _ = tokio::time::timeout(Duration::from_secs(30), read) => {}
         () = write => {}
     }
@@ -308,8 +305,8 @@ async fn half_sent_requests_end_after_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_alive_and_does_not_say_whose_it_is_ends_after_ten_seconds() {
-    let mut socket = Api::of(stack().await, 0).socket().await;
+async fn an_unauthenticated_connection_that_pings_ends_after_ten_seconds() {
+    let mut socket = Api::at(stack().await, 0).socket().await;
     let begin = Instant::now();
     let end = loop {
         let sent = socket.send_if_open(Message::Ping("there".into())).await;

@@ -1,4 +1,4 @@
-//! End-to-end tests: all of Parlance as real processes, spoken to through its public APIs only.
+//! End-to-end tests: all of Parlance as real processes, used through its public APIs.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +10,6 @@ mod arbitrary;
 mod auth;
 mod backup;
 mod bodies;
-mod canary;
 mod commands;
 mod contacts;
 mod conventions;
@@ -18,16 +17,17 @@ mod counts;
 mod encryption;
 mod faults;
 mod health;
+mod internal_token;
 mod limits;
 mod messages;
 mod metrics;
 mod plans;
 mod privileges;
+mod probe;
 mod races;
 mod rolling;
 mod rooms;
-mod slice;
-mod strangers;
+
 mod support;
 mod tokens;
 mod traces;

@@ -21,7 +21,7 @@ async fn history(person: &Person, room: i64, query: &str) -> Answer {
     person.get(&format!("/v1/messages/rooms/{room}/history{query}")).await
 }
 
-/// A page of history: its contents, joined, and whether there are more.
+/// A page of history: its contents, joined, and `has_more`.
 async fn page(person: &Person, room: i64, query: &str) -> (String, bool) {
     let page = history(person, room, query).await.ok(200);
     assert_members(&page, &["messages", "has_more"]);
@@ -39,31 +39,31 @@ async fn delete(person: &Person, message: &Value) -> Answer {
     person.delete(&format!("/v1/messages/{}", message["id"])).await
 }
 
-/// A room with messages whose contents are the characters of this text; the ids.
-async fn told(person: &Person, contents: &str) -> (i64, Vec<i64>) {
+/// Sends one message for each character of a text to a room. Returns the ids.
+async fn send_each(person: &Person, contents: &str) -> (i64, Vec<i64>) {
     let room = make_room(person, &[]).await;
     let mut ids = Vec::new();
     for content in contents.chars() {
-        ids.push(person.say(room, &content.to_string()).await["id"].as_i64().unwrap());
+        ids.push(person.send_message(room, &content.to_string()).await["id"].as_i64().unwrap());
     }
     (room, ids)
 }
 
-/// Newest pages are remembered by each gateway, by room and limit.
+/// Each gateway caches newest pages by room and limit.
 #[tokio::test]
-async fn a_page_that_was_read_before_has_what_happened_since() {
+async fn a_cached_page_shows_later_changes() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let first = anna.say(room, "a").await;
+    let first = anna.send_message(room, "a").await;
     let steps = ["", "send", "edit", "other room", "delete"];
     let expected = [("a", "a"), ("ab", "b"), ("xb", "b"), ("xb", "b"), ("b", "b")];
     for (step, (all, last)) in steps.into_iter().zip(expected) {
         match step {
-            "send" => drop(ben.say(room, "b").await),
+            "send" => drop(ben.send_message(room, "b").await),
             "edit" => drop(edit(&anna, &first, "x").await.ok(200)),
             "delete" => drop(delete(&anna, &first).await.ok(204)),
-            "other room" => drop(told(&ben, "c").await),
+            "other room" => drop(send_each(&ben, "c").await),
             _ => {}
         }
         for gateway in [0, 1, 0, 1] {
@@ -85,7 +85,7 @@ async fn a_page_that_was_read_before_has_what_happened_since() {
 }
 
 #[tokio::test]
-async fn sending_answers_the_message_that_all_members_read() {
+async fn sending_returns_the_message_that_all_members_read() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -101,10 +101,10 @@ async fn sending_answers_the_message_that_all_members_read() {
 }
 
 #[tokio::test]
-async fn contacts_talk_in_their_system_room() {
+async fn contacts_chat_in_their_system_room() {
     let [anna, ben] = people(stack().await).await;
     let room = become_contacts(&anna, &ben).await;
-    let message = anna.say(room, "Hello").await;
+    let message = anna.send_message(room, "Hello").await;
     assert_eq!(ben.history(room).await, [message]);
 }
 
@@ -155,7 +155,7 @@ async fn content_is_stored_exactly_as_sent() {
         &"😀".repeat(4_096),
     ];
     for content in contents {
-        assert_eq!(anna.say(room, content).await["content"], content);
+        assert_eq!(anna.send_message(room, content).await["content"], content);
     }
     let read = anna.at(stack, 1).history(room).await;
     let read: Vec<&str> = read.iter().map(|message| message["content"].as_str().unwrap()).collect();
@@ -202,7 +202,7 @@ async fn a_client_msg_id_belongs_to_its_sender_and_room() {
 }
 
 #[tokio::test]
-async fn after_a_deletion_its_client_msg_id_is_free() {
+async fn deleting_a_message_frees_its_client_msg_id() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let body = json!({"content": "x", "client_msg_id": "k"});
@@ -232,7 +232,7 @@ async fn a_client_msg_id_is_1_to_64_characters() {
 #[tokio::test]
 async fn history_is_read_backwards_from_the_newest() {
     let anna = person(stack().await).await;
-    let (room, ids) = told(&anna, "abcdefg").await;
+    let (room, ids) = send_each(&anna, "abcdefg").await;
     assert_eq!(page(&anna, room, "?limit=3").await, ("efg".to_owned(), true));
     assert_eq!(
         page(&anna, room, &format!("?limit=3&before_id={}", ids[4])).await,
@@ -251,7 +251,7 @@ async fn history_is_read_backwards_from_the_newest() {
 #[tokio::test]
 async fn history_is_read_forwards_after_an_id() {
     let anna = person(stack().await).await;
-    let (room, ids) = told(&anna, "abcdefg").await;
+    let (room, ids) = send_each(&anna, "abcdefg").await;
     assert_eq!(
         page(&anna, room, &format!("?limit=3&after_id={}", ids[0])).await,
         ("bcd".to_owned(), true)
@@ -269,7 +269,7 @@ async fn history_is_read_forwards_after_an_id() {
 #[tokio::test]
 async fn has_more_is_exact_at_the_end() {
     let anna = person(stack().await).await;
-    let (room, ids) = told(&anna, "abc").await;
+    let (room, ids) = send_each(&anna, "abc").await;
     assert_eq!(page(&anna, room, "?limit=3").await, ("abc".to_owned(), false));
     assert_eq!(page(&anna, room, "?limit=2").await, ("bc".to_owned(), true));
     assert_eq!(
@@ -289,7 +289,7 @@ async fn has_more_is_exact_at_the_end() {
 #[tokio::test]
 async fn ids_in_the_query_are_numbers_that_need_not_exist() {
     let anna = person(stack().await).await;
-    let (room, ids) = told(&anna, "abc").await;
+    let (room, ids) = send_each(&anna, "abc").await;
     delete(&anna, &json!({"id": ids[1]})).await.ok(204);
     for (query, expected) in [
         (format!("?before_id={}", i64::MAX), "ac"),
@@ -307,7 +307,7 @@ async fn ids_in_the_query_are_numbers_that_need_not_exist() {
 async fn a_page_has_fifty_messages_by_default() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    join_all((0..51).map(|_| anna.say(room, "x"))).await;
+    join_all((0..51).map(|_| anna.send_message(room, "x"))).await;
     assert_eq!(page(&anna, room, "").await, ("x".repeat(50), true));
     assert_eq!(page(&anna, room, "?limit=100").await, ("x".repeat(51), false));
 }
@@ -352,10 +352,10 @@ async fn only_members_read_history() {
 }
 
 #[tokio::test]
-async fn members_read_what_was_said_before_they_joined() {
+async fn members_read_messages_from_before_they_joined() {
     let [anna, ben] = people(stack().await).await;
     become_contacts(&anna, &ben).await;
-    let (room, _) = told(&anna, "abc").await;
+    let (room, _) = send_each(&anna, "abc").await;
     anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]}))
         .await
         .ok(200);
@@ -363,10 +363,10 @@ async fn members_read_what_was_said_before_they_joined() {
 }
 
 #[tokio::test]
-async fn deleted_messages_are_gone_and_not_counted() {
+async fn deleted_messages_are_absent_from_history() {
     let stack = stack().await;
     let anna = person(stack).await;
-    let (room, ids) = told(&anna, "abcd").await;
+    let (room, ids) = send_each(&anna, "abcd").await;
     let answer = delete(&anna, &json!({"id": ids[0]})).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     delete(&anna, &json!({"id": ids[2]})).await.ok(204);
@@ -378,12 +378,12 @@ async fn deleted_messages_are_gone_and_not_counted() {
 }
 
 #[tokio::test]
-async fn editing_changes_the_content_and_nothing_of_the_order() {
+async fn editing_changes_the_content_and_not_the_order() {
     let stack = stack().await;
     let anna = person(stack).await;
     let room = make_room(&anna, &[]).await;
-    let before = anna.say(room, "before").await;
-    anna.say(room, "later").await;
+    let before = anna.send_message(room, "before").await;
+    anna.send_message(room, "later").await;
     let after = edit(&anna.at(stack, 1), &before, " after ").await.ok(200);
     assert_message(&after);
     assert_eq!(after["content"], " after ");
@@ -399,7 +399,7 @@ async fn editing_changes_the_content_and_nothing_of_the_order() {
 async fn editing_is_refused_in_this_order() {
     let [anna, ben, carl] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "mine").await;
+    let message = ben.send_message(room, "mine").await;
     edit(&carl, &json!({"id": NOWHERE}), "").await.invalid(&["body.content string_too_short"]);
     edit(&ben, &json!({"id": NOWHERE}), "x").await.refused(404, "message_not_found");
     edit(&carl, &message, "x").await.refused(404, "message_not_found");
@@ -411,7 +411,7 @@ async fn editing_is_refused_in_this_order() {
 async fn deleting_is_refused_in_this_order() {
     let [anna, ben, carl] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = anna.say(room, "mine").await;
+    let message = anna.send_message(room, "mine").await;
     delete(&carl, &json!({"id": NOWHERE})).await.refused(404, "message_not_found");
     delete(&carl, &message).await.refused(404, "message_not_found");
     delete(&ben, &message).await.refused(403, "not_the_sender");
@@ -419,39 +419,39 @@ async fn deleting_is_refused_in_this_order() {
 }
 
 #[tokio::test]
-async fn the_owner_of_the_room_deletes_what_others_said() {
+async fn the_owner_of_a_room_deletes_messages_of_others() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "rude").await;
+    let message = ben.send_message(room, "rude").await;
     delete(&anna, &message).await.ok(204);
     assert!(ben.history(room).await.is_empty());
 }
 
 #[tokio::test]
-async fn in_a_system_room_everybody_deletes_their_own_only() {
+async fn in_a_system_room_users_delete_only_their_own_messages() {
     let [anna, ben] = people(stack().await).await;
     let room = become_contacts(&anna, &ben).await;
-    let message = ben.say(room, "x").await;
+    let message = ben.send_message(room, "x").await;
     delete(&anna, &message).await.refused(403, "not_the_sender");
     delete(&ben, &message).await.ok(204);
 }
 
 #[tokio::test]
-async fn a_deleted_message_is_unknown() {
+async fn a_deleted_message_is_not_found() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    let message = anna.say(room, "x").await;
+    let message = anna.send_message(room, "x").await;
     delete(&anna, &message).await.ok(204);
     delete(&anna, &message).await.refused(404, "message_not_found");
     edit(&anna, &message, "y").await.refused(404, "message_not_found");
 }
 
 #[tokio::test]
-async fn whoever_has_left_changes_nothing_any_more() {
+async fn former_members_cannot_change_messages() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "mine").await;
+    let message = ben.send_message(room, "mine").await;
     ben.post_empty(&format!("/v1/rooms/{room}/leave")).await.ok(204);
     for ben in [ben.at(stack, 1), ben] {
         edit(&ben, &message, "x").await.refused(404, "message_not_found");
@@ -461,12 +461,12 @@ async fn whoever_has_left_changes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn ids_and_times_grow_with_seq_whoever_sends_where() {
+async fn ids_and_times_grow_with_seq_across_senders_and_gateways() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let senders = [anna.at(stack, 0), anna.at(stack, 1), ben.at(stack, 0), ben.at(stack, 1)];
-    let sent = join_all((0..60).map(|i| senders[i % 4].say(room, "x"))).await;
+    let sent = join_all((0..60).map(|i| senders[i % 4].send_message(room, "x"))).await;
 
     let read = anna.history(room).await;
     let seqs: Vec<i64> = read.iter().map(|message| message["seq"].as_i64().unwrap()).collect();

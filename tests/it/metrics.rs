@@ -1,4 +1,4 @@
-//! What the processes show on `/metrics`.
+//! The metrics of all processes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::faults::{RECOVERY, on_stack_of};
 use crate::support::{eventually, make_room, people, stack};
 
-/// The metrics of the table in the operations guide, as Prometheus names them, without their units.
+/// The metrics in the table of the operations guide, with their Prometheus names, without units.
 fn documented() -> BTreeSet<String> {
     let guide = include_str!("../../docs/operations/metrics.md");
     let section = guide.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -17,7 +17,7 @@ fn documented() -> BTreeSet<String> {
     names.map(|name| name.replace('.', "_")).collect()
 }
 
-/// What a process shows, without units and without what the Prometheus client adds of itself.
+/// The metrics of a process, without units and without those of the Prometheus client itself.
 fn shown(metrics: &str) -> impl Iterator<Item = String> {
     let families =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
@@ -27,12 +27,12 @@ fn shown(metrics: &str) -> impl Iterator<Item = String> {
 }
 
 #[tokio::test]
-async fn the_guide_tells_of_every_metric_and_of_no_other() {
+async fn the_operations_guide_lists_exactly_the_metrics() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.subscribed(room).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     bens.next().await;
 
     let documented = documented();
@@ -51,11 +51,11 @@ async fn the_guide_tells_of_every_metric_and_of_no_other() {
         }
         missing.is_empty()
     };
-    // Some are recorded after the fact.
+    // Some metrics are recorded after the answer.
     eventually(Duration::from_secs(10), "everything in the guide is shown", all_are_shown).await;
 }
 
-/// How many sends have had this outcome for this reason.
+/// The number of sends with this result and this reason.
 async fn sends(stack: &Stack, outcome: &str, reason: &str) -> f64 {
     let metrics = stack.metrics("messaging", 0).await.unwrap();
     let labels = [format!("outcome=\"{outcome}\""), format!("error_type=\"{reason}\"")];
@@ -68,13 +68,13 @@ async fn sends(stack: &Stack, outcome: &str, reason: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn sends_that_are_not_stored_are_counted_by_reason() {
+async fn failed_sends_are_counted_by_reason() {
     on_stack_of(Stack::builder(), async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[]).await;
         let path = format!("/v1/messages/rooms/{room}");
         let content = json!({"content": "Hello"});
-        // Of the canaries from before everything was there, some may have failed.
+        // Probe messages may fail while the stack starts.
         let before = sends(stack, "failed", "unavailable").await;
         ben.post(&path, &content).await.refused(403, "not_a_member");
         let refused = async || sends(stack, "refused", "not_a_member").await == 1.0;

@@ -1,5 +1,5 @@
-//! How Postgres carries out what the services ask it for: plans are made once for each connection,
-//! and must be right for all times.
+//! The plans of the services' statements. Postgres makes a generic plan once for each connection; it
+//! must stay good while the tables grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,23 +13,23 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::migrate;
 
-/// What is read from one end to the other, as it is meant to be.
+/// The tables and indexes that a statement may scan as a whole.
 const READ_AS_A_WHOLE: [(&str, &str); 7] = [
-    // Whether there is a row at all.
+    // Reads whether the table has a row.
     ("contacts", "outbox_once"),
-    // One row.
+    // Has one row.
     ("auth", "access_revision"),
     ("rooms", "membership_log_floor"),
-    // A few rows.
+    // Has a few rows.
     ("auth", "signing_keys"),
-    // Only the rows that are asked for are in it.
+    // A partial index with only the wanted rows.
     ("auth", "signing_keys_newest"),
     ("auth", "users_inactive"),
-    // The oldest rows, up to a limit.
+    // Reads the oldest rows up to a limit.
     ("rooms", "membership_log_pkey"),
 ];
 
-/// Makes one in all tables that have none, whatever it means.
+/// Inserts a row in each empty table.
 const A_ROW_IN_EACH_TABLE: &str = "
     DO $$
     DECLARE
@@ -67,8 +67,8 @@ const A_ROW_IN_EACH_TABLE: &str = "
     END
     $$";
 
-/// A service's statements, each with the number of its parameters.
-fn statements_of(service: &str) -> Vec<(String, usize)> {
+/// The statements of a service and the number of their parameters.
+fn statements(service: &str) -> Vec<(String, usize)> {
     let folder =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../services").join(service).join(".sqlx");
     let descriptions =
@@ -81,7 +81,7 @@ fn statements_of(service: &str) -> Vec<(String, usize)> {
     statements.collect()
 }
 
-/// The plan that any arguments get.
+/// The generic plan of a statement.
 async fn plan(connection: &mut PgConnection, statement: &str, parameters: usize) -> Value {
     connection.execute(AssertSqlSafe(format!("PREPARE statement AS {statement}"))).await.unwrap();
     let arguments = vec!["NULL"; parameters].join(", ");
@@ -93,7 +93,7 @@ async fn plan(connection: &mut PgConnection, statement: &str, parameters: usize)
     plan[0]["Plan"].clone()
 }
 
-/// The tables and indexes that a plan reads without a condition that leads to the rows.
+/// The tables and indexes that a plan scans as a whole.
 fn read_as_a_whole(plan: &Value) -> Vec<String> {
     let name = |key: &str| plan[key].as_str().map(str::to_owned);
     let read = match plan["Node Type"].as_str().unwrap() {
@@ -106,7 +106,7 @@ fn read_as_a_whole(plan: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_there_were_none() {
+async fn plans_made_on_empty_tables_use_indexes() {
     let database = fresh_database().await.unwrap();
     let mut superuser = PgConnection::connect(&database).await.unwrap();
     let mut seen = BTreeSet::new();
@@ -116,9 +116,9 @@ async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_ther
             PostgresConfig { database_url: database.clone().into(), database_max_connections: 1 };
         let pool = postgres::pool(service, &config).unwrap();
         let mut connection = pool.acquire().await.unwrap();
-        let statements = statements_of(service);
+        let statements = statements(service);
         assert!(!statements.is_empty(), "{service}");
-        // Of a table that was never vacuumed Postgres does not know that it is empty.
+        // Postgres assumes that a table that was never vacuumed has rows.
         for before in ["", "VACUUM ANALYZE", A_ROW_IN_EACH_TABLE] {
             superuser.execute(before).await.unwrap();
             if before == A_ROW_IN_EACH_TABLE {
@@ -139,7 +139,7 @@ async fn statements_find_their_rows_by_index_even_if_they_were_planned_when_ther
     assert_eq!(seen, meant);
 }
 
-/// One more message in each room.
+/// Inserts one message in each room.
 const SEND_TO_ALL_ROOMS: &str = "
     SELECT count(*)
     FROM (
@@ -155,8 +155,7 @@ const SEND_TO_ALL_ROOMS: &str = "
     messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, keys, contents, FALSE)";
 
 #[tokio::test]
-async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_have_a_single_one()
-{
+async fn an_idempotency_key_is_found_by_index_when_most_rooms_have_one_message() {
     let database = fresh_database().await.unwrap();
     migrate("messaging", &database, &[]).await;
     let mut connection = PgConnection::connect(&database).await.unwrap();
@@ -166,7 +165,7 @@ async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_
     connection.execute("ANALYZE").await.unwrap();
     connection.close().await.unwrap();
 
-    // A connection that plans with what Postgres knows now.
+    // A new connection plans with the current statistics.
     let mut connection = PgConnection::connect(&database).await.unwrap();
     let stored: i64 =
         sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut connection).await.unwrap();
@@ -181,7 +180,7 @@ async fn a_key_is_not_looked_for_among_all_messages_of_its_room_when_most_rooms_
 }
 
 #[tokio::test]
-async fn heads_are_not_read_as_a_whole_when_there_was_a_single_one() {
+async fn room_heads_are_found_by_index_after_a_plan_for_one_row() {
     let database = fresh_database().await.unwrap();
     migrate("messaging", &database, &[]).await;
     let mut superuser = PgConnection::connect(&database).await.unwrap();
@@ -196,7 +195,7 @@ async fn heads_are_not_read_as_a_whole_when_there_was_a_single_one() {
         ["", "INSERT INTO messaging.room_heads (room_id) SELECT generate_series(1001, 1299)"]
     {
         superuser.execute(further).await.unwrap();
-        // The first time makes the plan.
+        // The first execution makes the plan.
         stored
             .push(sqlx::query_scalar(SEND_TO_ALL_ROOMS).fetch_one(&mut *connection).await.unwrap());
     }
@@ -205,6 +204,6 @@ async fn heads_are_not_read_as_a_whole_when_there_was_a_single_one() {
     let searches =
         "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'room_heads_pkey'";
     let searches: i64 = sqlx::query_scalar(searches).fetch_one(&mut *connection).await.unwrap();
-    // To lock them, and to move them.
+    // One scan locks the rows, one updates them.
     assert!(searches >= 2 * 300, "each head is searched for, not in all of them: {searches}");
 }

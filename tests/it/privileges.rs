@@ -1,4 +1,4 @@
-//! What the stores let each part do: the least that it needs.
+//! The privileges of each part in Postgres and Redis: only those that it needs.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tokio::net::TcpStream;
 use crate::support::{eventually, make_room, people, stack};
 
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
-/// The SQLSTATE of what a role may not do.
+/// The SQLSTATE `insufficient_privilege`.
 const NO_PRIVILEGE: Option<&str> = Some("42501");
 
-/// A connection of a service's own role.
+/// Connects with the role of a service.
 async fn log_in(role: &str) -> PgConnection {
     PgConnection::connect(&stack().await.role_url(role).unwrap()).await.unwrap()
 }
 
-/// Runs a statement; how Postgres calls the error, if it is one.
-async fn error_of(connection: &mut PgConnection, statement: &str) -> Option<String> {
+/// Runs a statement. Returns the SQLSTATE of its error, if any.
+async fn sqlstate(connection: &mut PgConnection, statement: &str) -> Option<String> {
     let result = connection.execute(AssertSqlSafe(statement.to_owned())).await;
     result.err().map(|error| error.as_database_error().unwrap().code().unwrap().into_owned())
 }
@@ -28,8 +28,8 @@ async fn names(statement: &'static str, schema: &str) -> Vec<String> {
     sqlx::query_scalar(statement).bind(schema).fetch_all(&mut superuser).await.unwrap()
 }
 
-/// The tables of a schema, as they stand in statements.
-async fn tables_of(schema: &str) -> Vec<String> {
+/// The qualified names of the tables of a schema.
+async fn tables(schema: &str) -> Vec<String> {
     names(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = $1",
         schema,
@@ -42,7 +42,7 @@ async fn a_role_reads_and_writes_in_its_own_schema_and_in_no_other() {
     for role in SERVICES {
         let mut connection = log_in(role).await;
         for schema in SERVICES {
-            let tables = tables_of(schema).await;
+            let tables = tables(schema).await;
             assert!(tables.len() > 1, "{schema}");
             for table in tables {
                 for statement in [
@@ -58,7 +58,7 @@ async fn a_role_reads_and_writes_in_its_own_schema_and_in_no_other() {
                         continue;
                     }
                     let expected = if role == schema { None } else { NO_PRIVILEGE };
-                    let error = error_of(&mut connection, &statement).await;
+                    let error = sqlstate(&mut connection, &statement).await;
                     assert_eq!(error.as_deref(), expected, "{role}: {statement}");
                 }
             }
@@ -82,7 +82,7 @@ async fn a_role_calls_functions_of_its_own_schema_and_of_no_other() {
         let mut connection = log_in(role).await;
         for call in calls_of(schema).await {
             assert_eq!(
-                error_of(&mut connection, &call).await.as_deref(),
+                sqlstate(&mut connection, &call).await.as_deref(),
                 NO_PRIVILEGE,
                 "{role}: {call}"
             );
@@ -91,7 +91,7 @@ async fn a_role_calls_functions_of_its_own_schema_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_role_makes_and_changes_nothing_outside_of_its_schema() {
+async fn a_role_cannot_create_or_alter_outside_its_schema() {
     for (role, other) in pairs() {
         let mut connection = log_in(role).await;
         for statement in [
@@ -115,7 +115,7 @@ async fn a_role_makes_and_changes_nothing_outside_of_its_schema() {
             &format!("ALTER ROLE {role} SUPERUSER"),
         ] {
             assert_eq!(
-                error_of(&mut connection, statement).await.as_deref(),
+                sqlstate(&mut connection, statement).await.as_deref(),
                 NO_PRIVILEGE,
                 "{role}: {statement}"
             );
@@ -123,7 +123,7 @@ async fn a_role_makes_and_changes_nothing_outside_of_its_schema() {
     }
 }
 
-/// The services have made all of it when they started, from an empty database.
+/// The services made their schemas when they started on an empty database.
 #[tokio::test]
 async fn a_role_owns_all_of_its_schema_and_nothing_else() {
     let mut superuser = stack().await.postgres().connect("parlance").await.unwrap();
@@ -149,12 +149,12 @@ async fn a_role_owns_all_of_its_schema_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn messaging_asks_redis_for_nothing_that_it_may_not() {
+async fn messaging_sends_redis_only_permitted_commands() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut bens = ben.at(stack, 1).subscribed(room).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     assert_eq!(bens.next().await["message"]["content"], "Hello");
     eventually(Duration::from_secs(10), "a publication comes back", async || {
         let replicas = [
@@ -169,7 +169,7 @@ async fn messaging_asks_redis_for_nothing_that_it_may_not() {
     assert_eq!(redis_refusals().await, "*0\r\n");
 }
 
-/// What Redis has refused, as it tells it.
+/// The commands that Redis has refused, from its `INFO`.
 async fn redis_refusals() -> String {
     let url = stack().await.redis().operator_url();
     let (login, address) = url.strip_prefix("redis://").unwrap().split_once('@').unwrap();
@@ -181,7 +181,7 @@ async fn redis_refusals() -> String {
     answer.strip_prefix("+OK\r\n").unwrap().strip_suffix("+OK\r\n").unwrap().to_owned()
 }
 
-/// Each service with each other one.
+/// All pairs of different services.
 fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     let pairs = SERVICES.into_iter().flat_map(|role| SERVICES.map(|other| (role, other)));
     pairs.filter(|(role, other)| role != other)

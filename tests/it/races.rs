@@ -1,4 +1,4 @@
-//! Calls that happen at once are answered as in some serial order.
+//! Concurrent calls are answered as in some serial order.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -72,7 +72,7 @@ async fn an_invitation_is_either_accepted_or_rejected() {
 async fn of_twenty_registrations_of_one_name_one_succeeds() {
     let stack = stack().await;
     let name = fresh_name();
-    let gateways = [Api::of(stack, 0), Api::of(stack, 1)];
+    let gateways = [Api::at(stack, 0), Api::at(stack, 1)];
     let register = async |i: usize| {
         let upper: String = name[..i % name.len()].to_uppercase();
         let spelling = upper + &name[i % name.len()..];
@@ -87,7 +87,7 @@ async fn of_twenty_registrations_of_one_name_one_succeeds() {
 }
 
 #[tokio::test]
-async fn of_parallel_departures_one_succeeds() {
+async fn of_parallel_leaves_one_succeeds() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = crate::support::make_room(&anna, &[&ben]).await;

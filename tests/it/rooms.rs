@@ -1,6 +1,6 @@
 //! Rooms and their members.
 
-use reqwest::Method;
+use parlance_client::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -35,7 +35,7 @@ async fn show(person: &Person, room: i64) -> Answer {
     person.get(&format!("/v1/rooms/{room}")).await
 }
 
-/// The room without what was skipped, which must be this.
+/// The room without `skipped`, which must have these entries.
 #[track_caller]
 fn without_skipped(mut answer: Value, expected: &Value) -> Value {
     let skipped = answer.as_object_mut().unwrap().remove("skipped").unwrap();
@@ -98,7 +98,7 @@ async fn a_name_is_1_to_255_characters_as_sent() {
 }
 
 #[tokio::test]
-async fn the_list_holds_the_own_rooms_and_no_others() {
+async fn the_list_has_only_the_rooms_of_the_caller() {
     let stack = stack().await;
     let [anna, ben, carl] = people(stack).await;
     assert_eq!(anna.get("/v1/rooms").await.ok(200), json!({"rooms": []}));
@@ -130,13 +130,13 @@ async fn a_system_room_has_two_members_and_neither_name_nor_owner() {
 }
 
 #[tokio::test]
-async fn the_skipped_are_told_in_order_with_a_reason() {
+async fn skipped_usernames_are_listed_in_order_with_a_reason() {
     let [anna, ben, carl] = people(stack().await).await;
     become_contacts(&anna, &ben).await;
-    let nobody = fresh_name();
+    let unknown = fresh_name();
     let names = [
         carl.name.as_str(),
-        &nobody,
+        &unknown,
         &ben.name,
         "not a name",
         &anna.name,
@@ -144,7 +144,7 @@ async fn the_skipped_are_told_in_order_with_a_reason() {
     ];
     let expected = json!([
         {"username": carl.name, "reason": "not_a_contact"},
-        {"username": nobody, "reason": "user_not_found"},
+        {"username": unknown, "reason": "user_not_found"},
         {"username": "not a name", "reason": "user_not_found"},
         {"username": anna.name, "reason": "already_a_member"},
     ]);
@@ -157,11 +157,11 @@ async fn the_skipped_are_told_in_order_with_a_reason() {
 async fn a_name_given_twice_is_skipped_once() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    let nobody = fresh_name();
-    let names = [ben.name.as_str(), &nobody, &ben.name.to_uppercase(), &nobody, &ben.name];
+    let unknown = fresh_name();
+    let names = [ben.name.as_str(), &unknown, &ben.name.to_uppercase(), &unknown, &ben.name];
     let expected = json!([
         {"username": ben.name, "reason": "not_a_contact"},
-        {"username": nobody, "reason": "user_not_found"},
+        {"username": unknown, "reason": "user_not_found"},
     ]);
     without_skipped(add(&anna, room, &names).await.ok(200), &expected);
 }
@@ -199,11 +199,11 @@ async fn adding_members_is_refused_in_this_order() {
     add(&anna, system, &[&carl.name]).await.refused(403, "system_room");
     add(&ben, system, &[&anna.name]).await.refused(403, "system_room");
     add(&ben, room, &[&carl.name]).await.refused(403, "not_the_owner");
-    add(&carl, room, &["nobody at all"]).await.refused(403, "not_the_owner");
+    add(&carl, room, &["unknown user"]).await.refused(403, "not_the_owner");
 }
 
 #[tokio::test]
-async fn only_a_real_change_moves_updated_at() {
+async fn only_a_change_updates_updated_at() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let before = show(&anna, room).await.ok(200);
@@ -230,7 +230,7 @@ async fn leaving_is_refused_in_this_order() {
 }
 
 #[tokio::test]
-async fn whoever_has_left_is_no_member() {
+async fn a_user_who_left_is_no_member() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -255,11 +255,11 @@ async fn deleting_is_refused_in_this_order() {
 }
 
 #[tokio::test]
-async fn a_deleted_room_is_gone_with_its_messages() {
+async fn deleting_a_room_deletes_its_messages() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = format!("/v1/messages/{}", ben.say(room, "Hello").await["id"]);
+    let message = format!("/v1/messages/{}", ben.send_message(room, "Hello").await["id"]);
     let answer = delete(&anna, room).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     for person in [&anna.at(stack, 1), &ben] {
@@ -284,13 +284,13 @@ async fn a_deleted_room_is_gone_with_its_messages() {
 async fn removing_a_member_is_refused_in_this_order() {
     let [anna, ben, carl] = people(stack().await).await;
     let (room, system) = (make_room(&anna, &[&ben]).await, become_contacts(&anna, &carl).await);
-    let nobody = fresh_name();
-    remove(&carl, NOWHERE, &nobody).await.refused(404, "room_not_found");
-    remove(&ben, system, &nobody).await.refused(403, "system_room");
+    let unknown = fresh_name();
+    remove(&carl, NOWHERE, &unknown).await.refused(404, "room_not_found");
+    remove(&ben, system, &unknown).await.refused(403, "system_room");
     remove(&anna, system, &carl.name).await.refused(403, "system_room");
-    remove(&ben, room, &nobody).await.refused(403, "not_the_owner");
+    remove(&ben, room, &unknown).await.refused(403, "not_the_owner");
     remove(&ben, room, &anna.name).await.refused(403, "not_the_owner");
-    remove(&anna, room, &nobody).await.refused(404, "user_not_found");
+    remove(&anna, room, &unknown).await.refused(404, "user_not_found");
     remove(&anna, room, "a%20b").await.refused(404, "user_not_found");
     remove(&anna, room, &carl.name).await.refused(404, "not_a_member");
     remove(&anna, room, &anna.name).await.refused(403, "owner_cannot_leave");
@@ -352,13 +352,12 @@ async fn input_of_rooms_is_checked() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_refused_room_is_made() {
+async fn a_refused_room_is_not_stored() {
     let anna = person(stack().await).await;
     create(&anna, json!({"name": "Den", "member_usernames": [1]}))
         .await
         .invalid(&["body.member_usernames.0 string_type"]);
-    let request =
-        anna.request(Method::POST, "/v1/rooms").header("content-type", "application/json");
-    Answer::of(request.body(r#"{"name": "Den", "x": 1e999}"#)).await;
+    let request = Request::new(Method::POST, "/v1/rooms").body(r#"{"name": "Den", "x": 1e999}"#);
+    anna.send(request.header("content-type", "application/json")).await;
     assert_eq!(anna.get("/v1/rooms").await.ok(200), json!({"rooms": []}));
 }

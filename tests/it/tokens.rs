@@ -1,12 +1,12 @@
-//! Tokens: what is in them, which ones are accepted, and who is locked out.
+//! Tokens: their claims, which ones are accepted, and deactivated users.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use parlance_client::endpoints;
 use parlance_devstack::Stack;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -17,11 +17,11 @@ use crate::support::{
 /// An Ed25519 key in PKCS #8 (RFC 8410), up to its 32 secret bytes.
 const PKCS8_PREFIX: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 
-fn header_of(token: &str) -> Value {
+fn decode_header(token: &str) -> Value {
     decoded(token.split('.').next().unwrap())
 }
 
-fn claims_of(token: &str) -> Value {
+fn decode_claims(token: &str) -> Value {
     decoded(token.split('.').nth(1).unwrap())
 }
 
@@ -33,40 +33,40 @@ fn encoded(value: &Value) -> String {
     BASE64.encode(value.to_string())
 }
 
-/// The token with another part in place of one of its three.
+/// Replaces one of the three parts of a token.
 fn with_part(token: &str, index: usize, part: &str) -> String {
     let mut parts: Vec<&str> = token.split('.').collect();
     parts[index] = part;
     parts.join(".")
 }
 
-/// Asks who the bearer is.
+/// Calls `/v1/auth/me` with a token.
 async fn me(stack: &Stack, gateway: usize, token: &str) -> Answer {
-    Answer::of(Api::of(stack, gateway).request(Method::GET, "/v1/auth/me").bearer_auth(token)).await
+    Api::at(stack, gateway).send(endpoints::me(token)).await
 }
 
 async fn is_inactive(stack: &Stack, gateway: usize, person: &Person) -> bool {
     me(stack, gateway, &person.token).await.text.contains("inactive_user")
 }
 
-async fn token_of(person: &Person) -> String {
+async fn log_in(person: &Person) -> String {
     let credentials = json!({"username": person.name, "password": PASSWORD});
     let login = person.api.post("/v1/auth/login", &credentials).await.ok(200);
     login["access_token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn a_token_says_who_when_and_which_key() {
+async fn a_token_has_the_documented_claims() {
     let stack = stack().await;
     let anna = person(stack).await;
-    let (header, claims) = (header_of(&anna.token), claims_of(&anna.token));
+    let (header, claims) = (decode_header(&anna.token), decode_claims(&anna.token));
     assert_members(&header, &["alg", "kid", "typ"]);
     assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("JWT")));
     assert_members(&claims, &["iss", "aud", "sub", "username", "iat", "exp", "jti"]);
     assert_eq!(claims["sub"], anna.id.to_string());
     assert_eq!(claims["username"], anna.name);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 691_200);
-    assert_ne!(claims["jti"], claims_of(&token_of(&anna).await)["jti"]);
+    assert_ne!(claims["jti"], decode_claims(&log_in(&anna).await)["jti"]);
 }
 
 #[tokio::test]
@@ -74,9 +74,9 @@ async fn the_key_of_a_token_is_published() {
     let stack = stack().await;
     let anna = person(stack).await;
     for gateway in [0, 1] {
-        let answer = Api::of(stack, gateway).get("/.well-known/jwks.json").await.ok(200);
+        let answer = Api::at(stack, gateway).get("/.well-known/jwks.json").await.ok(200);
         let keys = answer["keys"].as_array().unwrap();
-        let key = keys.iter().find(|key| key["kid"] == header_of(&anna.token)["kid"]).unwrap();
+        let key = keys.iter().find(|key| key["kid"] == decode_header(&anna.token)["kid"]).unwrap();
         assert_members(key, &["kty", "crv", "x", "kid", "use", "alg"]);
         assert_eq!(BASE64.decode(key["x"].as_str().unwrap()).unwrap().len(), 32);
     }
@@ -86,10 +86,10 @@ async fn the_key_of_a_token_is_published() {
 async fn a_changed_token_is_refused() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
-    let mut claims = claims_of(&anna.token);
+    let mut claims = decode_claims(&anna.token);
     claims["sub"] = json!(ben.id.to_string());
     let signature_of_ben = ben.token.rsplit('.').next().unwrap();
-    let mut longer = claims_of(&anna.token);
+    let mut longer = decode_claims(&anna.token);
     longer["exp"] = json!(longer["exp"].as_i64().unwrap() + 1);
     for token in [
         with_part(&anna.token, 1, &encoded(&claims)),
@@ -111,7 +111,7 @@ async fn a_changed_token_is_refused() {
 async fn the_algorithm_is_not_read_from_the_token() {
     let stack = stack().await;
     let anna = person(stack).await;
-    let (header, claims) = (header_of(&anna.token), claims_of(&anna.token));
+    let (header, claims) = (decode_header(&anna.token), decode_claims(&anna.token));
     for algorithm in ["none", "None", "HS256", "RS256", "ES256", "eddsa"] {
         let forged_header = json!({"alg": algorithm, "typ": "JWT", "kid": header["kid"]});
         let token = with_part(&anna.token, 0, &encoded(&forged_header));
@@ -119,7 +119,7 @@ async fn the_algorithm_is_not_read_from_the_token() {
         me(stack, 0, &with_part(&token, 2, "")).await.refused(401, "invalid_token");
     }
 
-    // The public key as the secret of a symmetric algorithm.
+    // Signs with HMAC and the public key as the secret.
     let keys = anna.get("/.well-known/jwks.json").await.ok(200);
     for key in keys["keys"].as_array().unwrap() {
         let secret = EncodingKey::from_secret(&BASE64.decode(key["x"].as_str().unwrap()).unwrap());
@@ -135,10 +135,10 @@ async fn a_token_of_another_key_is_refused_with_any_kid() {
     let stack = stack().await;
     let anna = person(stack).await;
     let own_key = EncodingKey::from_ed_der(&[PKCS8_PREFIX.as_slice(), &[7; 32]].concat());
-    let known = header_of(&anna.token)["kid"].as_str().map(str::to_owned);
+    let known = decode_header(&anna.token)["kid"].as_str().map(str::to_owned);
     for kid in [known, Some("unknown".to_owned()), Some(String::new()), None] {
         let header = Header { kid, ..Header::new(Algorithm::EdDSA) };
-        let token = jsonwebtoken::encode(&header, &claims_of(&anna.token), &own_key).unwrap();
+        let token = jsonwebtoken::encode(&header, &decode_claims(&anna.token), &own_key).unwrap();
         me(stack, 0, &token).await.refused(401, "invalid_token");
     }
 }
@@ -148,7 +148,7 @@ async fn an_expired_token_is_refused() {
     let stack =
         Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "1").start().await.unwrap();
     let anna = person(&stack).await;
-    let claims = claims_of(&anna.token);
+    let claims = decode_claims(&anna.token);
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 1);
     let is_refused = async || me(&stack, 0, &anna.token).await.status == 401;
     eventually(Duration::from_secs(5), "the token expires", is_refused).await;
@@ -169,19 +169,19 @@ async fn tokens_of_another_issuer_or_audience_are_refused() {
 }
 
 #[tokio::test]
-async fn keys_rotate_without_anybody_noticing() {
+async fn key_rotation_keeps_tokens_valid() {
     let stack = Stack::builder().replicas(2).gateways(2).start().await.unwrap();
     let anna = person(&stack).await;
-    let old_key = header_of(&anna.token)["kid"].clone();
+    let old_key = decode_header(&anna.token)["kid"].clone();
     auth_command(&stack, &["rotate-keys"], &[("KEY_PUBLICATION_LEAD", "1")]).await;
 
     let signs_with_new_key = async || {
-        let token = token_of(&anna).await;
+        let token = log_in(&anna).await;
         for gateway in [0, 1] {
             me(&stack, gateway, &token).await.ok(200);
             me(&stack, gateway, &anna.token).await.ok(200);
         }
-        header_of(&token)["kid"] != old_key
+        decode_header(&token)["kid"] != old_key
     };
     eventually(Duration::from_secs(10), "the new key signs", signs_with_new_key).await;
     let published = anna.get("/.well-known/jwks.json").await.ok(200);
@@ -189,7 +189,7 @@ async fn keys_rotate_without_anybody_noticing() {
 }
 
 #[tokio::test]
-async fn what_a_key_has_signed_ends_with_it_when_it_is_rotated_away_at_once() {
+async fn rotating_at_once_invalidates_tokens_of_the_old_key() {
     let stack = Stack::builder().replicas(2).gateways(2).start().await.unwrap();
     let anna = person(&stack).await;
     let at_once = [("KEY_PUBLICATION_LEAD", "1"), ("ACCESS_TOKEN_TTL", "1")];
@@ -197,7 +197,7 @@ async fn what_a_key_has_signed_ends_with_it_when_it_is_rotated_away_at_once() {
     for gateway in [0, 1] {
         let ends = async || me(&stack, gateway, &anna.token).await.status == 401;
         eventually(Duration::from_secs(10), "the old token ends", ends).await;
-        me(&stack, gateway, &token_of(&anna).await).await.ok(200);
+        me(&stack, gateway, &log_in(&anna).await).await.ok(200);
     }
 }
 
@@ -218,7 +218,7 @@ async fn a_deactivated_user_is_locked_out_everywhere_within_two_seconds() {
 }
 
 #[tokio::test]
-async fn nobody_can_invite_a_deactivated_user() {
+async fn a_deactivated_user_cannot_be_invited() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     auth_command(stack, &["deactivate", &anna.name], &[]).await;
@@ -246,11 +246,11 @@ async fn the_login_of_a_deactivated_user_fails_like_any_other() {
 }
 
 #[tokio::test]
-async fn others_see_who_is_inactive_and_who_is_back() {
+async fn users_show_whether_they_are_active() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     for (command, expected) in [("none", true), ("deactivate", false), ("activate", true)] {
         if command != "none" {
             auth_command(stack, &[command, &anna.name], &[]).await;
@@ -266,8 +266,8 @@ async fn others_see_who_is_inactive_and_who_is_back() {
             eventually(Duration::from_secs(2), command, is_seen).await;
         }
     }
-    // What a gateway shows may come straight from auth, before it has heard itself that the tokens
-    // count again.
+    // A gateway may read the user from auth before it is notified that the user's tokens are valid
+    // again.
     let is_back = async || me(stack, 1, &anna.token).await.status == 200;
     eventually(Duration::from_secs(2), "tokens count again", is_back).await;
 }

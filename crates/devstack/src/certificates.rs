@@ -1,4 +1,4 @@
-//! Certificates for private servers: an authority that nobody else trusts, and what it vouches for.
+//! Certificates for private servers, and the authority that signs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use rcgen::{
 use crate::secrets::write_secret;
 use crate::user::User;
 
-/// An authority that vouches for certificates.
+/// A certificate authority. Only clients that are given its certificate trust it.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// Where a certificate, its key and the certificate of its authority are, in PEM.
+/// The paths of a certificate, its key and the certificate of its authority, in PEM.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
-    /// The certificate, for a server and for a client.
+    /// The certificate; servers and clients may use it.
     pub cert: PathBuf,
-    /// Its key.
+    /// The private key of the certificate.
     pub key: PathBuf,
-    /// The authority.
+    /// The certificate of the authority.
     pub ca: PathBuf,
 }
 
 impl Authority {
-    /// A new one, which has vouched for nothing yet.
+    /// Makes an authority with a new key.
     pub fn new() -> anyhow::Result<Self> {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "Parlance on one machine");
@@ -36,8 +36,8 @@ impl Authority {
         Ok(Self(CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?))
     }
 
-    /// Puts a new certificate for these hosts (names or addresses) into a folder, in place of one
-    /// that is there.
+    /// Signs a new certificate for these hosts (names or addresses) and writes it to a folder. An
+    /// earlier certificate there is overwritten.
     pub fn issue(&self, folder: &Path, hosts: &[&str]) -> anyhow::Result<CertificateFiles> {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let mut parameters = CertificateParams::new(hosts)?;
@@ -62,7 +62,7 @@ impl CertificateFiles {
         Self { cert: file("cert.pem"), key: file("key.pem"), ca: file("ca.pem") }
     }
 
-    /// Lets the user that servers run as read them.
+    /// Makes the files readable for the user that servers run as.
     pub(crate) fn give_to_servers(&self) -> anyhow::Result<()> {
         let Some(user) = User::for_servers()? else { return Ok(()) };
         [&self.cert, &self.key, &self.ca].into_iter().try_for_each(|file| user.give(file))

@@ -1,4 +1,4 @@
-//! Temporary folders of servers that were started for tests.
+//! Temporary folders of servers for tests.
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
@@ -11,18 +11,20 @@ use rand::Rng;
 const PREFIX: &str = "parlance-test-";
 const LOCK: &str = "lock";
 
-/// A folder that is removed when this value is dropped. If the process ends without that, the next
-/// one that makes such a folder removes it: the lock inside shows whether its owner lives.
+/// A folder that is removed when this value is dropped. A process that is killed leaves its folder
+/// behind; the next process that makes a temporary folder removes it. The lock file in the folder is
+/// locked while its owner runs.
 #[derive(Debug)]
-pub(crate) struct TemporaryFolder {
+pub struct TemporaryFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl TemporaryFolder {
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// Makes a folder, and removes those of ended processes.
+    pub fn new() -> anyhow::Result<Self> {
         remove_left_behind();
-        // Another process may take a folder that is not locked yet for one that was left behind.
+        // Another process may remove the folder before it is locked. A second try has another name.
         Self::at_random().or_else(|_| Self::at_random())
     }
 
@@ -32,14 +34,15 @@ impl TemporaryFolder {
     }
 
     fn at(path: PathBuf) -> anyhow::Result<Self> {
-        // Others may pass: Postgres runs as another user when this process is root.
+        // Searchable for all users: Postgres runs as another user when this process is root.
         DirBuilder::new().mode(0o711).create(&path)?;
         let lock = File::create(path.join(LOCK))?;
         lock.try_lock()?;
         Ok(Self { path, _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -50,7 +53,7 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// What cannot be removed, for whatever reason, is left to the next process.
+/// Removes folders whose owner has ended. Errors are ignored: the next process tries again.
 fn remove_left_behind() {
     for entry in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
@@ -62,27 +65,7 @@ fn remove_left_behind() {
 }
 
 fn lock_of_dead_owner(folder: &Path) -> Option<File> {
-    // Without the file it is just being made.
+    // A folder without a lock file is being made by another process.
     let lock = File::open(folder.join(LOCK)).ok()?;
     lock.try_lock().is_ok().then_some(lock)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::{LOCK, TemporaryFolder, remove_left_behind};
-
-    #[test]
-    fn a_folder_is_removed_when_its_owner_is_gone_and_not_before() {
-        let owned = TemporaryFolder::new().unwrap();
-        let left_behind = owned.path().with_extension("left");
-        fs::create_dir(&left_behind).unwrap();
-        fs::write(left_behind.join(LOCK), "").unwrap();
-
-        remove_left_behind();
-
-        assert!(owned.path().exists());
-        assert!(!left_behind.exists());
-    }
 }

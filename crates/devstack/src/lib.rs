@@ -1,29 +1,29 @@
-//! Starts what Parlance needs on one machine: a private Postgres, a private Redis, and Parlance's
-//! own processes. `make up` uses it for development, the tests use it for stacks of their own.
-//! Nothing it starts outlives the process that started it, however that one ends, and nothing it
-//! starts is reachable from another machine unless asked for.
+//! Starts Parlance on one machine: a private Postgres, a private Redis, and Parlance's processes.
+//!
+//! `make up` uses it for development; end-to-end tests, `make chaos` and `make bench` use it for
+//! stacks of their own. The kernel ends every process that was started here when its parent ends.
+//! All servers listen on 127.0.0.1 unless the caller gives another address.
 
 pub mod certificates;
 pub mod commands;
 mod folder;
-pub mod handshake;
 mod port;
 mod postgres;
-mod probe;
 mod process;
 mod programs;
 mod progress;
 mod project;
+mod readiness;
 mod redis;
 mod secrets;
-mod spawner;
+mod spawn;
 mod stack;
 pub mod testing;
 mod user;
 
 pub use port::free_port;
-pub use postgres::{Durability, Postgres};
+pub use postgres::{Durability, Postgres, Settings as PostgresSettings};
 pub use process::Process;
 pub use progress::spinner;
 pub use redis::Redis;
-pub use stack::{Arrow, Stack, StackBuilder};
+pub use stack::{Arrow, Stack, StackBuilder, program};

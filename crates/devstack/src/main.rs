@@ -19,21 +19,21 @@ enum Command {
     Up(up::Options),
     /// Deletes the data.
     Reset(reset::Options),
-    /// Describes all SQL statements for builds without a database (the folders `.sqlx`).
+    /// Describes all SQL statements, for builds without a database (the folders `.sqlx`).
     Prepare(prepare::Options),
-    /// Writes the tables of `docs/configuration.md` from what the programs say of their settings.
+    /// Writes the tables of `docs/configuration.md` from the settings of the programs.
     Settings(settings::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let result = match Cli::parse().command {
         Command::Up(options) => up::run(options).await,
         Command::Reset(options) => reset::run(options),
         Command::Prepare(options) => prepare::run(options).await,
         Command::Settings(options) => settings::run(&options).await,
     };
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("devstack: {error:#}");

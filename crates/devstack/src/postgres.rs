@@ -1,5 +1,4 @@
-//! A private Postgres: a cluster of its own, in a folder of its own, reachable by password over
-//! 127.0.0.1 only.
+//! A private Postgres: its own cluster in its own folder, reachable with a password over 127.0.0.1.
 
 use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,25 +13,25 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 use crate::certificates::CertificateFiles;
-use crate::probe::Probe;
 use crate::process::{Process, Spec};
 use crate::programs::{self, PostgresPrograms};
+use crate::readiness::Readiness;
 use crate::secrets::write_secret;
 use crate::user::User;
 
-/// The role that may do everything.
+/// The name of the superuser.
 const SUPERUSER: &str = "postgres";
-const START_DEADLINE: Duration = Duration::from_secs(60);
-const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-const INITDB_DEADLINE: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const INITDB_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Whether the data must survive a crash.
+/// Whether committed data survives a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// A commit is on the disk before it is answered.
+    /// Postgres flushes a commit to the disk before it answers.
     Durable,
-    /// Quick, for data that nobody will miss.
-    Fleeting,
+    /// Postgres never flushes: fast, for tests.
+    Volatile,
 }
 
 impl Durability {
@@ -42,7 +41,7 @@ impl Durability {
             Self::Durable => {
                 &["fsync=on", "shared_buffers=256MB", "max_connections=300", "min_wal_size=1GB"]
             }
-            Self::Fleeting => &[
+            Self::Volatile => &[
                 "fsync=off",
                 "synchronous_commit=off",
                 "full_page_writes=off",
@@ -52,26 +51,28 @@ impl Durability {
         }
     }
 
-    /// With a checkpoint, or without.
+    /// A fast shutdown writes a checkpoint; an immediate one does not.
     fn death_signal(self) -> Signal {
         match self {
             Self::Durable => Signal::INT,
-            Self::Fleeting => Signal::QUIT,
+            Self::Volatile => Signal::QUIT,
         }
     }
 }
 
-/// What the owner of a private Postgres decides.
+/// Describes a private Postgres.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// Holds the folder of the cluster and the log.
-    pub(crate) folder: PathBuf,
-    pub(crate) port: u16,
-    /// Of the superuser; made of letters and digits.
-    pub(crate) password: String,
-    pub(crate) durability: Durability,
-    /// With which it also takes connections over TLS.
-    pub(crate) certificate: Option<CertificateFiles>,
+pub struct Settings {
+    /// The parent of the cluster and its log.
+    pub folder: PathBuf,
+    /// The port of 127.0.0.1 that the server listens on.
+    pub port: u16,
+    /// The password of the superuser: letters and digits.
+    pub password: String,
+    /// Whether committed data survives a crash.
+    pub durability: Durability,
+    /// Enables TLS.
+    pub certificate: Option<CertificateFiles>,
 }
 
 /// A running private Postgres.
@@ -84,32 +85,32 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it on the folder's cluster, which is made first if there is none.
-    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+    /// Starts a server on the cluster of the folder. Makes the cluster if there is none.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         settings.certificate.iter().try_for_each(CertificateFiles::give_to_servers)?;
         let data = settings.folder.join("postgres");
         let user = User::for_servers()?;
-        let major = programs::postgres_major_of(&data)?;
+        let major = programs::postgres_major(&data)?;
         let programs = PostgresPrograms::find(major)?;
         if major.is_none() {
             make_cluster(&programs, &settings, &data, user.clone()).await?;
         }
         let process = Process::start(server(&programs, &settings, &data, user)).await?;
-        process.wait_until_ready(START_DEADLINE).await?;
+        process.wait_until_ready(START_TIMEOUT).await?;
         Ok(Self { process, programs, port: settings.port, password: settings.password })
     }
 
-    /// The URL of one of its databases for the superuser.
+    /// The URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         Self::url_at(self.address(), SUPERUSER, &self.password, database)
     }
 
-    /// Where it serves.
+    /// The address of the server.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The URL for a role that is to look for a Postgres at this address.
+    /// The URL of a database for a role, on a server at this address.
     pub(crate) fn url_at(
         address: SocketAddr,
         role: &str,
@@ -119,15 +120,15 @@ impl Postgres {
         format!("postgres://{role}:{password}@{address}/{database}")
     }
 
-    /// A connection of the superuser to one of its databases.
+    /// Connects to a database as the superuser.
     pub async fn connect(&self, database: &str) -> anyhow::Result<PgConnection> {
         let options = connect_options(self.port, &self.password, database);
-        let connection = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
         connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
     }
 
-    /// Lets psql run a script in one of its databases as the superuser; the script sees the
-    /// variables, and its output is in the log.
+    /// Runs a script with psql as the superuser. The script can read the variables; its output is in
+    /// the log.
     pub(crate) async fn run_script(
         &self,
         database: &str,
@@ -151,13 +152,12 @@ impl Postgres {
             ..Spec::new("psql", self.programs.psql()?, Path::new("/"), log)
         })
         .await?;
-        let status = psql.wait(CONNECT_DEADLINE).await?;
+        let status = psql.wait(CONNECT_TIMEOUT).await?;
         ensure!(status.success(), "psql failed ({status}){}", psql.last_lines());
         Ok(())
     }
 
-    /// The program `pgbench`, told to work on one of its databases as the superuser. What it is to
-    /// do is for the caller to add.
+    /// A command that runs pgbench on a database as the superuser. The caller adds the workload.
     pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
         let mut pgbench = Command::new(self.programs.pgbench()?);
         pgbench
@@ -173,14 +173,14 @@ impl Postgres {
         &self.process
     }
 
-    /// Ends it at once, as `pg_ctl stop -m immediate` does: the next start has to recover from the
-    /// log.
+    /// Stops the server as `pg_ctl stop -m immediate` does: the next start recovers from the log.
     pub async fn stop_immediately(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::QUIT)?;
         self.process.wait(Duration::from_secs(10)).await.map(drop)
     }
 
-    /// Ends it in order: open transactions are rolled back, everything is written to the disk.
+    /// Stops the server as `pg_ctl stop -m fast` does: it rolls back open transactions and writes a
+    /// checkpoint.
     pub async fn stop(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::INT)?;
         self.process.wait(Duration::from_secs(60)).await.map(drop)
@@ -203,7 +203,7 @@ async fn make_cluster(
     data: &Path,
     user: Option<User>,
 ) -> anyhow::Result<()> {
-    // Under another name until it is complete: a cluster whose making was cut short is made anew.
+    // The cluster has another name until it is complete. An interrupted initdb starts again.
     let unfinished = settings.folder.join("postgres.unfinished");
     let password_file = unfinished.with_extension("password");
     if unfinished.exists() {
@@ -219,7 +219,7 @@ async fn make_cluster(
 
     let initdb =
         Process::start(initdb(programs, settings, &unfinished, &password_file, user)).await?;
-    let status = initdb.wait(INITDB_DEADLINE).await?;
+    let status = initdb.wait(INITDB_TIMEOUT).await?;
     fs::remove_file(&password_file)?;
     ensure!(status.success(), "initdb failed ({status}){}", initdb.last_lines());
     fs::rename(&unfinished, data).with_context(|| format!("cannot make {}", data.display()))
@@ -241,7 +241,7 @@ fn initdb(
         "--locale=C.UTF-8".into(),
         "--no-instructions".into(),
     ];
-    if settings.durability == Durability::Fleeting {
+    if settings.durability == Durability::Volatile {
         arguments.push("--no-sync".into());
     }
     Spec {
@@ -277,80 +277,18 @@ fn server(
     let mut arguments = vec!["-D".into(), data.into()];
     arguments.extend(options.into_iter().flat_map(|option| ["-c".into(), option.into()]));
 
-    let probe =
-        Probe::Postgres(Box::new(connect_options(settings.port, &settings.password, SUPERUSER)));
+    let readiness = Readiness::Postgres(Box::new(connect_options(
+        settings.port,
+        &settings.password,
+        SUPERUSER,
+    )));
     let death_signal = settings.durability.death_signal();
     let log = settings.folder.join("logs/postgres.log");
     Spec {
         arguments,
         user,
-        probe,
+        readiness,
         death_signal,
         ..Spec::new("postgres", programs.postgres(), data, log)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use sqlx::Connection;
-
-    use super::{Durability, Postgres, Settings};
-    use crate::folder::TemporaryFolder;
-    use crate::{free_port, secrets};
-
-    #[tokio::test]
-    async fn a_dropped_server_is_gone_and_its_data_is_there_for_the_next() {
-        let folder = TemporaryFolder::new().unwrap();
-        let settings = durable(folder.path());
-
-        let first = Postgres::start(settings.clone()).await.unwrap();
-        execute(&first, "CREATE TABLE kept (id BIGINT)").await;
-        let id = first.process().id().unwrap();
-        drop(first);
-        assert!(!Path::new(&format!("/proc/{id}")).exists());
-
-        let second = Postgres::start(settings).await.unwrap();
-        execute(&second, "INSERT INTO kept VALUES (1)").await;
-    }
-
-    #[tokio::test]
-    async fn a_killed_server_comes_back_on_the_same_port() {
-        let folder = TemporaryFolder::new().unwrap();
-        let postgres = Postgres::start(durable(folder.path())).await.unwrap();
-
-        postgres.process().kill().await.unwrap();
-        assert!(postgres.process().id().is_none());
-
-        postgres.process().restart(super::START_DEADLINE).await.unwrap();
-        execute(&postgres, "SELECT 1").await;
-    }
-
-    #[tokio::test]
-    async fn data_of_another_version_is_refused_with_a_sentence() {
-        let folder = TemporaryFolder::new().unwrap();
-        let data = folder.path().join("postgres");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::write(data.join("PG_VERSION"), "8\n").unwrap();
-
-        let error = Postgres::start(durable(folder.path())).await.unwrap_err().to_string();
-        assert!(error.contains("PostgreSQL 8") && error.contains("make reset"), "{error}");
-    }
-
-    fn durable(folder: &Path) -> Settings {
-        Settings {
-            folder: folder.to_owned(),
-            port: free_port().unwrap(),
-            password: secrets::random_secret(),
-            durability: Durability::Durable,
-            certificate: None,
-        }
-    }
-
-    async fn execute(postgres: &Postgres, statement: &'static str) {
-        let mut connection = postgres.connect("postgres").await.unwrap();
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
     }
 }

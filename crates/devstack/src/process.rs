@@ -1,4 +1,4 @@
-//! One child process: how it is started, watched, hurt and ended.
+//! One child process: starting, checking, pausing, killing and restarting it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,135 +13,134 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::probe::Probe;
+use crate::readiness::Readiness;
 use crate::user::User;
-use crate::{programs, spawner};
+use crate::{programs, spawn};
 
-const POLL_PAUSE: Duration = Duration::from_millis(20);
-const TAIL_LINES: usize = 15;
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// How many lines of the log an error message shows.
+const LOG_LINES: usize = 15;
 
-/// How a process is started. It can be started again from the same.
+/// How to start a process, once or again.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
-    /// What people call it: `rooms`, `gateway 2`.
+    /// Its name in messages: `rooms 1`, `gateway 2`.
     pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(String, String)>,
-    /// Whether it also sees the environment of this process.
+    /// True if it also has the environment of this process.
     pub(crate) inherits_environment: bool,
-    /// Where it works.
+    /// Its working directory.
     pub(crate) folder: PathBuf,
-    /// Whose place it takes, when this process is root.
+    /// The user it runs as; `None` for the user of this process.
     pub(crate) user: Option<User>,
-    /// What it reads on its standard input: settings that must not be seen in the list of
-    /// processes.
+    /// Its standard input: settings that must not be seen in the list of processes.
     pub(crate) input: Vec<u8>,
-    /// Where its output is appended to.
+    /// The file that its output is appended to.
     pub(crate) log: PathBuf,
-    /// Ends it without delay; also sent by the kernel when this process dies.
+    /// The signal that ends it without delay. The kernel sends it when this process ends.
     pub(crate) death_signal: Signal,
-    pub(crate) probe: Probe,
+    pub(crate) readiness: Readiness,
 }
 
-/// A process that may run, may have ended, and may be started again. It ends when this value is
-/// dropped or when the process that started it ends, even by SIGKILL.
+/// A process that can be restarted. It ends when this value is dropped and when the parent process
+/// ends, even by SIGKILL.
 #[derive(Debug)]
 pub struct Process {
     spec: Spec,
-    /// Beside the environment of `spec`, and winning over it.
-    more_environment: Mutex<BTreeMap<String, String>>,
+    /// Variables that override those of `spec`.
+    overrides: Mutex<BTreeMap<String, String>>,
     child: Mutex<Option<Child>>,
 }
 
 impl Process {
-    /// Starts it with an empty log.
+    /// Starts a process with an empty log.
     pub(crate) async fn start(spec: Spec) -> anyhow::Result<Self> {
         let folder = spec.log.parent().unwrap_or(&spec.folder);
         fs::create_dir_all(folder)
             .and_then(|()| File::create(&spec.log))
             .with_context(|| format!("cannot write {}", spec.log.display()))?;
-        let process = Self { spec, more_environment: Mutex::default(), child: Mutex::new(None) };
+        let process = Self { spec, overrides: Mutex::default(), child: Mutex::new(None) };
         process.spawn().await?;
         Ok(process)
     }
 
-    /// What people call it.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// Where its output goes.
+    /// The file with its output.
     pub fn log(&self) -> &Path {
         &self.spec.log
     }
 
-    /// The process id, `None` when it does not run.
+    /// The process id; `None` if it does not run.
     pub fn id(&self) -> Option<u32> {
         self.exit_status().is_none().then(|| self.child().as_ref().map(Child::id)).flatten()
     }
 
-    /// How it ended, `None` while it runs.
+    /// The exit status; `None` while it runs.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.child().as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
-    /// Asks it to end in its own time (SIGTERM), without waiting for that.
+    /// Sends SIGTERM, and does not wait for the end.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it at once (SIGKILL), and returns when it is gone.
+    /// Sends SIGKILL and waits for the end.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.signal(Signal::KILL)?;
         self.wait(Duration::from_secs(10)).await.map(drop)
     }
 
-    /// Stops it in its tracks (SIGSTOP): it holds its connections and answers nothing.
+    /// Sends SIGSTOP: the process keeps its connections and answers nothing.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on after [`pause`](Self::pause).
+    /// Sends SIGCONT, after [`pause`](Self::pause).
     pub fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Starts it again after it has ended, with the same ports and settings but for those of
-    /// [`set_environment`](Self::set_environment), and returns when it is ready.
+    /// Starts an ended process again, with the same ports and settings, and waits until it is ready.
+    /// [`set_environment`](Self::set_environment) changes settings.
     pub async fn restart(&self, deadline: Duration) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             self.spawn().await?;
             match self.wait_until_ready(deadline.saturating_sub(begin.elapsed())).await {
                 Ok(()) => return Ok(()),
-                // What it left behind when it was killed, such as its port or its shared memory,
-                // may take a moment to go.
+                // The kernel may need a moment to release a port or the shared memory of a killed
+                // process.
                 Err(_) if self.exit_status().is_some() && begin.elapsed() < deadline => {
-                    sleep(POLL_PAUSE * 10).await
+                    sleep(POLL_INTERVAL * 10).await
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Starts it again after it has ended, with the same ports and settings, without waiting until
-    /// it is ready.
+    /// Starts an ended process again and does not wait until it is ready.
     pub async fn start_again(&self) -> anyhow::Result<()> {
         self.spawn().await
     }
 
-    /// Gives it an environment variable, which it sees from its next start on.
+    /// Sets an environment variable for the next start.
     pub fn set_environment(&self, name: &str, value: &str) {
-        self.more_environment().insert(name.to_owned(), value.to_owned());
+        self.overrides().insert(name.to_owned(), value.to_owned());
     }
 
-    /// Whether it can do its work.
+    /// True if it runs and can do its work.
     pub async fn is_ready(&self) -> bool {
-        self.id().is_some() && self.spec.probe.check().await.is_ok()
+        self.id().is_some() && self.spec.readiness.check().await.is_ok()
     }
 
-    /// Waits until it has ended.
+    /// Waits for the end, at most until the deadline.
     pub async fn wait(&self, deadline: Duration) -> anyhow::Result<ExitStatus> {
         let begin = Instant::now();
         loop {
@@ -155,18 +154,18 @@ impl Process {
                 deadline.as_secs_f32(),
                 self.last_lines()
             );
-            sleep(POLL_PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits until it can do its work.
+    /// Waits until it can do its work, at most until the deadline.
     pub async fn wait_until_ready(&self, deadline: Duration) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.exit_status() {
                 bail!("{} ended before it was ready ({status}){}", self.name(), self.last_lines());
             }
-            let Err(error) = self.spec.probe.check().await else {
+            let Err(error) = self.spec.readiness.check().await else {
                 return Ok(());
             };
             ensure!(
@@ -176,16 +175,16 @@ impl Process {
                 deadline.as_secs_f32(),
                 self.last_lines()
             );
-            sleep(POLL_PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
     pub(crate) fn terminate_if_running(&self) {
-        // It may end just now by itself, which is as well.
+        // An error means that it has ended meanwhile.
         let _ = self.terminate();
     }
 
-    /// Waits until it has ended, and no longer than that.
+    /// Waits for the end until the deadline, then kills it.
     pub(crate) async fn wait_or_kill(&self, deadline: Duration) -> anyhow::Result<()> {
         if self.wait(deadline).await.is_err() {
             self.kill().await?;
@@ -195,36 +194,36 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut child = self.child();
-        let Some(running) = child.as_mut().and_then(unless_ended) else {
+        let Some(running) = child.as_mut().and_then(if_running) else {
             bail!("{} does not run", self.name());
         };
-        // It has not been waited for, so its id cannot belong to another process by now.
+        // The child has not been reaped, so no other process has its id.
         kill_process(Pid::from_child(running), signal)
             .with_context(|| format!("cannot signal {}", self.name()))
     }
 
-    /// The end of its log, to be appended to a sentence.
+    /// The last lines of its log, for the end of an error message.
     pub(crate) fn last_lines(&self) -> String {
         let log = fs::read(&self.spec.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n  ");
-        format!("; the end of {}:\n  {tail}", self.spec.log.display())
+        let last = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
+        format!("; the end of {}:\n  {last}", self.spec.log.display())
     }
 
     async fn spawn(&self) -> anyhow::Result<()> {
-        ensure!(self.id().is_none(), "{} runs already", self.name());
+        ensure!(self.id().is_none(), "{} already runs", self.name());
         let mut command = self.spec.command()?;
-        command.envs(self.more_environment().iter());
-        let child = spawner::spawn(command, self.spec.input.clone()).await.with_context(|| {
+        command.envs(self.overrides().iter());
+        let child = spawn::spawn(command, self.spec.input.clone()).await.with_context(|| {
             format!("cannot start {} ({})", self.name(), self.spec.program.display())
         })?;
         *self.child() = Some(child);
         Ok(())
     }
 
-    fn more_environment(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.more_environment.lock().unwrap_or_else(PoisonError::into_inner)
+    fn overrides(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.overrides.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -233,8 +232,8 @@ impl Process {
 }
 
 impl Spec {
-    /// A program without arguments that sees nothing of the environment, runs as this process does,
-    /// and is killed outright.
+    /// A program without arguments and without the environment of this process, run as the same
+    /// user and ended with SIGKILL.
     pub(crate) fn new(
         name: impl Into<String>,
         program: PathBuf,
@@ -252,7 +251,7 @@ impl Spec {
             input: Vec::new(),
             log,
             death_signal: Signal::KILL,
-            probe: Probe::None,
+            readiness: Readiness::Unchecked,
         }
     }
 
@@ -261,9 +260,9 @@ impl Spec {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
 
-        // In a session of its own, as under a service manager. Ctrl-C at the terminal is for the
-        // parent alone, which ends its children in order; and a kernel that shares the cores out to
-        // sessions sees as many as there are parts.
+        // A session of its own, as under a service manager: Ctrl-C at the terminal reaches only this
+        // process, which ends its children in order. Autogroup scheduling, see sched(7), also gives
+        // each session its own share of the cores.
         let mut command = Command::new(programs::setsid()?);
         command.arg(&setpriv).arg("--pdeathsig").arg(signal_name(self.death_signal));
         if let Some(user) = &self.user {
@@ -285,11 +284,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         let death_signal = self.spec.death_signal;
         let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(child) = child.as_mut().and_then(unless_ended) else {
+        let Some(child) = child.as_mut().and_then(if_running) else {
             return;
         };
         let id = Pid::from_child(child);
-        // It may have been paused, and would not hear anything but SIGKILL.
+        // A paused process handles only SIGKILL and SIGCONT.
         let _ = kill_process(id, Signal::CONT);
         let _ = kill_process(id, death_signal);
         let begin = Instant::now();
@@ -301,7 +300,7 @@ impl Drop for Process {
     }
 }
 
-fn unless_ended(child: &mut Child) -> Option<&mut Child> {
+fn if_running(child: &mut Child) -> Option<&mut Child> {
     matches!(child.try_wait(), Ok(None)).then_some(child)
 }
 

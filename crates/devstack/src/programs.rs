@@ -1,4 +1,4 @@
-//! Where the programs of the system are.
+//! Finds the programs of the system that devstack starts.
 
 use std::env;
 use std::fs;
@@ -7,21 +7,20 @@ use std::process::Command;
 
 use anyhow::{Context, anyhow, ensure};
 
-/// Where Debian keeps the versions of PostgreSQL, each in a folder of its own.
+/// The folder in which Debian installs each version of PostgreSQL.
 const POSTGRES_VERSIONS: &str = "/usr/lib/postgresql";
-/// Looked through after PATH, which lacks `sbin` for ordinary users.
+/// Searched after PATH, which lacks `sbin` for ordinary users.
 const MORE_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// The programs of one PostgreSQL installation.
 #[derive(Clone, Debug)]
 pub(crate) struct PostgresPrograms {
-    /// `initdb` and `postgres` are in it.
+    /// Contains `initdb` and `postgres`.
     folder: PathBuf,
 }
 
 impl PostgresPrograms {
-    /// The installation of the major version that the data was made by, if it is there; without
-    /// data, the newest.
+    /// Finds the installation of a major version, or the newest if no version is wanted.
     pub(crate) fn find(wanted_major: Option<u32>) -> anyhow::Result<Self> {
         let mut installed = installed_versions();
         installed.sort_by_key(|(major, _)| (Some(*major) == wanted_major, *major));
@@ -39,7 +38,7 @@ impl PostgresPrograms {
     fn ensure_major(&self, wanted: u32) -> anyhow::Result<()> {
         let output = Command::new(self.postgres()).arg("--version").output();
         let version = String::from_utf8(output.context("cannot run `postgres --version`")?.stdout)?;
-        // Such as `postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)`.
+        // Example: `postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)`.
         let number = version
             .split_whitespace()
             .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
@@ -47,8 +46,8 @@ impl PostgresPrograms {
             .and_then(|number| number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         ensure!(
             major == Some(wanted),
-            "the database was made by PostgreSQL {wanted}, and {} is {}: install postgresql-{wanted}, or start from an \
-             empty database with `make reset`",
+            "the database was made by PostgreSQL {wanted}, and {} is {}: \
+             install postgresql-{wanted}, or start from an empty database with `make reset`",
             self.postgres().display(),
             number.unwrap_or("of an unknown version")
         );
@@ -63,36 +62,36 @@ impl PostgresPrograms {
         self.folder.join("postgres")
     }
 
-    /// The program that runs scripts.
+    /// The path of psql.
     pub(crate) fn psql(&self) -> anyhow::Result<PathBuf> {
         let program = self.folder.join("psql");
         if program.is_file() { Ok(program) } else { Err(missing("psql", "postgresql-client")) }
     }
 
-    /// The program that drives a Postgres as a yardstick.
+    /// The path of pgbench.
     pub(crate) fn pgbench(&self) -> anyhow::Result<PathBuf> {
         let program = self.folder.join("pgbench");
         if program.is_file() { Ok(program) } else { Err(missing("pgbench", "postgresql-contrib")) }
     }
 
-    /// Whether the module that counts statements is installed.
+    /// True if the module `pg_stat_statements` is installed.
     pub(crate) fn has_statement_statistics(&self) -> bool {
         let module = Path::new("lib/pg_stat_statements.so");
         self.folder.parent().is_some_and(|installation| installation.join(module).is_file())
     }
 }
 
-/// The program `redis-server`.
+/// The path of redis-server.
 pub(crate) fn redis_server() -> anyhow::Result<PathBuf> {
     find("redis-server").ok_or_else(|| missing("redis-server", "redis-server"))
 }
 
-/// The program `setpriv`.
+/// The path of setpriv.
 pub(crate) fn setpriv() -> anyhow::Result<PathBuf> {
     find("setpriv").ok_or_else(|| missing("setpriv", "util-linux"))
 }
 
-/// The program `setsid`.
+/// The path of setsid.
 pub(crate) fn setsid() -> anyhow::Result<PathBuf> {
     find("setsid").ok_or_else(|| missing("setsid", "util-linux"))
 }
@@ -131,8 +130,8 @@ fn missing(program: &str, package: &str) -> anyhow::Error {
     anyhow!("{program} is not installed: run `apt-get install {package}` as root")
 }
 
-/// The major version of a data folder of Postgres, `None` if it holds no database yet.
-pub(crate) fn postgres_major_of(data: &Path) -> anyhow::Result<Option<u32>> {
+/// The major version of a Postgres cluster; `None` if the folder has no cluster.
+pub(crate) fn postgres_major(data: &Path) -> anyhow::Result<Option<u32>> {
     let file = data.join("PG_VERSION");
     if !file.exists() {
         return Ok(None);

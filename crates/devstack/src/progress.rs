@@ -1,4 +1,4 @@
-//! Shows a person what takes long: a spinner on a terminal, a line a step elsewhere.
+//! Progress of a command: a spinner on a terminal, a line for each step elsewhere.
 
 use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A spinner that turns on the terminal; nothing when nobody watches.
+/// Returns a spinner if the standard error is a terminal.
 pub fn spinner() -> Option<ProgressBar> {
     io::stderr().is_terminal().then(|| {
         let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
@@ -15,7 +15,7 @@ pub fn spinner() -> Option<ProgressBar> {
     })
 }
 
-/// The steps of one command. It vanishes from the terminal when it is dropped.
+/// Shows the steps of one command. Dropping it removes the spinner from the terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     spinner: Option<ProgressBar>,
@@ -27,7 +27,7 @@ impl Progress {
         Self { spinner: spinner(), last: Mutex::new(None) }
     }
 
-    /// Begins a step, which ends the one before.
+    /// Shows the next step and marks the last one as done.
     pub(crate) fn step(&self, text: &str) {
         let last =
             self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(text.to_owned());

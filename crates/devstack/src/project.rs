@@ -1,4 +1,4 @@
-//! The folder in which the data of `devstack up` stays from one start to the next.
+//! The folder that keeps the data of `devstack up` between two starts.
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -8,14 +8,13 @@ use anyhow::{Context, bail, ensure};
 
 use crate::secrets::Secrets;
 
-/// What the folder looks like. Raise it when a folder that an older version made cannot be used any
-/// more.
+/// The version of the folder's layout. Raise it when an older folder cannot be used any more.
 const LAYOUT: &str = "1";
 const LAYOUT_FILE: &str = "layout";
 const LOCK_FILE: &str = "lock";
 const SECRETS_FILE: &str = "secrets";
 
-/// The folder, in use by this process alone.
+/// The data folder, locked by this process.
 #[derive(Debug)]
 pub(crate) struct ProjectFolder {
     path: PathBuf,
@@ -23,10 +22,9 @@ pub(crate) struct ProjectFolder {
 }
 
 impl ProjectFolder {
-    /// Makes the folder if it is not there, and keeps other processes off it as long as this value
-    /// lives.
+    /// Makes the folder if it does not exist, and locks it until this value is dropped.
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
-        // Others may pass: Postgres runs as another user when this process is root.
+        // Searchable for all users: Postgres runs as another user when this process is root.
         DirBuilder::new()
             .recursive(true)
             .mode(0o711)
@@ -37,7 +35,7 @@ impl ProjectFolder {
         let lock = File::create(&lock_file).with_context(|| cannot("write", &lock_file))?;
         if lock.try_lock().is_err() {
             bail!(
-                "Parlance runs already on the data in {}: stop it first with Ctrl-C",
+                "Parlance already runs on the data in {}: stop it first with Ctrl-C",
                 path.display()
             );
         }
@@ -48,7 +46,7 @@ impl ProjectFolder {
         &self.path
     }
 
-    /// The secrets that belong to the data, made when there is no data yet.
+    /// The secrets that belong to the data. Makes them if there is no data yet.
     pub(crate) fn secrets(&self) -> anyhow::Result<Secrets> {
         let layout_file = self.path.join(LAYOUT_FILE);
         let secrets_file = self.path.join(SECRETS_FILE);
@@ -56,7 +54,7 @@ impl ProjectFolder {
         if self.path.join("postgres").exists() || secrets_file.exists() {
             ensure!(
                 layout == LAYOUT && secrets_file.exists(),
-                "the data in {} is of an older layout: start from an empty database with `make reset`",
+                "the data in {} has an older layout: start from an empty database with `make reset`",
                 self.path.display()
             );
             return Secrets::load(&secrets_file);

@@ -1,5 +1,5 @@
-//! The secrets of one stack. All are letters and digits, so that they fit into URLs, SQL and
-//! configuration files as they are.
+//! The secrets of one stack. They consist of letters and digits, so that URLs, SQL and configuration
+//! files can hold them without escaping.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,19 +34,19 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// New ones.
+    /// Makes new secrets.
     pub(crate) fn random() -> Self {
         Self(NAMES.map(|name| (name.to_owned(), random_secret())).into())
     }
 
-    /// Those in the file, which holds lines such as `INTERNAL_TOKEN=…`.
+    /// Reads a file with lines such as `INTERNAL_TOKEN=…`.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self(text.lines().filter_map(parse_line).collect()))
     }
 
-    /// Writes them to a file that only its owner can read.
+    /// Writes a file that only its owner can read.
     pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
         let text: String = self.0.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         write_secret(path, &text)
@@ -60,12 +60,12 @@ impl Secrets {
     }
 
     /// The password of a service's role in Postgres.
-    pub(crate) fn of_role(&self, service: &str) -> anyhow::Result<&str> {
-        self.get(&Self::name_of_role(service))
+    pub(crate) fn role_password(&self, service: &str) -> anyhow::Result<&str> {
+        self.get(&Self::role_password_name(service))
     }
 
-    /// The name of that password.
-    pub(crate) fn name_of_role(service: &str) -> String {
+    /// The name of that secret.
+    pub(crate) fn role_password_name(service: &str) -> String {
         format!("{}_PASSWORD", service.to_uppercase())
     }
 }
@@ -77,7 +77,7 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A secret that nobody can guess.
+/// Makes one secret, 190 bits of randomness.
 pub(crate) fn random_secret() -> String {
     rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect()
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, anyhow};
 
-/// A user without privileges whose place a child process takes when this process is root.
+/// A user without privileges that child processes run as when this process is root.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     name: String,
@@ -16,7 +16,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// `None` when this process is not root: then its children run as itself.
+    /// Returns `None` if this process is not root: its children then run as the same user.
     pub(crate) fn for_servers() -> anyhow::Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -39,15 +39,15 @@ impl User {
         Some(Self { name: found.to_owned(), user_id, group_id })
     }
 
-    /// Makes a file or folder this user's own.
+    /// Makes this user the owner of a file or folder.
     pub(crate) fn give(&self, path: &Path) -> anyhow::Result<()> {
         chown(path, Some(self.user_id), Some(self.group_id))
             .with_context(|| format!("cannot give {} to the user {}", path.display(), self.name))
     }
 
     /// The arguments of setpriv that turn root into this user, for a process that works in
-    /// `folder`. A folder below one that is closed to others, such as /root, is opened to that
-    /// process alone by leaving it the capability to pass.
+    /// `folder`. If the user cannot enter the folder, for example one below /root, the process keeps
+    /// the capability to do so.
     pub(crate) fn setpriv_arguments(&self, setpriv: &Path, folder: &Path) -> Vec<String> {
         let mut arguments = self.identity();
         if !self.can_enter(setpriv, folder) {
@@ -62,7 +62,7 @@ impl User {
         vec![
             format!("--reuid={}", self.user_id),
             format!("--regid={}", self.group_id),
-            // By name, since the supplementary groups are looked up by it.
+            // Looks up the supplementary groups by the name of the user.
             "--init-groups".to_owned(),
         ]
     }

@@ -1,39 +1,39 @@
-//! What stands between clients and gateways in an installation.
+//! A load balancer between the simulated clients and the gateways.
 
+use std::array;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parlance_client::{Client, Error, Method, Options, Request};
 use parlance_devstack::Stack;
-use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use super::REPLICAS;
 use crate::support::{Answer, Person};
 
-/// Longer than a gateway takes for any answer.
+/// Longer than a gateway takes for an answer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Takes the gateways in turn, each request on a connection of its own. One that no longer accepts
-/// connections is passed over.
-pub(super) struct Balancer<'a> {
-    stack: &'a Stack,
-    client: Client,
+/// Sends requests to the gateways in turn, each over a new connection. It skips a gateway that
+/// refuses connections.
+pub(super) struct Balancer {
+    clients: [Client; REPLICAS],
     turn: AtomicUsize,
     health: Mutex<[Health; REPLICAS]>,
 }
 
-/// How a gateway is.
+/// The state of a gateway.
 #[derive(Clone, Copy)]
 pub(super) enum Health {
     Ready,
-    /// It was told to go; that it takes no more connections is only seen by trying.
+    /// It has received SIGTERM at this time, and may refuse connections at any moment.
     LeavingSince(Instant),
-    /// It has stopped, or is not ready again yet.
+    /// It has stopped or is not ready yet.
     Away,
 }
 
-/// A request, to be sent to whichever gateway.
+/// A request to any gateway.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -41,52 +41,53 @@ pub(super) struct Call<'a> {
     pub(super) body: Option<Value>,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 enum Failure {
     /// The gateway has not seen the request.
     Refused,
-    /// The connection was closed before anything was answered, in the instant in which the gateway
-    /// closed its door.
-    ShutOut,
+    /// The connection was closed without an answer, by a gateway that stopped listening.
+    Closed,
 }
 
-impl<'a> Balancer<'a> {
-    pub(super) fn of(stack: &'a Stack) -> Self {
-        let client = Client::builder().pool_max_idle_per_host(0).timeout(DEADLINE).build().unwrap();
+impl Balancer {
+    pub(super) fn new(stack: &Stack) -> Self {
+        let options =
+            Options { timeout: DEADLINE, reuses_connections: false, ..Options::default() };
+        let client =
+            |gateway| Client::with_options([stack.address("gateway", gateway)], options.clone());
         Self {
-            stack,
-            client,
+            clients: array::from_fn(client),
             turn: AtomicUsize::new(0),
             health: Mutex::new([Health::Ready; REPLICAS]),
         }
     }
 
-    /// What the check of the gateway's health has found.
+    /// Records the state of a gateway.
     pub(super) fn note(&self, gateway: usize, health: Health) {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)[gateway] = health;
     }
 
-    fn health_of(&self, gateway: usize) -> Health {
+    fn health(&self, gateway: usize) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)[gateway]
     }
 
-    /// Whether the gateway was about to stop already at that time.
+    /// True if the gateway had received SIGTERM at that time.
     pub(super) fn was_leaving(&self, gateway: usize, at: Instant) -> bool {
-        match self.health_of(gateway) {
+        match self.health(gateway) {
             Health::Ready => false,
             Health::LeavingSince(since) => since <= at,
             Health::Away => true,
         }
     }
 
-    /// Every gateway that may be asked, beginning with the one whose turn it is.
+    /// The gateways that run, beginning with the next one in turn.
     pub(super) fn gateways(&self) -> impl Iterator<Item = usize> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..REPLICAS).map(move |offset| (first + offset) % REPLICAS);
-        in_turn.filter(|&gateway| !matches!(self.health_of(gateway), Health::Away))
+        in_turn.filter(|&gateway| !matches!(self.health(gateway), Health::Away))
     }
 
-    /// Has a call answered that may be repeated. No error of a server is ever seen.
+    /// Sends a repeatable call to the gateways until one answers. Asserts that it is no 5xx.
     pub(super) async fn repeatable(&self, call: &Call<'_>) -> Answer {
         for gateway in self.gateways() {
             if let Ok(answer) = self.attempt(call, gateway).await {
@@ -102,13 +103,13 @@ impl<'a> Balancer<'a> {
         panic!("no gateway takes {} {}", call.method, call.path);
     }
 
-    /// Reads something that exists.
+    /// Reads an object that exists.
     pub(super) async fn get(&self, person: &Person, path: &str) -> Value {
         let call = Call { method: Method::GET, path, person: Some(person), body: None };
         self.repeatable(&call).await.ok(200)
     }
 
-    /// Makes a call that must not be repeated; without an answer its outcome is not known.
+    /// Sends a call that must not be repeated. Returns `None` if its result is unknown.
     pub(super) async fn once(&self, call: &Call<'_>) -> Option<Answer> {
         for gateway in self.gateways() {
             match self.attempt(call, gateway).await {
@@ -118,7 +119,7 @@ impl<'a> Balancer<'a> {
                 }
                 Ok(answer) => return Some(answer),
                 Err(Failure::Refused) => {}
-                Err(Failure::ShutOut) => return None,
+                Err(Failure::Closed) => return None,
             }
         }
         panic!("no gateway takes {} {}", call.method, call.path);
@@ -126,31 +127,25 @@ impl<'a> Balancer<'a> {
 
     async fn attempt(&self, call: &Call<'_>, gateway: usize) -> Result<Answer, Failure> {
         let begun = Instant::now();
-        let response = match self.request(call, gateway).send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => return Err(Failure::Refused),
-            Err(_) if self.was_leaving(gateway, begun) => return Err(Failure::ShutOut),
+        match self.clients[gateway].send(request(call)).await {
+            Ok(response) => Ok(Answer(response)),
+            Err(Error::Connect(_)) => Err(Failure::Refused),
+            Err(Error::Connection(_)) if self.was_leaving(gateway, begun) => Err(Failure::Closed),
             Err(error) => {
-                panic!(
-                    "gateway {gateway} has left {} {} unanswered: {error:?}",
-                    call.method, call.path
-                )
+                panic!("gateway {gateway} does not answer {} {}: {error:?}", call.method, call.path)
             }
-        };
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("an answer that has begun arrives whole");
-        Ok(Answer { status, headers, text })
+        }
     }
+}
 
-    fn request(&self, call: &Call<'_>, gateway: usize) -> RequestBuilder {
-        let url = format!("{}{}", self.stack.gateway_url(gateway), call.path);
-        let mut request = self.client.request(call.method.clone(), url);
-        if let Some(person) = call.person {
-            request = request.bearer_auth(&person.token);
-        }
-        if let Some(body) = &call.body {
-            request = request.json(body);
-        }
-        request
+fn request(call: &Call<'_>) -> Request {
+    let request = Request::new(call.method.clone(), call.path);
+    let request = match call.person {
+        Some(person) => request.bearer(&person.token),
+        None => request,
+    };
+    match &call.body {
+        Some(body) => request.json(body),
+        None => request,
     }
 }

@@ -1,36 +1,37 @@
-//! Certificates that are replaced while everything runs.
+//! Replacing all certificates under load.
 
 use futures_util::future::join_all;
 use parlance_devstack::Stack;
-use parlance_devstack::handshake::certificate_shown_at;
 
 use super::{Load, PARTS, REPLICAS, draining_stack, restart, sockets, writers};
 use crate::faults::{RECOVERY, on_stack_of};
-use crate::support::{eventually, make_room, person};
+use crate::support::{eventually, make_room, person, server_certificate};
 
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
-/// What a replica shows to who comes now.
-async fn shown_by(stack: &Stack, service: &str, index: usize) -> Vec<u8> {
+/// The certificate that a replica shows to a new connection.
+async fn certificate(stack: &Stack, service: &str, index: usize) -> Vec<u8> {
     let files = stack.certificate_of("gateway").unwrap();
-    certificate_shown_at(stack.address(service, index), &files).await.unwrap()
+    server_certificate(stack.address(service, index), &files).await.unwrap()
 }
 
-/// Gives every part a new certificate, and has all of them connect anew after the new ones are
-/// shown.
+/// Replaces the certificate of every part, waits until the servers show the new ones, and restarts
+/// all services.
 async fn replace_certificates(load: &Load<'_>) {
     let stack = load.stack;
     let mut old = Vec::new();
     for service in SERVICES {
-        old.push(shown_by(stack, service, 0).await);
+        old.push(certificate(stack, service, 0).await);
     }
     for part in PARTS {
         stack.renew_certificate_of(part).unwrap();
     }
     for (service, old) in SERVICES.into_iter().zip(&old) {
         for index in 0..REPLICAS {
-            eventually(RECOVERY, service, async || shown_by(stack, service, index).await != *old)
-                .await;
+            eventually(RECOVERY, service, async || {
+                certificate(stack, service, index).await != *old
+            })
+            .await;
         }
     }
     for service in SERVICES {
@@ -41,7 +42,7 @@ async fn replace_certificates(load: &Load<'_>) {
 }
 
 #[tokio::test]
-async fn certificates_are_replaced_and_nothing_is_lost_repeated_or_refused() {
+async fn replacing_certificates_loses_repeats_and_refuses_nothing() {
     on_stack_of(draining_stack(REPLICAS, REPLICAS).encrypted(), async |stack| {
         let anna = person(stack).await;
         let rooms = [make_room(&anna, &[]).await, make_room(&anna, &[]).await];

@@ -1,4 +1,4 @@
-//! A gateway that is told to go.
+//! A gateway that drains.
 
 use std::time::{Duration, Instant};
 
@@ -14,16 +14,16 @@ use crate::support::{Ended, Person, Socket, eventually, make_room, person};
 use crate::ws::message_with_ref;
 
 const SOCKETS: usize = 60;
-/// How long a gateway may take to hear that it is to go.
+/// The longest time until a gateway handles SIGTERM.
 const SOON: Duration = Duration::from_millis(900);
 
-/// Connects to the first gateway without a word.
+/// Opens a TCP connection to the first gateway.
 async fn connect(stack: &Stack) -> std::io::Result<TcpStream> {
-    TcpStream::connect(stack.gateway_url(0).trim_start_matches("http://")).await
+    TcpStream::connect(stack.address("gateway", 0)).await
 }
 
-/// Tells the first gateway to go, and returns when it takes no more connections.
-async fn tell_to_go(stack: &Stack) {
+/// Sends SIGTERM to the first gateway and waits until it refuses connections.
+async fn terminate_first_gateway(stack: &Stack) {
     stack.process("gateway", 0).terminate().unwrap();
     eventually(SOON, "connections are refused", async || connect(stack).await.is_err()).await;
 }
@@ -32,8 +32,8 @@ async fn ends_in_time(stack: &Stack) {
     assert!(stack.process("gateway", 0).wait(DRAIN_TIMEOUT).await.unwrap().success());
 }
 
-/// Everything up to the end of the connection.
-async fn rest_of(connection: &mut TcpStream) -> String {
+/// Reads up to the end of the connection.
+async fn read_to_end(connection: &mut TcpStream) -> String {
     let mut text = String::new();
     connection.read_to_string(&mut text).await.expect("the connection ends in good order");
     text
@@ -48,7 +48,7 @@ async fn read_up_to(connection: &mut TcpStream, marker: &str) {
 }
 
 #[tokio::test]
-async fn a_leaving_gateway_acks_what_was_sent_and_closes_its_sockets_spread_over_the_drain_time() {
+async fn a_draining_gateway_acks_sent_frames_and_spreads_its_closes() {
     on_stack_of(draining_stack(1, 1), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
@@ -56,13 +56,13 @@ async fn a_leaving_gateway_acks_what_was_sent_and_closes_its_sockets_spread_over
         for socket in &mut sockets {
             socket.send(&message_with_ref(room, "The last word", "last")).await;
         }
-        let told = Instant::now();
+        let sent = Instant::now();
         let closing = join_all(sockets.into_iter().map(async |mut socket| {
             assert_eq!(socket.next().await["type"], "ack");
             assert_eq!(socket.frame_or_end().await, Err(Ended(Some(1012))));
-            told.elapsed()
+            sent.elapsed()
         }));
-        let (stayed, ()) = tokio::join!(closing, tell_to_go(stack));
+        let (stayed, ()) = tokio::join!(closing, terminate_first_gateway(stack));
         ends_in_time(stack).await;
 
         let mut quarters = [0; 4];
@@ -75,7 +75,7 @@ async fn a_leaving_gateway_acks_what_was_sent_and_closes_its_sockets_spread_over
     .await;
 }
 
-/// The head of a request, and as much of a body as there is now.
+/// A request head and the first part of its body.
 fn request(person: &Person, line: &str, length: usize, body: &str) -> String {
     format!(
         "{line} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
@@ -85,7 +85,7 @@ fn request(person: &Person, line: &str, length: usize, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_leaving_gateway_answers_what_has_begun_and_who_was_let_in() {
+async fn a_draining_gateway_answers_requests_on_open_connections() {
     on_stack_of(draining_stack(1, 1), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
@@ -99,22 +99,22 @@ async fn a_leaving_gateway_answers_what_has_begun_and_who_was_let_in() {
         let mut begun = connect(stack).await.unwrap();
         let head = request(&anna, &line, body.len(), "expect: 100-continue\r\n\r\n");
         begun.write_all(head.as_bytes()).await.unwrap();
-        // The gateway has read the head now and waits for the body.
+        // The gateway has read the head and waits for the body.
         read_up_to(&mut begun, "100 Continue\r\n\r\n").await;
         let mut let_in = connect(stack).await.unwrap();
         let mut silent = connect(stack).await.unwrap();
-        tell_to_go(stack).await;
+        terminate_first_gateway(stack).await;
 
-        assert_eq!(rest_of(&mut idle).await, "");
+        assert_eq!(read_to_end(&mut idle).await, "");
         let_in.write_all(me.as_bytes()).await.unwrap();
-        let answer = rest_of(&mut let_in).await;
+        let answer = read_to_end(&mut let_in).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
         begun.write_all(body.as_bytes()).await.unwrap();
-        let answer = rest_of(&mut begun).await;
+        let answer = read_to_end(&mut begun).await;
         assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
-        assert_eq!(rest_of(&mut silent).await, "");
+        assert_eq!(read_to_end(&mut silent).await, "");
         ends_in_time(stack).await;
     })
     .await;

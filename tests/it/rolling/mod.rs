@@ -1,5 +1,4 @@
-//! Restarts of one process after the other, as an update of a running installation does them, and
-//! what a single process does when it is told to go.
+//! Rolling restarts, as in an update of a running installation, and the drain of a single process.
 
 mod balancer;
 mod certificates;
@@ -25,19 +24,19 @@ const REPLICAS: usize = 2;
 const OLD_TOKEN: &str = "the-old-token-of-the-parts";
 const NEW_TOKEN: &str = "the-new-token-of-the-parts";
 
-/// What everybody needs who uses the stack meanwhile.
+/// The context of the simulated clients.
 struct Load<'a> {
     stack: &'a Stack,
-    balancer: Balancer<'a>,
+    balancer: Balancer,
     is_over: AtomicBool,
 }
 
 impl<'a> Load<'a> {
     fn on(stack: &'a Stack) -> Self {
-        Self { stack, balancer: Balancer::of(stack), is_over: AtomicBool::new(false) }
+        Self { stack, balancer: Balancer::new(stack), is_over: AtomicBool::new(false) }
     }
 
-    /// Lets it go on until that is done.
+    /// Keeps the load running until `work` is done.
     async fn during(&self, work: impl Future<Output = ()>) {
         work.await;
         self.is_over.store(true, Ordering::Relaxed);
@@ -48,7 +47,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// A stack whose processes all have the same time to drain.
+/// A stack whose processes have the same time to drain.
 fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
     let seconds = DRAIN_TIMEOUT.as_secs().to_string();
     let builder = Stack::builder().replicas(replicas).gateways(gateways);
@@ -58,7 +57,7 @@ fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
     builder.environment("gateway", "MAX_LOG_INS_PER_SECOND", "1000")
 }
 
-/// Ends every process in its own time and starts it again, one after the other.
+/// Restarts every process with SIGTERM, one after the other.
 async fn restart_all(load: &Load<'_>) {
     for part in PARTS {
         for index in 0..REPLICAS {
@@ -67,8 +66,7 @@ async fn restart_all(load: &Load<'_>) {
     }
 }
 
-/// Replaces the secret of the parts as the operations guide says, which takes three rounds of
-/// restarts.
+/// Replaces the internal token as the operations guide says, with three rounds of restarts.
 async fn replace_internal_token(load: &Load<'_>) {
     for tokens in [
         format!("{OLD_TOKEN},{NEW_TOKEN}"),
@@ -101,11 +99,11 @@ async fn restart(load: &Load<'_>, part: &str, index: usize) {
 }
 
 #[tokio::test]
-async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done() {
+async fn rolling_restarts_lose_and_repeat_nothing() {
     on_stack_of(draining_stack(REPLICAS, REPLICAS), async |stack| {
         let [anna, ben, carl] = people(stack).await;
         let quiet_room = make_room(&anna, &[&ben]).await;
-        anna.say(quiet_room, "Hello").await;
+        anna.send_message(quiet_room, "Hello").await;
         let busy_rooms = [
             make_room(&anna, &[&carl]).await,
             make_room(&anna, &[]).await,
@@ -125,7 +123,7 @@ async fn all_processes_restart_in_turn_and_nothing_is_lost_repeated_or_half_done
 }
 
 #[tokio::test]
-async fn the_internal_token_is_replaced_and_nothing_is_lost_repeated_or_refused() {
+async fn replacing_the_internal_token_loses_repeats_and_refuses_nothing() {
     let builder = PARTS.iter().fold(draining_stack(REPLICAS, REPLICAS), |builder, part| {
         builder.environment(part, "INTERNAL_TOKEN", OLD_TOKEN)
     });

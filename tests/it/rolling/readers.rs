@@ -1,13 +1,12 @@
-//! Those who read what does not change, and always get the same.
+//! Clients that read unchanging data and always get the same answers.
 
-use reqwest::Method;
+use parlance_client::Method;
 
 use super::Load;
 use super::balancer::Call;
 use crate::support::Person;
 
-/// Reads everything that can be read about a person and a room again and again: never an error,
-/// never anything else than the first time.
+/// Reads everything about a user and a room again and again. Asserts that the answers never change.
 pub(super) async fn read(load: &Load<'_>, reader: &Person, friend: &Person, room: i64) {
     let paths = [
         "/v1/auth/me".to_owned(),
@@ -27,7 +26,7 @@ pub(super) async fn read(load: &Load<'_>, reader: &Person, friend: &Person, room
             let call = Call { method: Method::GET, path, person: Some(reader), body: None };
             let answer = load.balancer.repeatable(&call).await;
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
-            now.push(answer.text);
+            now.push(answer.text.clone());
         }
         if !before.is_empty() {
             assert_eq!(before, now);

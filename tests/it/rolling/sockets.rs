@@ -1,5 +1,5 @@
-//! Those who talk in a room: senders that repeat what was not acked, and subscribers that come back
-//! for what they have missed.
+//! Simulated clients that chat in a room: senders repeat messages that were not acked, subscribers
+//! reconnect with `after_seq`.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::ws::whole_history;
 const SENDERS: usize = 2;
 const SUBSCRIBERS: usize = 2;
 
-/// Talks in a room while the load goes on, and compares afterwards what was sent, acked, seen and
-/// stored.
+/// Chats in a room while the load runs, and compares afterwards the sent, acked, received and stored
+/// messages.
 pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
     let sending = async {
         let acks = join_all((0..SENDERS).map(|sender| send(load, person, room, sender))).await;
@@ -41,12 +41,12 @@ pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
     assert_eq!(acks.iter().flatten().count() + 1, history.len());
     for messages in seen {
         assert_eq!(messages.len(), history.len());
-        // One by one: what differs is seen, not thousands beside it.
+        // One by one: a failure shows only the message that differs.
         messages.iter().zip(&history).for_each(|(seen, stored)| assert_eq!(seen, stored));
     }
 }
 
-/// Sends numbered messages, one after the other; the acks.
+/// Sends numbered messages one after the other. Returns their acks.
 async fn send(load: &Load<'_>, person: &Person, room: i64, sender: usize) -> Vec<Value> {
     let mut socket = None;
     let mut acks = Vec::new();
@@ -71,7 +71,7 @@ async fn send_until_acked(
             Some(open) => open,
             None => connect(load, person).await,
         };
-        // The answer tells whether it arrived.
+        // A lost frame has no answer and is sent again.
         open.send_if_open(frame.to_string().into()).await;
         match open.frame_or_end().await {
             Ok(answer) => {
@@ -84,8 +84,8 @@ async fn send_until_acked(
     }
 }
 
-/// Subscribes, and again with what was seen last whenever the connection ends; the messages up to
-/// the end.
+/// Subscribes, and subscribes again with `after_seq` whenever the connection ends. Returns the
+/// messages up to the last one.
 async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
     let mut messages: Vec<Value> = Vec::new();
     loop {
@@ -115,10 +115,11 @@ async fn subscribe(load: &Load<'_>, person: &Person, room: i64) -> Vec<Value> {
     }
 }
 
-/// Opens an authenticated socket at a gateway that has a place; the welcome is taken.
+/// Opens an authenticated WebSocket at any gateway that accepts it, and reads its first frame.
 pub(super) async fn connect(load: &Load<'_>, person: &Person) -> Socket {
     for gateway in load.balancer.gateways() {
-        let Some(mut socket) = Socket::reach(&load.stack.gateway_url(gateway), &person.token).await
+        let Some(mut socket) =
+            Socket::try_open(load.stack.address("gateway", gateway), &person.token).await
         else {
             assert!(
                 load.balancer.was_leaving(gateway, Instant::now()),

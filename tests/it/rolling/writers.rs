@@ -1,10 +1,10 @@
-//! Those who change things. Whatever was answered is there at once and whole; whatever was not is
-//! there whole or not at all.
+//! Clients that make changes. A change that was answered is visible at once and complete. A change
+//! that was not answered is complete or absent.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reqwest::Method;
+use parlance_client::Method;
 use serde_json::{Value, json};
 
 use super::Load;
@@ -12,13 +12,13 @@ use super::balancer::Call;
 use super::sockets::connect;
 use crate::support::{Answer, Api, Ended, PASSWORD, Person, eventually, fresh_name};
 
-/// For how long something may still be under way that was not answered: the deadline of the
-/// gateway, and some more.
-const UNDER_WAY: Duration = Duration::from_millis(2_500);
-/// How long a system room may take that could not be made at once.
-const ROOM_LIMIT: Duration = Duration::from_secs(10);
+/// Longer than a change can still be in flight after its answer was lost: the gateway's timeout and a
+/// margin.
+const IN_FLIGHT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// The longest time until a system room exists that could not be made at once.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came of a change that was asked for.
+/// The result of a requested change.
 enum Outcome {
     Done,
     Refused(String),
@@ -29,13 +29,13 @@ impl Outcome {
     fn of(answer: Option<Answer>, expected: u16) -> Self {
         match answer {
             Some(answer) if answer.status == expected => Self::Done,
-            Some(answer) => Self::Refused(answer.text),
+            Some(answer) => Self::Refused(answer.text.clone()),
             None => Self::Unknown,
         }
     }
 }
 
-/// Lives short lives with all changes that the API knows, until the load is over.
+/// Repeats a scenario with all changes of the API until the load ends.
 pub(super) async fn write(load: &Load<'_>) {
     let mut lives = 0;
     while load.goes_on() {
@@ -56,8 +56,8 @@ async fn live(load: &Load<'_>) {
     couple.leave_and_delete(room).await;
 }
 
-/// Asks for a change until it was made. `is_made` tells whether it was, and panics when it was made
-/// by half.
+/// Requests a change until it is made. `is_made` returns whether it is, and panics if it is
+/// incomplete.
 async fn until_made(what: &str, ask: impl AsyncFn() -> Outcome, is_made: impl AsyncFn() -> bool) {
     let mut is_in_doubt = false;
     loop {
@@ -66,12 +66,12 @@ async fn until_made(what: &str, ask: impl AsyncFn() -> Outcome, is_made: impl As
                 assert!(is_made().await, "answered, but not made: {what}");
                 return;
             }
-            // It was made before.
+            // An earlier attempt made it.
             Outcome::Refused(_) if is_in_doubt && is_made().await => return,
             Outcome::Refused(refusal) => panic!("refused: {what}: {refusal}"),
             Outcome::Unknown => {
                 is_in_doubt = true;
-                tokio::time::sleep(UNDER_WAY).await;
+                tokio::time::sleep(IN_FLIGHT_TIMEOUT).await;
                 if is_made().await {
                     return;
                 }
@@ -84,18 +84,17 @@ async fn newcomer(load: &Load<'_>) -> Person {
     let name = fresh_name();
     let credentials = json!({"username": name, "password": PASSWORD});
     let register = async || post(load, None, "/v1/auth/register", Some(&credentials), 201).await;
-    until_made("registering", register, async || token_of(load, &credentials).await.is_some())
-        .await;
-    let token = token_of(load, &credentials).await.unwrap();
-    let mut newcomer = Person { api: Api::of(load.stack, 0), id: 0, name, token };
+    until_made("registering", register, async || log_in(load, &credentials).await.is_some()).await;
+    let token = log_in(load, &credentials).await.unwrap();
+    let mut newcomer = Person { api: Api::at(load.stack, 0), id: 0, name, token };
     let me = load.balancer.get(&newcomer, "/v1/auth/me").await;
     assert_eq!(me["username"], newcomer.name);
     newcomer.id = me["id"].as_i64().unwrap();
     newcomer
 }
 
-/// Logs in; nothing when there is no such account.
-async fn token_of(load: &Load<'_>, credentials: &Value) -> Option<String> {
+/// Logs in. Returns `None` if the account does not exist.
+async fn log_in(load: &Load<'_>, credentials: &Value) -> Option<String> {
     loop {
         let body = Some(credentials.clone());
         let call = Call { method: Method::POST, path: "/v1/auth/login", person: None, body };
@@ -118,7 +117,7 @@ async fn post(
     Outcome::of(load.balancer.once(&call).await, expected)
 }
 
-/// Two people, the first of whom owns what they share.
+/// Two users. The first one owns their room.
 struct Couple<'a> {
     load: &'a Load<'a>,
     anna: Person,
@@ -138,7 +137,7 @@ impl Couple<'_> {
         until_made("accepting", accept, async || self.are_contacts().await).await;
     }
 
-    /// The id of the invitation, which both see or none.
+    /// The id of the invitation. Either both users see it or neither.
     async fn invitation(&self) -> Option<i64> {
         let (annas, bens) = self.contacts().await;
         let (sent, received) = (&annas["sent_invitations"], &bens["received_invitations"]);
@@ -146,8 +145,8 @@ impl Couple<'_> {
         sent[0]["id"].as_i64()
     }
 
-    /// Whether both have each other as their only contact, and no invitation is left; else neither
-    /// has.
+    /// True if each is the only contact of the other, without an invitation. Asserts that otherwise
+    /// neither has a contact.
     async fn are_contacts(&self) -> bool {
         let (annas, bens) = self.contacts().await;
         let others = |contacts: &Value| -> Vec<i64> {
@@ -178,7 +177,7 @@ impl Couple<'_> {
     }
 
     async fn share_a_system_room(&self) {
-        eventually(ROOM_LIMIT, "the system room is there", async || {
+        eventually(ROOM_TIMEOUT, "the system room is there", async || {
             let mut rooms = Vec::new();
             for person in [&self.anna, &self.ben] {
                 let answer = self.load.balancer.get(person, "/v1/rooms").await;
@@ -191,7 +190,7 @@ impl Couple<'_> {
 
     fn is_system_room(&self, rooms: &[Value]) -> bool {
         assert_eq!((rooms.len(), &rooms[0]["is_system"]), (1, &json!(true)));
-        assert_eq!(members_of(&rooms[0]), self.both());
+        assert_eq!(member_ids(&rooms[0]), self.both());
         true
     }
 
@@ -206,7 +205,7 @@ impl Couple<'_> {
         self.room().await.unwrap()["id"].as_i64().unwrap()
     }
 
-    /// The one room that Anna made, as both see it, with both of them in it.
+    /// The room that Anna made. Asserts that both see the same, with both as members.
     async fn room(&self) -> Option<Value> {
         let is_ours = |room: &&Value| room["is_system"] == false;
         let mut seen = Vec::new();
@@ -220,31 +219,31 @@ impl Couple<'_> {
         assert_eq!(seen[0], seen[1]);
         let room = seen.remove(0)?;
         assert_eq!((&room["name"], &room["owner"]["id"]), (&json!("Ours"), &json!(self.anna.id)));
-        assert_eq!(members_of(&room), self.both());
+        assert_eq!(member_ids(&room), self.both());
         Some(room)
     }
 
     async fn change_members(&self, room: i64) {
         let path = format!("/v1/rooms/{room}/members/{}", self.ben.name);
         let remove = async || self.change(&self.anna, Method::DELETE, &path, None, 204).await;
-        until_made("removing a member", remove, async || !self.is_ben_in(room).await).await;
+        until_made("removing a member", remove, async || !self.has_ben(room).await).await;
         let (path, body) =
             (format!("/v1/rooms/{room}/members"), json!({"usernames": [self.ben.name]}));
         let add = async || post(self.load, Some(&self.anna), &path, Some(&body), 200).await;
-        until_made("adding a member", add, async || self.is_ben_in(room).await).await;
+        until_made("adding a member", add, async || self.has_ben(room).await).await;
     }
 
-    /// Whether Ben is a member, on which all who look agree.
-    async fn is_ben_in(&self, room: i64) -> bool {
+    /// True if Ben is a member. Asserts that all views agree.
+    async fn has_ben(&self, room: i64) -> bool {
         let path = format!("/v1/rooms/{room}");
-        let members = members_of(&self.load.balancer.get(&self.anna, &path).await);
+        let members = member_ids(&self.load.balancer.get(&self.anna, &path).await);
         let is_in = members == self.both();
         assert!(is_in || members == BTreeSet::from([self.anna.id]));
-        assert_eq!(self.status_of(&self.ben, &path).await, if is_in { 200 } else { 403 });
+        assert_eq!(self.status(&self.ben, &path).await, if is_in { 200 } else { 403 });
         is_in
     }
 
-    async fn status_of(&self, person: &Person, path: &str) -> u16 {
+    async fn status(&self, person: &Person, path: &str) -> u16 {
         let call = Call { method: Method::GET, path, person: Some(person), body: None };
         self.load.balancer.repeatable(&call).await.status.as_u16()
     }
@@ -263,7 +262,7 @@ impl Couple<'_> {
 
     async fn change_messages(&self, room: i64) {
         let path = format!("/v1/messages/rooms/{room}");
-        // With a key of its own a message may be sent again and again.
+        // A message with an idempotency key can be sent again.
         let keyed = json!({"content": "Keyed", "client_msg_id": "key"});
         let call =
             Call { method: Method::POST, path: &path, person: Some(&self.ben), body: Some(keyed) };
@@ -305,7 +304,7 @@ impl Couple<'_> {
         assert_eq!(self.history(room).await, Vec::<Value>::new());
     }
 
-    /// Asks for a change on a new socket of Ben's.
+    /// Requests a change over a new WebSocket of Ben.
     async fn ask_on_socket(&self, frame: &Value) -> Outcome {
         let mut socket = connect(self.load, &self.ben).await;
         socket.send_if_open(frame.to_string().into()).await;
@@ -320,7 +319,7 @@ impl Couple<'_> {
         }
     }
 
-    /// Whether exactly one message has this content; else none has.
+    /// True if a message has this content. Asserts that at most one has.
     async fn has_message(&self, room: i64, content: &str) -> bool {
         let messages = self.history(room).await;
         let found: Vec<&Value> =
@@ -342,17 +341,15 @@ impl Couple<'_> {
     async fn leave_and_delete(&self, room: i64) {
         let path = format!("/v1/rooms/{room}/leave");
         let leave = async || post(self.load, Some(&self.ben), &path, None, 204).await;
-        until_made("leaving", leave, async || !self.is_ben_in(room).await).await;
+        until_made("leaving", leave, async || !self.has_ben(room).await).await;
         let path = format!("/v1/rooms/{room}");
         let delete = async || self.change(&self.anna, Method::DELETE, &path, None, 204).await;
-        until_made("deleting a room", delete, async || {
-            self.status_of(&self.anna, &path).await == 404
-        })
-        .await;
+        until_made("deleting a room", delete, async || self.status(&self.anna, &path).await == 404)
+            .await;
     }
 }
 
-fn members_of(room: &Value) -> BTreeSet<i64> {
+fn member_ids(room: &Value) -> BTreeSet<i64> {
     room["members"]
         .as_array()
         .unwrap()

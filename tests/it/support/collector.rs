@@ -1,4 +1,4 @@
-//! A collector of traces: OTLP over gRPC, as any other speaks it.
+//! A collector of traces that receives OTLP over gRPC.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,14 +12,14 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-/// A running collector; it ends when it is dropped.
+/// A running collector. Dropping it ends it.
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
     received: Received,
@@ -27,14 +27,14 @@ pub(crate) struct Collector {
 }
 
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<Vec<Step>>>);
+struct Received(Arc<Mutex<Vec<Span>>>);
 
 /// A span, with the ids as in a `traceparent`.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
+pub(crate) struct Span {
     pub(crate) trace_id: String,
     pub(crate) id: String,
-    /// Empty for the first one of a trace.
+    /// Empty for the root of a trace.
     pub(crate) parent_id: String,
     pub(crate) name: String,
     pub(crate) kind: i32,
@@ -43,11 +43,11 @@ pub(crate) struct Step {
     pub(crate) end: u64,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) events: Vec<String>,
-    /// The ids of other steps that it has to do with.
+    /// The ids of linked spans.
     pub(crate) links: Vec<String>,
-    /// The program.
+    /// The name of the program.
     pub(crate) service: String,
-    /// The process.
+    /// The id of the process.
     pub(crate) instance: String,
 }
 
@@ -71,8 +71,8 @@ impl Collector {
         Self { address, received, _server: server }
     }
 
-    /// All that was received.
-    pub(crate) fn steps(&self) -> Vec<Step> {
+    /// All received spans.
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.received.0.lock().unwrap().clone()
     }
 }
@@ -83,18 +83,18 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut steps = self.0.lock().unwrap();
+        let mut spans = self.0.lock().unwrap();
         for group in request.into_inner().resource_spans {
             let resource = group.resource.unwrap_or_default();
-            let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            steps.extend(spans.map(|span| Step::of(span, &resource)));
+            let received = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            spans.extend(received.map(|span| Span::new(span, &resource)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
-impl Step {
-    fn of(span: Span, resource: &Resource) -> Self {
+impl Span {
+    fn new(span: v1::Span, resource: &Resource) -> Self {
         let resource = texts(&resource.attributes);
         Self {
             trace_id: hex(&span.trace_id),

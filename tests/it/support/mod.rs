@@ -1,27 +1,30 @@
-//! What the tests share: a stack, people who use it, and their sockets.
+//! Shared parts of the tests: a stack, its users, and their WebSockets.
 
 mod collector;
 mod operator;
 mod people;
 mod shapes;
 mod socket;
-mod wait;
+mod tls;
 
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
-pub(crate) use collector::{Collector, Step};
-pub(crate) use operator::{auth_command, health, migrate, program, try_auth_command};
+pub(crate) use parlance_client::PASSWORD;
+pub(crate) use parlance_devstack::{program, testing::eventually};
+
+pub(crate) use collector::{Collector, Span};
+pub(crate) use operator::{auth_command, health, migrate, try_auth_command};
 pub(crate) use people::{
-    Answer, Api, PASSWORD, Person, become_contacts, fresh_name, make_room, people, person,
+    Answer, Api, Person, become_contacts, fresh_name, make_room, people, person,
 };
 pub(crate) use shapes::{
     assert_contact, assert_invitation, assert_members, assert_message, assert_room, assert_user,
 };
 pub(crate) use socket::{Ended, Socket, seq_of};
-pub(crate) use wait::eventually;
+pub(crate) use tls::{server_certificate, server_certificate_without_client_certificate};
 
-/// The stack that all tests share which do no harm to it: two of everything.
+/// The stack that tests share unless they inject faults: two replicas of each part.
 pub(crate) async fn stack() -> &'static Stack {
     static SHARED: OnceCell<Stack> = OnceCell::const_new();
     SHARED

@@ -1,83 +1,74 @@
-//! People and what they do over REST.
+//! Users and what they do over REST.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::ops::Deref;
 
+use parlance_client::{Client, Method, Request, Response};
 use parlance_devstack::Stack;
 use rand::Rng;
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::Socket;
 use super::shapes::assert_members;
 
-pub(crate) const PASSWORD: &str = "securepass123";
-
-/// A gateway's REST API, used without a token.
+/// A gateway's API, used without a token.
 #[derive(Clone)]
 pub(crate) struct Api {
     client: Client,
-    base: String,
+    pub(crate) gateway: SocketAddr,
 }
 
-/// What came back.
+/// A response, with assertions on it.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-}
+pub(crate) struct Answer(pub(crate) Response);
 
 impl Api {
     /// The API at one of the stack's gateways.
-    pub(crate) fn of(stack: &Stack, gateway: usize) -> Self {
-        Self { client: Client::new(), base: stack.gateway_url(gateway) }
+    pub(crate) fn at(stack: &Stack, gateway: usize) -> Self {
+        let gateway = stack.address("gateway", gateway);
+        Self { client: Client::new(gateway), gateway }
     }
 
-    /// A request to be completed by hand.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        Answer(self.client.send(request).await.expect("the gateway answers"))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
+        self.send(Request::get(path)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).json(body)).await
+        self.send(Request::post(path, body)).await
     }
 
-    /// Opens a socket without a token.
+    /// Opens a WebSocket without a token.
     pub(crate) async fn socket(&self) -> Socket {
-        Socket::open(&self.base, None).await
+        Socket::open(self.gateway, None).await
+    }
+}
+
+impl Deref for Answer {
+    type Target = Response;
+
+    fn deref(&self) -> &Response {
+        &self.0
     }
 }
 
 impl Answer {
-    pub(crate) async fn of(request: RequestBuilder) -> Self {
-        let response = request.send().await.expect("the gateway answers");
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("the answer arrives whole");
-        Self { status, headers, text }
-    }
-
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        self.0.json().unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// The body of an answer that must have this status.
     #[track_caller]
     pub(crate) fn ok(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
-        if self.text.is_empty() { Value::Null } else { self.json() }
+        self.json()
     }
 
-    /// A header of the answer; empty when it is missing.
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Demands a refusal with this status and code, the sentence that belongs to it, and nothing
+    /// Asserts an error with this status and code, the sentence that belongs to it, and nothing
     /// else.
     #[track_caller]
     pub(crate) fn refused(self, status: u16, code: &str) {
@@ -85,7 +76,7 @@ impl Answer {
         let body = self.json();
         assert_eq!(body["code"], code, "{self:?}");
         let detail = body["detail"].as_str().unwrap_or_else(|| panic!("{self:?}"));
-        if let Some(sentence) = sentence_of(code) {
+        if let Some(sentence) = sentence(code) {
             assert_eq!(detail, sentence, "{self:?}");
         }
         if status >= 500 {
@@ -98,7 +89,7 @@ impl Answer {
         assert_eq!(self.header("www-authenticate"), challenge, "{self:?}");
     }
 
-    /// Demands a 422 that names exactly these fields, each as `loc` joined by dots and `type`:
+    /// Asserts a 422 that names exactly these fields, each as `loc` joined by dots and `type`:
     /// `body.username missing`.
     #[track_caller]
     pub(crate) fn invalid(self, expected: &[&str]) {
@@ -114,8 +105,8 @@ impl Answer {
     }
 }
 
-/// The sentences that clients know.
-fn sentence_of(code: &str) -> Option<&'static str> {
+/// The `detail` of an error code that API clients rely on.
+fn sentence(code: &str) -> Option<&'static str> {
     Some(match code {
         "username_taken" => "Username already registered",
         "invalid_credentials" => "Incorrect username or password",
@@ -151,7 +142,7 @@ fn describe_field_error(entry: &Value) -> String {
     format!("{text} {}", entry["type"].as_str().unwrap())
 }
 
-/// Somebody with an account and a token.
+/// A user with an access token, at one gateway.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) api: Api,
@@ -161,53 +152,54 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// The same person at another gateway.
+    /// The same user at another gateway.
     pub(crate) fn at(&self, stack: &Stack, gateway: usize) -> Self {
-        Self { api: Api::of(stack, gateway), ..self.clone() }
+        Self { api: Api::at(stack, gateway), ..self.clone() }
     }
 
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.api.request(method, path).bearer_auth(&self.token)
+    /// Sends a request with the user's token.
+    pub(crate) async fn send(&self, request: Request) -> Answer {
+        self.api.send(request.bearer(&self.token)).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
+        self.send(Request::get(path)).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::POST, path).json(body)).await
+        self.send(Request::post(path, body)).await
     }
 
     /// A POST without a body.
     pub(crate) async fn post_empty(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::POST, path)).await
+        self.send(Request::new(Method::POST, path)).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
-        Answer::of(self.request(Method::PATCH, path).json(body)).await
+        self.send(Request::new(Method::PATCH, path).json(body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::DELETE, path)).await
+        self.send(Request::new(Method::DELETE, path)).await
     }
 
-    /// Opens an authenticated socket; the welcome is taken.
+    /// Opens an authenticated WebSocket and reads its first frame.
     pub(crate) async fn socket(&self) -> Socket {
-        let mut socket = Socket::open(&self.api.base, Some(&self.token)).await;
+        let mut socket = Socket::open(self.api.gateway, Some(&self.token)).await;
         let welcome = socket.next().await;
         assert_eq!(welcome["user_id"], self.id, "{welcome}");
         socket
     }
 
-    /// Opens a socket that is subscribed to a room; the answer is taken.
+    /// Opens a WebSocket that is subscribed to a room.
     pub(crate) async fn subscribed(&self, room: i64) -> Socket {
         let mut socket = self.socket().await;
         socket.subscribe(room).await;
         socket
     }
 
-    /// Sends a message over REST; the message object.
-    pub(crate) async fn say(&self, room: i64, content: &str) -> Value {
+    /// Sends a message over REST. Returns the message object.
+    pub(crate) async fn send_message(&self, room: i64, content: &str) -> Value {
         self.post(&format!("/v1/messages/rooms/{room}"), &json!({"content": content})).await.ok(201)
     }
 
@@ -218,29 +210,25 @@ impl Person {
     }
 }
 
-/// A name nobody else has.
+/// A username that no other user has.
 pub(crate) fn fresh_name() -> String {
     std::iter::repeat_with(|| rand::rng().random_range('a'..='z')).take(16).collect()
 }
 
-/// Registers somebody with a name nobody else has, and logs in, at the first gateway.
+/// Registers a user with a name that no other user has, and logs in, at the first gateway.
 pub(crate) async fn person(stack: &Stack) -> Person {
-    let name = fresh_name();
-    let api = Api::of(stack, 0);
-    let credentials = json!({"username": name, "password": PASSWORD});
-    let user = api.post("/v1/auth/register", &credentials).await.ok(201);
-    let login = api.post("/v1/auth/login", &credentials).await.ok(200);
-    let token = login["access_token"].as_str().unwrap().to_owned();
-    Person { api, id: user["id"].as_i64().unwrap(), name, token }
+    let api = Api::at(stack, 0);
+    let account = api.client.create_account(&fresh_name()).await.expect("a user can register");
+    Person { api, id: account.user_id, name: account.username, token: account.token }
 }
 
-/// Several people who do not know each other.
+/// Several users who are not contacts.
 pub(crate) async fn people<const N: usize>(stack: &Stack) -> [Person; N] {
     let people = futures_util::future::join_all((0..N).map(|_| person(stack))).await;
     people.try_into().ok().expect("as many as asked for")
 }
 
-/// Makes two people contacts; the id of their system room.
+/// Makes two users contacts. Returns the id of their system room.
 pub(crate) async fn become_contacts(one: &Person, other: &Person) -> i64 {
     let invitation =
         one.post("/v1/contacts/invite", &json!({"username": other.name})).await.ok(200);
@@ -253,7 +241,7 @@ pub(crate) async fn become_contacts(one: &Person, other: &Person) -> i64 {
     rooms["rooms"].as_array().unwrap().iter().find(is_ours).unwrap()["id"].as_i64().unwrap()
 }
 
-/// Makes a room with members, who become contacts of the owner first; its id.
+/// Makes a room with members, which become contacts of the owner first. Returns its id.
 pub(crate) async fn make_room(owner: &Person, members: &[&Person]) -> i64 {
     for member in members {
         become_contacts(owner, member).await;

@@ -1,8 +1,8 @@
-//! The objects of the API: which members they have, and nothing else.
+//! The objects of the API: asserts their members.
 
 use serde_json::Value;
 
-/// Demands an object with exactly these members.
+/// Asserts an object with exactly these members.
 #[track_caller]
 pub(crate) fn assert_members(object: &Value, expected: &[&str]) {
     let members = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));

@@ -1,70 +1,62 @@
-//! A client's WebSocket.
+//! A WebSocket, with assertions on what it receives.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
+use parlance_client::{Error, Message, WebSocket, WebSocketOptions};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// Longer than anything here takes.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// The size of the kernel's receive buffer of a narrow connection, in bytes.
+const NARROW_RECEIVE_BUFFER: u32 = 4 << 10;
 
-/// What the kernel takes of a narrow connection that is not read, in bytes.
-const NARROW: u32 = 4 << 10;
-
-/// A connected socket.
-pub(crate) struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-}
+/// A connected WebSocket.
+pub(crate) struct Socket(WebSocket);
 
 /// How a connection ended: with a close code, or without any.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended(pub(crate) Option<u16>);
 
 impl Socket {
-    /// Connects to `/v1/messages/ws` at a gateway, with a token in `Authorization` or without.
-    pub(crate) async fn open(base: &str, token: Option<&str>) -> Self {
-        let authorization = token.map(|token| ("authorization", format!("Bearer {token}")));
-        Self::connect(base, authorization).await.expect("the gateway upgrades")
+    /// Connects with a token in `Authorization`, or without.
+    pub(crate) async fn open(gateway: SocketAddr, token: Option<&str>) -> Self {
+        let options = WebSocketOptions { token: token.map(str::to_owned), ..Default::default() };
+        Self(WebSocket::connect_with(gateway, options).await.expect("the gateway upgrades"))
     }
 
-    /// Connects with these headers, or is refused with a status.
+    /// Connects with these headers. Returns the status if the upgrade is refused.
     pub(crate) async fn connect(
-        base: &str,
+        gateway: SocketAddr,
         headers: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, u16> {
-        match tokio_tungstenite::connect_async(upgrade(base, headers)).await {
-            Ok((stream, _)) => Ok(Self { stream }),
-            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("no answer to the upgrade: {error}"),
+        let headers = headers.into_iter().collect();
+        let options = WebSocketOptions { headers, ..Default::default() };
+        match WebSocket::connect_with(gateway, options).await {
+            Ok(socket) => Ok(Self(socket)),
+            Err(Error::Status { status, .. }) => Err(status.as_u16()),
+            Err(error) => panic!("no answer to the upgrade: {error:?}"),
         }
     }
 
-    /// Connects with a token, unless the gateway is away or goes away meanwhile.
-    pub(crate) async fn reach(base: &str, token: &str) -> Option<Self> {
-        let request = upgrade(base, [("authorization", format!("Bearer {token}"))]);
-        match tokio_tungstenite::connect_async(request).await {
-            Ok((stream, _)) => Some(Self { stream }),
-            Err(tungstenite::Error::Http(response)) => panic!("no socket: {response:?}"),
+    /// Connects with a token. Returns `None` if the gateway cannot be reached or goes away
+    /// meanwhile.
+    pub(crate) async fn try_open(gateway: SocketAddr, token: &str) -> Option<Self> {
+        match WebSocket::connect(gateway, token).await {
+            Ok(socket) => Some(Self(socket)),
+            Err(error @ Error::Status { .. }) => panic!("the upgrade is refused: {error}"),
             Err(_) => None,
         }
     }
 
-    /// Connects with a token, over a connection that soon is full when it is not read.
-    pub(crate) async fn open_narrow(base: &str, token: &str) -> Self {
-        let request = upgrade(base, [("authorization", format!("Bearer {token}"))]);
-        let address = base.trim_start_matches("http://").parse().unwrap();
-        let connection = TcpSocket::new_v4().unwrap();
-        connection.set_recv_buffer_size(NARROW).unwrap();
-        let connection = connection.connect(address).await.expect("the gateway accepts");
-        let connection = MaybeTlsStream::Plain(connection);
-        let (stream, _) =
-            tokio_tungstenite::client_async(request, connection).await.expect("it upgrades");
-        Self { stream }
+    /// Connects with a token and a small receive buffer, so that the connection is soon full when
+    /// the test does not read.
+    pub(crate) async fn open_narrow(gateway: SocketAddr, token: &str) -> Self {
+        let options = WebSocketOptions {
+            token: Some(token.to_owned()),
+            receive_buffer: Some(NARROW_RECEIVE_BUFFER),
+            ..Default::default()
+        };
+        Self(WebSocket::connect_with(gateway, options).await.expect("the gateway upgrades"))
     }
 
     /// Sends one frame.
@@ -72,12 +64,12 @@ impl Socket {
         self.send_raw(Message::text(frame.to_string())).await;
     }
 
-    /// Sends a frame that need not be right.
+    /// Sends a message that need not be a valid frame.
     pub(crate) async fn send_raw(&mut self, message: Message) {
-        self.stream.send(message).await.expect("the socket takes a frame");
+        self.0.send_message(message).await.expect("the connection is open");
     }
 
-    /// The next frame of the server, whatever it is.
+    /// The next frame.
     #[track_caller]
     pub(crate) fn next(&mut self) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
@@ -91,51 +83,42 @@ impl Socket {
 
     /// The next frame, or how the connection ended.
     pub(crate) async fn frame_or_end(&mut self) -> Result<Value, Ended> {
-        loop {
-            let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
-            match next.expect("something comes in time") {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => {
-                    return Err(Ended(frame.map(|frame| frame.code.into())));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Ended(None)),
-            }
+        match self.0.next().await {
+            Ok(frame) => Ok(frame),
+            Err(Error::Closed(code)) => Err(Ended(code)),
+            Err(error) => panic!("no frame: {error:?}"),
         }
     }
 
-    /// Sends a frame unless the connection has ended already.
+    /// Sends a message. Returns false if the connection has ended.
     pub(crate) async fn send_if_open(&mut self, message: Message) -> bool {
-        self.stream.send(message).await.is_ok()
+        self.0.send_message(message).await.is_ok()
     }
 
-    /// Waits for a ping of the server, past frames; it is answered when the socket is next used.
+    /// Waits for a ping of the server and discards frames. The ping is answered when the WebSocket
+    /// is used next.
     pub(crate) async fn pinged(&mut self, limit: Duration) {
-        let ping = async {
-            while !matches!(
-                self.stream.next().await.expect("the connection lives"),
-                Ok(Message::Ping(_))
-            ) {}
-        };
+        let stream = self.0.stream();
+        let ping = async { while !matches!(stream.next().await.unwrap(), Ok(Message::Ping(_))) {} };
         tokio::time::timeout(limit, ping).await.expect("the server pings in time");
     }
 
-    /// Sends a frame and takes the next one as its answer.
+    /// Sends a frame and returns the next one.
     pub(crate) async fn ask(&mut self, frame: &Value) -> Value {
         self.send(frame).await;
         self.next().await
     }
 
-    /// Subscribes to a room; the answer.
+    /// Subscribes to a room and returns the answer.
     pub(crate) async fn subscribe(&mut self, room: i64) -> Value {
         let answer = self.ask(&json!({"type": "subscribe", "room_id": room})).await;
         assert_eq!(answer["message"], format!("Subscribed to room {room}"), "{answer}");
         answer
     }
 
-    /// Everything that was sent to this socket before the answer to a ping that is sent now. What
-    /// other sockets have been told about by then is among it, if it was passed on in the same
-    /// breath; use [`next`](Self::next) for what must still come.
+    /// All frames before the answer to a ping that is sent now. Events that other connections have
+    /// received by then are among them if they were delivered in the same batch. For an event that
+    /// may still be on its way use [`next`](Self::next).
     pub(crate) async fn so_far(&mut self) -> Vec<Value> {
         self.send(&json!({"type": "ping", "ref": "so far"})).await;
         let mut frames = Vec::new();
@@ -148,7 +131,7 @@ impl Socket {
         }
     }
 
-    /// Waits for the close code, past whatever comes before.
+    /// Waits for the end of the connection and discards frames.
     pub(crate) async fn closed(&mut self) -> Ended {
         loop {
             if let Err(ended) = self.frame_or_end().await {
@@ -157,23 +140,13 @@ impl Socket {
         }
     }
 
-    /// Ends the connection without a word, as a lost network does.
+    /// Ends the connection without a close frame, as a lost network does.
     pub(crate) fn drop_connection(self) {
         drop(self);
     }
 }
 
-/// The request for a socket at a gateway.
-fn upgrade(base: &str, headers: impl IntoIterator<Item = (&'static str, String)>) -> Request<()> {
-    let url = format!("{}/v1/messages/ws", base.replacen("http", "ws", 1));
-    let mut request = url.into_client_request().unwrap();
-    for (name, value) in headers {
-        request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
-    }
-    request
-}
-
-/// The `seq` of an event frame: of the change it tells.
+/// The `seq` of the change that an event frame carries.
 pub(crate) fn seq_of(frame: &Value) -> i64 {
     let seq = if frame["type"] == "message" { &frame["message"]["seq"] } else { &frame["seq"] };
     seq.as_i64().unwrap_or_else(|| panic!("no event: {frame}"))

@@ -1,19 +1,19 @@
-//! Frames that are wrong, and what becomes of the connection.
+//! Invalid frames, and whether the connection stays open.
 
+use parlance_client::Message;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::assert_error;
 use crate::support::{Ended, Person, Socket, make_room, person, stack};
 
-/// The ends that the contract knows.
+/// The close codes of the contract.
 const DOCUMENTED: [u16; 10] = [1001, 1008, 1009, 1011, 1012, 1013, 4401, 4408, 4429, 1000];
 
 #[tokio::test]
-async fn wrong_members_are_named_and_the_connection_goes_on() {
+async fn invalid_members_are_named_and_the_connection_stays_open() {
     let mut socket = person(stack().await).await.socket().await;
     let long = "x".repeat(65);
     for frame in [
@@ -63,7 +63,7 @@ async fn wrong_members_are_named_and_the_connection_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_object_is_invalid_json() {
+async fn anything_but_an_object_is_invalid_json() {
     let mut socket = person(stack().await).await.socket().await;
     let deep = "[".repeat(30_000);
     for text in [
@@ -103,10 +103,10 @@ async fn an_unknown_type_is_named() {
 }
 
 #[tokio::test]
-async fn contents_that_break_the_rules_are_refused_and_the_largest_is_not() {
+async fn invalid_contents_are_refused_and_the_longest_is_accepted() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    let message = anna.say(room, "x").await;
+    let message = anna.send_message(room, "x").await;
     let mut socket = anna.socket().await;
     let too_long = "ä".repeat(8_193);
     for content in ["", " \n\t\u{3000}", "a\0b", &too_long] {
@@ -163,7 +163,7 @@ fn json_of_any_shape() -> impl Strategy<Value = Value> {
 const MEMBERS: [&str; 7] =
     ["room_id", "after_seq", "content", "client_msg_id", "message_id", "token", "ref"];
 
-/// Frames that are nearly right, JSON of any shape, any text, any bytes.
+/// Nearly valid frames, any JSON, any text, any bytes.
 fn any_frame(room: i64) -> impl Strategy<Value = Message> {
     let types =
         "subscribe|unsubscribe|send_message|edit_message|delete_message|typing|ping|auth|.{0,10}";
@@ -187,13 +187,13 @@ fn any_frame(room: i64) -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Sends frames until the socket does not take any more; how many.
+/// Sends frames until the connection ends. Returns how many were sent.
 async fn send_all(socket: &mut Socket, frames: &[Message]) -> usize {
     for (sent, frame) in frames.iter().enumerate() {
         if !socket.send_if_open(frame.clone()).await {
             return sent;
         }
-        // A frame of `auth` may have ended the connection.
+        // An `auth` frame may have ended the connection.
         if frame.to_text().is_ok_and(|text| text.contains("\"auth\"")) {
             return sent + 1;
         }
@@ -201,8 +201,7 @@ async fn send_all(socket: &mut Socket, frames: &[Message]) -> usize {
     frames.len()
 }
 
-/// Reads until the answer to a last ping, or to the end of the connection, which must be a
-/// documented one.
+/// Reads up to the answer to a last ping, or to a close code of the contract.
 async fn settle(socket: &mut Socket) {
     socket.send_if_open(Message::text(r#"{"type": "ping", "ref": "the last"}"#)).await;
     loop {
@@ -221,7 +220,7 @@ async fn throw(anna: &Person, frames: &[Message]) {
     let mut rest = frames;
     while !rest.is_empty() {
         let mut socket = anna.socket().await;
-        // No more at once than the socket has room for: the answers are only read afterwards.
+        // Few frames at once: the answers are read afterwards and must fit into the buffers.
         let sent = send_all(&mut socket, &rest[..rest.len().min(50)]).await;
         settle(&mut socket).await;
         rest = &rest[sent.max(1)..];
@@ -229,7 +228,7 @@ async fn throw(anna: &Person, frames: &[Message]) {
 }
 
 #[tokio::test]
-async fn no_frame_harms_the_gateway() {
+async fn arbitrary_frames_leave_the_gateway_healthy() {
     let stack = stack().await;
     let anna = person(stack).await;
     let room = make_room(&anna, &[]).await;

@@ -1,4 +1,4 @@
-//! Coming back with `after_seq`.
+//! Subscribing with `after_seq`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ async fn subscribe_after(socket: &mut Socket, room: i64, after_seq: impl Into<Va
     socket.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": after_seq.into()})).await
 }
 
-/// What a client knows of a room: its messages, and the last change it has seen.
+/// The state of a client: the messages of a room and the last `seq`.
 #[derive(Default)]
 struct Copy {
     last_seq: i64,
@@ -22,7 +22,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// Takes an event in, which must be later than all before.
+    /// Applies an event, which must have a higher `seq` than all before.
     fn apply(&mut self, event: &Value) {
         let seq = seq_of(event);
         assert!(seq > self.last_seq, "{event} came after {}", self.last_seq);
@@ -41,27 +41,27 @@ impl Copy {
 }
 
 #[tokio::test]
-async fn nothing_missed_replays_nothing() {
+async fn without_missed_events_nothing_is_replayed() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    anna.say(room, "1").await;
+    anna.send_message(room, "1").await;
     let mut socket = anna.socket().await;
     let answer = subscribe_after(&mut socket, room, 1).await;
     assert_eq!((&answer["head_seq"], answer.get("resync")), (&json!(1), None));
     assert_eq!(socket.so_far().await, [Value::Null; 0]);
-    anna.say(room, "2").await;
+    anna.send_message(room, "2").await;
     assert_eq!(socket.next().await["message"]["content"], "2");
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_in_order_as_it_is_now() {
+async fn missed_events_are_replayed_in_order_with_present_content() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut ids = Vec::new();
     for content in
         ["seen", "seen, edited", "seen, deleted", "missed", "missed, edited", "missed, deleted"]
     {
-        ids.push(anna.say(room, content).await["id"].clone());
+        ids.push(anna.send_message(room, content).await["id"].clone());
     }
     let path = |index: usize| format!("/v1/messages/{}", ids[index]);
     for (index, content) in [(1, "overtaken"), (4, "new"), (1, "edited")] {
@@ -73,10 +73,10 @@ async fn what_was_missed_comes_in_order_as_it_is_now() {
     let mut socket = anna.socket().await;
     assert_eq!(subscribe_after(&mut socket, room, 3).await["head_seq"], 11);
     let events = socket.so_far().await;
-    let told: Vec<(&str, i64)> =
+    let received: Vec<(&str, i64)> =
         events.iter().map(|event| (event["type"].as_str().unwrap(), seq_of(event))).collect();
     assert_eq!(
-        told,
+        received,
         [("message", 4), ("message", 5), ("message_edited", 9), ("message_deleted", 10)]
     );
     assert_eq!(events[1]["message"]["content"], "new");
@@ -119,7 +119,7 @@ async fn up_to_a_thousand_missed_events_are_replayed_and_more_are_not() {
 }
 
 #[tokio::test]
-async fn a_number_beyond_the_head_asks_for_a_resync() {
+async fn an_after_seq_beyond_the_head_is_answered_with_resync() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     for after_seq in [json!(1), json!(i64::MAX), json!(u64::MAX)] {
@@ -130,13 +130,13 @@ async fn a_number_beyond_the_head_asks_for_a_resync() {
 }
 
 #[tokio::test]
-async fn a_replay_of_long_messages_arrives_whole() {
+async fn a_replay_of_long_messages_is_complete() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    // Each byte becomes six in JSON: 100 of these are six megabytes, far more than may wait for a
-    // client.
+    // Each byte becomes six in JSON: 100 messages are six megabytes, far more than a send queue
+    // holds.
     let content = "\u{1}".repeat(10_000);
-    let sends = (0..100).map(|_| anna.say(room, &content));
+    let sends = (0..100).map(|_| anna.send_message(room, &content));
     join_all(sends).await;
     let mut socket = anna.socket().await;
     assert_eq!(subscribe_after(&mut socket, room, 0).await["head_seq"], 100);
@@ -147,12 +147,12 @@ async fn a_replay_of_long_messages_arrives_whole() {
             (seq, Some(content.as_str()))
         );
     }
-    anna.say(room, "live").await;
+    anna.send_message(room, "live").await;
     assert_eq!(seq_of(&socket.next().await), 101);
 }
 
 #[tokio::test]
-async fn coming_back_while_others_send_leaves_no_gap_and_repeats_nothing() {
+async fn resubscribing_under_load_leaves_no_gap_and_repeats_nothing() {
     const MESSAGES: i64 = 600;
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
@@ -183,8 +183,8 @@ async fn coming_back_while_others_send_leaves_no_gap_and_repeats_nothing() {
     tokio::join!(sending, listening);
 }
 
-/// Does something at random to a room, again and again, over one socket.
-async fn meddle(person: Person, room: i64, seed: u64, steps: usize) {
+/// Makes random changes in a room over one WebSocket.
+async fn change_at_random(person: Person, room: i64, seed: u64, steps: usize) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut socket = person.socket().await;
     let mut own: Vec<Value> = Vec::new();
@@ -209,7 +209,7 @@ async fn meddle(person: Person, room: i64, seed: u64, steps: usize) {
     }
 }
 
-/// Follows a room up to a message with this content, dropping the connection every now and then.
+/// Follows a room up to a message with this content, and drops the connection now and then.
 async fn follow(
     person: Person,
     at: impl Fn(usize) -> Person,
@@ -249,7 +249,7 @@ async fn a_snapshot_and_the_events_since_equal_a_fresh_snapshot() {
         let people = [&anna, &ben, &carl];
         let meddlers = (0..6_u64).map(|index| {
             let person = people[index as usize % 3].at(stack, index as usize % 2);
-            meddle(person, room, seed.wrapping_add(index), 80)
+            change_at_random(person, room, seed.wrapping_add(index), 80)
         });
         join_all(meddlers).await;
         anna.socket().await.ask(&message_with_ref(room, "The end", "m")).await;
@@ -267,10 +267,10 @@ async fn a_snapshot_and_the_events_since_equal_a_fresh_snapshot() {
 }
 
 #[tokio::test]
-async fn a_newcomer_reads_everything_from_the_start() {
+async fn a_new_member_replays_from_the_start() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[]).await;
-    anna.say(room, "Before Ben").await;
+    anna.send_message(room, "Before Ben").await;
     crate::support::become_contacts(&anna, &ben).await;
     anna.post(&format!("/v1/rooms/{room}/members"), &json!({"usernames": [ben.name]}))
         .await

@@ -1,10 +1,10 @@
-//! Saying who one is, and the ends of a connection.
+//! Authentication and the end of connections.
 
 use std::time::{Duration, Instant};
 
+use parlance_client::Message;
 use parlance_devstack::Stack;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to};
 use crate::support::{
@@ -15,9 +15,9 @@ fn auth(token: &str) -> Value {
     json!({"type": "auth", "token": token})
 }
 
-/// Demands that a socket is refused after this first frame.
+/// Asserts that the gateway closes a connection after this first frame.
 async fn refused(stack: &Stack, first: Message) -> Value {
-    let mut socket = Api::of(stack, 0).socket().await;
+    let mut socket = Api::at(stack, 0).socket().await;
     socket.send_raw(first).await;
     let answer = socket.next().await;
     assert_error(&answer, "unauthenticated", None);
@@ -40,7 +40,7 @@ async fn the_token_may_come_in_the_first_frame() {
 #[tokio::test]
 async fn the_token_may_come_with_the_upgrade() {
     let anna = person(stack().await).await;
-    let mut socket = Socket::open(&stack().await.gateway_url(0), Some(&anna.token)).await;
+    let mut socket = Socket::open(anna.api.gateway, Some(&anna.token)).await;
     let expected =
         json!({"type": "success", "message": "Authenticated successfully", "user_id": anna.id});
     assert_eq!(socket.next().await, expected);
@@ -48,9 +48,9 @@ async fn the_token_may_come_with_the_upgrade() {
 
 #[tokio::test]
 async fn a_bad_token_with_the_upgrade_is_401() {
-    let base = stack().await.gateway_url(0);
+    let gateway = stack().await.address("gateway", 0);
     for bad in ["Bearer nonsense", "bearer a.b.c"] {
-        let refused = Socket::connect(&base, [("authorization", bad.to_owned())]).await;
+        let refused = Socket::connect(gateway, [("authorization", bad.to_owned())]).await;
         assert_eq!(refused.err(), Some(401), "{bad}");
     }
 }
@@ -73,7 +73,7 @@ async fn the_first_frame_must_be_auth() {
 }
 
 #[tokio::test]
-async fn auth_without_a_token_is_told_so() {
+async fn auth_without_a_token_is_refused() {
     for frame in [
         json!({"type": "auth"}),
         json!({"type": "auth", "token": null}),
@@ -96,10 +96,10 @@ async fn a_bad_token_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_sent_away_after_ten_seconds() {
-    let mut socket = Api::of(stack().await, 0).socket().await;
+async fn a_silent_connection_is_closed_after_ten_seconds() {
+    let mut socket = Api::at(stack().await, 0).socket().await;
     let opened = Instant::now();
-    // A sign of life is not a frame.
+    // A ping is no first frame.
     socket.send_raw(Message::Ping(Vec::new().into())).await;
     assert_eq!(socket.frame_or_end().await, Err(Ended(Some(4408))));
     assert!((9..=12).contains(&opened.elapsed().as_secs()), "{:?}", opened.elapsed());
@@ -115,7 +115,7 @@ async fn the_same_user_may_authenticate_again() {
 }
 
 #[tokio::test]
-async fn authenticating_as_somebody_else_ends_the_connection() {
+async fn authenticating_as_another_user_ends_the_connection() {
     let [anna, ben] = people(stack().await).await;
     for token in [ben.token.as_str(), "nonsense"] {
         let mut socket = anna.socket().await;
@@ -125,7 +125,7 @@ async fn authenticating_as_somebody_else_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn subscribing_before_auth_was_answered_is_fine() {
+async fn subscribing_before_auth_is_answered_works() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.api.socket().await;
@@ -142,21 +142,21 @@ async fn each_connection_of_a_user_has_its_own_subscriptions() {
     let (one, other) = (make_room(&anna, &[]).await, make_room(&anna, &[]).await);
     let mut first = anna.subscribed(one).await;
     let mut second = anna.at(stack, 1).subscribed(other).await;
-    anna.say(one, "one").await;
-    anna.say(other, "other").await;
+    anna.send_message(one, "one").await;
+    anna.send_message(other, "other").await;
     assert_eq!(first.next().await["message"]["content"], "one");
     assert_eq!(second.next().await["message"]["content"], "other");
 }
 
 #[tokio::test]
-async fn pages_of_unknown_origins_are_403() {
-    let base = stack().await.gateway_url(0);
+async fn unknown_origins_are_refused_with_403() {
+    let gateway = stack().await.address("gateway", 0);
     for bad in ["https://evil.example", "http://localhost:3001", "null"] {
-        let refused = Socket::connect(&base, [("origin", bad.to_owned())]).await;
+        let refused = Socket::connect(gateway, [("origin", bad.to_owned())]).await;
         assert_eq!(refused.err(), Some(403), "{bad}");
     }
-    for good in ["http://localhost:3000", base.as_str()] {
-        assert!(Socket::connect(&base, [("origin", good.to_owned())]).await.is_ok(), "{good}");
+    for good in ["http://localhost:3000", &format!("http://{gateway}")] {
+        assert!(Socket::connect(gateway, [("origin", good.to_owned())]).await.is_ok(), "{good}");
     }
 }
 
@@ -166,7 +166,7 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
         Stack::builder().environment("auth", "ACCESS_TOKEN_TTL", "3").start().await.unwrap();
     let anna = person(&stack).await;
     let (mut left_alone, mut renewed) = (anna.socket().await, anna.socket().await);
-    // Tokens count in seconds: only a later one lives longer.
+    // Times in tokens are whole seconds: only a token of a later second expires later.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let login = anna
         .api
@@ -180,9 +180,9 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     assert_eq!(renewed.ask(&json!({"type": "ping"})).await["type"], "pong");
     assert_error(&renewed.next().await, "token_expired", None);
     assert_eq!(renewed.closed().await, Ended(Some(4401)));
-    // An expired token is a bad one for a new connection.
+    // A new connection cannot use an expired token.
     let refused = Socket::connect(
-        &stack.gateway_url(0),
+        stack.address("gateway", 0),
         [("authorization", format!("Bearer {}", anna.token))],
     )
     .await;
@@ -190,7 +190,7 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_in_time_renews_the_session_whatever_is_in_front_of_it() {
+async fn a_new_token_renews_the_session_behind_queued_frames() {
     let stack = Stack::builder()
         .environment("auth", "ACCESS_TOKEN_TTL", "3")
         .environment("gateway", "UPSTREAM_DEADLINE", "8")
@@ -201,7 +201,7 @@ async fn a_token_that_comes_in_time_renews_the_session_whatever_is_in_front_of_i
     let mut socket = anna.socket().await;
     stack.process("messaging", 0).pause().unwrap();
     socket.send(&json!({"type": "delete_message", "message_id": 1, "ref": "takes long"})).await;
-    // Tokens count in seconds: only a later one lives longer.
+    // Times in tokens are whole seconds: only a token of a later second expires later.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let login = anna
         .api
@@ -213,7 +213,7 @@ async fn a_token_that_comes_in_time_renews_the_session_whatever_is_in_front_of_i
 }
 
 #[tokio::test]
-async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gateway() {
+async fn deactivating_a_user_closes_all_sockets_within_two_seconds() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -233,7 +233,7 @@ async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gatew
     for gateway in [0, 1] {
         let authorization = ("authorization", format!("Bearer {}", anna.token));
         assert_eq!(
-            Socket::connect(&stack.gateway_url(gateway), [authorization]).await.err(),
+            Socket::connect(stack.address("gateway", gateway), [authorization]).await.err(),
             Some(401)
         );
         anna.at(stack, gateway).get("/v1/auth/me").await.refused(401, "inactive_user");
@@ -242,7 +242,7 @@ async fn a_deactivated_user_is_off_all_sockets_within_two_seconds_on_every_gatew
 }
 
 #[tokio::test]
-async fn a_silent_client_is_asked_whether_it_is_there() {
+async fn a_silent_client_is_pinged() {
     let mut socket = person(stack().await).await.socket().await;
     let opened = Instant::now();
     socket.pinged(Duration::from_secs(35)).await;

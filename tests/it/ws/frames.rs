@@ -1,4 +1,4 @@
-//! One test for each type of frame and what it is answered with.
+//! Each type of frame and its answer.
 
 use serde_json::{Value, json};
 
@@ -20,15 +20,15 @@ async fn delete(socket: &mut Socket, message: &Value) -> Value {
     socket.ask(&json!({"type": "delete_message", "message_id": message["id"], "ref": "d"})).await
 }
 
-/// An owner, a member and a stranger, and a room.
-async fn house() -> ([Person; 3], i64) {
+/// A room, its owner, a member, and a user that is no member.
+async fn room_with_members() -> ([Person; 3], i64) {
     let people = people(stack().await).await;
     let room = make_room(&people[0], &[&people[1]]).await;
     (people, room)
 }
 
 #[tokio::test]
-async fn subscribe_is_answered_with_the_head_of_the_room() {
+async fn subscribe_returns_the_head_seq_of_the_room() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
@@ -39,7 +39,7 @@ async fn subscribe_is_answered_with_the_head_of_the_room() {
         socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "s", "more": 1})).await,
         expected
     );
-    anna.say(room, "Hello").await;
+    anna.send_message(room, "Hello").await;
     assert_eq!(socket.next().await["type"], "message");
 
     expected["head_seq"] = json!(1);
@@ -48,14 +48,14 @@ async fn subscribe_is_answered_with_the_head_of_the_room() {
         .await;
     assert_eq!(again, expected);
     assert_eq!(socket.so_far().await, [Value::Null; 0], "subscribing again replays nothing");
-    anna.say(room, "Once").await;
+    anna.send_message(room, "Once").await;
     assert_eq!(socket.next().await["message"]["content"], "Once");
     assert_eq!(socket.so_far().await, [Value::Null; 0], "and doubles nothing");
 }
 
 #[tokio::test]
 async fn only_members_subscribe() {
-    let ([_, _, stranger], room) = house().await;
+    let ([_, _, stranger], room) = room_with_members().await;
     let mut socket = stranger.socket().await;
     let answer = socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "1"})).await;
     assert_error(&answer, "not_a_member", Some("1"));
@@ -65,7 +65,7 @@ async fn only_members_subscribe() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_room_comes_after_unsubscribe_was_answered() {
+async fn no_event_follows_the_answer_to_unsubscribe() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -80,7 +80,7 @@ async fn nothing_of_the_room_comes_after_unsubscribe_was_answered() {
     while bens.next().await != expected {}
     while annas.next().await["message"]["content"] != "29" {}
     assert_eq!(bens.so_far().await, [Value::Null; 0]);
-    // Not subscribed: the same.
+    // The answer is the same without a subscription.
     assert_eq!(
         bens.ask(&json!({"type": "unsubscribe", "room_id": room, "ref": "u"})).await,
         expected
@@ -114,7 +114,7 @@ async fn a_message_reaches_all_subscribers_and_its_sender() {
 
 #[tokio::test]
 async fn sending_needs_no_subscription() {
-    let ([anna, ben, _], room) = house().await;
+    let ([anna, ben, _], room) = room_with_members().await;
     let mut annas = anna.subscribed(room).await;
     let mut bens = ben.socket().await;
     bens.send(&message_to(room, "Hello")).await;
@@ -123,7 +123,7 @@ async fn sending_needs_no_subscription() {
 }
 
 #[tokio::test]
-async fn an_ack_comes_for_a_ref_or_a_client_msg_id() {
+async fn a_send_with_a_ref_or_a_client_msg_id_is_acked() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
@@ -147,7 +147,7 @@ async fn an_ack_comes_for_a_ref_or_a_client_msg_id() {
 #[tokio::test]
 async fn the_same_client_msg_id_is_stored_once_on_any_gateway() {
     let stack = stack().await;
-    let ([anna, ben, _], room) = house().await;
+    let ([anna, ben, _], room) = room_with_members().await;
     let send = |content: &str| json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": "k"});
     let first = anna.socket().await.ask(&send("The first")).await;
     assert_eq!(first["type"], "ack");
@@ -159,7 +159,7 @@ async fn the_same_client_msg_id_is_stored_once_on_any_gateway() {
     for _ in 0..3 {
         assert_eq!(socket.next().await, first);
     }
-    // Keys are each sender's own.
+    // Each sender has its own keys.
     assert_ne!(ben.socket().await.ask(&send("Of Ben")).await["message_id"], first["message_id"]);
     let contents: Vec<Value> =
         anna.history(room).await.iter().map(|message| message["content"].clone()).collect();
@@ -167,7 +167,7 @@ async fn the_same_client_msg_id_is_stored_once_on_any_gateway() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_deleted_message_is_free_again() {
+async fn deleting_a_message_frees_its_client_msg_id() {
     let anna = person(stack().await).await;
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
@@ -181,7 +181,7 @@ async fn the_key_of_a_deleted_message_is_free_again() {
 
 #[tokio::test]
 async fn only_members_send() {
-    let ([anna, _, stranger], room) = house().await;
+    let ([anna, _, stranger], room) = room_with_members().await;
     let mut socket = stranger.socket().await;
     assert_error(&socket.ask(&message_with_ref(room, "x", "1")).await, "not_a_member", Some("1"));
     assert_error(&socket.ask(&message_to(NOWHERE, "x")).await, "room_not_found", None);
@@ -191,8 +191,8 @@ async fn only_members_send() {
 #[tokio::test]
 async fn the_sender_edits_and_all_subscribers_see_it() {
     let stack = stack().await;
-    let ([anna, ben, _], room) = house().await;
-    let message = ben.say(room, "Helo").await;
+    let ([anna, ben, _], room) = room_with_members().await;
+    let message = ben.send_message(room, "Helo").await;
     let mut annas = anna.at(stack, 1).subscribed(room).await;
     let answer = edit(&mut ben.socket().await, &message, "Hello").await;
     assert_eq!((&answer["type"], &answer["ref"]), (&json!("success"), &json!("e")));
@@ -210,9 +210,9 @@ async fn the_sender_edits_and_all_subscribers_see_it() {
 }
 
 #[tokio::test]
-async fn nobody_else_edits_not_even_the_owner() {
-    let ([anna, ben, stranger], room) = house().await;
-    let message = ben.say(room, "Mine").await;
+async fn only_the_sender_edits() {
+    let ([anna, ben, stranger], room) = room_with_members().await;
+    let message = ben.send_message(room, "Mine").await;
     assert_error(&edit(&mut anna.socket().await, &message, "x").await, "not_the_sender", Some("e"));
     assert_error(
         &edit(&mut stranger.socket().await, &message, "x").await,
@@ -231,8 +231,8 @@ async fn nobody_else_edits_not_even_the_owner() {
 #[tokio::test]
 async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
     let stack = stack().await;
-    let ([anna, ben, _], room) = house().await;
-    let (first, second) = (ben.say(room, "1").await, ben.say(room, "2").await);
+    let ([anna, ben, _], room) = room_with_members().await;
+    let (first, second) = (ben.send_message(room, "1").await, ben.send_message(room, "2").await);
     let mut watching = ben.at(stack, 1).subscribed(room).await;
     for (person, message, seq) in [(&ben, &first, 3), (&anna, &second, 4)] {
         assert_eq!(delete(&mut person.socket().await, message).await["type"], "success");
@@ -245,9 +245,9 @@ async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
 }
 
 #[tokio::test]
-async fn nobody_else_deletes() {
-    let ([anna, ben, stranger], room) = house().await;
-    let message = anna.say(room, "Mine").await;
+async fn only_the_sender_or_the_owner_deletes() {
+    let ([anna, ben, stranger], room) = room_with_members().await;
+    let message = anna.send_message(room, "Mine").await;
     assert_error(&delete(&mut ben.socket().await, &message).await, "not_the_sender", Some("d"));
     assert_error(
         &delete(&mut stranger.socket().await, &message).await,
@@ -260,7 +260,7 @@ async fn nobody_else_deletes() {
 #[tokio::test]
 async fn typing_reaches_the_other_connections_and_is_not_stored() {
     let stack = stack().await;
-    let ([anna, ben, _], room) = house().await;
+    let ([anna, ben, _], room) = room_with_members().await;
     let mut annas = anna.subscribed(room).await;
     let mut bens = [ben.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
     annas.send(&json!({"type": "typing", "room_id": room})).await;
@@ -276,14 +276,14 @@ async fn typing_reaches_the_other_connections_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn typing_is_passed_on_once_in_two_seconds() {
-    let ([anna, ben, _], room) = house().await;
+async fn typing_events_are_limited_to_one_every_two_seconds() {
+    let ([anna, ben, _], room) = room_with_members().await;
     let (mut annas, mut bens) = (anna.socket().await, ben.subscribed(room).await);
     let typing = json!({"type": "typing", "room_id": room});
     for _ in 0..5 {
         annas.send(&typing).await;
     }
-    // The pong comes behind the answers to all of them.
+    // The pong follows the answers to all earlier frames.
     annas.so_far().await;
     assert_eq!(bens.so_far().await.len(), 1);
     tokio::time::sleep(std::time::Duration::from_millis(2_050)).await;
@@ -292,8 +292,8 @@ async fn typing_is_passed_on_once_in_two_seconds() {
 }
 
 #[tokio::test]
-async fn only_members_type() {
-    let ([anna, _, stranger], room) = house().await;
+async fn only_members_send_typing() {
+    let ([anna, _, stranger], room) = room_with_members().await;
     let mut annas = anna.subscribed(room).await;
     let mut socket = stranger.socket().await;
     let answer = socket.ask(&json!({"type": "typing", "room_id": room, "ref": "t"})).await;
@@ -319,10 +319,10 @@ async fn ping_is_answered_with_pong() {
 }
 
 #[tokio::test]
-async fn what_is_done_over_rest_is_seen_live() {
-    let ([anna, ben, _], room) = house().await;
+async fn changes_over_rest_are_delivered_live() {
+    let ([anna, ben, _], room) = room_with_members().await;
     let mut bens = ben.subscribed(room).await;
-    let message = anna.say(room, "1").await;
+    let message = anna.send_message(room, "1").await;
     let path = format!("/v1/messages/{}", message["id"]);
     anna.patch(&path, &json!({"content": "2"})).await.ok(200);
     anna.delete(&path).await.ok(204);

@@ -1,4 +1,4 @@
-//! Memberships that end, as sockets see it.
+//! What WebSockets receive when a membership ends.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ async fn add(owner: &Person, room: i64, member: &Person) {
         .ok(200);
 }
 
-/// Takes the next frame, which must tell that the subscription is over.
+/// Reads the next frame, which must be `unsubscribed`.
 async fn unsubscribed(socket: &mut Socket, room: i64, reason: &str) {
     assert_eq!(
         socket.next().await,
@@ -27,7 +27,7 @@ async fn unsubscribed(socket: &mut Socket, room: i64, reason: &str) {
 }
 
 #[tokio::test]
-async fn who_leaves_is_unsubscribed_everywhere() {
+async fn leaving_unsubscribes_all_connections() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -37,7 +37,7 @@ async fn who_leaves_is_unsubscribed_everywhere() {
     for socket in &mut bens {
         unsubscribed(socket, room, "left").await;
     }
-    anna.say(room, "Alone").await;
+    anna.send_message(room, "Alone").await;
     assert_eq!(annas.next().await["message"]["content"], "Alone");
     for socket in &mut bens {
         assert_eq!(socket.so_far().await, [Value::Null; 0]);
@@ -45,7 +45,7 @@ async fn who_leaves_is_unsubscribed_everywhere() {
 }
 
 #[tokio::test]
-async fn who_is_removed_is_unsubscribed_and_may_come_back() {
+async fn a_removed_member_is_unsubscribed_and_can_be_added_again() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -58,24 +58,24 @@ async fn who_is_removed_is_unsubscribed_and_may_come_back() {
         None,
     );
 
-    anna.say(room, "Meanwhile").await;
+    anna.send_message(room, "Meanwhile").await;
     add(&anna, room, &ben).await;
     assert_eq!(
         bens.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": 0})).await["head_seq"],
         1
     );
     assert_eq!(bens.next().await["message"]["content"], "Meanwhile");
-    anna.say(room, "Welcome").await;
+    anna.send_message(room, "Welcome").await;
     assert_eq!(bens.next().await["message"]["content"], "Welcome");
 }
 
 #[tokio::test]
-async fn a_deleted_room_unsubscribes_everybody_and_takes_no_more() {
+async fn deleting_a_room_unsubscribes_all_and_refuses_messages() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
     let mut sockets = [anna.subscribed(room).await, ben.at(stack, 1).subscribed(room).await];
-    let message = ben.say(room, "Hello").await;
+    let message = ben.send_message(room, "Hello").await;
     anna.delete(&format!("/v1/rooms/{room}")).await.ok(204);
     for socket in &mut sockets {
         assert_eq!(socket.next().await["type"], "message");
@@ -92,11 +92,11 @@ async fn a_deleted_room_unsubscribes_everybody_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn frames_after_the_removal_was_answered_are_refused_at_both_gateways() {
+async fn frames_after_a_removal_are_refused_at_both_gateways() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = ben.say(room, "Before").await;
+    let message = ben.send_message(room, "Before").await;
     let mut bens = [ben.socket().await, ben.at(stack, 1).socket().await];
     for round in 0..5 {
         remove(&anna, room, &ben).await;

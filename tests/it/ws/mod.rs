@@ -3,9 +3,9 @@
 mod bad_frames;
 mod catching_up;
 mod connecting;
-mod deaf;
 mod frames;
 mod membership;
+mod not_reading;
 mod order;
 mod storm;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::Person;
 
-/// Demands an `error` frame with this code, as an answer to the frame with this `ref`.
+/// Asserts an `error` frame with this code and this `ref`.
 #[track_caller]
 pub(crate) fn assert_error(frame: &Value, code: &str, reference: Option<&str>) {
     assert_eq!((&frame["type"], &frame["code"]), (&json!("error"), &json!(code)), "{frame}");
@@ -27,7 +27,7 @@ pub(crate) fn message_to(room: i64, content: &str) -> Value {
     json!({"type": "send_message", "room_id": room, "content": content})
 }
 
-/// The same, with a `ref`, so that an `ack` comes.
+/// A frame that sends a message and requests an `ack`.
 pub(crate) fn message_with_ref(room: i64, content: &str, reference: &str) -> Value {
     json!({"type": "send_message", "room_id": room, "content": content, "ref": reference})
 }

@@ -1,11 +1,11 @@
-//! One order for everybody.
+//! All subscribers see one order.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parlance_client::Message;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
 use super::{assert_error, message_to, message_with_ref, whole_history};
 use crate::support::{Ended, Person, Socket, eventually, make_room, people, person, seq_of, stack};
@@ -34,11 +34,12 @@ async fn frames_of_one_connection_are_stored_in_the_order_sent() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
+async fn frames_sent_before_the_close_are_handled() {
     let anna = person(stack().await).await;
     for _ in 0..20 {
         let room = make_room(&anna, &[]).await;
-        let (first, second) = (anna.say(room, "Edit me").await, anna.say(room, "Delete me").await);
+        let (first, second) =
+            (anna.send_message(room, "Edit me").await, anna.send_message(room, "Delete me").await);
         let mut socket = anna.socket().await;
         for frame in [
             json!({"type": "edit_message", "message_id": first["id"], "content": "edited"}),
@@ -61,7 +62,7 @@ async fn what_was_sent_before_the_end_of_a_connection_is_carried_out() {
 async fn answers_come_in_the_order_of_the_frames() {
     let [anna, ben] = people(stack().await).await;
     let room = make_room(&anna, &[&ben]).await;
-    let message = anna.say(room, "Edit me").await;
+    let message = anna.send_message(room, "Edit me").await;
     let mut socket = ben.socket().await;
     let frames = [
         message_with_ref(room, "1", "0"),
@@ -107,7 +108,7 @@ async fn answers_come_in_the_order_of_the_frames() {
     }
 }
 
-/// Sends messages, all at once, and gives back the ids that were acked.
+/// Sends messages without waiting for acks. Returns the acked ids.
 async fn send_many(mut socket: Socket, room: i64, name: usize, count: usize) -> Vec<i64> {
     for number in 0..count {
         socket
@@ -127,7 +128,7 @@ async fn send_many(mut socket: Socket, room: i64, name: usize, count: usize) -> 
     ids
 }
 
-/// The next events of a subscriber, without their frame.
+/// The messages of the next events of a subscriber.
 async fn take_messages(mut socket: Socket, count: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -138,7 +139,7 @@ async fn take_messages(mut socket: Socket, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
+async fn fifty_parallel_senders_get_one_order_without_gaps() {
     const SENDERS: usize = 50;
     const EACH: usize = 20;
     let stack = stack().await;
@@ -182,7 +183,7 @@ async fn fifty_parallel_senders_make_one_dense_order_that_everybody_sees() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_and_slows_nobody() {
+async fn a_slow_consumer_is_disconnected_and_delays_no_other() {
     const MESSAGES: i64 = 1_200;
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
@@ -227,7 +228,7 @@ async fn a_client_that_does_not_read_is_cut_and_slows_nobody() {
     };
     assert!(matches!(end, Ended(None | Some(4429))), "{end:?}");
     assert!(last_seen < MESSAGES, "twenty megabytes fit into no queue");
-    // It comes back and gets the rest, at the pace at which it reads.
+    // It reconnects and receives the missed events as fast as it reads.
     let mut back = ben.socket().await;
     let after = last_seen.max(MESSAGES - 900);
     back.send(&json!({"type": "subscribe", "room_id": room, "after_seq": after})).await;

@@ -1,4 +1,4 @@
-//! Everybody comes back at once.
+//! A reconnect storm: all clients reconnect at once.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use super::message_with_ref;
 use crate::support::{Person, Socket, make_room, person, seq_of};
 
 const SOCKETS: usize = 1_000;
-/// What one program can greet in time; who has been greeted then comes back with all others.
+/// As many WebSockets as one test process can open in time. All subscribe at once afterwards.
 const OPENED_AT_ONCE: usize = 100;
 const ROOMS: usize = 20;
-/// How many of them each socket subscribes to.
+/// The number of rooms that each WebSocket subscribes to.
 const ROOMS_EACH: usize = 3;
-/// How far each room comes before the storm; more than one page of the store.
+/// Events in each room before the storm: more than one page of the store.
 const HEAD: i64 = 250;
-/// So few that the reads of a storm, let in all at once, would take longer than anybody waits.
+/// So few connections that the reads of a storm would time out if all began at once.
 const DATABASE_CONNECTIONS: &str = "2";
-/// No send of anybody may take longer meanwhile.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest time for a send during the storm.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Sends messages to a room, all at once, and waits until they are stored.
-async fn fill(person: &Person, room: i64) {
+/// Sends messages to a room without waiting for acks, then waits for all acks.
+async fn send_and_wait(person: &Person, room: i64) {
     let mut socket = person.socket().await;
     for number in 1..=HEAD {
         socket.send(&message_with_ref(room, &number.to_string(), "f")).await;
@@ -35,10 +35,10 @@ async fn fill(person: &Person, room: i64) {
     }
 }
 
-/// Comes back to some rooms with the last number it has seen in each, and takes exactly what it
-/// missed.
+/// Subscribes to some rooms with different `after_seq`, and asserts that exactly the missed events
+/// arrive.
 async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
-    // From nothing missed to everything.
+    // Between no and all events are missed.
     let last_seen = |position: usize| ((index + position) as i64 * 37) % (HEAD + 1);
     let own = (0..ROOMS_EACH).map(|position| rooms[(index + position) % ROOMS]);
     for (position, room) in own.clone().enumerate() {
@@ -65,25 +65,25 @@ async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
     socket
 }
 
-/// Sends one message after the other, none of which may take long.
+/// Sends one message after the other and asserts the time of each.
 async fn keep_sending(mut socket: Socket, room: i64) {
     let frame = message_with_ref(room, "meanwhile", "m");
     loop {
-        let answer = tokio::time::timeout(PATIENCE, socket.ask(&frame)).await;
+        let answer = tokio::time::timeout(SEND_TIMEOUT, socket.ask(&frame)).await;
         let answer = answer.expect("sends do not wait for the storm");
         assert_eq!(answer["type"], "ack", "{answer}");
     }
 }
 
 #[tokio::test]
-async fn all_come_back_at_once_and_each_gets_what_it_missed() {
+async fn every_client_of_a_reconnect_storm_gets_its_missed_events() {
     let stack =
         Stack::builder().environment("messaging", "DATABASE_MAX_CONNECTIONS", DATABASE_CONNECTIONS);
     let stack = stack.start().await.expect("the stack starts");
     let anna = person(&stack).await;
     let rooms = join_all((0..ROOMS).map(|_| make_room(&anna, &[]))).await;
     let quiet_room = make_room(&anna, &[]).await;
-    join_all(rooms.iter().map(|&room| fill(&anna, room))).await;
+    join_all(rooms.iter().map(|&room| send_and_wait(&anna, room))).await;
 
     let opening = stream::iter(0..SOCKETS).map(|_| anna.socket()).buffered(OPENED_AT_ONCE);
     let sockets: Vec<Socket> = opening.collect().await;

@@ -1,4 +1,4 @@
-//! What the command-line tool `devstack` can do.
+//! The commands of the tool `devstack`.
 
 pub mod prepare;
 pub mod reset;

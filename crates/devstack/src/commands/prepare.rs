@@ -1,11 +1,12 @@
-//! `devstack prepare`: lets the macros of sqlx describe every statement against a database that has
-//! all migrations, and keeps the descriptions in each service's `.sqlx`, so that a build needs no
-//! database.
+//! `devstack prepare`: describes every SQL statement against a database that has all migrations. The
+//! descriptions are kept in the folder `.sqlx` of each service, so that a build needs no database.
+//!
+//! `cargo sqlx prepare` does the same for one package and an existing database. This command starts
+//! the database itself, handles all services, and needs no tool that takes minutes to install.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
@@ -21,40 +22,30 @@ use crate::folder::TemporaryFolder;
 use crate::stack::SERVICES;
 use crate::testing;
 
-const BUILD_DEADLINE: Duration = Duration::from_secs(3600);
+const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Stands in for rustc, so that each package has a folder of its own for its descriptions.
-const RUSTC_WRAPPER: &str = "scripts/rustc-with-descriptions";
-
-/// What `devstack prepare` can be told.
+/// The options of `devstack prepare`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Changes nothing, and fails if something would have to change.
+    /// Changes nothing, and fails if a description is missing or out of date.
     #[arg(long)]
     check: bool,
 }
 
-/// The descriptions of a service's statements: their contents by file name.
-type Descriptions = BTreeMap<String, Vec<u8>>;
-
-/// Writes or checks the folders `.sqlx`. To be run in the project's folder.
+/// Writes or checks the folders `.sqlx`. Runs in the folder of the project.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let database_url = testing::fresh_database().await?;
     for service in SERVICES {
-        migrate(service, &database_url).await?;
-    }
-    let output = TemporaryFolder::new()?;
-    describe(&database_url, output.path()).await?;
+        let folder = Path::new("services").join(service);
+        migrate(service, &folder, &database_url).await?;
+        let output = TemporaryFolder::new()?;
+        describe(&folder, &database_url, output.path()).await?;
 
-    for service in SERVICES {
-        let described = read(&output.path().join(package_of(service)))?;
-        let kept = folder_of(service).join(".sqlx");
+        let described = descriptions(output.path())?;
+        let kept = folder.join(".sqlx");
         if options.check {
-            ensure!(
-                described == read(&kept)?,
-                "{} does not fit the statements or migrations of {service}: run `make prepare` and commit the result",
-                kept.display()
-            );
+            let is_current = kept.exists() && descriptions(&kept)? == described;
+            ensure!(is_current, "{} is out of date: run `make prepare`", kept.display());
         } else {
             replace(&kept, &described)?;
         }
@@ -63,104 +54,80 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Leaves the descriptions of each service's statements in a folder named after its package.
-async fn describe(database_url: &str, output: &Path) -> anyhow::Result<()> {
-    let mut touched = Vec::new();
-    for service in SERVICES {
-        fs::create_dir(output.join(package_of(service)))?;
-        touched.push(Touched::new(folder_of(service).join("src/lib.rs"))?);
-    }
-    let wrapper =
-        fs::canonicalize(RUSTC_WRAPPER).with_context(|| format!("cannot find {RUSTC_WRAPPER}"))?;
-
-    // All of the workspace, as the other checks build it, so that its libraries are built once for
-    // all of them.
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["check", "--workspace", "--all-targets"])
-        .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
-        .env("DESCRIPTIONS", output)
-        .env("DATABASE_URL", database_url)
-        .env("SQLX_OFFLINE", "false")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let status = timeout(BUILD_DEADLINE, cargo.status()).await.context("cargo took too long")?;
-    ensure!(status.context("cannot run cargo")?.success(), "the project does not build, see above");
-    Ok(())
-}
-
-/// Each service into its own schema, the table of its migrations included.
-async fn migrate(service: &str, database_url: &str) -> anyhow::Result<()> {
-    let folder = folder_of(service).join("migrations");
-    let mut migrator = Migrator::new(folder.as_path()).await.with_context(|| {
-        format!("cannot read {}; run this in the project's folder", folder.display())
+/// Applies the migrations of a service in its schema.
+async fn migrate(service: &str, folder: &Path, database_url: &str) -> anyhow::Result<()> {
+    let migrations = folder.join("migrations");
+    let mut migrator = Migrator::new(migrations.as_path()).await.with_context(|| {
+        format!("cannot read {}; run this in the folder of the project", migrations.display())
     })?;
     migrator.create_schema(service.to_owned());
     migrator.dangerous_set_table_name(format!("{service}._sqlx_migrations"));
     let mut connection = PgConnection::connect(database_url).await?;
-    migrator
-        .run(&mut connection)
-        .await
-        .with_context(|| format!("cannot apply {} to an empty database", folder.display()))?;
-    connection.close().await?;
+    let migrated = migrator.run(&mut connection).await;
+    migrated.with_context(|| format!("cannot apply {}", migrations.display()))?;
+    Ok(connection.close().await?)
+}
+
+/// Compiles the library of a service. The macros of sqlx write the descriptions to `output`.
+async fn describe(folder: &Path, database_url: &str, output: &Path) -> anyhow::Result<()> {
+    let _touched = Touched::new(folder.join("src/lib.rs"))?;
+    // All libraries of the workspace, so that they are built with the same features as for all other
+    // checks. Only the touched one is compiled again.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["check", "--workspace", "--lib"])
+        .env("DATABASE_URL", database_url)
+        .env("SQLX_OFFLINE", "false")
+        .env("SQLX_OFFLINE_DIR", output)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let status = timeout(BUILD_TIMEOUT, cargo.status()).await.context("cargo takes too long")?;
+    ensure!(status.context("cannot run cargo")?.success(), "the project does not build, see above");
     Ok(())
 }
 
-fn folder_of(service: &str) -> PathBuf {
-    Path::new("services").join(service)
-}
-
-fn package_of(service: &str) -> String {
-    format!("parlance-{service}")
-}
-
-/// A source file that looks changed to cargo, until this value is dropped: the macros describe when
-/// they are expanded, and cargo expands again only what has changed.
+/// A source file that looks changed to cargo until this value is dropped. The macros write
+/// descriptions when they are expanded, and cargo compiles only what has changed.
 struct Touched {
     file: File,
-    before: SystemTime,
+    modified: SystemTime,
 }
 
 impl Touched {
     fn new(path: PathBuf) -> anyhow::Result<Self> {
-        let open = || {
-            let file = File::options().append(true).open(&path)?;
-            let before = file.metadata()?.modified()?;
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "cargo compares the times of files with the system's clock"
-            )]
-            file.set_modified(SystemTime::now())?;
-            io::Result::Ok(Self { file, before })
-        };
-        open().with_context(|| format!("cannot touch {}", path.display()))
+        let file = File::options().append(true).open(&path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        let modified = file.metadata()?.modified()?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "cargo compares files with the system clock"
+        )]
+        file.set_modified(SystemTime::now())?;
+        Ok(Self { file, modified })
     }
 }
 
 impl Drop for Touched {
     fn drop(&mut self) {
-        // At worst a later build does more than it must.
-        let _ = self.file.set_modified(self.before);
+        // If this fails, the next build compiles the service once more.
+        let _ = self.file.set_modified(self.modified);
     }
 }
 
-/// Empty if the folder does not exist.
-fn read(folder: &Path) -> anyhow::Result<Descriptions> {
-    let mut descriptions = Descriptions::new();
-    if !folder.exists() {
-        return Ok(descriptions);
-    }
+/// The contents of the files of a folder by file name.
+fn descriptions(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut descriptions = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
-        let path: PathBuf = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("query-") {
-            descriptions.insert(name, fs::read(&path)?);
+            descriptions.insert(name, fs::read(entry.path())?);
         }
     }
     Ok(descriptions)
 }
 
-fn replace(folder: &Path, descriptions: &Descriptions) -> anyhow::Result<()> {
+fn replace(folder: &Path, descriptions: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }

@@ -6,15 +6,15 @@ use clap::Args;
 
 use crate::project::ProjectFolder;
 
-/// What `devstack reset` can be told.
+/// The options of `devstack reset`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Where the data is.
+    /// The folder of the data.
     #[arg(long, env = "PARLANCE_DATA_DIR", default_value = ".parlance")]
     data_dir: PathBuf,
 }
 
-/// Deletes the data, unless it is in use.
+/// Deletes the data. Fails if a stack uses it.
 pub fn run(options: Options) -> anyhow::Result<()> {
     if !options.data_dir.exists() {
         println!("There is no data in {}.", options.data_dir.display());

@@ -1,9 +1,6 @@
-//! `devstack settings`: writes what the programs say of their settings into
-//! `docs/configuration.md`.
+//! `devstack settings`: writes the settings of all programs into `docs/configuration.md`.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,23 +10,23 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::stack::{GATEWAY, SERVICES, folder_of_programs};
+use crate::stack::{GATEWAY, SERVICES, program};
 
 const PAGE: &str = "docs/configuration.md";
-/// What is above this line is written by hand.
+/// The page is written by hand above this line and generated below it.
 const MARK: &str = "<!-- What follows is written by `make settings`. -->\n";
-const DEADLINE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `devstack settings` can be told.
+/// The options of `devstack settings`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Changes nothing, and fails if something would have to change.
+    /// Changes nothing, and fails if the page is out of date.
     #[arg(long)]
     check: bool,
 }
 
-/// A setting as a program's command `settings` tells it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+/// A line of the output of `<program> settings`.
+#[derive(Deserialize)]
 struct Setting {
     variable: String,
     flag: String,
@@ -40,89 +37,38 @@ struct Setting {
     text: Vec<String>,
 }
 
-/// Programs with their settings, in the order in which these are declared.
-type Settings = BTreeMap<&'static str, Vec<Setting>>;
+/// A program and the rows of its table, in the order in which the settings are declared.
+type Program = (&'static str, Vec<String>);
 
-/// Writes or checks the page. To be run in the project's folder, with all programs built.
+/// Writes or checks the page. Runs in the folder of the project, with all programs built.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
-    let settings = ask_all().await?;
+    let mut programs = Vec::new();
+    for name in [GATEWAY].into_iter().chain(SERVICES) {
+        let rows = rows(name).await;
+        programs.push((name, rows.with_context(|| format!("cannot list the settings of {name}"))?));
+    }
+    let generated = tables(&programs);
+
     let page = fs::read_to_string(PAGE).with_context(|| format!("cannot read {PAGE}"))?;
-    let (by_hand, generated) =
+    let (by_hand, current) =
         page.split_once(MARK).with_context(|| format!("{PAGE} lacks `{MARK}`"))?;
-    let wanted = tables(settings);
     if options.check {
-        ensure!(
-            generated == wanted,
-            "{PAGE} {}: run `make settings`",
-            difference(generated, &wanted)
-        );
+        ensure!(current == generated, "{PAGE} is out of date: run `make settings`");
     } else {
-        fs::write(PAGE, format!("{by_hand}{MARK}{wanted}"))
+        fs::write(PAGE, format!("{by_hand}{MARK}{generated}"))
             .with_context(|| format!("cannot write {PAGE}"))?;
     }
-    println!("{PAGE}: {} settings", wanted.lines().filter(|line| line.starts_with("| `")).count());
+    println!("{PAGE}: {} settings", generated.matches("\n| `").count());
     Ok(())
 }
 
-async fn ask_all() -> anyhow::Result<Settings> {
-    let folder = folder_of_programs()?;
-    let mut settings = Settings::new();
-    for program in SERVICES.into_iter().chain([GATEWAY]) {
-        let answer = ask(&folder.join(program)).await;
-        settings.insert(
-            program,
-            answer.with_context(|| format!("cannot ask {program} for its settings"))?,
-        );
-    }
-    Ok(settings)
-}
-
-async fn ask(program: &Path) -> anyhow::Result<Vec<Setting>> {
-    let mut command = Command::new(program);
+async fn rows(name: &str) -> anyhow::Result<Vec<String>> {
+    let mut command = Command::new(program(name)?);
     command.arg("settings").env_clear().stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(DEADLINE, command.output()).await.context("it does not answer")??;
+    let output = timeout(TIMEOUT, command.output()).await.context("no answer")??;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout)?;
-    Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
-}
-
-/// A table of what all programs have in common, one of what all services have, and one for each
-/// program of what is left.
-fn tables(mut settings: Settings) -> String {
-    let everywhere: Vec<&str> = settings.keys().copied().collect();
-    let tables = [
-        ("Every program", take_common(&mut settings, &everywhere)),
-        ("Every service", take_common(&mut settings, &SERVICES)),
-    ];
-    let rest = [GATEWAY].into_iter().chain(SERVICES);
-    let of_programs = rest.map(|program| (program, settings.remove(program).unwrap_or_default()));
-    let tables = tables.into_iter().chain(of_programs).filter(|(_, settings)| !settings.is_empty());
-    tables.map(|(title, settings)| table(title, &settings)).collect()
-}
-
-/// Takes out what all of the programs have, with the same words.
-fn take_common(settings: &mut Settings, programs: &[&'static str]) -> Vec<Setting> {
-    let all_have = |one: &Setting| {
-        programs.iter().all(|program| settings[program].iter().any(|setting| is_same(setting, one)))
-    };
-    let common: Vec<Setting> =
-        settings[programs[0]].iter().filter(|one| all_have(one)).cloned().collect();
-    for program in programs {
-        let left = |setting: &Setting| !common.iter().any(|one| is_same(one, setting));
-        settings.entry(program).or_default().retain(left);
-    }
-    common
-}
-
-/// Whether the two are one setting of two programs, whichever other commands these have.
-fn is_same(one: &Setting, other: &Setting) -> bool {
-    let commands = other.commands.clone();
-    Setting { commands, ..one.clone() } == *other
-}
-
-fn table(title: &str, settings: &[Setting]) -> String {
-    let rows: String = settings.iter().map(row).collect();
-    format!("\n## {title}\n\n| setting | default | allowed | |\n| --- | --- | --- | --- |\n{rows}")
+    lines.lines().map(|line| Ok(row(&serde_json::from_str(line)?))).collect()
 }
 
 fn row(setting: &Setting) -> String {
@@ -143,77 +89,60 @@ fn row(setting: &Setting) -> String {
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }
 
-/// The first line that has to change.
-fn difference(found: &str, wanted: &str) -> String {
-    let wrong = found.lines().find(|line| !wanted.lines().any(|other| other == *line));
-    let missing = wanted.lines().find(|line| !found.lines().any(|other| other == *line));
-    match (wrong, missing) {
-        (_, Some(missing)) => format!("lacks the line `{missing}`"),
-        (Some(wrong), None) => format!("has the line `{wrong}`, which no program knows"),
-        (None, None) => "has its lines in another order".to_owned(),
-    }
+/// A table of the rows that all programs share, one of the rows that all services share, and one
+/// with the other rows of each program.
+fn tables(programs: &[Program]) -> String {
+    let owner = |row: &String, program| {
+        let owners = programs.iter().filter(|(_, rows)| rows.contains(row));
+        let owners: Vec<&str> = owners.map(|(name, _)| *name).collect();
+        match owners.len() {
+            count if count == programs.len() => "Every program",
+            _ if owners == SERVICES => "Every service",
+            _ => program,
+        }
+    };
+    let table = |title: &str, (program, rows): &Program| {
+        let rows: String =
+            rows.iter().filter(|row| owner(row, program) == title).cloned().collect();
+        let head = "| setting | default | allowed | |\n| --- | --- | --- | --- |";
+        if rows.is_empty() { rows } else { format!("\n## {title}\n\n{head}\n{rows}") }
+    };
+    let service = &programs[1];
+    let shared = [table("Every program", service), table("Every service", service)];
+    shared.into_iter().chain(programs.iter().map(|program| table(program.0, program))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn setting(variable: &str, commands: &[&str]) -> Setting {
-        Setting {
-            variable: variable.to_owned(),
-            flag: format!("--{}", variable.to_lowercase()),
-            commands: commands.iter().map(|&command| command.to_owned()).collect(),
-            default: Some("7".to_owned()),
-            required: false,
-            allowed: None,
-            text: vec!["What.".to_owned()],
-        }
-    }
-
-    /// The gateway has A; the services have A, B, and one of their own each, which for auth is of
-    /// another command.
-    fn settings() -> Settings {
-        let of_service = |service: &'static str| {
-            let own = if service == "auth" { "rotate-keys" } else { "serve" };
-            let settings = vec![
-                setting("A", &["serve"]),
-                setting("B", &["serve", own]),
-                setting(service, &[own]),
-            ];
-            (service, settings)
-        };
-        SERVICES
-            .into_iter()
-            .map(of_service)
-            .chain([(GATEWAY, vec![setting("A", &["serve"])])])
-            .collect()
-    }
-
     #[test]
-    fn each_setting_stands_once_with_those_who_have_it() {
-        let tables = tables(settings());
+    fn a_setting_is_listed_once_with_the_programs_that_have_it() {
+        let rows = |own: &str, shared: &[&str]| {
+            let rows = shared.iter().copied().chain([own]);
+            rows.map(|name| format!("| `{name}` |\n")).collect()
+        };
+        let service = |service| (service, rows(service, &["A", "B"]));
+        let programs: Vec<Program> = [(GATEWAY, rows("B, with other words", &["A"]))]
+            .into_iter()
+            .chain(SERVICES.map(service))
+            .collect();
+        let tables = tables(&programs);
         let lines =
             tables.lines().filter(|line| line.starts_with("## ") || line.starts_with("| `"));
-        let lines: Vec<&str> = lines.map(|line| line.split("<br>`--").next().unwrap()).collect();
-        let of_services = ["auth", "contacts", "rooms", "messaging"];
-        let headings = of_services.map(|service| format!("## {service}"));
-        let rows = of_services.map(|service| format!("| `{service}`"));
-        let mut expected = vec!["## Every program", "| `A`", "## Every service", "| `B`"];
-        expected
-            .extend(headings.iter().zip(&rows).flat_map(|(heading, row)| [heading.as_str(), row]));
-        assert_eq!(lines, expected);
-        assert!(
-            tables
-                .contains("| `auth`<br>`--auth`<br>only `rotate-keys` | `7` | any text | What. |")
-        );
+        let mut expected = vec!["## Every program", "| `A` |", "## Every service", "| `B` |"];
+        expected.extend(["## gateway", "| `B, with other words` |", "## auth", "| `auth` |"]);
+        expected.extend(["## contacts", "| `contacts` |", "## rooms", "| `rooms` |"]);
+        expected.extend(["## messaging", "| `messaging` |"]);
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn settings_of_one_name_and_different_words_stand_with_each_program() {
-        let mut settings = settings();
-        settings.get_mut(GATEWAY).unwrap()[0].text = vec!["Another.".to_owned()];
-        let tables = tables(settings);
-        assert!(!tables.contains("## Every program"));
-        assert_eq!(tables.matches("| `A`").count(), 2, "of the gateway, and of every service");
+    fn a_setting_of_another_command_than_serve_names_it() {
+        let line = r#"{"variable": "X", "flag": "--x", "commands": ["rotate-keys"], "default": "7",
+            "required": false, "allowed": null, "text": ["One.", "Two | three."]}"#;
+        let expected =
+            "| `X`<br>`--x`<br>only `rotate-keys` | `7` | any text | One.<br>Two \\| three. |\n";
+        assert_eq!(row(&serde_json::from_str(line).unwrap()), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! `devstack up`: Parlance for development, on data that stays.
+//! `devstack up`: runs Parlance for development, on data that stays.
 
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,30 +17,30 @@ use crate::project::ProjectFolder;
 use crate::secrets::write_secret;
 use crate::stack::{Plan, Stack, Wiring};
 
-/// Commands to paste that show what Parlance does.
+/// Shell commands that show what Parlance does.
 const CONVERSATION: &str = include_str!("conversation.sh");
-/// The address in them, where the first gateway is unless told otherwise.
-const USUAL_ADDRESS: &str = "http://localhost:8000";
+/// The address in them: the default of the first gateway.
+const DEFAULT_ADDRESS: &str = "http://localhost:8000";
 
-/// What `devstack up` can be told.
+/// The options of `devstack up`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// How many processes of each service, and how many gateways, 1 to 8.
+    /// The number of processes of each service and of gateways, 1 to 8.
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..=8))]
     replicas: u16,
-    /// The port of the first gateway; the others follow.
+    /// The port of the first gateway. The next gateways have the next ports.
     #[arg(long, default_value = "8000", value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: u16,
-    /// The address at which the gateways serve; 0.0.0.0 lets other machines in.
+    /// The address of the gateways. With 0.0.0.0 other machines can connect.
     #[arg(long, default_value_t = Ipv4Addr::LOCALHOST.into())]
     host: IpAddr,
-    /// Where the data is kept.
+    /// The folder of the data.
     #[arg(long, env = "PARLANCE_DATA_DIR", default_value = ".parlance")]
     data_dir: PathBuf,
 }
 
-/// Starts everything, and ends everything in order after Ctrl-C or SIGTERM. An error if a process
-/// ends by itself.
+/// Starts a stack and stops it after Ctrl-C or SIGTERM. Returns an error if a process ends by
+/// itself.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let folder = ProjectFolder::lock(&options.data_dir)?;
     let mut signals = Signals::new()?;
@@ -51,11 +51,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     write_secret(&folder.path().join("addresses"), &stack.addresses())?;
     println!("{}", welcome(&options, &folder));
 
-    let outcome = tokio::select! {
+    let result = tokio::select! {
         error = first_failure(&stack) => Err(error),
         () = signals.next() => Ok(()),
     };
-    match &outcome {
+    match &result {
         Ok(()) => eprintln!("\nStopping; Ctrl-C once more stops without waiting."),
         Err(_) => eprintln!("\nA process has ended by itself. Stopping the others."),
     }
@@ -64,7 +64,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = signals.next() => bail!("stopped without waiting"),
     }
     eprintln!("Stopped. The data is kept in {}.", folder.path().display());
-    outcome
+    result
 }
 
 async fn start(options: &Options, folder: &ProjectFolder) -> anyhow::Result<Stack> {
@@ -72,8 +72,8 @@ async fn start(options: &Options, folder: &ProjectFolder) -> anyhow::Result<Stac
     for gateway in &gateways {
         ensure!(
             is_free(gateway.ip(), gateway.port()),
-            "port {} is in use, or may not be used, on {}: stop what listens there, or choose another with `make up \
-             PORT=…` (`--port`)",
+            "port {} of {} is in use or not allowed: stop the program that listens there, \
+             or choose another port with `make up PORT=…` (`--port`)",
             gateway.port(),
             gateway.ip()
         );
@@ -106,7 +106,7 @@ impl Options {
 
 fn welcome(options: &Options, folder: &ProjectFolder) -> String {
     let urls = options.urls();
-    let conversation = CONVERSATION.replace(USUAL_ADDRESS, &urls[0]);
+    let conversation = CONVERSATION.replace(DEFAULT_ADDRESS, &urls[0]);
     let others = match &urls[1..] {
         [] => String::new(),
         others => format!("\n                        and {}", others.join(", ")),
@@ -131,7 +131,7 @@ Ctrl-C stops everything; the data stays until `make reset`.",
     )
 }
 
-/// Resolves when a process has ended that should run.
+/// Waits until a process ends by itself.
 async fn first_failure(stack: &Stack) -> anyhow::Error {
     loop {
         for process in stack.processes() {
@@ -147,7 +147,7 @@ async fn first_failure(stack: &Stack) -> anyhow::Error {
     }
 }
 
-/// The signals that ask this process to end.
+/// The signals that stop this process.
 struct Signals([Signal; 3]);
 
 impl Signals {
@@ -166,7 +166,7 @@ impl Signals {
             received = hangup.recv() => received,
         };
         if received.is_none() {
-            // No signal will ever come.
+            // The runtime is ending: no signal will arrive.
             pending::<()>().await;
         }
     }
@@ -177,7 +177,7 @@ mod tests {
     use super::CONVERSATION;
 
     #[test]
-    fn the_readme_has_the_same_conversation() {
+    fn the_readme_shows_the_same_commands() {
         let readme = include_str!("../../../../README.md");
         assert!(readme.contains(CONVERSATION));
     }

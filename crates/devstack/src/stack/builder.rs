@@ -1,99 +1,91 @@
 //! Stacks for tests.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use super::parts::Endpoint;
+use super::plan::{Plan, Setting};
 use super::wiring::{Arrow, Wiring};
-use super::{Plan, Setting, Stack, database};
+use super::{Stack, database};
 use crate::folder::TemporaryFolder;
+use crate::port::free_address;
 use crate::postgres::Durability;
 use crate::secrets::Secrets;
 
-/// Describes a stack for tests: on free ports, in a temporary folder, with one replica of
-/// everything and cheap passwords unless told otherwise.
+/// Describes a stack for tests: free ports, a temporary folder, one replica of each part, and cheap
+/// password hashes.
 #[derive(Clone, Debug)]
 pub struct StackBuilder {
-    replicas: usize,
+    plan: Plan,
     gateways: usize,
-    durability: Durability,
-    settings: Vec<Setting>,
-    wiring: Wiring,
-    is_encrypted: bool,
+}
+
+impl Stack {
+    /// Describes a stack for tests.
+    pub fn builder() -> StackBuilder {
+        let plan = Plan {
+            folder: PathBuf::new(),
+            durability: Durability::Volatile,
+            secrets: Secrets::random(),
+            replicas: 1,
+            gateways: Vec::new(),
+            // The lowest cost that bcrypt has: tests register many users.
+            settings: vec![Setting::new("auth", "BCRYPT_COST", "4")],
+            wiring: Wiring::default(),
+            is_encrypted: false,
+        };
+        StackBuilder { plan, gateways: 1 }
+    }
 }
 
 impl StackBuilder {
-    pub(super) fn new() -> Self {
-        // The lowest cost that bcrypt knows: tests register many users.
-        let cheap_passwords = Setting::new("auth", "BCRYPT_COST", "4");
-        Self {
-            replicas: 1,
-            gateways: 1,
-            durability: Durability::Fleeting,
-            settings: vec![cheap_passwords],
-            wiring: Wiring::default(),
-            is_encrypted: false,
-        }
-    }
-
-    /// How many processes of each service there are.
+    /// Sets the number of processes of each service.
     pub fn replicas(mut self, replicas: usize) -> Self {
-        self.replicas = replicas;
+        self.plan.replicas = replicas;
         self
     }
 
-    /// How many gateways there are.
+    /// Sets the number of gateways.
     pub fn gateways(mut self, gateways: usize) -> Self {
         self.gateways = gateways;
         self
     }
 
-    /// Has Postgres write a commit to the disk before it answers. Without this what was committed
-    /// last may be gone when it crashes.
+    /// Has Postgres flush a commit to the disk before it answers. Otherwise a crash of Postgres may
+    /// lose the last commits.
     pub fn durable(mut self) -> Self {
-        self.durability = Durability::Durable;
+        self.plan.durability = Durability::Durable;
         self
     }
 
-    /// Has the processes connect to each other, to Postgres and to Redis over TLS only, with
-    /// certificates of the stack's own.
+    /// Has all processes connect to each other, to Postgres and to Redis over TLS only, with
+    /// certificates of the stack's own authority.
     pub fn encrypted(mut self) -> Self {
-        self.is_encrypted = true;
+        self.plan.is_encrypted = true;
         self
     }
 
-    /// Gives all processes of a part (`gateway`, `auth`, …) an environment variable; a later one
-    /// wins.
+    /// Sets an environment variable of all processes of a part (`gateway`, `auth`, …). The last
+    /// value wins.
     pub fn environment(mut self, part: &str, name: &str, value: &str) -> Self {
-        self.settings.push(Setting::new(part, name, value));
+        self.plan.settings.push(Setting::new(part, name, value));
         self
     }
 
-    /// Lets a test put itself between two processes: called once for each arrow, it returns the
-    /// address at which the caller is to look for the callee. Every process keeps what it was told
-    /// when it is started again.
+    /// Puts proxies between processes: the function is called once for each arrow and returns the
+    /// address that the caller connects to. A restarted process keeps its addresses.
     pub fn wiring(
         mut self,
         wiring: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        self.wiring = Wiring::new(wiring);
+        self.plan.wiring = Wiring::new(wiring);
         self
     }
 
-    /// Starts all of it and returns when all of it is ready.
+    /// Starts the stack and waits until all of it is ready.
     pub async fn start(self) -> anyhow::Result<Stack> {
         let folder = TemporaryFolder::new()?;
-        let gateways: anyhow::Result<_> =
-            (0..self.gateways).map(|_| Ok(Endpoint::free()?.address)).collect();
-        let plan = Plan {
-            folder: folder.path().to_owned(),
-            durability: self.durability,
-            secrets: Secrets::random(),
-            replicas: self.replicas,
-            gateways: gateways?,
-            settings: self.settings,
-            wiring: self.wiring,
-            is_encrypted: self.is_encrypted,
-        };
+        let gateways: anyhow::Result<_> = (0..self.gateways).map(|_| free_address()).collect();
+        let plan = Plan { folder: folder.path().to_owned(), gateways: gateways?, ..self.plan };
         let mut stack = Stack::start(plan, &|_| ()).await?;
         database::count_statements(&stack.postgres).await?;
         stack.temporary = Some(folder);

@@ -1,19 +1,24 @@
 //! Starting a stack.
 
 use std::env;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
+use super::database;
 use super::encryption::Encryption;
-use super::parts::{self, Endpoint, GATEWAY, SERVICES, STOPPING_ORDER};
+use super::parts::{self, DATABASE, Endpoint, GATEWAY, SERVICES, STOP_ORDER};
+use super::plan::Plan;
+use super::running::{Replica, Stack};
 use super::wiring::Caller;
-use super::{DATABASE, Plan, Replica, Stack, database};
 use crate::postgres::{Postgres, Settings};
-use crate::probe::Probe;
 use crate::process::{Process, Spec};
+use crate::readiness::Readiness;
 use crate::{Redis, free_port, redis};
 
-/// What arrows call those that are no parts of Parlance.
+/// The names of the servers that are no parts of Parlance, in arrows and in certificates.
 const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -21,10 +26,10 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 const DRAIN_TIMEOUT: (&str, &str) = ("DRAIN_TIMEOUT", "5");
 
 impl Stack {
-    /// Starts everything and returns when all of it is ready. `report` is told of each step as it
-    /// begins.
+    /// Starts all processes and waits until they are ready. Calls `report` at the beginning of each
+    /// step.
     pub(crate) async fn start(plan: Plan, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Self> {
-        let programs = parts::folder_of_programs()?;
+        let programs = parts::programs_folder()?;
 
         let encryption = plan.is_encrypted.then(|| Encryption::new(&plan.folder)).transpose()?;
         report("starting Postgres");
@@ -35,34 +40,39 @@ impl Stack {
         let redis = start_redis(&plan, encryption.as_ref()).await?;
 
         report("starting the services and the gateway");
-        let endpoints = endpoints(&plan)?;
         let (secrets, folder) = (plan.secrets.clone(), plan.folder.clone());
         let parts = Vec::new();
         let mut stack =
             Self { parts, redis, postgres, secrets, encryption, folder, temporary: None };
-        for (part, replicas) in &endpoints {
-            if let Some(encryption) = &stack.encryption {
-                encryption.issue(part)?;
-            }
-            let mut started = Vec::new();
-            for (index, endpoint) in replicas.iter().enumerate() {
-                let mut spec = spec(part, index, *endpoint, &programs, &plan.folder);
-                let caller = Caller { part, index };
-                spec.environment = stack.environment(caller, *endpoint, &endpoints, &plan)?;
-                started.push(Replica { process: Process::start(spec).await?, endpoint: *endpoint });
-            }
-            stack.parts.push((part, started));
-        }
+        stack.start_parts(&plan, &programs).await?;
         stack.wait_until_ready(report).await?;
         Ok(stack)
     }
 
+    async fn start_parts(&mut self, plan: &Plan, programs: &Path) -> anyhow::Result<()> {
+        let endpoints = endpoints(plan)?;
+        for (part, replicas) in &endpoints {
+            if let Some(encryption) = &self.encryption {
+                encryption.issue(part)?;
+            }
+            let mut started = Vec::new();
+            for (index, endpoint) in replicas.iter().enumerate() {
+                let mut spec = spec(part, index, *endpoint, programs, &plan.folder);
+                let caller = Caller { part, index };
+                spec.environment = self.environment(caller, *endpoint, &endpoints, plan)?;
+                started.push(Replica { process: Process::start(spec).await?, endpoint: *endpoint });
+            }
+            self.parts.push((part, started));
+        }
+        Ok(())
+    }
+
     async fn wait_until_ready(&self, report: &(dyn Fn(&str) + Sync)) -> anyhow::Result<()> {
-        // The other way round: a gateway is ready after those it calls.
+        // Callees first: a gateway is ready only after its services.
         for (_, replicas) in self.parts.iter().rev() {
             for Replica { process, .. } in replicas {
                 report(&format!("waiting for {}", process.name()));
-                process.wait_until_ready(READY_DEADLINE).await?;
+                process.wait_until_ready(READY_TIMEOUT).await?;
             }
         }
         Ok(())
@@ -72,11 +82,11 @@ impl Stack {
         &self,
         caller: Caller,
         endpoint: Endpoint,
-        endpoints: &[(&'static str, Vec<Endpoint>)],
+        endpoints: &Endpoints,
         plan: &Plan,
     ) -> anyhow::Result<Vec<(String, String)>> {
         let part = caller.part;
-        let mut environment = parts::addresses(caller, endpoint, endpoints, &plan.wiring)?;
+        let mut environment = addresses(caller, endpoint, endpoints, plan)?;
         let mut set =
             |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
@@ -84,10 +94,12 @@ impl Stack {
             set(DRAIN_TIMEOUT.0, DRAIN_TIMEOUT.1);
         }
         if SERVICES.contains(&part) {
+            set_default("WORKER_THREADS", &service_threads().to_string(), &mut set);
             let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;
-            let mut url = Postgres::url_at(address, part, plan.secrets.of_role(part)?, DATABASE);
+            let password = plan.secrets.role_password(part)?;
+            let mut url = Postgres::url_at(address, part, password, DATABASE);
             if let Some(encryption) = &self.encryption {
-                url += &format!("?sslmode=verify-full&sslrootcert={}", encryption.ca_of(POSTGRES));
+                url += &format!("?sslmode=verify-full&sslrootcert={}", encryption.ca(POSTGRES));
             }
             set("DATABASE_URL", &url);
         }
@@ -95,11 +107,11 @@ impl Stack {
             let address = plan.wiring.address(caller, REDIS, 0, self.redis.address())?;
             set("REDIS_URL", &self.redis.url_at(address));
             if let Some(encryption) = &self.encryption {
-                set("REDIS_CA", &encryption.ca_of(REDIS));
+                set("REDIS_CA", &encryption.ca(REDIS));
             }
         }
         if let Some(encryption) = &self.encryption {
-            for (name, path) in encryption.settings_of(part) {
+            for (name, path) in encryption.settings(part) {
                 set(name, &path);
             }
         }
@@ -108,6 +120,44 @@ impl Stack {
         }
         Ok(environment)
     }
+}
+
+/// Sets a variable unless this process has it in its environment, which the parts inherit.
+fn set_default(name: &str, value: &str, mut set: impl FnMut(&str, &str)) {
+    if env::var_os(name).is_none() {
+        set(name, value);
+    }
+}
+
+/// Half of the cores. On one machine the services share them with the gateway, Postgres and Redis,
+/// and tasks that wake each other up across more threads cost more than they gain.
+fn service_threads() -> usize {
+    (available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1)
+}
+
+/// The settings with the addresses of a replica and of the replicas that it calls.
+fn addresses(
+    caller: Caller,
+    endpoint: Endpoint,
+    endpoints: &Endpoints,
+    plan: &Plan,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let listen = if caller.part == GATEWAY { "LISTEN" } else { "GRPC_LISTEN" };
+    let mut settings = vec![
+        (listen.to_owned(), endpoint.address.to_string()),
+        ("ADMIN_LISTEN".to_owned(), endpoint.admin.to_string()),
+    ];
+    let callees = parts::callees(caller.part);
+    for (callee, replicas) in endpoints.iter().filter(|(part, _)| callees.contains(part)) {
+        let address = |(index, replica): (usize, &Endpoint)| {
+            plan.wiring.address(caller, callee, index, replica.address)
+        };
+        let addresses: anyhow::Result<Vec<SocketAddr>> =
+            replicas.iter().enumerate().map(address).collect();
+        let addresses: Vec<String> = addresses?.iter().map(SocketAddr::to_string).collect();
+        settings.push((format!("{}_ADDRESSES", callee.to_uppercase()), addresses.join(",")));
+    }
+    Ok(settings)
 }
 
 async fn start_postgres(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Result<Postgres> {
@@ -135,16 +185,15 @@ async fn start_redis(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Re
     .await
 }
 
-/// In the order in which the parts end.
 fn endpoints(plan: &Plan) -> anyhow::Result<Vec<(&'static str, Vec<Endpoint>)>> {
     let mut endpoints = Vec::new();
-    for part in STOPPING_ORDER.concat() {
-        let of_part: anyhow::Result<_> = if part == GATEWAY {
+    for part in STOP_ORDER.concat() {
+        let replicas: anyhow::Result<_> = if part == GATEWAY {
             plan.gateways.iter().map(|address| Endpoint::new(*address)).collect()
         } else {
             (0..plan.replicas).map(|_| Endpoint::free()).collect()
         };
-        endpoints.push((part, of_part?));
+        endpoints.push((part, replicas?));
     }
     Ok(endpoints)
 }
@@ -155,7 +204,7 @@ fn spec(part: &str, index: usize, endpoint: Endpoint, programs: &Path, folder: &
     Spec {
         arguments: vec!["serve".into()],
         inherits_environment: true,
-        probe: Probe::Ready { admin_port: endpoint.admin.port() },
+        readiness: Readiness::AdminPort(endpoint.admin.port()),
         ..Spec::new(name, programs.join(part), folder, log)
     }
 }

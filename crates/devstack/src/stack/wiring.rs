@@ -1,65 +1,59 @@
-//! Who finds whom where.
+//! The addresses that callers get, which a test can replace by those of a proxy.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// One process that calls another one.
+/// A connection from one process to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrow {
     /// The part that calls.
     pub caller: &'static str,
-    /// Which of its replicas.
+    /// The index of its replica.
     pub caller_index: usize,
     /// A service, `postgres` or `redis`.
     pub callee: &'static str,
-    /// Which of its replicas; there is one Postgres and one Redis.
+    /// The index of its replica; 0 for Postgres and Redis.
     pub callee_index: usize,
-    /// Where the callee serves.
+    /// The address of the callee.
     pub address: SocketAddr,
 }
 
-/// A replica that has to be told whom it calls.
+/// A replica that calls others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
     pub(super) part: &'static str,
     pub(super) index: usize,
 }
 
-type Hook = dyn Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync;
+type Replace = dyn Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync;
 
-/// Where callers are told that those are whom they call: there, unless a test has put itself in
-/// between.
+/// Replaces addresses of callees. The default keeps them.
 #[derive(Clone, Default)]
-pub(crate) struct Wiring(Option<Arc<Hook>>);
+pub(crate) struct Wiring(Option<Arc<Replace>>);
 
 impl Wiring {
     pub(super) fn new(
-        hook: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
+        replace: impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync + 'static,
     ) -> Self {
-        Self(Some(Arc::new(hook)))
+        Self(Some(Arc::new(replace)))
     }
 
+    /// The address at which the caller finds the callee.
     pub(super) fn address(
         &self,
-        caller: Caller,
+        Caller { part: caller, index: caller_index }: Caller,
         callee: &'static str,
         callee_index: usize,
         address: SocketAddr,
     ) -> anyhow::Result<SocketAddr> {
-        let Some(hook) = &self.0 else { return Ok(address) };
-        hook(&Arrow {
-            caller: caller.part,
-            caller_index: caller.index,
-            callee,
-            callee_index,
-            address,
-        })
+        let Some(replace) = &self.0 else { return Ok(address) };
+        replace(&Arrow { caller, caller_index, callee, callee_index, address })
     }
 }
 
 impl fmt::Debug for Wiring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Wiring(a test's)" } else { "Wiring(direct)" })
+        f.debug_tuple("Wiring").field(&self.0.is_some()).finish()
     }
 }

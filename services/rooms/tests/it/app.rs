@@ -1,22 +1,17 @@
 //! A replica of the service inside the test, and shorthands for calling it.
 
-use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use parlance_core::{Clock, ErrorCode, Timestamp};
-use parlance_devstack::testing::fresh_database;
+pub(crate) use parlance_devstack::testing::answer;
+use parlance_devstack::testing::{Service, free_address, fresh_database, grpc_server, postgres};
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::*;
 use parlance_rooms::Config;
-use parlance_runtime::Lifecycle;
-use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
-use parlance_runtime::error::code_from_status;
-use parlance_runtime::grpc::{Client, ClientConfig, Credential};
+use parlance_runtime::grpc::Client;
 use sqlx::{Connection, PgConnection};
-use tonic::{Response, Status, Streaming};
+use tonic::Streaming;
 
-const TOKEN: &str = "a-token-for-tests-only";
 const RETENTION: Duration = Duration::from_secs(600);
 
 pub(crate) const OWNER: i64 = 1;
@@ -28,48 +23,44 @@ pub(crate) const SECOND_FRIEND: i64 = 4;
 pub(crate) struct TestApp {
     pub(crate) database_url: String,
     pub(crate) clock: Clock,
-    pub(crate) lifecycle: Lifecycle,
-    client: RoomsServiceClient<Client>,
-    _keep_alive: Box<dyn std::any::Any>,
+    pub(crate) service: Service,
 }
 
 impl TestApp {
-    /// A replica on a database of its own.
+    /// Starts a replica on a new database.
     pub(crate) async fn start() -> Self {
         Self::start_with_retention(RETENTION).await
     }
 
-    /// The same, with another retention time of the membership log.
+    /// Starts a replica on a new database, with another retention of the membership log.
     pub(crate) async fn start_with_retention(retention: Duration) -> Self {
         let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
         Self::start_on(fresh_database().await.unwrap(), clock, retention).await
     }
 
-    /// Another replica on the same database.
+    /// Starts another replica on the same database.
     pub(crate) async fn replica(&self) -> Self {
         Self::start_on(self.database_url.clone(), self.clock.clone(), RETENTION).await
     }
 
-    /// A replica on a database that others may be starting on, too.
+    /// Starts a replica on a database on which other replicas may be starting.
     pub(crate) async fn start_on(database_url: String, clock: Clock, retention: Duration) -> Self {
-        let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
-        let listen = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
+        let address = free_address().unwrap();
         let config = Config {
-            grpc: GrpcServerConfig { grpc_listen: listen, credential: credential() },
-            postgres: PostgresConfig {
-                database_url: database_url.clone().into(),
-                database_max_connections: 10,
-            },
+            grpc: grpc_server(address),
+            postgres: postgres(&database_url),
             membership_log_retention: retention,
         };
-        parlance_rooms::start(config, clock.clone(), &lifecycle).await.unwrap();
-        let client = connect(listen, &lifecycle).await;
-        Self { database_url, clock, lifecycle, client, _keep_alive: Box::new(shutdown) }
+        let service = Service::start("rooms", address, async |lifecycle| {
+            parlance_rooms::start(config, clock.clone(), lifecycle).await
+        });
+        let service = service.await.unwrap();
+        Self { database_url, clock, service }
     }
 
-    /// The generated client, for calls that have no shorthand.
+    /// The generated client.
     pub(crate) fn client(&self) -> RoomsServiceClient<Client> {
-        self.client.clone()
+        RoomsServiceClient::new(self.service.client.clone())
     }
 
     /// A connection past the service, to look into its schema.
@@ -183,20 +174,4 @@ pub(crate) fn member_ids(room: &Room) -> Vec<i64> {
 /// Returns the skipped users with the reasons.
 pub(crate) fn skipped(skipped: &[Skipped]) -> Vec<(i64, SkipReason)> {
     skipped.iter().map(|skipped| (skipped.user_id, skipped.reason())).collect()
-}
-
-fn credential() -> CredentialConfig {
-    CredentialConfig { internal_token: TOKEN.into(), tls: GrpcTlsConfig::default() }
-}
-
-async fn connect(address: SocketAddr, lifecycle: &Lifecycle) -> RoomsServiceClient<Client> {
-    let config = ClientConfig {
-        service: "rooms",
-        addresses: address.to_string(),
-        credential: Credential::start(&credential(), lifecycle).unwrap(),
-        deadline: Duration::from_secs(10),
-    };
-    let client = Client::start(config, lifecycle).unwrap();
-    client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
-    RoomsServiceClient::new(client)
 }

@@ -15,7 +15,7 @@ async fn three_replicas_start_at_once_on_an_empty_database() {
     let url = fresh_database().await.unwrap();
     let start = || TestApp::start_on(url.clone(), Clock::system(), Duration::from_secs(600));
     let (first, second, third) = tokio::join!(start(), start(), start());
-    assert!([&first, &second, &third].iter().all(|app| app.lifecycle.is_ready()));
+    assert!([&first, &second, &third].iter().all(|app| app.service.lifecycle.is_ready()));
     let room_id = first.make_contacts(OWNER, FRIEND).await;
     assert_eq!(second.make_contacts(FRIEND, OWNER).await, room_id);
     assert_eq!(third.get_room(FRIEND, room_id).await.unwrap().id, room_id);

@@ -218,7 +218,7 @@ async fn streams_end_when_the_process_drains() {
     let app = TestApp::start().await;
     let mut stream = app.watch(0).await;
     next(&mut stream).await;
-    app.lifecycle.draining().cancel();
+    app.service.lifecycle.draining().cancel();
     let ended = timeout(Duration::from_secs(2), stream.message()).await.unwrap().unwrap();
     assert_eq!(ended, None);
 }

@@ -1,4 +1,4 @@
-//! Clients that ask for much and never read.
+//! Clients that request much and never read.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use serde_json::json;
 use super::message_with_ref;
 use crate::support::{Socket, make_room, person};
 
-/// More than have their turn to begin at once.
+/// More than the gateway reads histories for at once.
 const SOCKETS: usize = 80;
-/// So much that what one of them asks for fits neither into its queue nor into the kernel.
+/// The events of one replay exceed the send queue and the buffers of the kernel.
 const MESSAGES: usize = 300;
 const CONTENT: usize = 16_000;
-/// How often somebody else subscribes meanwhile, and how long that may take.
+/// How often another client subscribes meanwhile, and the longest time for it.
 const SUBSCRIPTIONS: usize = 50;
-const PATIENCE: Duration = Duration::from_secs(5);
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn nobody_waits_for_his_turn_behind_those_who_never_read() {
+async fn clients_that_never_read_do_not_delay_other_subscriptions() {
     let stack = Stack::builder().start().await.expect("the stack starts");
     let anna = person(&stack).await;
     let (large_room, small_room) = (make_room(&anna, &[]).await, make_room(&anna, &[]).await);
@@ -30,14 +30,15 @@ async fn nobody_waits_for_his_turn_behind_those_who_never_read() {
     }
 
     let deaf = join_all((0..SOCKETS).map(async |_| {
-        let mut socket = Socket::open_narrow(&stack.gateway_url(0), &anna.token).await;
+        let mut socket = Socket::open_narrow(stack.address("gateway", 0), &anna.token).await;
         socket.send(&json!({"type": "subscribe", "room_id": large_room, "after_seq": 0})).await;
         socket
     }));
     let deaf = deaf.await;
     for _ in 0..SUBSCRIPTIONS {
-        let subscribed = tokio::time::timeout(PATIENCE, socket.subscribe(small_room)).await;
-        subscribed.expect("it is soon his turn");
+        let subscribed =
+            tokio::time::timeout(SUBSCRIBE_TIMEOUT, socket.subscribe(small_room)).await;
+        subscribed.expect("the subscription is answered in time");
         let unsubscribe = json!({"type": "unsubscribe", "room_id": small_room});
         assert_eq!(socket.ask(&unsubscribe).await["type"], "success");
     }

@@ -1,4 +1,4 @@
-//! Who merely reaches the port of a service, and what that gets him: nothing.
+//! A caller without the internal token gets nothing from the gRPC port of a service.
 
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use crate::faults::on_stack_of;
 const TOKEN: &str = "the-token-of-this-stack";
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
-/// Every method of a service, streams included, and what is served beside them, known or not.
-fn methods_of(service: &str) -> Vec<String> {
+/// Every method of a service, streams and the health and reflection services included, and methods
+/// that do not exist.
+fn methods(service: &str) -> Vec<String> {
     let descriptors = FileDescriptorSet::decode(parlance_proto::DESCRIPTORS).unwrap();
     let package = format!("parlance.{service}.v1");
     let mut methods = Vec::new();
@@ -58,7 +59,7 @@ async fn connect(stack: &Stack, service: &str) -> Channel {
 }
 
 #[tokio::test]
-async fn every_method_of_every_service_refuses_who_does_not_show_the_credential() {
+async fn every_grpc_method_refuses_calls_without_the_internal_token() {
     let builder = SERVICES
         .iter()
         .chain(&["gateway"])
@@ -67,7 +68,7 @@ async fn every_method_of_every_service_refuses_who_does_not_show_the_credential(
         let good = format!("Bearer {TOKEN}");
         for service in SERVICES {
             let channel = connect(stack, service).await;
-            for method in methods_of(service) {
+            for method in methods(service) {
                 let shown = [
                     None,
                     Some(""),

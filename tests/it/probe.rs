@@ -1,5 +1,5 @@
-//! The canary, which shows a gateway that messages flow: before it is first ready it must have come
-//! back, afterwards it is a metric.
+//! The synthetic probe of a gateway: a gateway is ready only after its first probe message has
+//! returned. Later probe messages only change metrics.
 
 use parlance_devstack::Stack;
 use serde_json::json;
@@ -8,12 +8,12 @@ use crate::faults::{RECOVERY, RESTART, on_stack_of};
 use crate::support::{Person, eventually, make_room, people, person, stack};
 use crate::ws::{assert_error, message_with_ref};
 
-/// A gateway that sends canaries all the time.
-async fn on_watchful_stack(test: impl AsyncFnOnce(&Stack)) {
-    on_stack_of(Stack::builder().environment("gateway", "CANARY_INTERVAL", "0.1"), test).await;
+/// Runs a test on a stack whose gateway probes ten times a second.
+async fn on_probing_stack(test: impl AsyncFnOnce(&Stack)) {
+    on_stack_of(Stack::builder().environment("gateway", "PROBE_INTERVAL", "0.1"), test).await;
 }
 
-/// The number behind a metric of the gateway; 0 when it has not been counted yet.
+/// The value of a metric of the gateway; 0 before it is first recorded.
 async fn metric(stack: &Stack, name: &str) -> f64 {
     let metrics = stack.metrics("gateway", 0).await.unwrap();
     let line = metrics.lines().find(|line| line.starts_with(name));
@@ -21,33 +21,33 @@ async fn metric(stack: &Stack, name: &str) -> f64 {
 }
 
 async fn returns(stack: &Stack) -> f64 {
-    metric(stack, "parlance_gateway_canary_duration_seconds_count").await
+    metric(stack, "parlance_gateway_probe_duration_seconds_count").await
 }
 
-async fn losses(stack: &Stack) -> f64 {
-    metric(stack, "parlance_gateway_canary_failures_total").await
+async fn failures(stack: &Stack) -> f64 {
+    metric(stack, "parlance_gateway_probe_failures_total").await
 }
 
 async fn age(stack: &Stack) -> f64 {
-    metric(stack, "parlance_gateway_canary_age_seconds").await
+    metric(stack, "parlance_gateway_probe_age_seconds").await
 }
 
-/// Waits for more lost canaries, so that one at least was sent after this was asked.
-async fn lose_canaries(stack: &Stack) {
-    let before = losses(stack).await;
-    eventually(RECOVERY, "canaries are lost", async || losses(stack).await >= before + 2.0).await;
+/// Waits until two more probes are lost. At least one of them was sent after the call.
+async fn lose_probes(stack: &Stack) {
+    let before = failures(stack).await;
+    eventually(RECOVERY, "probes are lost", async || failures(stack).await >= before + 2.0).await;
 }
 
 async fn assert_messages_flow(person: &Person) {
     let room = make_room(person, &[]).await;
     let mut socket = person.subscribed(room).await;
-    person.say(room, "Hello").await;
+    person.send_message(room, "Hello").await;
     assert_eq!(socket.next().await["message"]["content"], "Hello");
 }
 
 #[tokio::test]
-async fn a_gateway_is_ready_once_a_message_has_gone_the_whole_way() {
-    on_watchful_stack(async |stack| {
+async fn a_gateway_is_ready_after_its_first_probe_returns() {
+    on_probing_stack(async |stack| {
         let anna = person(stack).await;
         let gateway = stack.process("gateway", 0);
         for part in ["messaging", "rooms", "postgres"] {
@@ -61,13 +61,13 @@ async fn a_gateway_is_ready_once_a_message_has_gone_the_whole_way() {
             gateway.start_again().await.unwrap();
             eventually(RESTART, "the gateway lives", async || stack.is_alive("gateway", 0).await)
                 .await;
-            lose_canaries(stack).await;
+            lose_probes(stack).await;
             assert!(!gateway.is_ready().await, "ready without {part}");
             assert_eq!(anna.get("/v1/healthz").await.status, 200);
 
             missing.restart(RESTART).await.unwrap();
             gateway.wait_until_ready(RECOVERY).await.unwrap();
-            assert!(returns(stack).await >= 1.0, "ready before a canary has come back");
+            assert!(returns(stack).await >= 1.0, "ready before a probe has returned");
             assert_messages_flow(&anna).await;
         }
     })
@@ -75,55 +75,55 @@ async fn a_gateway_is_ready_once_a_message_has_gone_the_whole_way() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_ready_stays_so_and_tells_that_messages_do_not_flow() {
-    on_watchful_stack(async |stack| {
+async fn lost_probes_change_metrics_and_not_readiness() {
+    on_probing_stack(async |stack| {
         let anna = person(stack).await;
         let gateway = stack.process("gateway", 0);
         let before = returns(stack).await;
-        eventually(RECOVERY, "canaries fly", async || returns(stack).await > before + 2.0).await;
+        eventually(RECOVERY, "probes return", async || returns(stack).await > before + 2.0).await;
         stack.redis().process().kill().await.unwrap();
         stack.process("messaging", 0).kill().await.unwrap();
 
-        lose_canaries(stack).await;
+        lose_probes(stack).await;
         assert!(age(stack).await > 1.0);
         assert!(stack.is_alive("gateway", 0).await && gateway.is_ready().await);
         anna.get("/v1/rooms").await.ok(200);
 
         stack.process("messaging", 0).restart(RESTART).await.unwrap();
         let before = returns(stack).await;
-        eventually(RECOVERY, "canaries come back", async || returns(stack).await > before + 2.0)
+        eventually(RECOVERY, "probes return again", async || returns(stack).await > before + 2.0)
             .await;
-        eventually(RECOVERY, "the last one came back just now", async || age(stack).await < 1.0)
+        eventually(RECOVERY, "the last probe returned just now", async || age(stack).await < 1.0)
             .await;
     })
     .await;
 }
 
-/// How often auth was asked for users.
-async fn look_ups(stack: &Stack) -> f64 {
+/// The number of calls of `GetUsers` that auth has answered.
+async fn user_lookups(stack: &Stack) -> f64 {
     let metrics = stack.metrics("auth", 0).await.unwrap();
-    let of_users = |line: &&str| {
+    let is_get_users = |line: &&str| {
         line.starts_with("rpc_server_call_duration_seconds_count") && line.contains("/GetUsers\"")
     };
-    let counts = metrics.lines().filter(of_users).map(|line| line.rsplit_once(' ').unwrap().1);
+    let counts = metrics.lines().filter(is_get_users).map(|line| line.rsplit_once(' ').unwrap().1);
     counts.map(|count| count.parse::<f64>().unwrap()).sum()
 }
 
 #[tokio::test]
-async fn auth_is_not_asked_who_sends_canaries() {
-    on_watchful_stack(async |stack| {
+async fn probes_do_not_look_up_users_in_auth() {
+    on_probing_stack(async |stack| {
         person(stack).await.get("/v1/auth/me").await.ok(200);
-        let (before, flown) = (look_ups(stack).await, returns(stack).await);
-        assert!(before > 0.0, "whoever is somebody is looked up");
-        eventually(RECOVERY, "canaries fly", async || returns(stack).await > flown + 5.0).await;
-        assert_eq!(look_ups(stack).await, before);
+        let (before, returned) = (user_lookups(stack).await, returns(stack).await);
+        assert!(before > 0.0, "users are looked up");
+        eventually(RECOVERY, "probes return", async || returns(stack).await > returned + 5.0).await;
+        assert_eq!(user_lookups(stack).await, before);
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_gateway_starts_without_redis() {
-    on_watchful_stack(async |stack| {
+    on_probing_stack(async |stack| {
         let anna = person(stack).await;
         let gateway = stack.process("gateway", 0);
         stack.redis().process().kill().await.unwrap();
@@ -135,12 +135,12 @@ async fn a_gateway_starts_without_redis() {
 }
 
 #[tokio::test]
-async fn nobody_reaches_the_room_of_the_canary() {
+async fn clients_cannot_use_the_room_of_the_probe() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     make_room(&anna, &[&ben]).await;
     let mut database = stack.postgres().connect("parlance").await.unwrap();
-    let canary: i64 =
+    let probe_message: i64 =
         sqlx::query_scalar("SELECT max(id) FROM messaging.messages WHERE room_id = 0")
             .fetch_one(&mut database)
             .await
@@ -150,7 +150,7 @@ async fn nobody_reaches_the_room_of_the_canary() {
     anna.get("/v1/rooms/0").await.invalid(&too_small);
     anna.get("/v1/messages/rooms/0/history").await.invalid(&too_small);
     anna.post("/v1/messages/rooms/0", &content).await.invalid(&too_small);
-    let message = format!("/v1/messages/{canary}");
+    let message = format!("/v1/messages/{probe_message}");
     anna.patch(&message, &content).await.refused(404, "message_not_found");
     anna.delete(&message).await.refused(404, "message_not_found");
 
@@ -160,8 +160,8 @@ async fn nobody_reaches_the_room_of_the_canary() {
         assert_error(&refused, "invalid_frame", None);
     }
     assert_error(&socket.ask(&message_with_ref(0, "x", "1")).await, "invalid_frame", Some("1"));
-    let edit = json!({"type": "edit_message", "message_id": canary, "content": "x"});
+    let edit = json!({"type": "edit_message", "message_id": probe_message, "content": "x"});
     assert_error(&socket.ask(&edit).await, "message_not_found", None);
-    let delete = json!({"type": "delete_message", "message_id": canary});
+    let delete = json!({"type": "delete_message", "message_id": probe_message});
     assert_error(&socket.ask(&delete).await, "message_not_found", None);
 }

@@ -1,5 +1,5 @@
-//! What tests of one service need: empty databases and a Redis. The first test that asks starts the
-//! servers, all tests of the process share them, and they end with the process.
+//! A Postgres and a Redis for the tests of one process. The first test that needs a server starts
+//! it; it ends with the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use crate::postgres::{Durability, Postgres, Settings};
 use crate::secrets::random_secret;
 use crate::{Redis, free_port, redis};
 
-/// A server and the folder it works in; the server is dropped first.
+/// A server and its folder. The server is dropped first.
 #[derive(Debug)]
 pub struct InFolder<Server> {
     /// The server.
@@ -20,16 +20,16 @@ pub struct InFolder<Server> {
     _folder: TemporaryFolder,
 }
 
-// Neither is bound to the runtime of the test that happens to start it.
+// The servers do not depend on the runtime of the test that starts them.
 static POSTGRES: OnceCell<InFolder<Postgres>> = OnceCell::const_new();
 static REDIS: OnceCell<InFolder<Redis>> = OnceCell::const_new();
 
-/// The URL of a new, empty database, for a role that may do everything in it.
+/// Creates a database and returns its URL for the superuser.
 pub async fn fresh_database() -> anyhow::Result<String> {
-    static LAST: AtomicU64 = AtomicU64::new(0);
+    static DATABASES: AtomicU64 = AtomicU64::new(0);
 
     let postgres = &POSTGRES.get_or_try_init(start_postgres).await?.server;
-    let name = format!("test_{}", LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed) + 1);
     let mut connection = postgres.connect("postgres").await?;
     let statement = AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"));
     connection.execute(statement).await.context("cannot create a database")?;
@@ -37,10 +37,9 @@ pub async fn fresh_database() -> anyhow::Result<String> {
     Ok(postgres.url(&name))
 }
 
-/// The URL of the Redis that all tests of the process share, for who may do what messaging may.
+/// The URL of the Redis that all tests of the process share, with the permissions of messaging.
 pub async fn redis_url() -> anyhow::Result<String> {
-    let redis = &REDIS.get_or_try_init(start_redis).await?.server;
-    Ok(redis.url())
+    Ok(REDIS.get_or_try_init(start_redis).await?.server.url())
 }
 
 async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
@@ -49,19 +48,22 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
         folder: folder.path().to_owned(),
         port: free_port()?,
         password: random_secret(),
-        durability: Durability::Fleeting,
+        durability: Durability::Volatile,
         certificate: None,
     })
     .await?;
     Ok(InFolder { server, _folder: folder })
 }
 
-/// A Redis that nobody else uses, for as long as it is kept.
+/// Starts a Redis for one test.
 pub async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
-    let (folder_path, port) = (folder.path().to_owned(), free_port()?);
-    let settings =
-        redis::Settings { folder: folder_path, port, password: random_secret(), encrypted: None };
-    let server = Redis::start(settings).await?;
+    let server = Redis::start(redis::Settings {
+        folder: folder.path().to_owned(),
+        port: free_port()?,
+        password: random_secret(),
+        encrypted: None,
+    })
+    .await?;
     Ok(InFolder { server, _folder: folder })
 }

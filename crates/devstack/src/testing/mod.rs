@@ -1,0 +1,11 @@
+//! The test kit of the services: empty databases, a Redis, and services that run inside a test.
+
+mod servers;
+mod service;
+mod wait;
+
+pub use crate::folder::TemporaryFolder;
+pub use crate::port::free_address;
+pub use servers::{InFolder, fresh_database, redis_url, start_redis};
+pub use service::{INTERNAL_TOKEN, Service, answer, connect, credential, grpc_server, postgres};
+pub use wait::eventually;
