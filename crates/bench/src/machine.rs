@@ -1,4 +1,4 @@
-//! What a run was made on and with. What cannot be found out is left out.
+//! The machine and the programs of a run. Values that cannot be found are left out.
 
 use std::fs;
 use std::path::Path;
@@ -12,30 +12,30 @@ use sqlx::Connection;
 
 /// The machine, the programs, and the time.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) date: String,
-    pub(crate) commit: Option<String>,
-    pub(crate) processor: Option<String>,
-    pub(crate) cores: usize,
-    pub(crate) memory: Option<String>,
-    /// Processes that ran or waited to, on average of the last minute: more than a few make the
-    /// figures worthless.
-    pub(crate) load: Option<String>,
-    pub(crate) kernel: Option<String>,
-    pub(crate) postgres: Option<String>,
-    pub(crate) redis: Option<String>,
-    /// Built without optimisation.
+pub struct Machine {
+    date: String,
+    commit: Option<String>,
+    processor: Option<String>,
+    cores: usize,
+    memory: Option<String>,
+    /// The load average of the last minute. Above a few, the figures mean nothing.
+    load: Option<String>,
+    kernel: Option<String>,
+    postgres: Option<String>,
+    redis: Option<String>,
+    /// True if the programs were built without optimisation.
     pub(crate) is_debug: bool,
 }
 
 impl Machine {
-    pub(crate) async fn look(stack: &Stack) -> Self {
+    /// Describes this machine.
+    pub(crate) async fn describe(stack: &Stack) -> Self {
         Self {
             date: Clock::system().now().to_string(),
             commit: commit(),
-            processor: line_of("/proc/cpuinfo", "model name"),
+            processor: read_value("/proc/cpuinfo", "model name"),
             cores: thread::available_parallelism().map_or(0, usize::from),
-            memory: line_of("/proc/meminfo", "MemTotal"),
+            memory: read_value("/proc/meminfo", "MemTotal"),
             load: load(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .ok()
@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// What is known, each with its name.
+    /// Returns the values that are known, each with its name.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static str, String)> {
         let known = [
             ("date", Some(self.date.clone())),
@@ -69,8 +69,7 @@ impl Machine {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cores {
     all: u64,
-    /// In which a core of this virtual machine had something to do, and its host did something
-    /// else.
+    /// Time in which a core of this virtual machine had work and its host ran something else.
     stolen: u64,
 }
 
@@ -79,15 +78,15 @@ impl Cores {
         Self::parse(&fs::read_to_string("/proc/stat").ok()?)
     }
 
-    /// By [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). What guests take
-    /// is in the first eight already.
+    /// Parses [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). The first
+    /// eight fields contain the time of guests.
     fn parse(stat: &str) -> Option<Self> {
         let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
         let ticks: Vec<u64> = ticks.filter_map(|field| field.parse().ok()).collect();
         Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
     }
 
-    /// The share of the time since then that was stolen.
+    /// Returns the share of the time since an earlier reading that was stolen.
     pub(crate) fn stolen_since(self, before: Self) -> f64 {
         let share = |now: u64, before: u64| now.saturating_sub(before) as f64;
         share(self.stolen, before.stolen) / share(self.all, before.all).max(1.0)
@@ -104,7 +103,7 @@ fn commit() -> Option<String> {
     Some(if changes.is_empty() { commit } else { format!("{commit}, with changes") })
 }
 
-fn line_of(file: &str, name: &str) -> Option<String> {
+fn read_value(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
@@ -122,7 +121,7 @@ async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {
     Ok(version)
 }
 
-/// Such as `Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=…`.
+/// Parses `Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=…`.
 fn redis_version() -> Option<String> {
     let line = output(Command::new("redis-server").arg("--version"))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("v=").map(ToOwned::to_owned))
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_has_stolen_is_a_share_of_the_time_of_all_cores() {
+    fn stolen_time_is_a_share_of_the_time_of_all_cores() {
         let at = |stat| Cores::parse(stat).unwrap();
         let before = at("cpu  100 0 50 800 10 0 20 20 7 7\ncpu0 1 2 3\n");
         assert_eq!(before, Cores { all: 1_000, stolen: 20 });

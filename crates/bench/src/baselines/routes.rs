@@ -1,5 +1,4 @@
-//! A bare HTTP server: the same library as the gateway's, with routes that answer what they were
-//! told to, and nothing else.
+//! A bare HTTP server with the gateway's library, whose routes return fixed bodies.
 
 use std::collections::HashMap;
 
@@ -9,18 +8,18 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 
-use super::child::Parent;
+use super::process::Parent;
 
 /// The subcommand that runs it.
-pub(crate) const COMMAND: &str = "routes-yardstick";
+pub(crate) const COMMAND: &str = "routes-baseline";
 
-/// Serves until the process that started this one wants it to end. It is told the routes' bodies,
-/// by path, as JSON.
-pub(crate) async fn serve() -> anyhow::Result<()> {
+/// Serves until the parent process ends it. The parent's line is a JSON object: the body of each
+/// path.
+pub async fn serve() -> anyhow::Result<()> {
     let parent = Parent::new()?;
     let bodies: HashMap<String, String> = serde_json::from_str(&parent.line)?;
     let listener = parent.listener().await?.tap_io(|stream| {
-        // Without it everything works, and is slower.
+        // A failure costs speed only.
         let _ = stream.set_nodelay(true);
     });
     tokio::select! {
@@ -29,8 +28,8 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     }
 }
 
-/// The server without a port.
-pub(crate) fn router(bodies: HashMap<String, String>) -> Router {
+/// Returns the router without a listener.
+pub fn router(bodies: HashMap<String, String>) -> Router {
     let add = |router: Router, (path, body): (String, String)| {
         let body = Bytes::from(body);
         router.route(&path, get(async move || ([(CONTENT_TYPE, "application/json")], body)))

@@ -1,10 +1,8 @@
-//! A bare broadcast server: what anybody sends to `/send` goes to everybody at `/listen`, in one
-//! order. The same WebSocket library as the gateway's, and nothing else: no parsing, no store, no
-//! Redis. A text is held once for all, and everything that waits for a listener is written with one
-//! flush.
+//! A bare broadcast server with the gateway's WebSocket library: each text that a client sends to
+//! `/send` goes to all clients at `/listen`, in one order. It has no parsing, no store and no Redis.
+//! A text is in memory once, and all texts that wait for a client are written with one flush.
 //!
-//! Told of a database, it stores each text before it passes it on: everything that waits with one
-//! statement, and again nothing else.
+//! With a database it stores each text before the broadcast, all texts that wait with one statement.
 
 use axum::Router;
 use axum::extract::State;
@@ -16,37 +14,39 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc};
 
-use super::child::Parent;
+use super::process::Parent;
 
 /// The subcommand that runs it.
-pub(crate) const COMMAND: &str = "broadcast-yardstick";
-pub(crate) const LISTEN: &str = "/listen";
-pub(crate) const SEND: &str = "/send";
+pub(crate) const COMMAND: &str = "broadcast-baseline";
+/// The path of the clients that receive.
+pub const LISTEN: &str = "/listen";
+/// The path of the clients that send.
+pub const SEND: &str = "/send";
 
-/// Far more than are ever in flight.
-const WAITING: usize = 8_192;
-/// Sockets read no more than a frame at a time, as the gateway's do.
-const BUFFER: usize = 4 << 10;
-
-/// What is stored with one statement.
+/// Texts that may wait: far more than are ever in flight.
+const QUEUE_LENGTH: usize = 8_192;
+/// The same as the gateway's.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Texts that one statement stores.
 const MAX_BATCH: usize = 400;
 
 type Texts = broadcast::Sender<Utf8Bytes>;
 
-/// Where texts go.
+/// The queues of the server.
 #[derive(Clone)]
 struct Room {
+    /// The texts that all clients receive.
     texts: Texts,
-    /// Where they go first.
+    /// The texts that are to be stored before that.
     store: Option<mpsc::Sender<Utf8Bytes>>,
 }
 
-/// Serves until the process that started this one wants it to end. It is told the URL of a database
-/// with the table `single_rows`, or nothing.
-pub(crate) async fn serve() -> anyhow::Result<()> {
+/// Serves until the parent process ends it. The parent's line is the URL of a database with the
+/// table `single_rows`, or empty.
+pub async fn serve() -> anyhow::Result<()> {
     let parent = Parent::new()?;
-    let (texts, _) = broadcast::channel(WAITING);
-    let (store, waiting) = mpsc::channel(WAITING);
+    let (texts, _) = broadcast::channel(QUEUE_LENGTH);
+    let (store, waiting) = mpsc::channel(QUEUE_LENGTH);
     let database = Some(parent.line.trim()).filter(|url| !url.is_empty());
     let storing = match database {
         Some(url) => Some(store_forever(PgConnection::connect(url).await?, waiting, texts.clone())),
@@ -54,7 +54,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     };
     let room = Room { texts, store: storing.is_some().then_some(store) };
     let listener = parent.listener().await?.tap_io(|stream| {
-        // Without it everything works, and is slower.
+        // A failure costs speed only.
         let _ = stream.set_nodelay(true);
     });
     tokio::select! {
@@ -64,10 +64,9 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     }
 }
 
-/// The server that stores nothing, without a port.
-#[cfg(test)]
-pub(crate) fn bare_router() -> Router {
-    router(Room { texts: broadcast::channel(WAITING).0, store: None })
+/// Returns the router of a server without a database and without a listener.
+pub fn router_without_store() -> Router {
+    router(Room { texts: broadcast::channel(QUEUE_LENGTH).0, store: None })
 }
 
 fn router(room: Room) -> Router {
@@ -76,13 +75,15 @@ fn router(room: Room) -> Router {
             LISTEN,
             any(async |upgrade: WebSocketUpgrade, State(room): State<Room>| {
                 let texts = room.texts.subscribe();
-                upgrade.read_buffer_size(BUFFER).on_upgrade(|socket| listen(socket, texts))
+                upgrade
+                    .read_buffer_size(READ_BUFFER_BYTES)
+                    .on_upgrade(|socket| listen(socket, texts))
             }),
         )
         .route(
             SEND,
             any(async |upgrade: WebSocketUpgrade, State(room): State<Room>| {
-                upgrade.read_buffer_size(BUFFER).on_upgrade(|socket| send(socket, room))
+                upgrade.read_buffer_size(READ_BUFFER_BYTES).on_upgrade(|socket| send(socket, room))
             }),
         )
         .with_state(room)
@@ -92,15 +93,15 @@ async fn send(mut socket: WebSocket, room: Room) {
     while let Some(Ok(message)) = socket.recv().await {
         let Message::Text(text) = message else { continue };
         match &room.store {
-            // The server ends with its store.
+            // The server ends if storing fails.
             Some(store) => drop(store.send(text).await),
-            // Without listeners there is nobody to tell.
+            // An error means that no client listens.
             None => drop(room.texts.send(text)),
         }
     }
 }
 
-/// Stores what waits, and passes it on.
+/// Stores the texts that wait and broadcasts them.
 async fn store_forever(
     mut connection: PgConnection,
     mut waiting: mpsc::Receiver<Utf8Bytes>,
@@ -119,8 +120,8 @@ async fn store_forever(
     Ok(())
 }
 
-/// Ends when the connection does, or when the listener has missed something: its count would be
-/// wrong.
+/// Ends with the connection, or when the client is too slow and has missed texts: its count would
+/// be wrong.
 async fn listen(mut socket: WebSocket, mut texts: broadcast::Receiver<Utf8Bytes>) {
     loop {
         let first = match texts.recv().await {
@@ -133,7 +134,7 @@ async fn listen(mut socket: WebSocket, mut texts: broadcast::Receiver<Utf8Bytes>
     }
 }
 
-/// Writes everything that waits.
+/// Writes all texts that wait. Returns `None` if the client must be disconnected.
 async fn write(
     socket: &mut WebSocket,
     first: Utf8Bytes,

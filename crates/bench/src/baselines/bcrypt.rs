@@ -1,4 +1,4 @@
-//! How many passwords the cores can check when they do nothing else.
+//! The rate at which all cores together check passwords.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use anyhow::{Context, ensure};
 
 const PASSWORD: &str = "securepass123";
 
-/// Checks passwords on all cores for a while; checks a second.
+/// Checks passwords on all cores. Returns the checks a second.
 pub(crate) async fn run(cost: u32, duration: Duration) -> anyhow::Result<f64> {
     let checking = tokio::task::spawn_blocking(move || check_on_all_cores(cost, duration));
-    checking.await.context("the checking has ended")?
+    checking.await.context("the checking thread panicked")?
 }
 
 fn check_on_all_cores(cost: u32, duration: Duration) -> anyhow::Result<f64> {
@@ -20,19 +20,19 @@ fn check_on_all_cores(cost: u32, duration: Duration) -> anyhow::Result<f64> {
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| check(&hash, duration))).collect();
         let rate = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
             Ok(rate) => rate,
-            Err(_) => Err(anyhow::anyhow!("a thread has ended")),
+            Err(_) => Err(anyhow::anyhow!("a checking thread panicked")),
         };
         threads.into_iter().map(rate).collect()
     });
     rates.into_iter().sum()
 }
 
-/// Whole checks only.
+/// Returns the checks a second on one core. Only complete checks count.
 fn check(hash: &str, duration: Duration) -> anyhow::Result<f64> {
     let begin = Instant::now();
     let mut count = 0;
     while begin.elapsed() < duration {
-        ensure!(bcrypt::verify(PASSWORD, hash)?, "a right password is wrong");
+        ensure!(bcrypt::verify(PASSWORD, hash)?, "a correct password was rejected");
         count += 1;
     }
     Ok(f64::from(count) / begin.elapsed().as_secs_f64())
@@ -43,9 +43,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn each_step_of_the_cost_takes_twice_as_long() {
+    async fn a_check_at_cost_8_takes_over_four_times_as_long_as_at_cost_4() {
         let time = Duration::from_millis(200);
-        let (cheap, dear) = (run(4, time).await.unwrap(), run(8, time).await.unwrap());
-        assert!(cheap > 4.0 * dear, "{cheap} and {dear} a second");
+        let (at_4, at_8) = (run(4, time).await.unwrap(), run(8, time).await.unwrap());
+        assert!(at_4 > 4.0 * at_8, "{at_4} and {at_8} a second");
     }
 }

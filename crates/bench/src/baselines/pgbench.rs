@@ -1,5 +1,5 @@
-//! What Postgres does when a program that does nothing else asks it: `pgbench`, on the stack's own
-//! Postgres.
+//! The rate of Postgres alone: `pgbench` on the stack's Postgres. Also prepares that Postgres for
+//! measurements.
 
 use std::fs;
 use std::process::Stdio;
@@ -13,21 +13,21 @@ use tokio::time::timeout;
 
 use crate::load::CONTENT;
 
-/// Of the tables below.
-const DATABASE: &str = "yardstick";
-/// Of Parlance's own.
+/// The database of the tables below.
+const DATABASE: &str = "baseline";
+/// The database of Parlance.
 const PARLANCE: &str = "parlance";
-/// Connections at once.
+/// Connections.
 const CLIENTS: &str = "16";
 const THREADS: &str = "2";
-/// As many files of the log as Postgres keeps to write again (`min_wal_size`).
-const LOG_FILES: usize = 64;
-/// How long it may take to make them; on a disk that takes this long nothing can be measured.
-const FILL_DEADLINE: Duration = Duration::from_secs(120);
-/// Beyond the time that it is to run.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The WAL segments that Postgres keeps for reuse (`min_wal_size`).
+const WAL_SEGMENTS: usize = 64;
+/// Bounds the creation of the segments. A disk that needs longer is too slow for measurements.
+const FILL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bounds how long pgbench runs beyond its duration.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// No more than a chat needs that only stores and numbers.
+/// The least that a chat needs to store and number messages.
 const TABLES: &str = "
     CREATE TABLE room_heads (room_id BIGINT PRIMARY KEY, last_seq BIGINT NOT NULL);
     CREATE TABLE messages (
@@ -48,7 +48,7 @@ const TABLES: &str = "
     );
     INSERT INTO room_heads VALUES (1, 0);";
 
-/// What is asked again and again.
+/// A transaction that pgbench repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     name: &'static str,
@@ -57,42 +57,46 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// One message per transaction, which takes the next number of the one room.
+    /// One message per transaction, with the next number of the only room.
     pub(crate) fn numbered_messages() -> Self {
         let text = format!(
             "BEGIN;
-             UPDATE room_heads SET last_seq = last_seq + 1 WHERE room_id = 1 RETURNING last_seq AS seq \\gset
-             INSERT INTO messages (room_id, seq, sender_id, content) VALUES (1, :seq, :client_id, '{CONTENT}');
+             UPDATE room_heads SET last_seq = last_seq + 1 WHERE room_id = 1
+                 RETURNING last_seq AS seq \\gset
+             INSERT INTO messages (room_id, seq, sender_id, content)
+                 VALUES (1, :seq, :client_id, '{CONTENT}');
              COMMIT;"
         );
         Self { name: "numbered-messages", text, database: DATABASE }
     }
 
-    /// One row per transaction, without a number, over so many rooms.
+    /// One row per transaction, without a number, to one of this many rooms.
     pub(crate) fn single_rows(rooms: usize) -> Self {
         let text = format!(
             "\\set room random(1, {rooms})
-             INSERT INTO single_rows (room_id, sender_id, content) VALUES (:room, :client_id, '{CONTENT}');"
+             INSERT INTO single_rows (room_id, sender_id, content)
+                 VALUES (:room, :client_id, '{CONTENT}');"
         );
         Self { name: "single-rows", text, database: DATABASE }
     }
 
-    /// The newest messages of a room of Parlance's own below a number, as its history reads them.
-    pub(crate) fn page_of_history(room: i64, below: i64) -> Self {
+    /// The newest messages of a room of Parlance before a `seq`, as its history reads them.
+    pub(crate) fn history_page(room: i64, before_seq: i64) -> Self {
         let text = format!(
             "\\set room {room}
-             SELECT id, room_id, seq, sender_id, sender_name, content, created_at, updated_at, edited_at
+             SELECT id, room_id, seq, sender_id, sender_name, content,
+                 created_at, updated_at, edited_at
              FROM messaging.messages
-             WHERE room_id = :room AND seq < {below} AND deleted_at IS NULL
+             WHERE room_id = :room AND seq < {before_seq} AND deleted_at IS NULL
              ORDER BY seq DESC LIMIT 50;"
         );
-        Self { name: "page-of-history", text, database: PARLANCE }
+        Self { name: "history-page", text, database: PARLANCE }
     }
 
-    /// Runs it for a while; transactions a second.
+    /// Runs the script. Returns the transactions a second.
     pub(crate) async fn run(&self, stack: &Stack, duration: Duration) -> anyhow::Result<f64> {
         let file = stack.folder().join(format!("{}.sql", self.name));
-        // A command of pgbench begins at the margin.
+        // pgbench reads a command only at the beginning of a line.
         let lines: Vec<&str> = self.text.lines().map(str::trim_start).collect();
         fs::write(&file, lines.join("\n") + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -104,7 +108,7 @@ impl Script {
             .arg(&file)
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = timeout(duration + PATIENCE, pgbench.output())
+        let output = timeout(duration + EXIT_TIMEOUT, pgbench.output())
             .await
             .context("pgbench took too long")?;
         let output = output.context("cannot run pgbench")?;
@@ -117,8 +121,8 @@ impl Script {
     }
 }
 
-/// Makes the tables that the scripts write to.
-pub(crate) async fn prepare(postgres: &Postgres) -> anyhow::Result<()> {
+/// Creates the tables that the scripts write to.
+pub(crate) async fn create_tables(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.connect("postgres").await?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
     connection.close().await?;
@@ -127,29 +131,28 @@ pub(crate) async fn prepare(postgres: &Postgres) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Where the tables for the scripts are.
+/// Returns the URL of the database with these tables.
 pub(crate) fn database_url(stack: &Stack) -> String {
     stack.postgres().url(DATABASE)
 }
 
-/// Does what Postgres does by itself within a minute, so that it knows how many rows there are.
+/// Updates the statistics of Parlance's tables, as autovacuum does within a minute.
 pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
     let mut connection = stack.postgres().connect(PARLANCE).await?;
     connection.execute("VACUUM (ANALYZE)").await?;
     Ok(connection.close().await?)
 }
 
-/// Brings the log into the state it has after some minutes of use: all its files are there and are
-/// written again. A new one is filled with zeros when it is first needed, and all commits wait
-/// meanwhile.
-pub(crate) async fn fill_log(postgres: &Postgres) -> anyhow::Result<()> {
-    timeout(FILL_DEADLINE, fill_log_in_time(postgres)).await.context("it took too long")?
+/// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments. A new
+/// segment is filled with zeros when it is first needed, and all commits wait for that.
+pub(crate) async fn fill_wal(postgres: &Postgres) -> anyhow::Result<()> {
+    timeout(FILL_TIMEOUT, create_segments(postgres)).await.context("it took too long")?
 }
 
-async fn fill_log_in_time(postgres: &Postgres) -> anyhow::Result<()> {
+async fn create_segments(postgres: &Postgres) -> anyhow::Result<()> {
     let mut connection = postgres.connect(PARLANCE).await?;
-    for _ in 0..LOG_FILES {
-        // A file in which nothing was written is not left for the next.
+    for _ in 0..WAL_SEGMENTS {
+        // Postgres does not switch away from an empty segment.
         connection
             .execute("SELECT pg_logical_emit_message(FALSE, '', ''); SELECT pg_switch_wal();")
             .await?;
@@ -158,8 +161,8 @@ async fn fill_log_in_time(postgres: &Postgres) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Does what Postgres does by itself within minutes, so that it does none of it during what is
-/// measured: room is made of rows that are gone, and the log is written again from its beginning.
+/// Vacuums all tables and makes a checkpoint, which Postgres would otherwise begin by itself during a
+/// measurement.
 pub(crate) async fn settle(stack: &Stack) -> anyhow::Result<()> {
     for database in [DATABASE, PARLANCE] {
         let mut connection = stack.postgres().connect(database).await?;
@@ -171,11 +174,11 @@ pub(crate) async fn settle(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Such as `tps = 1523.123456 (without initial connection time)`.
+/// Parses `tps = 1523.123456 (without initial connection time)`.
 fn parse(output: &str) -> anyhow::Result<f64> {
     let line = output.lines().find_map(|line| line.strip_prefix("tps = "));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.with_context(|| format!("pgbench did not say how fast it was: {output}"))
+    number.with_context(|| format!("pgbench printed no rate: {output}"))
 }
 
 #[cfg(test)]
@@ -183,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_speed_is_found_in_the_output() {
+    fn the_rate_is_found_in_the_output() {
         let output = "latency average = 3.2 ms\ninitial connection time = 30 ms\n\
                       tps = 5012.345678 (without initial connection time)\n";
         assert_eq!(parse(output).unwrap(), 5_012.345_678);
