@@ -1,5 +1,6 @@
 //! What the scenarios on one stack share.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use parlance_measure::Progress;
 use tokio::sync::OnceCell;
 
 use crate::baselines::pgbench;
+use crate::baselines::process::Server;
 use crate::scale::Scale;
 use crate::scenario::{PasswordCost, Scenario};
 use crate::setup::{Group, Setup};
+use crate::usage::{self, ByPart, Usage, Window};
 
 const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default of the services.
@@ -77,6 +80,46 @@ impl<'a> Bench<'a> {
             anyhow::Ok(groups)
         });
         Ok(groups.await?)
+    }
+
+    /// Runs a load in a window after the warm-up. Returns its result, and what each part of the
+    /// stack used in the window.
+    pub(crate) async fn measure<Load, T>(
+        &self,
+        duration: Duration,
+        load: impl FnOnce(Window) -> Load,
+    ) -> anyhow::Result<(T, ByPart<Usage>)>
+    where
+        Load: Future<Output = anyhow::Result<T>>,
+    {
+        self.measure_with(duration, load, || usage::by_part(&self.stack)).await
+    }
+
+    /// Runs a load on a baseline in a process of its own, like [`measure`](Self::measure).
+    pub(crate) async fn measure_baseline<Load, T>(
+        &self,
+        server: &Server,
+        duration: Duration,
+        load: impl FnOnce(Window) -> Load,
+    ) -> anyhow::Result<(T, ByPart<Usage>)>
+    where
+        Load: Future<Output = anyhow::Result<T>>,
+    {
+        self.measure_with(duration, load, || usage::process(server.id)).await
+    }
+
+    async fn measure_with<Load, T>(
+        &self,
+        duration: Duration,
+        load: impl FnOnce(Window) -> Load,
+        read: impl Fn() -> ByPart<Usage>,
+    ) -> anyhow::Result<(T, ByPart<Usage>)>
+    where
+        Load: Future<Output = anyhow::Result<T>>,
+    {
+        let window = Window::after(self.scale.warm_up, duration);
+        let (result, usage) = tokio::join!(load(window), window.watch(read));
+        Ok((result?, usage))
     }
 
     /// Shows what is done in a round, counted from 0.

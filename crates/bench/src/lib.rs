@@ -5,7 +5,7 @@
 pub mod baselines;
 mod bench;
 mod cli;
-pub mod curves;
+pub mod curve;
 pub mod goal;
 pub mod http;
 pub mod load;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlance_measure::three_digits;
 use serde::Serialize;
 
-use crate::curves::Curves;
+use crate::curve::Curve;
 use crate::machine::Machine;
 use crate::row::{Baseline, Row};
 use crate::scale::Scale;
@@ -23,7 +23,7 @@ const MIN_CPU_SECONDS: f64 = 0.000_05;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) rows: Vec<Row>,
-    pub(crate) curves: Curves,
+    pub(crate) curves: Vec<Curve>,
 }
 
 /// A scenario that could not be measured.
@@ -48,8 +48,8 @@ pub struct Report {
     pub replicas: u8,
     /// The table.
     pub rows: Vec<Row>,
-    /// The plots.
-    pub curves: Curves,
+    /// The curves beside the table.
+    pub curves: Vec<Curve>,
     /// The scenarios that could not be measured.
     pub failures: Vec<Failure>,
     /// How long the run took.
@@ -58,7 +58,7 @@ pub struct Report {
 
 impl Findings {
     pub(crate) fn from_row(row: Row) -> Self {
-        Self { rows: vec![row], curves: Curves::default() }
+        Self { rows: vec![row], curves: Vec::new() }
     }
 
     pub(crate) fn extend(&mut self, other: Self) {
@@ -82,8 +82,8 @@ impl fmt::Display for Report {
             write!(f, "| {scenario} | **could not be measured**: {error} ")?;
             writeln!(f, "| | | | **no** | | | | |")?;
         }
-        for (file, plot) in self.curves.plots() {
-            writeln!(f, "\n![{}]({file})", plot.title)?;
+        for curve in self.curves.iter().filter(|curve| curve.is_drawn()) {
+            writeln!(f, "\n![{}]({})", curve.title, curve.file)?;
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Report {
     fn write_conditions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { machine, scale, .. } = self;
         writeln!(f, "| | |\n| --- | --- |")?;
-        for (name, value) in machine.lines() {
+        for (name, value) in &machine.values {
             writeln!(f, "| {name} | {value} |")?;
         }
         writeln!(f, "| replicas | {} of each part |", self.replicas)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use parlance_devstack::{Process, Stack};
 use parlance_measure::Progress;
 
@@ -43,8 +44,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     let mut results = Results::default();
     for cost in [PasswordCost::Minimal, PasswordCost::Default] {
         let is_wanted = |it: &Scenario| scenarios.is_empty() || scenarios.contains(it);
-        let mut wanted = Scenario::ALL.into_iter().filter(is_wanted).collect::<Vec<_>>();
-        wanted.retain(|it| it.password_cost() == cost);
+        let all = Scenario::value_variants().iter().copied();
+        let of_stack = all.filter(|it| it.password_cost() == cost);
+        let wanted: Vec<Scenario> = of_stack.filter(is_wanted).collect();
         if !wanted.is_empty() {
             progress.step("starting Parlance");
             let bench = Bench::start(cost, replicas.into(), scale, &progress).await;
@@ -104,7 +106,7 @@ fn publish(output: &Path, report: &Report) -> anyhow::Result<()> {
     let text = report.to_string();
     write(&output.join("report.md"), &text)?;
     write(&output.join("report.json"), &serde_json::to_string_pretty(report)?)?;
-    report.curves.write_plots(output)?;
+    report.curves.iter().try_for_each(|curve| curve.draw(output))?;
     println!("{text}");
     Ok(())
 }

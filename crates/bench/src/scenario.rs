@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// A scenario.
+/// A scenario. They run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// Durable sends to one room.
@@ -43,18 +43,6 @@ impl PasswordCost {
 }
 
 impl Scenario {
-    /// All scenarios in the order in which they run.
-    pub(crate) const ALL: [Self; 8] = [
-        Self::HotRoom,
-        Self::ManyRooms,
-        Self::FanOut,
-        Self::Latency,
-        Self::Reads,
-        Self::Idle,
-        Self::ReconnectStorm,
-        Self::Login,
-    ];
-
     /// Returns the name for people.
     pub(crate) fn name(self) -> &'static str {
         match self {

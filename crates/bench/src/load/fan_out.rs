@@ -11,14 +11,14 @@ use tokio::time::{sleep_until, timeout_at};
 use super::arrivals::count_texts;
 use super::in_flight::InFlight;
 use crate::usage::Window;
-use crate::ws::{CountingSocket, RawSocket, encode};
+use crate::ws::{CountingSocket, Socket};
 
 /// Sockets that are open and subscribed.
 pub struct Ready {
     /// The subscribers.
     pub subscribers: Vec<CountingSocket>,
     /// The senders, each with the frame that it sends again and again.
-    pub senders: Vec<(RawSocket, String)>,
+    pub senders: Vec<(Socket, String)>,
     /// Messages of each sender that are in flight.
     pub in_flight: usize,
     /// Acks that a sender receives for each message.
@@ -69,7 +69,7 @@ impl Ready {
 }
 
 struct Sender {
-    socket: RawSocket,
+    socket: Socket,
     frame: String,
     max_in_flight: usize,
     acks: u64,
@@ -78,41 +78,31 @@ struct Sender {
 impl Sender {
     /// Sends until the window ends, and then waits for the remaining acks.
     async fn run(mut self, in_flight: Arc<InFlight>) -> anyhow::Result<()> {
-        let (mut frames, mut unacked) = (Vec::new(), 0);
+        let mut unacked = 0_u64;
         let end = in_flight.window.to;
         loop {
             tokio::select! {
                 acquired = timeout_at(end, in_flight.acquire(self.max_in_flight)) => {
                     let Ok(count) = acquired else { break };
-                    frames.clear();
-                    for _ in 0..count {
-                        encode(self.frame.as_bytes(), &mut frames);
-                    }
-                    self.socket.write(&frames).await?;
+                    self.socket.send(std::iter::repeat_n(self.frame.clone(), count)).await?;
                     unacked += self.acks * count as u64;
                 }
-                filled = self.socket.fill() => {
-                    filled?;
-                    unacked -= self.take_acks(unacked)?;
+                text = self.socket.next() => {
+                    expect_ack(&text?)?;
+                    unacked = unacked.checked_sub(1).context("an unexpected ack")?;
                 }
             }
         }
-        while unacked > 0 {
-            self.socket.fill().await?;
-            unacked -= self.take_acks(unacked)?;
+        for _ in 0..unacked {
+            expect_ack(&self.socket.next().await?)?;
         }
         Ok(())
     }
+}
 
-    /// Returns the number of acks that have arrived. Any other text is an error.
-    fn take_acks(&mut self, expected: u64) -> anyhow::Result<u64> {
-        let mut count = 0;
-        while let Some(text) = self.socket.take()? {
-            // The gateway begins every ack with these members.
-            let is_ack = text.starts_with(br#"{"type":"ack","#);
-            ensure!(count < expected && is_ack, "a send was answered with {text:?}");
-            count += 1;
-        }
-        Ok(count)
-    }
+fn expect_ack(text: &str) -> anyhow::Result<()> {
+    // The gateway begins every ack with these members.
+    let is_ack = text.starts_with(r#"{"type":"ack","#);
+    ensure!(is_ack, "a send was answered with {text}");
+    Ok(())
 }

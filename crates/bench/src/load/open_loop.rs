@@ -74,7 +74,7 @@ impl OpenLoop<'_> {
         for (number, group) in self.groups.iter().enumerate() {
             let endpoint = self.setup.endpoint(number);
             let socket = endpoint.connect(None, Some(&group.members[0].token)).await?;
-            senders.push((socket.into_raw(), group.room));
+            senders.push(Sender::new(socket, group.room)?);
         }
         let members = self.groups.first().map_or(0, |group| group.members.len() as u64);
         Ok(Ready { subscribers, senders, members, rate: self.rate })
@@ -95,7 +95,7 @@ impl Ready {
             let mut sent = sent.await.context("the pacer has ended")??;
             let expected = sent.messages * self.members;
             wait_for(&recorder.received, expected..=expected, DRAIN_TIMEOUT).await.map_err(
-                |error| match sent.senders.iter_mut().find_map(|(socket, _)| socket.try_read()) {
+                |error| match sent.senders.iter_mut().find_map(Sender::received) {
                     Some(text) => error.context(format!("a sender received {text}")),
                     None => error,
                 },

@@ -1,15 +1,19 @@
 //! Sends messages when they are due. The pacer has a thread of its own because the timers of Tokio
 //! are exact to a millisecond only.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parlance_measure::Latencies;
 use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::usage::Window;
-use crate::ws::{RawSocket, encode};
+use crate::ws::Socket;
 
 /// Bounds the time in which sockets take the last frames.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,8 +31,43 @@ pub(super) struct Schedule {
     pub(super) window: Window,
 }
 
-/// A socket and the room that it sends to.
-pub(super) type Sender = (RawSocket, i64);
+/// A socket that never blocks, and the room that it sends to.
+pub(super) struct Sender {
+    socket: WebSocket<TcpStream>,
+    room: i64,
+}
+
+impl Sender {
+    pub(super) fn new(socket: Socket, room: i64) -> anyhow::Result<Self> {
+        // Streams of Tokio are non-blocking.
+        let stream = socket.into_stream().into_std()?;
+        Ok(Self { socket: WebSocket::from_raw_socket(stream, Role::Client, None), room })
+    }
+
+    /// Writes a message as far as the socket takes it. The rest waits in the sender.
+    fn send(&mut self, message: String) -> Result<(), tungstenite::Error> {
+        unless_blocked(self.socket.send(Message::text(message))).map(drop)
+    }
+
+    /// Returns true if nothing waits any more.
+    fn flush(&mut self) -> Result<bool, tungstenite::Error> {
+        unless_blocked(self.socket.flush())
+    }
+
+    /// Returns a text that the gateway has sent, such as an error.
+    pub(super) fn received(&mut self) -> Option<Message> {
+        self.socket.read().ok()
+    }
+}
+
+/// Returns false if the socket would have blocked.
+fn unless_blocked(result: Result<(), tungstenite::Error>) -> Result<bool, tungstenite::Error> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// What the pacer has sent.
 pub(super) struct Sent {
@@ -64,7 +103,7 @@ fn send_when_due(
 ) -> anyhow::Result<Sent> {
     let Schedule { begin, rate, window } = schedule;
     let interval = Duration::from_secs(1) / rate.max(1);
-    let (mut frame, mut messages, mut lateness) = (Vec::new(), 0, Latencies::new());
+    let (mut messages, mut lateness) = (0, Latencies::new());
     loop {
         let due = begin + interval * u32::try_from(messages)?;
         if due >= window.to.into_std() || done.is_closed() {
@@ -72,10 +111,8 @@ fn send_when_due(
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let index = usize::try_from(messages)? % senders.len();
-        let (socket, room) = &mut senders[index];
-        frame.clear();
-        encode(message(*room, due - begin).as_bytes(), &mut frame);
-        socket.write_some(&frame)?;
+        let sender = &mut senders[index];
+        sender.send(message(sender.room, due - begin))?;
         if window.contains(due.into()) {
             lateness.record(due.elapsed());
         }
@@ -85,14 +122,12 @@ fn send_when_due(
     Ok(Sent { messages, lateness, senders })
 }
 
-fn flush(senders: &mut [Sender]) -> std::io::Result<()> {
+fn flush(senders: &mut [Sender]) -> Result<(), tungstenite::Error> {
     let begin = Instant::now();
-    let has_unsent = |senders: &[Sender]| senders.iter().any(|(socket, _)| socket.has_unsent());
-    while has_unsent(senders) && begin.elapsed() < FLUSH_TIMEOUT {
-        for (socket, _) in &mut *senders {
-            socket.write_some(&[])?;
+    for sender in senders {
+        while !sender.flush()? && begin.elapsed() < FLUSH_TIMEOUT {
+            thread::sleep(FLUSH_INTERVAL);
         }
-        thread::sleep(FLUSH_INTERVAL);
     }
     Ok(())
 }

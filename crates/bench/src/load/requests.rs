@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::http::HttpConnection;
-use crate::usage::Window;
+use crate::row::Measured;
+use crate::usage::{ByPart, Usage, Window};
 
 /// Servers, requests and the number of connections. Connections use servers and requests in turn.
 #[derive(Debug)]
@@ -99,6 +100,12 @@ impl Tally {
         self.responses += other.responses;
         self.latencies.merge(&other.latencies);
         other.span.into_iter().for_each(|span| self.widen(span));
+    }
+
+    /// Returns the rate as the figure of a round.
+    pub(crate) fn into_measured(self, usage: ByPart<Usage>) -> Measured {
+        let (figure, operations) = (self.rate(), self.responses);
+        Measured { figure, operations, latencies: Some(self.latencies), usage }
     }
 
     fn widen(&mut self, (first, last): (Instant, Instant)) {

@@ -16,7 +16,7 @@ use super::CONTENT;
 use super::arrivals::{count_into, wait_for};
 use crate::setup::{Group, Setup};
 use crate::usage::Window;
-use crate::ws::{CountingSocket, RawSocket, Socket, encode};
+use crate::ws::{CountingSocket, Socket};
 
 /// Messages of one sender that are not acknowledged yet.
 const IN_FLIGHT: usize = 16;
@@ -59,7 +59,7 @@ enum Answer {
 
 /// Sockets that are open and subscribed.
 pub(crate) struct Ready {
-    senders: Vec<(RawSocket, Rooms)>,
+    senders: Vec<(Socket, Rooms)>,
     subscribers: Vec<CountingSocket>,
 }
 
@@ -78,7 +78,7 @@ impl Sends<'_> {
             let socket = self.connect(number, account).await?;
             // The senders begin at different rooms.
             let next = number * ids.len() / self.senders.len();
-            senders.push((socket.into_raw(), Rooms { ids: ids.clone(), next }));
+            senders.push((socket, Rooms { ids: ids.clone(), next }));
         }
         let mut subscribers = Vec::new();
         for (number, account) in self.senders.iter().take(SUBSCRIBERS).enumerate() {
@@ -127,29 +127,24 @@ impl Ready {
     }
 }
 
-async fn send(mut socket: RawSocket, mut rooms: Rooms, window: Window) -> anyhow::Result<Tally> {
+async fn send(mut socket: Socket, mut rooms: Rooms, window: Window) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let mut sent_at = [Instant::now(); IN_FLIGHT];
     let mut free_slots: Vec<usize> = (0..IN_FLIGHT).collect();
-    let mut frames = Vec::new();
     loop {
         let now = Instant::now();
         if now < window.to {
-            for slot in free_slots.drain(..) {
-                encode(rooms.next_frame(slot).as_bytes(), &mut frames);
-                sent_at[slot] = now;
-                tally.sent += 1;
-            }
-            socket.write(&frames).await?;
-            frames.clear();
+            tally.sent += free_slots.len() as u64;
+            free_slots.iter().for_each(|slot| sent_at[*slot] = now);
+            socket.send(free_slots.drain(..).map(|slot| rooms.next_frame(slot))).await?;
         }
         if free_slots.len() == IN_FLIGHT {
             return Ok(tally);
         }
-        socket.fill().await?;
         let unavailable_before = tally.unavailable;
+        let mut next = Some(socket.next().await?);
         let now = Instant::now();
-        while let Some(text) = socket.take()? {
+        while let Some(text) = next {
             free_slots.push(match parse_answer(&text)? {
                 Answer::Ack(slot) => {
                     if window.contains(now) {
@@ -163,6 +158,7 @@ async fn send(mut socket: RawSocket, mut rooms: Rooms, window: Window) -> anyhow
                     slot
                 }
             });
+            next = socket.try_next()?;
         }
         if tally.unavailable > unavailable_before {
             sleep(UNAVAILABLE_BACKOFF).await;
@@ -190,15 +186,13 @@ impl Rooms {
     }
 }
 
-fn parse_answer(text: &[u8]) -> anyhow::Result<Answer> {
+fn parse_answer(text: &str) -> anyhow::Result<Answer> {
     // The gateway writes acks like this. JSON with another order of members is parsed below.
-    if let Some(rest) = text.strip_prefix(br#"{"type":"ack","ref":""#) {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if rest.get(digits) == Some(&b'"') {
-            return Ok(Answer::Ack(parse_slot(std::str::from_utf8(&rest[..digits])?)?));
-        }
+    let slot = text.strip_prefix(r#"{"type":"ack","ref":""#).and_then(|rest| rest.split_once('"'));
+    if let Some((slot, _)) = slot {
+        return Ok(Answer::Ack(parse_slot(slot)?));
     }
-    let frame: Value = serde_json::from_slice(text)?;
+    let frame: Value = serde_json::from_str(text)?;
     match (frame["type"].as_str(), frame["code"].as_str(), frame["ref"].as_str()) {
         (Some("ack"), _, Some(slot)) => Ok(Answer::Ack(parse_slot(slot)?)),
         (Some("error"), Some("unavailable"), Some(slot)) => {
@@ -217,22 +211,15 @@ fn parse_slot(reference: &str) -> anyhow::Result<usize> {
 /// Sends messages as the owner of a room, in order. Returns when all are acknowledged.
 pub(crate) async fn fill_room(setup: &Setup, group: &Group, count: usize) -> anyhow::Result<()> {
     let sends = Sends { setup, senders: &group.members, rooms: &[group.room] };
-    let mut socket = sends.connect(0, &group.members[0]).await?.into_raw();
+    let mut socket = sends.connect(0, &group.members[0]).await?;
     let mut rooms = Rooms { ids: [group.room].into(), next: 0 };
     let mut left = count;
     while left > 0 {
         let some = left.min(IN_FLIGHT);
-        let mut frames = Vec::new();
-        (0..some).for_each(|slot| encode(rooms.next_frame(slot).as_bytes(), &mut frames));
-        socket.write(&frames).await?;
-        let mut acks = 0;
-        while acks < some {
-            socket.fill().await?;
-            while let Some(text) = socket.take()? {
-                let answer = parse_answer(&text)?;
-                ensure!(matches!(answer, Answer::Ack(_)), "cannot fill a room: {answer:?}");
-                acks += 1;
-            }
+        socket.send((0..some).map(|slot| rooms.next_frame(slot))).await?;
+        for _ in 0..some {
+            let answer = parse_answer(&socket.next().await?)?;
+            ensure!(matches!(answer, Answer::Ack(_)), "cannot fill a room: {answer:?}");
         }
         left -= some;
     }
@@ -252,20 +239,20 @@ mod tests {
 
     #[test]
     fn an_ack_is_recognised_in_any_order_of_its_members() {
-        let usual = br#"{"type":"ack","ref":"13","room_id":5,"message_id":1,"seq":1}"#;
+        let usual = r#"{"type":"ack","ref":"13","room_id":5,"message_id":1,"seq":1}"#;
         assert_eq!(parse_answer(usual).unwrap(), Answer::Ack(13));
-        let other = br#"{"seq": 1, "ref": "7", "type": "ack"}"#;
+        let other = r#"{"seq": 1, "ref": "7", "type": "ack"}"#;
         assert_eq!(parse_answer(other).unwrap(), Answer::Ack(7));
     }
 
     #[test]
     fn unavailable_is_counted_and_any_other_refusal_is_an_error() {
-        let later = br#"{"type":"error","error":"Later","code":"unavailable","ref":"3"}"#;
+        let later = r#"{"type":"error","error":"Later","code":"unavailable","ref":"3"}"#;
         assert_eq!(parse_answer(later).unwrap(), Answer::Unavailable(3));
-        let refused = br#"{"type":"error","error":"No","code":"not_a_member","ref":"3"}"#;
+        let refused = r#"{"type":"error","error":"No","code":"not_a_member","ref":"3"}"#;
         assert!(parse_answer(refused).unwrap_err().to_string().contains("not_a_member"));
-        assert!(parse_answer(br#"{"type":"ack","ref":"16"}"#).is_err());
-        assert!(parse_answer(b"not JSON").is_err());
+        assert!(parse_answer(r#"{"type":"ack","ref":"16"}"#).is_err());
+        assert!(parse_answer("not JSON").is_err());
     }
 
     #[test]

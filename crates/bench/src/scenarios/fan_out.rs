@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parlance_measure::Scale;
 use serde_json::json;
 
 use crate::baselines::{broadcast, pgbench, process};
 use crate::bench::Bench;
+use crate::curve::{Curve, Points};
 use crate::goal::Goal;
 use crate::load::CONTENT;
 use crate::load::fan_out::{Ready, Tally};
@@ -16,7 +18,7 @@ use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
 use crate::setup::Group;
-use crate::usage::{ByPart, Usage, Window};
+use crate::usage::{ByPart, Usage};
 use crate::ws::{CountingSocket, Endpoint};
 
 /// Members of the room. The subscribers are sockets of theirs.
@@ -65,11 +67,11 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     for variant in VARIANTS {
         findings.rows.push(measure(bench, &group, variant, &event).await?);
     }
-    findings.curves.fan_out = curve(bench, &group).await?;
+    findings.curves.push(curve(bench, &group).await?);
     Ok(findings)
 }
 
-/// Measures a variant beside the bare server that broadcasts messages, the one that broadcasts whole
+/// Measures a variant beside the bare server that broadcasts messages, the one that broadcasts
 /// events, and the one that also stores them.
 async fn measure(
     bench: &Bench<'_>,
@@ -113,19 +115,25 @@ async fn measure(
 }
 
 /// Measures each variant with growing numbers of subscribers.
-async fn curve(bench: &Bench<'_>, group: &Group) -> anyhow::Result<Vec<(usize, [f64; 2])>> {
-    let mut points = Vec::new();
+async fn curve(bench: &Bench<'_>, group: &Group) -> anyhow::Result<Curve> {
+    let mut lines = [const { Points::new() }; 2];
     for subscribers in SUBSCRIBERS {
-        let mut point = [0.0; 2];
-        for (variant, figure) in VARIANTS.into_iter().zip(&mut point) {
+        for (variant, points) in VARIANTS.into_iter().zip(&mut lines) {
             let name = Scenario::FanOut.name();
             bench.progress.step(&format!("{name} to {subscribers}: {}", variant.name));
             let duration = bench.scale.point;
-            *figure = measure_parlance(bench, group, variant, subscribers, duration).await?.figure;
+            let measured = measure_parlance(bench, group, variant, subscribers, duration).await?;
+            points.push((subscribers as f64, measured.figure));
         }
-        points.push((subscribers, point));
     }
-    Ok(points)
+    Ok(Curve {
+        file: "fan-out.svg",
+        title: "Deliveries over subscribers of one room",
+        x: "subscribers",
+        y: "deliveries a second",
+        scales: (Scale::Log, Scale::Log),
+        lines: ["1 message in flight", "160 messages in flight"].into_iter().zip(lines).collect(),
+    })
 }
 
 async fn measure_parlance(
@@ -136,9 +144,8 @@ async fn measure_parlance(
     duration: Duration,
 ) -> anyhow::Result<Measured> {
     let ready = connect_to_parlance(bench, group, variant, subscribers).await?;
-    let window = Window::after(bench.scale.warm_up, duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    Ok(measured(window, tally?, usage))
+    let (tally, usage) = bench.measure(duration, |window| ready.run(window)).await?;
+    Ok(measured(duration, tally, usage))
 }
 
 /// The bare server broadcasts any text. With the URL of a database it stores the text first.
@@ -150,14 +157,14 @@ async fn measure_bare_server(
 ) -> anyhow::Result<Measured> {
     let server = process::Server::start(broadcast::COMMAND, database).await?;
     let ready = connect_to_bare_server(bench, &server, variant, text).await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let duration = bench.scale.duration;
     let (tally, usage) =
-        tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
-    Ok(measured(window, tally?, usage))
+        bench.measure_baseline(&server, duration, |window| ready.run(window)).await?;
+    Ok(measured(duration, tally, usage))
 }
 
-fn measured(window: Window, tally: Tally, usage: ByPart<Usage>) -> Measured {
-    let figure = tally.deliveries as f64 / window.length().as_secs_f64();
+fn measured(duration: Duration, tally: Tally, usage: ByPart<Usage>) -> Measured {
+    let figure = tally.deliveries as f64 / duration.as_secs_f64();
     Measured { figure, operations: tally.deliveries, latencies: Some(tally.latencies), usage }
 }
 
@@ -189,7 +196,7 @@ async fn connect_to_parlance(
     let mut senders = Vec::new();
     for (number, member) in members.iter().take(variant.senders).enumerate() {
         let socket = bench.setup.endpoint(number).connect(None, Some(&member.token)).await?;
-        senders.push((socket.into_raw(), message.clone()));
+        senders.push((socket, message.clone()));
     }
     Ok(Ready { subscribers, senders, in_flight: variant.in_flight, acks: 1 })
 }
@@ -209,7 +216,7 @@ async fn connect_to_bare_server(
     let mut senders = Vec::new();
     for _ in 0..variant.senders {
         let socket = endpoint(broadcast::SEND).connect(None, None).await?;
-        senders.push((socket.into_raw(), text.to_owned()));
+        senders.push((socket, text.to_owned()));
     }
     Ok(Ready { subscribers, senders, in_flight: variant.in_flight, acks: 0 })
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use parlance_measure::Scale;
 use tokio::time::sleep;
 
 use crate::bench::Bench;
+use crate::curve::Curve;
 use crate::goal::Goal;
 use crate::load::idle::IdleClients;
 use crate::open_files;
 use crate::report::Findings;
 use crate::row::{Measured, Row};
 use crate::scenario::Scenario;
-use crate::usage::{self, Window};
+use crate::usage;
 
 /// Points of the curve.
 const POINTS: usize = 10;
@@ -28,15 +30,15 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     bench.restart_gateways().await?;
     let mut clients = IdleClients::default();
     let before = gateway_memory(bench);
-    let mut curve = vec![(0, before / MIB)];
+    let mut points = vec![(0.0, before / MIB)];
     while clients.count() < total {
         let more = (total / POINTS).clamp(1, total - clients.count());
         bench.progress.step(&format!("{name}: {} connections", clients.count() + more));
         clients.open(&bench.setup, groups, more).await?;
         sleep(SETTLE_TIME).await;
-        curve.push((clients.count(), gateway_memory(bench) / MIB));
+        points.push((clients.count() as f64, gateway_memory(bench) / MIB));
     }
-    let usage = Window::after(bench.scale.warm_up, bench.scale.point).watch(&bench.stack).await;
+    let (_, usage) = bench.measure(bench.scale.point, async |_| Ok(())).await?;
     clients.ensure_complete()?;
     let after = usage.get("gateway").context("a stack has gateways")?.memory as f64;
     let figure = (after - before) / clients.count() as f64 / 1_024.0;
@@ -45,7 +47,14 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         .with_goals([Goal::AtMost(8.0)])
         .with_note(format!("{:.0} MiB without connections", before / MIB));
     let mut findings = Findings::from_row(row);
-    findings.curves.memory = curve;
+    findings.curves.push(Curve {
+        file: "memory.svg",
+        title: "Memory over connections",
+        x: "idle connections",
+        y: "MiB in the gateway",
+        scales: (Scale::Linear, Scale::Linear),
+        lines: vec![("resident", points)],
+    });
     Ok(findings)
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use parlance_measure::{Latencies, Percentiles};
+use parlance_measure::{Latencies, Percentiles, Scale};
 
 use crate::baselines::pgbench;
 use crate::bench::{Bench, GROUP_SIZE};
+use crate::curve::{Curve, Points};
 use crate::goal::Goal;
 use crate::load::open_loop::{OpenLoop, Tally};
 use crate::open_files;
@@ -13,7 +14,7 @@ use crate::report::Findings;
 use crate::row::{Measured, Row};
 use crate::scenario::Scenario;
 use crate::setup::Group;
-use crate::usage::{ByPart, Usage, Window};
+use crate::usage::{ByPart, Usage};
 
 const UNIT: &str = "deliveries/s";
 /// The rates of the curve as multiples of the usual rate.
@@ -47,26 +48,42 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     }
     let mut findings = Findings::from_row(row);
     findings.rows.push(Row::new(name("commit to socket"), UNIT, &from_commit));
-    findings.curves.latency = curve(bench, groups).await;
+    findings.curves.push(curve(bench, groups).await);
     Ok(findings)
 }
 
 /// Measures growing rates until one is too high.
-async fn curve(bench: &Bench<'_>, groups: &[Group]) -> Vec<(u32, Percentiles)> {
-    let mut points = Vec::new();
+async fn curve(bench: &Bench<'_>, groups: &[Group]) -> Curve {
+    let mut points: Vec<(f64, Percentiles)> = Vec::new();
     for factor in FACTORS {
         let rate = (f64::from(bench.scale.rate) * factor) as u32;
         let step = format!("{}: {rate} messages a second", Scenario::Latency.name());
         bench.progress.step(&step);
         match measure(bench, groups, rate, bench.scale.point).await {
-            Ok((tally, _)) => points.extend(tally.end_to_end.percentiles().map(|it| (rate, it))),
+            Ok((tally, _)) => {
+                points.extend(tally.end_to_end.percentiles().map(|it| (rate.into(), it)));
+            }
             Err(error) => {
                 bench.progress.line(&format!("{step} are too many: {error:#}"));
                 break;
             }
         }
     }
-    points
+    let line = |percentile: fn(&Percentiles) -> f64| -> Points {
+        points.iter().map(|(rate, percentiles)| (*rate, percentile(percentiles))).collect()
+    };
+    Curve {
+        file: "latency.svg",
+        title: "Latency over offered rate",
+        x: "messages a second, each to 20 subscribers",
+        y: "ms, end to end",
+        scales: (Scale::Log, Scale::Log),
+        lines: vec![
+            ("p50", line(|it| it.p50)),
+            ("p99", line(|it| it.p99)),
+            ("p99.9", line(|it| it.p999)),
+        ],
+    }
 }
 
 async fn measure(
@@ -76,7 +93,5 @@ async fn measure(
     duration: Duration,
 ) -> anyhow::Result<(Tally, ByPart<Usage>)> {
     let ready = OpenLoop { setup: &bench.setup, groups, rate }.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    Ok((tally?, usage))
+    bench.measure(duration, |window| ready.run(window)).await
 }

@@ -1,8 +1,10 @@
 //! *Login*: the rate of log-ins beside the processor's rate of bcrypt, and the delivery of messages
 //! during a flood of log-ins.
 
+use std::time::Duration;
+
 use parlance_client::{Account, PASSWORD};
-use parlance_measure::{Latencies, Percentiles};
+use parlance_measure::Percentiles;
 use serde_json::json;
 
 use crate::baselines::bcrypt;
@@ -10,12 +12,11 @@ use crate::bench::{Bench, DEFAULT_PASSWORD_COST};
 use crate::goal::Goal;
 use crate::http;
 use crate::load::open_loop::{self, OpenLoop};
-use crate::load::requests::{Ready, Requests, Tally};
+use crate::load::requests::{Ready, Requests};
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
 use crate::setup::Group;
-use crate::usage::{ByPart, Usage, Window};
 
 /// Few, because each registration hashes a password at the default cost.
 const ACCOUNTS: usize = 20;
@@ -40,29 +41,24 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let users = bench.setup.group(ACCOUNTS).await?;
     let groups = create_groups(bench, &users).await?;
     let step = |round, what| bench.step(Scenario::Login, round, what);
+    // Twice as long as in other scenarios: there are few log-ins a second.
+    let duration = 2 * bench.scale.duration;
     let mut rounds = Rounds::default();
     for round in 0..bench.scale.rounds {
         step(round, "bcrypt");
-        rounds.checks.push(bcrypt::run(DEFAULT_PASSWORD_COST, window(bench).length()).await?);
+        rounds.checks.push(bcrypt::run(DEFAULT_PASSWORD_COST, duration).await?);
         step(round, "log-ins");
         let flood = flood(bench, &users.members).await?;
-        let window_of_flood = window(bench);
-        let (tally, usage) =
-            tokio::join!(flood.run(window_of_flood), window_of_flood.watch(&bench.stack));
-        rounds.log_ins.push(measured_log_ins(tally?, usage));
+        let (tally, usage) = bench.measure(duration, |window| flood.run(window)).await?;
+        rounds.log_ins.push(tally.into_measured(usage));
         step(round, "messages without log-ins");
         let ready = deliveries(bench, &groups).await?;
-        let tally = ready.run(window(bench)).await?;
+        let (tally, _) = bench.measure(duration, |window| ready.run(window)).await?;
         rounds.quiet.push(p99(tally.end_to_end.percentiles()));
         step(round, "messages during a flood of log-ins");
-        rounds.flooded.push(during_flood(bench, &users.members, &groups).await?);
+        rounds.flooded.push(during_flood(bench, &users.members, &groups, duration).await?);
     }
     Ok(rounds.into_findings())
-}
-
-/// Twice as long as in other scenarios: there are few log-ins a second.
-fn window(bench: &Bench<'_>) -> Window {
-    Window::after(bench.scale.warm_up, 2 * bench.scale.duration)
 }
 
 /// Creates as many groups as other scenarios have, of the same few accounts.
@@ -89,25 +85,19 @@ async fn during_flood(
     bench: &Bench<'_>,
     accounts: &[Account],
     groups: &[Group],
+    duration: Duration,
 ) -> anyhow::Result<Measured> {
     let ready = deliveries(bench, groups).await?;
     let flood = flood(bench, accounts).await?;
-    let window = window(bench);
-    let (tally, flood, usage) =
-        tokio::join!(ready.run(window), flood.run(window), window.watch(&bench.stack));
-    flood?;
-    Ok(measured_deliveries(tally?, usage))
-}
-
-fn measured_log_ins(tally: Tally, usage: ByPart<Usage>) -> Measured {
-    let (figure, operations) = (tally.rate(), tally.responses);
-    Measured { figure, operations, latencies: Some(tally.latencies), usage }
-}
-
-fn measured_deliveries(tally: open_loop::Tally, usage: ByPart<Usage>) -> Measured {
-    let latencies: Latencies = tally.end_to_end;
-    let figure = p99(latencies.percentiles());
-    Measured { figure, operations: tally.deliveries, latencies: Some(latencies), usage }
+    let load = async |window| {
+        let (tally, flood) = tokio::join!(ready.run(window), flood.run(window));
+        flood?;
+        tally
+    };
+    let (tally, usage) = bench.measure(duration, load).await?;
+    let figure = p99(tally.end_to_end.percentiles());
+    let latencies = Some(tally.end_to_end);
+    Ok(Measured { figure, operations: tally.deliveries, latencies, usage })
 }
 
 fn p99(percentiles: Option<Percentiles>) -> f64 {

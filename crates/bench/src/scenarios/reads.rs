@@ -9,13 +9,12 @@ use crate::baselines::{process, routes};
 use crate::bench::Bench;
 use crate::goal::Goal;
 use crate::http;
-use crate::load::requests::{Requests, Tally};
+use crate::load::requests::Requests;
 use crate::load::sends::fill_room;
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
 use crate::setup::Group;
-use crate::usage::{ByPart, Usage, Window};
 
 const CONNECTIONS: usize = 32;
 const UNIT: &str = "requests/s";
@@ -157,9 +156,8 @@ async fn measure_gateway(
     let requests = requests.collect::<Result<_, _>>()?;
     let servers = bench.setup.gateways().to_vec();
     let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.point);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    Ok(measured(tally?, usage))
+    let (tally, usage) = bench.measure(bench.scale.point, |window| ready.run(window)).await?;
+    Ok(tally.into_measured(usage))
 }
 
 async fn measure_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Result<Measured> {
@@ -168,13 +166,7 @@ async fn measure_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow
     let requests = vec![http::get(path, "ignored")?];
     let servers = vec![server.address];
     let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.point);
-    let (tally, usage) =
-        tokio::join!(ready.run(window), window.watch_process("bare route", server.id));
-    Ok(measured(tally?, usage))
-}
-
-fn measured(tally: Tally, usage: ByPart<Usage>) -> Measured {
-    let (figure, operations) = (tally.rate(), tally.responses);
-    Measured { figure, operations, latencies: Some(tally.latencies), usage }
+    let point = bench.scale.point;
+    let (tally, usage) = bench.measure_baseline(&server, point, |window| ready.run(window)).await?;
+    Ok(tally.into_measured(usage))
 }

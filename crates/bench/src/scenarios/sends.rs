@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use parlance_client::Account;
+use parlance_measure::Scale;
 
 use crate::baselines::pgbench::Script;
 use crate::bench::Bench;
+use crate::curve::Curve;
 use crate::goal::Goal;
 use crate::load::sends::Sends;
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
-use crate::usage::Window;
 
 const SENDERS: usize = 50;
 const UNIT: &str = "durable sends/s";
@@ -38,12 +39,21 @@ pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let baseline = "pgbench: single-row inserts";
     let row = rounds.into_row(&format!("{name} ({count})"), baseline, MIN_SINGLE_ROWS);
     let mut findings = Findings::from_row(row.with_goals([Goal::RatioAtLeast(1.5)]));
+    let mut points = Vec::new();
     for some in [1, 10, 100, 1_000].into_iter().filter(|some| *some <= count) {
         bench.progress.step(&format!("{name}: {some} of them"));
         let (measured, _) =
             measure(bench, &group.members, &rooms[..some], bench.scale.point).await?;
-        findings.curves.rooms.push((some, measured.figure));
+        points.push((some as f64, measured.figure));
     }
+    findings.curves.push(Curve {
+        file: "rooms.svg",
+        title: "Throughput over rooms",
+        x: "rooms",
+        y: "durable sends a second",
+        scales: (Scale::Log, Scale::Linear),
+        lines: vec![("sends", points)],
+    });
     Ok(findings)
 }
 
@@ -95,11 +105,9 @@ async fn measure(
     duration: Duration,
 ) -> anyhow::Result<(Measured, u64)> {
     let ready = Sends { setup: &bench.setup, senders, rooms }.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    let tally = tally?;
+    let (tally, usage) = bench.measure(duration, |window| ready.run(window)).await?;
     let measured = Measured {
-        figure: tally.acked as f64 / window.length().as_secs_f64(),
+        figure: tally.acked as f64 / duration.as_secs_f64(),
         operations: tally.acked,
         latencies: Some(tally.latencies),
         usage,

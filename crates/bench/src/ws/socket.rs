@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{CountingSocket, RawSocket};
+use super::CountingSocket;
 
 /// Bounds the upgrade, each write, and the wait for each text.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -75,15 +75,25 @@ impl Endpoint {
 }
 
 impl Socket {
-    /// Sends a frame.
-    pub async fn send(&mut self, frame: &Value) -> anyhow::Result<()> {
-        let sent = timeout(TIMEOUT, self.0.send(Message::text(frame.to_string()))).await;
-        Ok(sent.context("the server does not read")??)
+    /// Sends frames with one write.
+    pub async fn send(&mut self, frames: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        let sending = async {
+            for frame in frames {
+                self.0.feed(Message::text(frame)).await?;
+            }
+            self.0.flush().await
+        };
+        Ok(timeout(TIMEOUT, sending).await.context("the server does not read")??)
     }
 
-    /// Returns the next text.
+    /// Returns the next text. Cancel safe.
     pub async fn next(&mut self) -> anyhow::Result<Utf8Bytes> {
         timeout(TIMEOUT, self.receive()).await.context("nothing arrived")?
+    }
+
+    /// Returns the next text if it has arrived.
+    pub fn try_next(&mut self) -> anyhow::Result<Option<Utf8Bytes>> {
+        self.receive().now_or_never().transpose()
     }
 
     async fn receive(&mut self) -> anyhow::Result<Utf8Bytes> {
@@ -107,7 +117,7 @@ impl Socket {
         if let Some(seq) = after_seq {
             frame["after_seq"] = seq.into();
         }
-        self.send(&frame).await?;
+        self.send([frame.to_string()]).await?;
         let mut events = Vec::new();
         loop {
             let frame: Value = serde_json::from_str(&self.next().await?)?;
@@ -128,15 +138,14 @@ impl Socket {
         }
     }
 
-    /// Continues with frames that are read by their headers. To be called when no text is on its
-    /// way: tungstenite may have read a part of it, which would be lost.
-    pub fn into_raw(self) -> RawSocket {
-        RawSocket::new(self.0.into_inner())
-    }
-
-    /// Continues as a socket that counts texts, under the same condition as
-    /// [`into_raw`](Self::into_raw).
+    /// Continues as a socket that counts texts. To be called when no text is on its way:
+    /// tungstenite may have read a part of it, which would be lost.
     pub fn into_counting(self) -> CountingSocket {
         CountingSocket::new(self.0.into_inner())
+    }
+
+    /// Returns the TCP stream, under the same condition as [`into_counting`](Self::into_counting).
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.0.into_inner()
     }
 }

@@ -19,7 +19,7 @@ async fn every_message_arrives_at_every_subscriber() {
         subscribers.push(connect(broadcast::LISTEN).await.into_counting());
     }
     for length in [10, 200] {
-        senders.push((connect(broadcast::SEND).await.into_raw(), "x".repeat(length)));
+        senders.push((connect(broadcast::SEND).await, "x".repeat(length)));
     }
     let ready = Ready { subscribers, senders, in_flight: 4, acks: 0 };
     let window = Window::after(Duration::ZERO, Duration::from_millis(200));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use parlance_bench::curves::Curves;
 use parlance_bench::goal::Goal;
 use parlance_bench::machine::Machine;
 use parlance_bench::report::{Failure, Report};
@@ -24,7 +23,7 @@ fn report() -> Report {
         is_quick: true,
         replicas: 1,
         rows: vec![row],
-        curves: Curves::default(),
+        curves: Vec::new(),
         failures: vec![Failure { scenario: "reads", error: "one | two".to_owned() }],
         duration: Duration::from_secs(1),
     }
