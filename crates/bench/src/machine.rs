@@ -1,97 +1,77 @@
-//! What a run was made on and with. What cannot be found out is left out.
+//! The machine and the programs of a run. Values that cannot be found are left out.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use parlance_core::Clock;
 use parlance_devstack::Stack;
+use procfs::{CpuInfo, CpuTime, Current, CurrentSI, KernelStats, LoadAverage, Meminfo};
 use serde::Serialize;
 use sqlx::Connection;
 
 /// The machine, the programs, and the time.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) date: String,
-    pub(crate) commit: Option<String>,
-    pub(crate) processor: Option<String>,
-    pub(crate) cores: usize,
-    pub(crate) memory: Option<String>,
-    /// Processes that ran or waited to, on average of the last minute: more than a few make the
-    /// figures worthless.
-    pub(crate) load: Option<String>,
-    pub(crate) kernel: Option<String>,
-    pub(crate) postgres: Option<String>,
-    pub(crate) redis: Option<String>,
-    /// Built without optimisation.
+pub struct Machine {
+    /// Each value with its name.
+    pub(crate) values: Vec<(&'static str, String)>,
+    /// True if the programs were built without optimisation.
     pub(crate) is_debug: bool,
 }
 
 impl Machine {
-    pub(crate) async fn look(stack: &Stack) -> Self {
-        Self {
-            date: Clock::system().now().to_string(),
-            commit: commit(),
-            processor: line_of("/proc/cpuinfo", "model name"),
-            cores: thread::available_parallelism().map_or(0, usize::from),
-            memory: line_of("/proc/meminfo", "MemTotal"),
-            load: load(),
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
-                .ok()
-                .map(|text| text.trim().to_owned()),
-            postgres: postgres_version(stack).await.ok(),
-            redis: redis_version(),
-            is_debug: cfg!(debug_assertions),
-        }
-    }
-
-    /// What is known, each with its name.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let known = [
-            ("date", Some(self.date.clone())),
-            ("commit", self.commit.clone()),
-            (
-                "processor",
-                self.processor.clone().map(|name| format!("{name}, {} cores", self.cores)),
-            ),
-            ("memory", self.memory.clone()),
-            ("load average before", self.load.clone()),
-            ("Linux", self.kernel.clone()),
-            ("PostgreSQL", self.postgres.clone()),
-            ("Redis", self.redis.clone()),
+    /// Describes this machine. A load average above a few shows that the figures mean nothing.
+    pub(crate) async fn describe(stack: &Stack) -> Self {
+        let values = [
+            ("date", Some(Clock::system().now().to_string())),
+            ("commit", commit()),
+            ("processor", processor()),
+            ("memory", Meminfo::current().ok().map(|it| format!("{} kB", it.mem_total / 1_024))),
+            ("load average before", LoadAverage::current().ok().map(|it| it.one.to_string())),
+            ("Linux", output(Command::new("uname").arg("-r"))),
+            ("PostgreSQL", postgres_version(stack).await.ok()),
+            ("Redis", redis_version()),
         ];
-        known.into_iter().filter_map(|(name, value)| Some((name, value?)))
+        let values = values.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Self { values: values.collect(), is_debug: cfg!(debug_assertions) }
     }
 }
 
-/// The time of all cores since the machine was started, in ticks.
+/// The processor time of all cores since the machine was started, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cores {
-    all: u64,
-    /// In which a core of this virtual machine had something to do, and its host did something
-    /// else.
+    total: u64,
+    /// Time in which a core of this virtual machine had work and its host ran something else.
     stolen: u64,
 }
 
 impl Cores {
     pub(crate) fn now() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+        KernelStats::current().ok().map(|stats| Self::from(&stats.total))
     }
 
-    /// By [proc_stat(5)](https://man7.org/linux/man-pages/man5/proc_stat.5.html). What guests take
-    /// is in the first eight already.
-    fn parse(stat: &str) -> Option<Self> {
-        let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
-        let ticks: Vec<u64> = ticks.filter_map(|field| field.parse().ok()).collect();
-        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
-    }
-
-    /// The share of the time since then that was stolen.
+    /// Returns the share of the time since an earlier reading that was stolen.
     pub(crate) fn stolen_since(self, before: Self) -> f64 {
         let share = |now: u64, before: u64| now.saturating_sub(before) as f64;
-        share(self.stolen, before.stolen) / share(self.all, before.all).max(1.0)
+        share(self.stolen, before.stolen) / share(self.total, before.total).max(1.0)
     }
+}
+
+impl From<&CpuTime> for Cores {
+    fn from(time: &CpuTime) -> Self {
+        let stolen = time.steal.unwrap_or(0);
+        // `user` and `nice` contain the time of guests.
+        let busy = time.user + time.nice + time.system;
+        let waiting = time.idle + time.iowait.unwrap_or(0);
+        let interrupts = time.irq.unwrap_or(0) + time.softirq.unwrap_or(0);
+        Self { total: busy + waiting + interrupts + stolen, stolen }
+    }
+}
+
+fn processor() -> Option<String> {
+    let info = CpuInfo::current().ok()?;
+    let cores = thread::available_parallelism().ok()?;
+    Some(format!("{}, {cores} cores", info.model_name(0)?))
 }
 
 fn commit() -> Option<String> {
@@ -104,17 +84,6 @@ fn commit() -> Option<String> {
     Some(if changes.is_empty() { commit } else { format!("{commit}, with changes") })
 }
 
-fn line_of(file: &str, name: &str) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-fn load() -> Option<String> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
-    text.split_whitespace().next().map(ToOwned::to_owned)
-}
-
 async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {
     let mut connection = stack.postgres().connect("postgres").await?;
     let version = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
@@ -122,7 +91,7 @@ async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {
     Ok(version)
 }
 
-/// Such as `Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=…`.
+/// Parses `Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=…`.
 fn redis_version() -> Option<String> {
     let line = output(Command::new("redis-server").arg("--version"))?;
     line.split_whitespace().find_map(|word| word.strip_prefix("v=").map(ToOwned::to_owned))
@@ -138,14 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_has_stolen_is_a_share_of_the_time_of_all_cores() {
-        let at = |stat| Cores::parse(stat).unwrap();
-        let before = at("cpu  100 0 50 800 10 0 20 20 7 7\ncpu0 1 2 3\n");
-        assert_eq!(before, Cores { all: 1_000, stolen: 20 });
-        let now = at("cpu  150 0 60 810 10 0 20 50 9 9\n");
+    fn stolen_time_is_a_share_of_the_time_of_all_cores() {
+        let before = Cores { total: 1_000, stolen: 20 };
+        let now = Cores { total: 1_100, stolen: 50 };
         assert!((now.stolen_since(before) - 0.3).abs() < 1e-9);
         assert_eq!(before.stolen_since(before), 0.0);
-        assert_eq!(Cores::parse("cpu  1 2 3\n"), None);
-        assert!(Cores::now().is_some_and(|now| now.all > 0));
+        assert!(Cores::now().is_some_and(|now| now.total > 0));
     }
 }

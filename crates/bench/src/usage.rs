@@ -1,40 +1,38 @@
-//! What the processes of a stack use, as the kernel counts it.
+//! Processor time and memory of the processes of a stack, from `/proc`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Duration;
 
 use parlance_devstack::Stack;
+use procfs::process::Process;
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
-/// Ticks a second in `/proc/<pid>/stat`, the same on every Linux that matters.
-const TICKS: u64 = 100;
-/// What the process that makes the load is called.
+/// The name of this process, which runs the clients.
 pub(crate) const CLIENTS: &str = "clients";
 
-/// By the name of the part: all replicas of `gateway`, all processes of `postgres`, and so on.
-pub(crate) type ByPart<T> = BTreeMap<String, T>;
+/// Values by part: all replicas of `gateway`, all processes of `postgres`, and so on.
+pub type ByPart<T> = BTreeMap<String, T>;
 
-/// What a part has used, and what it holds.
+/// The resources of a part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Usage {
-    /// Processor time since the part was started.
-    pub(crate) cpu: Duration,
-    /// Resident memory, in bytes; what the processes of a part share counts once.
-    pub(crate) memory: u64,
+pub struct Usage {
+    /// The processor time that the part has used.
+    pub cpu: Duration,
+    /// The resident memory in bytes. What the processes of a part share counts once.
+    pub memory: u64,
 }
 
-/// A stretch of time in which things count. Before it everything warms up.
+/// The time in which a load is measured. It begins after the warm-up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub struct Window {
     pub(crate) from: Instant,
     pub(crate) to: Instant,
 }
 
 impl Window {
-    /// Begins after the warm-up, which begins now.
-    pub(crate) fn after(warm_up: Duration, duration: Duration) -> Self {
+    /// Returns a window that begins after the warm-up, which begins now.
+    pub fn after(warm_up: Duration, duration: Duration) -> Self {
         let from = Instant::now() + warm_up;
         Self { from, to: from + duration }
     }
@@ -43,48 +41,33 @@ impl Window {
         (self.from..self.to).contains(&instant)
     }
 
-    pub(crate) fn length(&self) -> Duration {
-        self.to - self.from
-    }
-
-    /// What each part of a stack uses in this time, and holds at its end. Returns at its end.
-    pub(crate) async fn watch(&self, stack: &Stack) -> ByPart<Usage> {
+    /// Reads the usage at both ends of the window. Returns what was used in it.
+    pub(crate) async fn watch(&self, read: impl Fn() -> ByPart<Usage>) -> ByPart<Usage> {
         sleep_until(self.from).await;
-        let before = of_stack(stack);
+        let before = read();
         sleep_until(self.to).await;
-        since(stack, &before)
-    }
-
-    /// The same of a single process, which has this name.
-    pub(crate) async fn watch_process(&self, name: &str, id: u32) -> ByPart<Usage> {
-        sleep_until(self.from).await;
-        let before = of_process(id, false, &all_processes());
-        sleep_until(self.to).await;
-        let mut usage = of_process(id, false, &all_processes());
-        usage.cpu = usage.cpu.saturating_sub(before.cpu);
-        ByPart::from([(name.to_owned(), usage)])
+        since(&before, read())
     }
 }
 
-/// What each part has used since then, and holds now.
-pub(crate) fn since(stack: &Stack, before: &ByPart<Usage>) -> ByPart<Usage> {
-    let mut after = of_stack(stack);
+/// Returns the processor time between two readings, and the memory of the later one.
+pub(crate) fn since(before: &ByPart<Usage>, mut after: ByPart<Usage>) -> ByPart<Usage> {
     for (part, usage) in &mut after {
-        usage.cpu =
-            usage.cpu.saturating_sub(before.get(part).map_or(Duration::ZERO, |usage| usage.cpu));
+        let before = before.get(part).map(|usage| usage.cpu).unwrap_or_default();
+        usage.cpu = usage.cpu.saturating_sub(before);
     }
     after
 }
 
-/// Each part of a stack, and this process as [`CLIENTS`].
-pub(crate) fn of_stack(stack: &Stack) -> ByPart<Usage> {
+/// Returns the usage of each part of a stack, and of this process as [`CLIENTS`].
+pub(crate) fn by_part(stack: &Stack) -> ByPart<Usage> {
     let mut parts = ByPart::new();
-    let all = all_processes();
+    let all = list_processes();
     let running = stack.processes().filter_map(|process| Some((process.name(), process.id()?)));
     for (name, id) in running.chain([(CLIENTS, std::process::id())]) {
         let part = name.split(' ').next().unwrap_or(name);
-        // Each connection of Postgres has a process of its own.
-        let usage = of_process(id, part == "postgres", &all);
+        // Postgres has a child process for each connection.
+        let usage = read_usage(id, part == "postgres", &all);
         let sum: &mut Usage = parts.entry(part.to_owned()).or_default();
         sum.cpu += usage.cpu;
         sum.memory += usage.memory;
@@ -92,75 +75,31 @@ pub(crate) fn of_stack(stack: &Stack) -> ByPart<Usage> {
     parts
 }
 
-/// A process as it stands in `/proc`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Listed {
-    id: u32,
-    parent: u32,
-    /// Its own, and that of its children that have ended.
-    ticks: u64,
+/// Returns the usage of one process.
+pub(crate) fn process(id: u32) -> ByPart<Usage> {
+    ByPart::from([("process".to_owned(), read_usage(id, false, &list_processes()))])
 }
 
-fn all_processes() -> Vec<Listed> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // One that has ended meanwhile is none.
-    ids.filter_map(|id: u32| parse_stat(id, &fs::read_to_string(format!("/proc/{id}/stat")).ok()?))
-        .collect()
+fn list_processes() -> Vec<Process> {
+    // A process that ends in between is left out.
+    procfs::process::all_processes().into_iter().flatten().flatten().collect()
 }
 
-/// The name in the middle may hold anything, brackets included.
-fn parse_stat(id: u32, stat: &str) -> Option<Listed> {
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
-    let ticks = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-    Some(Listed { id, parent: fields.get(1)?.parse().ok()?, ticks })
-}
-
-fn of_process(id: u32, with_children: bool, all: &[Listed]) -> Usage {
-    let is_part = |process: &&Listed| process.id == id || (with_children && process.parent == id);
-    let mut usage = Usage::default();
-    let (mut ticks, mut shared, mut files) = (0, 0, 0);
-    for process in all.iter().filter(is_part) {
-        ticks += process.ticks;
-        let status = fs::read_to_string(format!("/proc/{}/status", process.id)).unwrap_or_default();
-        usage.memory += bytes_of(&status, "RssAnon:");
-        shared = bytes_of(&status, "RssShmem:").max(shared);
-        files = bytes_of(&status, "RssFile:").max(files);
+/// Returns the usage of a process, together with its children if wanted.
+fn read_usage(id: u32, with_children: bool, all: &[Process]) -> Usage {
+    let id = id.cast_signed();
+    let (mut ticks, mut anonymous, mut shared, mut files) = (0, 0, 0, 0);
+    for process in all {
+        let Ok(stat) = process.stat() else { continue };
+        if stat.pid == id || (with_children && stat.ppid == id) {
+            let Ok(status) = process.status() else { continue };
+            // With the time of its children that have ended.
+            ticks += stat.utime + stat.stime + (stat.cutime + stat.cstime).unsigned_abs();
+            anonymous += status.rssanon.unwrap_or(0);
+            shared = status.rssshmem.unwrap_or(0).max(shared);
+            files = status.rssfile.unwrap_or(0).max(files);
+        }
     }
-    usage.memory += shared + files;
-    usage.cpu = Duration::from_millis(ticks * 1_000 / TICKS);
-    usage
-}
-
-fn bytes_of(status: &str, name: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    number.unwrap_or(0) * 1_024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_the_kernel_is_read_behind_the_name() {
-        let stat = "42 (a (b) c) S 7 42 42 0 -1 4194304 100 200 0 0 11 22 33 44 20 0 1 0 12345";
-        assert_eq!(
-            parse_stat(42, stat),
-            Some(Listed { id: 42, parent: 7, ticks: 11 + 22 + 33 + 44 })
-        );
-        assert_eq!(parse_stat(42, "42 (short) S 7"), None);
-    }
-
-    #[test]
-    fn this_process_uses_something() {
-        let usage = of_process(std::process::id(), false, &all_processes());
-        assert!(usage.memory > 1 << 20, "{usage:?}");
-    }
-
-    #[test]
-    fn kilobytes_become_bytes() {
-        assert_eq!(bytes_of("VmRSS:\t  9 kB\nRssAnon:\t    3 kB\n", "RssAnon:"), 3_072);
-        assert_eq!(bytes_of("", "RssAnon:"), 0);
-    }
+    let cpu = Duration::from_millis(ticks * 1_000 / procfs::ticks_per_second());
+    Usage { cpu, memory: (anonymous + shared + files) * 1_024 }
 }

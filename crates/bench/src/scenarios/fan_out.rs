@@ -1,214 +1,222 @@
-//! *Fan-out*: one room with very many subscribers, deliveries a second.
+//! *Fan-out*: one room with very many subscribers, in deliveries a second.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parlance_measure::Scale;
 use serde_json::json;
 
-use super::{Bench, Scenario};
-use crate::api::{Api, Circle};
-use crate::files;
+use crate::baselines::{broadcast, pgbench, process};
+use crate::bench::Bench;
+use crate::curve::{Curve, Points};
+use crate::goal::Goal;
 use crate::load::CONTENT;
 use crate::load::fan_out::{Ready, Tally};
 use crate::load::sends::fill_room;
+use crate::open_files;
 use crate::report::Findings;
-use crate::result::{Goal, Measured, Row, Yardstick};
-use crate::usage::{ByPart, Usage, Window};
-use crate::wire::{CountingSocket, Door, Socket};
-use crate::yardsticks::{broadcast, child, pgbench};
+use crate::row::{Baseline, Measured, Row};
+use crate::scenario::Scenario;
+use crate::setup::Group;
+use crate::usage::{ByPart, Usage};
+use crate::ws::{CountingSocket, Endpoint};
 
-/// Who have the subscribers' sockets.
+/// Members of the room. The subscribers are sockets of theirs.
 const MEMBERS: usize = 50;
-/// Sockets that are opened at once.
-const AT_ONCE: usize = 32;
+/// Sockets that are being opened.
+const CONCURRENCY: usize = 32;
 const UNIT: &str = "deliveries/s";
 /// The subscribers of the curve.
-const CROWDS: [usize; 4] = [10, 100, 1_000, 3_000];
+const SUBSCRIBERS: [usize; 4] = [10, 100, 1_000, 3_000];
 
-/// How much is said at once.
+/// A variant of the load.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct Variant {
     name: &'static str,
     senders: usize,
-    /// Messages of each sender that not all subscribers have.
+    /// Messages of each sender that are in flight.
     in_flight: usize,
     goals: &'static [Goal],
-    /// Half of what a bare server was seen to deliver on a quiet machine of this kind.
-    least: f64,
+    /// Half of what the bare server delivers on a quiet machine with two cores.
+    min_baseline: f64,
 }
 
-const SHAPES: [Shape; 2] = [
-    Shape {
+const VARIANTS: [Variant; 2] = [
+    Variant {
         name: "1 sender, 1 in flight",
         senders: 1,
         in_flight: 1,
         goals: &[Goal::RatioAtLeast(0.7)],
-        least: 55_000.0,
+        min_baseline: 55_000.0,
     },
-    Shape {
+    Variant {
         name: "10 senders, 16 in flight each",
         senders: 10,
         in_flight: 16,
         goals: &[Goal::RatioAtLeast(0.7), Goal::AtLeast(300_000.0)],
-        least: 250_000.0,
+        min_baseline: 250_000.0,
     },
 ];
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let subscribers = bench.scale.subscribers;
-    files::ensure_allowed(CROWDS.into_iter().fold(subscribers, usize::max))?;
-    let circle = bench.api.circle(MEMBERS).await?;
-    let event = event_of(bench, &circle).await?;
+    open_files::ensure_limit(SUBSCRIBERS.into_iter().fold(subscribers, usize::max))?;
+    let group = bench.setup.group(MEMBERS).await?;
+    let event = receive_event(bench, &group).await?;
     let mut findings = Findings::default();
-    for shape in SHAPES {
-        let (mut rounds, mut bare) = (Vec::new(), Vec::new());
-        let (mut with_events, mut storing) = (Vec::new(), Vec::new());
-        for round in 0..bench.scale.rounds {
-            bench.step(Scenario::FanOut, round, &format!("bare server, {}", shape.name));
-            bare.push(of_bare_server(bench, shape, CONTENT, "").await?);
-            bench.step(
-                Scenario::FanOut,
-                round,
-                &format!("bare server with whole events, {}", shape.name),
-            );
-            with_events.push(of_bare_server(bench, shape, &event, "").await?);
-            bench.step(
-                Scenario::FanOut,
-                round,
-                &format!("bare server that stores them, {}", shape.name),
-            );
-            let database = pgbench::database_url(&bench.stack);
-            storing.push(of_bare_server(bench, shape, &event, &database).await?);
-            bench.step(Scenario::FanOut, round, shape.name);
-            rounds
-                .push(of_parlance(bench, &circle, shape, subscribers, bench.scale.duration).await?);
-        }
-        let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), shape.name);
-        let yardstick = Yardstick::served("bare broadcast server", &bare, Some(shape.least));
-        let row = Row::new(name, UNIT, &rounds)?;
-        let beside = |rounds: &[Measured]| {
-            row.clone().beside(Yardstick::served("", rounds, None)).compared()
-        };
-        let note = format!(
-            "beside the bare server with events as long as Parlance's, {}<br>that stores them first, {}",
-            beside(&with_events),
-            beside(&storing),
-        );
-        let row = row.beside(yardstick).with_note(note);
-        findings.rows.push(row.with_goals(shape.goals.iter().copied()));
+    for variant in VARIANTS {
+        findings.rows.push(measure(bench, &group, variant, &event).await?);
     }
-    findings.curves.fan_out = curve(bench, &circle).await?;
+    findings.curves.push(curve(bench, &group).await?);
     Ok(findings)
 }
 
-/// Each shape over growing numbers of subscribers.
-async fn curve(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<Vec<(usize, [f64; 2])>> {
-    let mut points = Vec::new();
-    for subscribers in CROWDS {
-        let mut point = [0.0; 2];
-        for (shape, figure) in SHAPES.into_iter().zip(&mut point) {
-            bench.display.step(&format!(
-                "{} to {subscribers}: {}",
-                Scenario::FanOut.name(),
-                shape.name
-            ));
-            *figure =
-                of_parlance(bench, circle, shape, subscribers, bench.scale.point).await?.figure;
+/// Measures a variant beside the bare server that broadcasts messages, the one that broadcasts
+/// events, and the one that also stores them.
+async fn measure(
+    bench: &Bench<'_>,
+    group: &Group,
+    variant: Variant,
+    event: &str,
+) -> anyhow::Result<Row> {
+    let database = pgbench::database_url(&bench.stack);
+    let bare_servers = [
+        ("bare server", CONTENT, ""),
+        ("bare server with whole events", event, ""),
+        ("bare server that stores them", event, database.as_str()),
+    ];
+    let mut bare = [const { Vec::new() }; 3];
+    let (mut rounds, subscribers) = (Vec::new(), bench.scale.subscribers);
+    for round in 0..bench.scale.rounds {
+        for ((name, text, database), measured) in bare_servers.iter().zip(&mut bare) {
+            bench.step(Scenario::FanOut, round, &format!("{name}, {}", variant.name));
+            measured.push(measure_bare_server(bench, variant, text, database).await?);
         }
-        points.push((subscribers, point));
+        bench.step(Scenario::FanOut, round, variant.name);
+        let duration = bench.scale.duration;
+        rounds.push(measure_parlance(bench, group, variant, subscribers, duration).await?);
     }
-    Ok(points)
+    let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), variant.name);
+    let row = Row::new(name, UNIT, &rounds);
+    let compare = |rounds: &[Measured]| {
+        row.clone().with_baseline(Baseline::from_rounds("", rounds, None)).comparison()
+    };
+    let note = format!(
+        "beside the bare server with events as long as Parlance's, {}\
+         <br>that stores them first, {}",
+        compare(&bare[1]),
+        compare(&bare[2]),
+    );
+    let minimum = Some(variant.min_baseline);
+    Ok(row
+        .with_baseline(Baseline::from_rounds("bare broadcast server", &bare[0], minimum))
+        .with_note(note)
+        .with_goals(variant.goals.iter().copied()))
 }
 
-async fn of_parlance(
+/// Measures each variant with growing numbers of subscribers.
+async fn curve(bench: &Bench<'_>, group: &Group) -> anyhow::Result<Curve> {
+    let mut lines = [const { Points::new() }; 2];
+    for subscribers in SUBSCRIBERS {
+        for (variant, points) in VARIANTS.into_iter().zip(&mut lines) {
+            let name = Scenario::FanOut.name();
+            bench.progress.step(&format!("{name} to {subscribers}: {}", variant.name));
+            let duration = bench.scale.point;
+            let measured = measure_parlance(bench, group, variant, subscribers, duration).await?;
+            points.push((subscribers as f64, measured.figure));
+        }
+    }
+    Ok(Curve {
+        file: "fan-out.svg",
+        title: "Deliveries over subscribers of one room",
+        x: "subscribers",
+        y: "deliveries a second",
+        scales: (Scale::Log, Scale::Log),
+        lines: ["1 message in flight", "160 messages in flight"].into_iter().zip(lines).collect(),
+    })
+}
+
+async fn measure_parlance(
     bench: &Bench<'_>,
-    circle: &Circle,
-    shape: Shape,
+    group: &Group,
+    variant: Variant,
     subscribers: usize,
     duration: Duration,
 ) -> anyhow::Result<Measured> {
-    let ready = in_parlance(bench, circle, shape, subscribers).await?;
-    let window = Window::after(bench.scale.warm_up, duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    Ok(measured(window, tally?, usage))
+    let ready = connect_to_parlance(bench, group, variant, subscribers).await?;
+    let (tally, usage) = bench.measure(duration, |window| ready.run(window)).await?;
+    Ok(measured(duration, tally, usage))
 }
 
-/// Whatever the text says, the bare server passes it on, after it has stored it if there is a
-/// database.
-async fn of_bare_server(
+/// The bare server broadcasts any text. With the URL of a database it stores the text first.
+async fn measure_bare_server(
     bench: &Bench<'_>,
-    shape: Shape,
+    variant: Variant,
     text: &str,
     database: &str,
 ) -> anyhow::Result<Measured> {
-    let server = child::Yardstick::start(broadcast::COMMAND, database).await?;
-    let ready = at_bare_server(server.address, bench.scale.subscribers, shape, text).await?;
-    let window = Window::after(bench.scale.warm_up, bench.scale.duration);
+    let server = process::Server::start(broadcast::COMMAND, database).await?;
+    let ready = connect_to_bare_server(bench, &server, variant, text).await?;
+    let duration = bench.scale.duration;
     let (tally, usage) =
-        tokio::join!(ready.run(window), window.watch_process("bare server", server.id));
-    Ok(measured(window, tally?, usage))
+        bench.measure_baseline(&server, duration, |window| ready.run(window)).await?;
+    Ok(measured(duration, tally, usage))
 }
 
-fn measured(window: Window, tally: Tally, usage: ByPart<Usage>) -> Measured {
-    let figure = tally.deliveries as f64 / window.length().as_secs_f64();
+fn measured(duration: Duration, tally: Tally, usage: ByPart<Usage>) -> Measured {
+    let figure = tally.deliveries as f64 / duration.as_secs_f64();
     Measured { figure, operations: tally.deliveries, latencies: Some(tally.latencies), usage }
 }
 
-/// What a subscriber gets of a message.
-async fn event_of(bench: &Bench<'_>, circle: &Circle) -> anyhow::Result<String> {
-    let mut socket = bench.api.door(0).open(None, Some(&circle.members[0].token)).await?;
-    socket.subscribe(&[circle.room]).await?;
-    fill_room(&bench.api, circle, 1).await?;
-    Ok(String::from_utf8(socket.next().await?.to_vec())?)
+/// Returns the event that a subscriber receives for a message.
+async fn receive_event(bench: &Bench<'_>, group: &Group) -> anyhow::Result<String> {
+    let endpoint = bench.setup.endpoint(0);
+    let mut socket = endpoint.connect(None, Some(&group.members[0].token)).await?;
+    socket.subscribe(group.room, None).await?;
+    fill_room(&bench.setup, group, 1).await?;
+    Ok(socket.next().await?.to_string())
 }
 
-async fn in_parlance(
+async fn connect_to_parlance(
     bench: &Bench<'_>,
-    circle: &Circle,
-    shape: Shape,
+    group: &Group,
+    variant: Variant,
     subscribers: usize,
 ) -> anyhow::Result<Ready> {
-    let Circle { room, members } = circle;
+    let Group { room, members } = group;
+    let subscribing = stream::iter(0..subscribers).map(|number| async move {
+        let token = &members[number % members.len()].token;
+        let mut socket = bench.setup.endpoint(number).connect(None, Some(token)).await?;
+        socket.subscribe(*room, None).await?;
+        anyhow::Ok(socket.into_counting())
+    });
+    let subscribers: Vec<CountingSocket> = subscribing.buffered(CONCURRENCY).try_collect().await?;
     let message = json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"})
         .to_string();
-    let subscribing = stream::iter(0..subscribers).map(|number| {
-        subscriber(&bench.api, *room, number, &members[number % members.len()].token)
-    });
-    let subscribers = subscribing.buffered(AT_ONCE).try_collect().await?;
     let mut senders = Vec::new();
-    for (number, member) in members.iter().take(shape.senders).enumerate() {
-        let mut socket = bench.api.door(number).open(None, Some(&member.token)).await?;
-        socket.next().await?;
+    for (number, member) in members.iter().take(variant.senders).enumerate() {
+        let socket = bench.setup.endpoint(number).connect(None, Some(&member.token)).await?;
         senders.push((socket, message.clone()));
     }
-    Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 1 })
+    Ok(Ready { subscribers, senders, in_flight: variant.in_flight, acks: 1 })
 }
 
-async fn subscriber(
-    api: &Api,
-    room: i64,
-    number: usize,
-    token: &str,
-) -> anyhow::Result<CountingSocket> {
-    let mut socket = api.door(number).open(None, Some(token)).await?;
-    socket.subscribe(&[room]).await?;
-    socket.into_counting()
-}
-
-async fn at_bare_server(
-    address: SocketAddr,
-    subscribers: usize,
-    shape: Shape,
+async fn connect_to_bare_server(
+    bench: &Bench<'_>,
+    server: &process::Server,
+    variant: Variant,
     text: &str,
 ) -> anyhow::Result<Ready> {
-    let door = |path| Door { address, path };
-    let listening = stream::iter(0..subscribers)
-        .map(|_| async { door(broadcast::LISTEN).open(None, None).await?.into_counting() });
-    let subscribers = listening.buffered(AT_ONCE).try_collect().await?;
-    let mut senders: Vec<(Socket, String)> = Vec::new();
-    for _ in 0..shape.senders {
-        senders.push((door(broadcast::SEND).open(None, None).await?, text.to_owned()));
+    let endpoint = |path| Endpoint { address: server.address, path };
+    let subscribing = stream::iter(0..bench.scale.subscribers).map(|_| async {
+        let socket = endpoint(broadcast::LISTEN).connect(None, None).await?;
+        anyhow::Ok(socket.into_counting())
+    });
+    let subscribers: Vec<CountingSocket> = subscribing.buffered(CONCURRENCY).try_collect().await?;
+    let mut senders = Vec::new();
+    for _ in 0..variant.senders {
+        let socket = endpoint(broadcast::SEND).connect(None, None).await?;
+        senders.push((socket, text.to_owned()));
     }
-    Ok(Ready { subscribers, senders, in_flight: shape.in_flight, answers: 0 })
+    Ok(Ready { subscribers, senders, in_flight: variant.in_flight, acks: 0 })
 }

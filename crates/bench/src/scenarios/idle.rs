@@ -1,60 +1,64 @@
-//! *Idle*: what a connection costs that is open and silent.
+//! *Idle*: the memory of an open connection on which nothing is sent.
 
 use std::time::Duration;
 
 use anyhow::Context;
+use parlance_measure::Scale;
 use tokio::time::sleep;
 
-use super::{Bench, Scenario};
-use crate::files;
-use crate::load::crowd::Crowd;
+use crate::bench::Bench;
+use crate::curve::Curve;
+use crate::goal::Goal;
+use crate::load::idle::IdleClients;
+use crate::open_files;
 use crate::report::Findings;
-use crate::result::{Goal, Measured, Row};
-use crate::usage::{self, Window};
+use crate::row::{Measured, Row};
+use crate::scenario::Scenario;
+use crate::usage;
 
 /// Points of the curve.
-const STEPS: usize = 10;
-/// For what is given back after opening.
-const SETTLE: Duration = Duration::from_secs(1);
+const POINTS: usize = 10;
+/// The time in which the gateway frees what it needed to open connections.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 const MIB: f64 = 1_048_576.0;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
-    files::ensure_allowed(bench.scale.connections)?;
-    let circles = bench.crowd().await?;
-    // What earlier scenarios have left behind in its memory would hide what connections take.
+    let (name, total) = (Scenario::Idle.name(), bench.scale.connections);
+    open_files::ensure_limit(total)?;
+    let groups = bench.groups().await?;
+    // Free memory of earlier scenarios would hide the memory of the connections.
     bench.restart_gateways().await?;
-    let mut crowd = Crowd::default();
-    let before = memory(bench);
-    let mut curve = vec![(0, before / MIB)];
-    let total = bench.scale.connections;
-    while crowd.size() < total {
-        let more = (total / STEPS).clamp(1, total - crowd.size());
-        bench.display.step(&format!(
-            "{}: {} connections",
-            Scenario::Idle.name(),
-            crowd.size() + more
-        ));
-        crowd.grow(&bench.api, circles, more).await?;
-        sleep(SETTLE).await;
-        curve.push((crowd.size(), memory(bench) / MIB));
+    let mut clients = IdleClients::default();
+    let before = gateway_memory(bench);
+    let mut points = vec![(0.0, before / MIB)];
+    while clients.count() < total {
+        let more = (total / POINTS).clamp(1, total - clients.count());
+        bench.progress.step(&format!("{name}: {} connections", clients.count() + more));
+        clients.open(&bench.setup, groups, more).await?;
+        sleep(SETTLE_TIME).await;
+        points.push((clients.count() as f64, gateway_memory(bench) / MIB));
     }
-    let usage = Window::after(bench.scale.warm_up, bench.scale.point).watch(&bench.stack).await;
-    crowd.ensure_complete()?;
+    let (_, usage) = bench.measure(bench.scale.point, async |_| Ok(())).await?;
+    clients.ensure_complete()?;
     let after = usage.get("gateway").context("a stack has gateways")?.memory as f64;
-    let figure = (after - before) / crowd.size() as f64 / 1_024.0;
+    let figure = (after - before) / clients.count() as f64 / 1_024.0;
     let measured = Measured { figure, operations: 0, latencies: None, usage };
-    let row = Row::new(
-        format!("{}: {total} connections", Scenario::Idle.name()),
-        "KiB a connection",
-        &[measured],
-    )?;
-    let note = format!("{:.0} MiB without any", before / MIB);
-    let mut findings = Findings::of(row.with_goals([Goal::AtMost(8.0)]).with_note(note));
-    findings.curves.memory = curve;
+    let row = Row::new(format!("{name}: {total} connections"), "KiB a connection", &[measured])
+        .with_goals([Goal::AtMost(8.0)])
+        .with_note(format!("{:.0} MiB without connections", before / MIB));
+    let mut findings = Findings::from_row(row);
+    findings.curves.push(Curve {
+        file: "memory.svg",
+        title: "Memory over connections",
+        x: "idle connections",
+        y: "MiB in the gateway",
+        scales: (Scale::Linear, Scale::Linear),
+        lines: vec![("resident", points)],
+    });
     Ok(findings)
 }
 
-/// Of all gateways, in bytes.
-fn memory(bench: &Bench<'_>) -> f64 {
-    usage::of_stack(&bench.stack).get("gateway").map_or(0.0, |usage| usage.memory as f64)
+/// Returns the memory of all gateways in bytes.
+fn gateway_memory(bench: &Bench<'_>) -> f64 {
+    usage::by_part(&bench.stack).get("gateway").map_or(0.0, |usage| usage.memory as f64)
 }

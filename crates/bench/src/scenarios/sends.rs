@@ -2,103 +2,115 @@
 
 use std::time::Duration;
 
-use super::{Bench, Scenario};
-use crate::api::Person;
+use parlance_client::Account;
+use parlance_measure::Scale;
+
+use crate::baselines::pgbench::Script;
+use crate::bench::Bench;
+use crate::curve::Curve;
+use crate::goal::Goal;
 use crate::load::sends::Sends;
 use crate::report::Findings;
-use crate::result::{Goal, Measured, Row, Yardstick};
-use crate::usage::Window;
-use crate::yardsticks::pgbench::Script;
+use crate::row::{Baseline, Measured, Row};
+use crate::scenario::Scenario;
 
 const SENDERS: usize = 50;
 const UNIT: &str = "durable sends/s";
-/// Half of what was seen on a quiet machine of this kind.
-const LEAST_NUMBERED_MESSAGES: f64 = 375.0;
-const LEAST_SINGLE_ROWS: f64 = 2_500.0;
+/// Half of what a quiet machine with two cores reaches.
+const MIN_NUMBERED_MESSAGES: f64 = 375.0;
+const MIN_SINGLE_ROWS: f64 = 2_500.0;
 
 pub(super) async fn hot_room(bench: &Bench<'_>) -> anyhow::Result<Findings> {
-    let circle = bench.api.circle(SENDERS).await?;
+    let group = bench.setup.group(SENDERS).await?;
     let script = Script::numbered_messages();
-    let turns = in_turn(bench, Scenario::HotRoom, &circle.members, &[circle.room], &script).await?;
-    let name = "pgbench: begin, number, insert, commit";
-    let row = turns.row(Scenario::HotRoom.name(), name, LEAST_NUMBERED_MESSAGES)?;
-    Ok(Findings::of(row.with_goals([Goal::RatioAtLeast(8.0), Goal::AtLeast(15_000.0)])))
+    let rounds = run(bench, Scenario::HotRoom, &group.members, &[group.room], &script).await?;
+    let baseline = "pgbench: begin, number, insert, commit";
+    let row = rounds.into_row(Scenario::HotRoom.name(), baseline, MIN_NUMBERED_MESSAGES);
+    Ok(Findings::from_row(row.with_goals([Goal::RatioAtLeast(8.0), Goal::AtLeast(15_000.0)])))
 }
 
 pub(super) async fn many_rooms(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     let count = bench.scale.rooms;
-    let circle = bench.api.circle(SENDERS).await?;
-    let rooms = bench.api.rooms(&circle.members, count).await?;
+    let group = bench.setup.group(SENDERS).await?;
+    let rooms = bench.setup.rooms(&group.members, count).await?;
     let script = Script::single_rows(count);
-    let turns = in_turn(bench, Scenario::ManyRooms, &circle.members, &rooms, &script).await?;
-    let name = format!("{} ({count})", Scenario::ManyRooms.name());
-    let row = turns.row(&name, "pgbench: single-row inserts", LEAST_SINGLE_ROWS)?;
-    let mut findings = Findings::of(row.with_goals([Goal::RatioAtLeast(1.5)]));
+    let rounds = run(bench, Scenario::ManyRooms, &group.members, &rooms, &script).await?;
+    let name = Scenario::ManyRooms.name();
+    let baseline = "pgbench: single-row inserts";
+    let row = rounds.into_row(&format!("{name} ({count})"), baseline, MIN_SINGLE_ROWS);
+    let mut findings = Findings::from_row(row.with_goals([Goal::RatioAtLeast(1.5)]));
+    let mut points = Vec::new();
     for some in [1, 10, 100, 1_000].into_iter().filter(|some| *some <= count) {
-        bench.display.step(&format!("{}: {some} of them", Scenario::ManyRooms.name()));
+        bench.progress.step(&format!("{name}: {some} of them"));
         let (measured, _) =
-            measure(bench, &circle.members, &rooms[..some], bench.scale.point).await?;
-        findings.curves.rooms.push((some, measured.figure));
+            measure(bench, &group.members, &rooms[..some], bench.scale.point).await?;
+        points.push((some as f64, measured.figure));
     }
+    findings.curves.push(Curve {
+        file: "rooms.svg",
+        title: "Throughput over rooms",
+        x: "rooms",
+        y: "durable sends a second",
+        scales: (Scale::Log, Scale::Linear),
+        lines: vec![("sends", points)],
+    });
     Ok(findings)
 }
 
-/// What the rounds gave.
+/// The figures of all rounds.
 #[derive(Default)]
-struct Turns {
+struct Rounds {
     measured: Vec<Measured>,
     /// Sends that were answered with `unavailable`.
-    refused: u64,
-    yardstick: Vec<f64>,
+    unavailable: u64,
+    baseline: Vec<f64>,
 }
 
-impl Turns {
-    fn row(self, name: &str, yardstick: &'static str, least: f64) -> anyhow::Result<Row> {
-        let row = Row::new(name, UNIT, &self.measured)?;
-        let row = row.beside(Yardstick::new(yardstick, self.yardstick, Some(least)));
-        Ok(match self.refused {
+impl Rounds {
+    fn into_row(self, name: &str, baseline: &'static str, minimum: f64) -> Row {
+        let row = Row::new(name, UNIT, &self.measured);
+        let row = row.with_baseline(Baseline::new(baseline, self.baseline, Some(minimum)));
+        match self.unavailable {
             0 => row,
-            refused => row.with_note(format!("{refused} sends were answered with `unavailable`")),
-        })
+            count => row.with_note(format!("{count} sends were answered with `unavailable`")),
+        }
     }
 }
 
-/// The load and the yardstick, one after the other, in every round.
-async fn in_turn(
+/// Runs the baseline and the load in turn.
+async fn run(
     bench: &Bench<'_>,
     scenario: Scenario,
-    senders: &[Person],
+    senders: &[Account],
     rooms: &[i64],
     script: &Script,
-) -> anyhow::Result<Turns> {
-    let mut turns = Turns::default();
+) -> anyhow::Result<Rounds> {
+    let mut rounds = Rounds::default();
     for round in 0..bench.scale.rounds {
         bench.step(scenario, round, "pgbench");
-        turns.yardstick.push(script.run(&bench.stack, bench.scale.duration).await?);
+        rounds.baseline.push(script.run(&bench.stack, bench.scale.duration).await?);
         bench.step(scenario, round, "sending");
-        let (measured, refused) = measure(bench, senders, rooms, bench.scale.duration).await?;
-        turns.measured.push(measured);
-        turns.refused += refused;
+        let (measured, unavailable) = measure(bench, senders, rooms, bench.scale.duration).await?;
+        rounds.measured.push(measured);
+        rounds.unavailable += unavailable;
     }
-    Ok(turns)
+    Ok(rounds)
 }
 
-/// A round, and how many sends were answered with `unavailable` in it.
+/// Returns a round, and how many of its sends were answered with `unavailable`.
 async fn measure(
     bench: &Bench<'_>,
-    senders: &[Person],
+    senders: &[Account],
     rooms: &[i64],
     duration: Duration,
 ) -> anyhow::Result<(Measured, u64)> {
-    let ready = Sends { api: &bench.api, senders, rooms }.prepare().await?;
-    let window = Window::after(bench.scale.warm_up, duration);
-    let (tally, usage) = tokio::join!(ready.run(window), window.watch(&bench.stack));
-    let tally = tally?;
+    let ready = Sends { setup: &bench.setup, senders, rooms }.prepare().await?;
+    let (tally, usage) = bench.measure(duration, |window| ready.run(window)).await?;
     let measured = Measured {
-        figure: tally.acked as f64 / window.length().as_secs_f64(),
+        figure: tally.acked as f64 / duration.as_secs_f64(),
         operations: tally.acked,
         latencies: Some(tally.latencies),
         usage,
     };
-    Ok((measured, tally.refused))
+    Ok((measured, tally.unavailable))
 }

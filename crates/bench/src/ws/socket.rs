@@ -1,0 +1,151 @@
+//! A WebSocket connection of tungstenite.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use http::header::AUTHORIZATION;
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::CountingSocket;
+
+/// Bounds the upgrade, each write, and the wait for each text.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// tungstenite fills its buffer with zeros before each read, so the default of 128 KiB would cost
+/// more than the frames, and 10,000 sockets would take more than a gigabyte.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// The `ref` of a `subscribe` frame.
+const SUBSCRIBE_REF: &str = "subscribe";
+
+/// Where a server accepts WebSockets.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// The address of the server.
+    pub address: SocketAddr,
+    /// The path of the upgrade request.
+    pub path: &'static str,
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct Socket(WebSocketStream<TcpStream>);
+
+impl Endpoint {
+    /// Opens a WebSocket, from another local address than the usual one if one is given. A token
+    /// authenticates it; the gateway's `success` frame is then read.
+    pub async fn connect(
+        self,
+        local_address: Option<Ipv4Addr>,
+        token: Option<&str>,
+    ) -> anyhow::Result<Socket> {
+        let upgraded = timeout(TIMEOUT, self.upgrade(local_address, token)).await;
+        let mut socket = Socket(upgraded.context("no answer to the upgrade")??);
+        if token.is_some() {
+            socket.next().await.context("no success frame")?;
+        }
+        Ok(socket)
+    }
+
+    async fn upgrade(
+        &self,
+        local_address: Option<Ipv4Addr>,
+        token: Option<&str>,
+    ) -> anyhow::Result<WebSocketStream<TcpStream>> {
+        let Self { address, path } = self;
+        let mut request = format!("ws://{address}{path}").into_client_request()?;
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").try_into()?);
+        }
+        let socket = TcpSocket::new_v4()?;
+        socket.set_nodelay(true)?;
+        if let Some(local_address) = local_address {
+            socket.bind((local_address, 0).into())?;
+        }
+        let stream = socket.connect(*address).await?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        Ok(client_async_with_config(request, stream, Some(config)).await?.0)
+    }
+}
+
+impl Socket {
+    /// Sends frames with one write.
+    pub async fn send(&mut self, frames: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+        let sending = async {
+            for frame in frames {
+                self.0.feed(Message::text(frame)).await?;
+            }
+            self.0.flush().await
+        };
+        Ok(timeout(TIMEOUT, sending).await.context("the server does not read")??)
+    }
+
+    /// Returns the next text. Cancel safe.
+    pub async fn next(&mut self) -> anyhow::Result<Utf8Bytes> {
+        timeout(TIMEOUT, self.receive()).await.context("nothing arrived")?
+    }
+
+    /// Returns the next text if it has arrived.
+    pub fn try_next(&mut self) -> anyhow::Result<Option<Utf8Bytes>> {
+        self.receive().now_or_never().transpose()
+    }
+
+    async fn receive(&mut self) -> anyhow::Result<Utf8Bytes> {
+        loop {
+            match self.0.next().await.context("the connection has ended")?? {
+                Message::Text(text) => return Ok(text),
+                Message::Close(frame) => bail!("the server closed the connection: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Subscribes to a room, with `after_seq` to receive the events after it. Returns the answer
+    /// and the events that arrived before it.
+    pub async fn subscribe(
+        &mut self,
+        room: i64,
+        after_seq: Option<i64>,
+    ) -> anyhow::Result<(Value, Vec<Value>)> {
+        let mut frame = json!({"type": "subscribe", "room_id": room, "ref": SUBSCRIBE_REF});
+        if let Some(seq) = after_seq {
+            frame["after_seq"] = seq.into();
+        }
+        self.send([frame.to_string()]).await?;
+        let mut events = Vec::new();
+        loop {
+            let frame: Value = serde_json::from_str(&self.next().await?)?;
+            if frame["ref"] == SUBSCRIBE_REF {
+                ensure!(frame["type"] == "success", "subscribing was answered with {frame}");
+                return Ok((frame, events));
+            }
+            events.push(frame);
+        }
+    }
+
+    /// Answers pings and ignores texts until the connection ends.
+    pub async fn hold(mut self) -> anyhow::Error {
+        loop {
+            if let Err(error) = self.receive().await {
+                return error;
+            }
+        }
+    }
+
+    /// Continues as a socket that counts texts. To be called when no text is on its way:
+    /// tungstenite may have read a part of it, which would be lost.
+    pub fn into_counting(self) -> CountingSocket {
+        CountingSocket::new(self.0.into_inner())
+    }
+
+    /// Returns the TCP stream, under the same condition as [`into_counting`](Self::into_counting).
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.0.into_inner()
+    }
+}
