@@ -3,22 +3,23 @@
 //! was recorded. It exits with 1 when a promise was broken.
 
 mod api;
+mod checker;
 mod clients;
 mod collect;
-mod faults;
-mod growth;
 mod history;
-mod judge;
 mod latency;
-mod links;
+mod misbehaving;
+mod nemesis;
+mod network;
 mod plan;
 mod plot;
 mod progress;
 mod report;
+mod resources;
 mod run;
 mod scenarios;
 #[cfg(test)]
-mod teeth;
+mod self_tests;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ use crate::plan::{Plan, Scale};
 use crate::progress::Display;
 use crate::report::Report;
 use crate::scenarios::Scenario;
-use crate::scenarios::elsewhere::{self, Elsewhere};
+use crate::scenarios::remote_hosts::{self, Elsewhere};
 
 /// Hurts a private Parlance and proves that nothing was lost.
 #[derive(Parser)]
@@ -77,7 +78,7 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     let seed = cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     if let (Some(gateway), Some(database_url)) = (cli.against, cli.database_url) {
         let place = Elsewhere { gateway, database_url };
-        let measured = elsewhere::measure(&place, seed, &Display::new()).await?;
+        let measured = remote_hosts::measure(&place, seed, &Display::new()).await?;
         publish(&cli.output.join("elsewhere.md"), &measured.report)?;
         return Ok(measured.is_kept);
     }
@@ -99,7 +100,7 @@ async fn check(cli: Cli) -> anyhow::Result<bool> {
     arena.stack.keep_logs(&cli.output.join("logs"))?;
     let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
 
-    let verdict = judge::judge(&history);
+    let verdict = checker::judge(&history);
     let (duration, is_quick) = (begin.elapsed(), cli.quick);
     drop(display);
     plot::draw(&cli.output.join(report::PLOT), &history)?;

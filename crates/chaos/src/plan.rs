@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::faults::{self, Extent, Fault};
+use crate::nemesis::{self, Extent, Fault};
 
 /// Replicas of every part.
 pub(crate) const REPLICAS: usize = 2;
@@ -160,7 +160,7 @@ fn faults(rng: &mut StdRng, scale: Scale, homes_agree: bool) -> Vec<Scheduled> {
     let mut length = Duration::ZERO;
     while length < scale.duration {
         let is_first = schedule.is_empty();
-        for faults in faults::round(rng, scale.extent, homes_agree) {
+        for faults in nemesis::round(rng, scale.extent, homes_agree) {
             let after = CALM + Duration::from_millis(rng.random_range(0..200));
             let lasts = faults.iter().map(|fault| fault.duration(rng, scale.extent)).max();
             let lasts = lasts.unwrap_or_default();
@@ -212,7 +212,7 @@ fn meetings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::Hindrance;
+    use crate::nemesis::Hindrance;
 
     #[test]
     fn the_same_seed_makes_the_same_plan_and_another_seed_another_one() {

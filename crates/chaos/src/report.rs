@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use crate::checker::{LIMIT, MEMORY_ALLOWANCE, Rule, SLACK, STEEPEST_SLOPE, Verdict};
 use crate::history::{Footprint, History, Outcome};
-use crate::judge::{LIMIT, MEMORY_ALLOWANCE, Rule, SLACK, STEEPEST_SLOPE, Verdict};
 use crate::latency::{Latencies, deliveries};
 use crate::plan::Plan;
 

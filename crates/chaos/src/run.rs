@@ -15,15 +15,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::api::{Api, Person};
-use crate::clients::bad::Villains;
-use crate::clients::{Phase, Phases, Progress, SharedWorld, World, meddler, sender, subscriber};
-use crate::faults::{Fault, Ground};
-use crate::growth::Observer;
+use crate::clients::{Phase, Phases, Progress, SharedWorld, World, admin, sender, subscriber};
 use crate::history::{FaultRecord, History, Send, Stage, View};
-use crate::links::{CLIENTS, Links};
+use crate::misbehaving::Villains;
+use crate::nemesis::{Fault, Ground};
+use crate::network::{CLIENTS, Links};
 use crate::plan::{Plan, REPLICAS};
 use crate::progress::Display;
-use crate::{collect, faults};
+use crate::resources::Observer;
+use crate::{collect, nemesis};
 
 /// Requests at once while the people and rooms are made.
 const AT_ONCE: usize = 8;
@@ -100,9 +100,9 @@ pub(crate) async fn run_through(
     let mut subscribers = start_subscribers(&world, plan, &phases);
     let mut senders = start_senders(&world, plan, &phases);
     let mut removing = JoinSet::new();
-    removing.spawn(meddler::remove_members(world.clone(), plan.removals.clone(), phases.clone()));
+    removing.spawn(admin::remove_members(world.clone(), plan.removals.clone(), phases.clone()));
     let mut meeting = JoinSet::new();
-    meeting.spawn(meddler::make_contacts(world.clone(), plan.meetings.clone(), phases.clone()));
+    meeting.spawn(admin::make_contacts(world.clone(), plan.meetings.clone(), phases.clone()));
 
     let faults = inject_faults(arena, plan, &world, display).await?;
 
@@ -231,7 +231,7 @@ async fn inject_faults(
         if let Some(last) = records.last_mut() {
             last.observed_until = world.clock.now().as_micros();
         }
-        records.push(faults::inject(ground, scheduled).await?);
+        records.push(nemesis::inject(ground, scheduled).await?);
     }
     display.watch(plan.scale.waits.calm * 2, &world.progress).await;
     Ok(records)

@@ -1,8 +1,7 @@
 //! The clients: what people do over sockets and REST while Parlance is being hurt. Each task
 //! returns what it has recorded.
 
-pub(crate) mod bad;
-pub(crate) mod meddler;
+pub(crate) mod admin;
 pub(crate) mod sender;
 pub(crate) mod socket;
 pub(crate) mod subscriber;
@@ -13,8 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use parlance_core::Clock;
 use tokio::sync::watch;
 
-use self::bad::Villains;
 use crate::api::{Api, Person};
+use crate::misbehaving::Villains;
 
 /// What all clients share.
 #[derive(Debug)]

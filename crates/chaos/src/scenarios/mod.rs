@@ -1,17 +1,17 @@
 //! Measurements of single promises, each under the one condition that is hardest for it. Each makes
 //! a small report of its own.
 
-mod crowd;
-pub(crate) mod elsewhere;
 mod redis_away;
+pub(crate) mod remote_hosts;
 mod slow_readers;
+mod workload;
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::judge::{Rule, Verdict};
+use crate::checker::{Rule, Verdict};
 use crate::progress::Display;
 use crate::run;
 

@@ -17,13 +17,13 @@ use parlance_core::Clock;
 use tokio::task::JoinSet;
 
 use super::Measured;
-use super::crowd::Crowd;
+use super::workload::Crowd;
+use crate::checker::{Verdict, judge};
 use crate::clients::{Progress, SharedWorld, World, sender};
 use crate::collect::collect;
-use crate::faults::Extent;
 use crate::history::{Entry, History, Send, View, What};
-use crate::judge::{Verdict, judge};
 use crate::latency::{Latencies, deliveries};
+use crate::nemesis::Extent;
 use crate::plan::{Plan, REPLICAS, Scale};
 use crate::progress::Display;
 use crate::run::{self, Arena};

@@ -18,16 +18,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Measured;
-use super::crowd::Crowd;
+use super::workload::Crowd;
 use crate::api::{Api, Person};
+use crate::checker::{Verdict, judge};
 use crate::clients::socket::{RawSocket, Socket, connect_over};
 use crate::clients::{Phase, Phases, Progress, SharedWorld, World, reached};
 use crate::collect::collect;
-use crate::growth::{metric, usage};
 use crate::history::{History, View};
-use crate::judge::{Verdict, judge};
 use crate::latency::{Latencies, deliveries};
 use crate::progress::Display;
+use crate::resources::{metric, usage};
 
 const GATEWAY: &str = "gateway";
 /// At a time: a slow one comes back when its time is over, whether it was cut or not.

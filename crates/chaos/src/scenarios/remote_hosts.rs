@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Measured;
-use super::crowd::Crowd;
+use super::workload::Crowd;
 use crate::api::Api;
+use crate::checker::judge;
 use crate::clients::{Progress, SharedWorld};
 use crate::collect::collect;
-use crate::faults::Extent;
 use crate::history::History;
-use crate::judge::judge;
+use crate::nemesis::Extent;
 use crate::plan::{Plan, Scale};
 use crate::progress::Display;
 use crate::run;

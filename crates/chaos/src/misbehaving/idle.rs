@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::{Instant, timeout};
 
 use super::Target;
-use super::wire::{Heard, answer_to, blames_the_client, heard, open};
+use super::raw::{Heard, answer_to, blames_the_client, heard, open};
 
 /// At each gateway, of each kind.
 const PLACES: usize = 20;

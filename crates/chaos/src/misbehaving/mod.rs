@@ -1,11 +1,11 @@
 //! Bad clients. They know no mercy, but their time is limited, and each knows what the contract
 //! lets a gateway answer: what it gets beyond that is a breach.
 
-mod deaf;
 mod flood;
 mod garbage;
-mod loiterer;
-mod wire;
+mod idle;
+mod never_read;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use anyhow::Context;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::World;
 use crate::api::Person;
+use crate::clients::World;
 
 /// How clients can misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +98,10 @@ pub(crate) async fn act(
     let acting = gateways.iter().enumerate().map(async |(index, url)| {
         let target = Target { villains, url, until };
         let breaches = match misbehaviour {
-            Misbehaviour::Deafness => deaf::act(target).await,
+            Misbehaviour::Deafness => never_read::act(target).await,
             Misbehaviour::Flood => flood::act(target).await,
             Misbehaviour::Garbage => garbage::act(target).await,
-            Misbehaviour::Loitering => loiterer::act(target).await,
+            Misbehaviour::Loitering => idle::act(target).await,
         };
         counted(breaches).into_iter().map(move |breach| format!("gateway {}: {breach}", index + 1))
     });

@@ -2,9 +2,9 @@
 //! man in the middle between real clients and the gateways or by triggers in the store, and the run
 //! has to find just that.
 
-mod middle;
-mod store;
+mod interceptor;
 mod tampering;
+mod triggers;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
-use self::middle::Middle;
-use self::store::Lie;
+use self::interceptor::Middle;
 use self::tampering::Harm;
-use crate::clients::bad::Misbehaviour;
-use crate::faults::Fault;
-use crate::judge::{Rule, Verdict, judge};
+use self::triggers::Lie;
+use crate::checker::{Rule, Verdict, judge};
+use crate::misbehaving::Misbehaviour;
+use crate::nemesis::Fault;
 use crate::plan::{Meeting, Plan, Removal, Scale, Scheduled, Waits};
 use crate::progress::Display;
 use crate::run::{self, Arena};
@@ -133,7 +133,7 @@ async fn verdict(arena: &Arena, prefix: &str, sabotage: Sabotage, is_watched: bo
     let api = arena.api().unwrap();
     let middle = Middle::start(api.socket_urls(), sabotage.harm).await.unwrap();
     if let Some(lie) = sabotage.lie {
-        store::install(&arena.stack, prefix, lie).await.unwrap();
+        triggers::install(&arena.stack, prefix, lie).await.unwrap();
     }
     let api = api.for_others(prefix, vec![middle.url().to_owned()]);
     let (plan, display) = (plan(), Display::in_lines());

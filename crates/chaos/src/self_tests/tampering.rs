@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::checker::LIMIT;
 use crate::clients::END;
-use crate::judge::LIMIT;
 
 /// Longer than delivery may be away after a fault.
 const HOLD: Duration = LIMIT.saturating_add(Duration::from_millis(500));

@@ -9,9 +9,9 @@ use parlance_core::Clock;
 use parlance_devstack::Stack;
 use tokio::time::{sleep, timeout};
 
-use crate::faults::PARTS;
+use crate::checker;
 use crate::history::{Footprint, Sample, Stage, Usage};
-use crate::judge;
+use crate::nemesis::PARTS;
 use crate::plan::REPLICAS;
 
 /// Between two looks while clients are at work.
@@ -79,7 +79,7 @@ impl<'a> Observer<'a> {
         let begin = Instant::now();
         loop {
             self.look(Stage::End).await;
-            if self.footprints.iter().all(judge::has_returned) || begin.elapsed() > RETURN_LIMIT {
+            if self.footprints.iter().all(checker::has_returned) || begin.elapsed() > RETURN_LIMIT {
                 return;
             }
             sleep(RETURN_PAUSE).await;

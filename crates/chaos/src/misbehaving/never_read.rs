@@ -11,7 +11,7 @@ use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Target;
-use super::wire::{DEADLINE, Heard, RawSocket, heard, open};
+use super::raw::{DEADLINE, Heard, RawSocket, heard, open};
 
 /// At each gateway.
 const SOCKETS: usize = 4;

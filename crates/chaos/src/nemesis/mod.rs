@@ -14,9 +14,9 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use crate::clients::World;
-use crate::clients::bad::{self, Misbehaviour};
 use crate::history::FaultRecord;
-use crate::links::{CLIENTS, Flow, Links, Route, Shutdown};
+use crate::misbehaving::{self, Misbehaviour};
+use crate::network::{CLIENTS, Flow, Links, Route, Shutdown};
 use crate::plan::{REPLICAS, Scheduled};
 
 pub(crate) use self::choice::{Extent, round};
@@ -114,7 +114,7 @@ impl Fault {
     /// Goes on with it until it is to end; what was answered to bad clients that must not be.
     async fn last(self, ground: Ground<'_>, lasts: Duration) -> anyhow::Result<Vec<String>> {
         if let Self::Misbehave(misbehaviour) = self {
-            return bad::act(misbehaviour, ground.world, lasts).await;
+            return misbehaving::act(misbehaviour, ground.world, lasts).await;
         }
         sleep(lasts).await;
         Ok(Vec::new())

@@ -5,8 +5,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::{Fault, Hindrance, PARTS};
-use crate::clients::bad::Misbehaviour;
-use crate::links::{CLIENTS, Route, Shutdown};
+use crate::misbehaving::Misbehaviour;
+use crate::network::{CLIENTS, Route, Shutdown};
 use crate::plan::REPLICAS;
 
 /// How much of what could be combined is.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::Target;
-use super::wire::{DEADLINE, Heard, RawSocket, answer_to, blames_the_client, heard, open};
+use super::raw::{DEADLINE, Heard, RawSocket, answer_to, blames_the_client, heard, open};
 
 const PAUSE: Duration = Duration::from_millis(20);
 /// Of bytes that mean nothing.

@@ -6,8 +6,8 @@
 
 mod conduct;
 mod delivery;
-mod growth;
 mod recovery;
+mod resources;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 
 use crate::history::History;
 
-pub(crate) use growth::{MEMORY_ALLOWANCE, SLACK, STEEPEST_SLOPE, has_returned};
 pub(crate) use recovery::{LIMIT, Recovery};
+pub(crate) use resources::{MEMORY_ALLOWANCE, SLACK, STEEPEST_SLOPE, has_returned};
 
 /// Examples kept of each violation.
 const EXAMPLES: usize = 5;
@@ -130,6 +130,6 @@ pub(crate) fn judge(history: &History) -> Verdict {
     delivery::judge(history, &mut verdict);
     recovery::judge(history, &mut verdict);
     conduct::judge(history, &mut verdict);
-    growth::judge(history, &mut verdict);
+    resources::judge(history, &mut verdict);
     verdict
 }
