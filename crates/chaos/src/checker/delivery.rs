@@ -1,63 +1,58 @@
-//! Whether every subscriber saw what it had to, once and in order, and nothing after its removal.
+//! Every subscriber gets each change that it must see, once and in order, and nothing after its
+//! removal.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Rule, Verdict};
-use crate::history::{Entry, Event, History, Outcome, StoredRoom, View, What};
+use crate::history::{Entry, Event, EventKind, History, SendResult, StoredRoom, View};
 
-/// How long delivery may go on after a removal was answered, in microseconds.
-const GRACE: i64 = 1_000_000;
+/// How long after the answer to a removal events may still be committed and delivered, in
+/// microseconds.
+const REMOVAL_GRACE: i64 = 1_000_000;
 
-pub(super) fn judge(history: &History, verdict: &mut Verdict) {
-    let removed: HashMap<(i64, i64), i64> = history
-        .removals
-        .iter()
-        .map(|removal| ((removal.user, removal.room), removal.answered_at))
-        .collect();
+pub(super) fn check(history: &History, verdict: &mut Verdict) {
+    let removals = history.removals.iter();
+    let removed: HashMap<(i64, i64), i64> =
+        removals.map(|removal| ((removal.user, removal.room), removal.answered_at)).collect();
     let no_room = StoredRoom::default();
     for view in &history.views {
+        let stored = history.stored.get(&view.room).unwrap_or(&no_room);
         let removed_at = removed.get(&(view.user, view.room)).copied();
-        judge_sequence(view, verdict);
-        judge_state(
-            view,
-            history.stored.get(&view.room).unwrap_or(&no_room),
-            removed_at.is_some(),
-            verdict,
-        );
+        check_order(view, verdict);
+        check_state(view, stored, removed_at.is_some(), verdict);
         if let Some(removed_at) = removed_at {
-            judge_removal(view, removed_at, verdict);
+            check_removal(view, removed_at, verdict);
         }
     }
-    judge_meaning(history, verdict);
+    check_numbers(history, verdict);
 }
 
-fn judge_sequence(view: &View, verdict: &mut Verdict) {
+fn check_order(view: &View, verdict: &mut Verdict) {
     let (mut last, mut seen) = (0, HashSet::new());
     for entry in &view.entries {
         match entry {
-            Entry::Resync { head } => last = last.max(*head),
+            Entry::Resync { last_seq } => last = last.max(*last_seq),
             Entry::Event(event) if !seen.insert(event.seq) => {
-                verdict.report(Rule::SeenTwice, || describe(view, event));
+                verdict.add(Rule::DeliveredTwice, || describe(view, event));
             }
             Entry::Event(event) if event.seq < last => {
-                verdict.report(Rule::OutOfOrder, || {
-                    format!("{} came after {last}", describe(view, event))
-                });
+                let example = || format!("{} came after {last}", describe(view, event));
+                verdict.add(Rule::OutOfOrder, example);
             }
             Entry::Event(event) => last = event.seq,
         }
     }
 }
 
-/// Applies the events and compares. Somebody removed is judged by what came before the last event
-/// that he saw.
-fn judge_state(view: &View, stored: &StoredRoom, was_removed: bool, verdict: &mut Verdict) {
-    let (mut floor, mut last) = (0, 0);
+/// Applies the events and compares the result with the store. For a removed user only what was
+/// created before the last event that it got must be there.
+fn check_state(view: &View, stored: &StoredRoom, was_removed: bool, verdict: &mut Verdict) {
+    let (mut first, mut last) = (0, 0);
     let mut state: BTreeMap<i64, &str> = BTreeMap::new();
     for entry in &view.entries {
         match entry {
-            Entry::Resync { head } => {
-                floor = *head;
+            Entry::Resync { last_seq } => {
+                first = *last_seq;
                 state.clear();
             }
             Entry::Event(event) => {
@@ -66,78 +61,72 @@ fn judge_state(view: &View, stored: &StoredRoom, was_removed: bool, verdict: &mu
             }
         }
     }
+    let (user, room) = (view.user, view.room);
     let until = if was_removed { last } else { i64::MAX };
-    for (id, message) in
-        stored.messages.iter().filter(|(_, message)| message.seq > floor && message.seq <= until)
-    {
+    let expected = |seq: i64| seq > first && seq <= until;
+    for (id, message) in stored.messages.iter().filter(|(_, message)| expected(message.seq)) {
         let seen = state.remove(id);
-        // What was changed after the last event of somebody removed is none of his business.
+        // A removed user need not see changes that come after its last event.
         if seen.is_none() || (!was_removed && seen != Some(message.content.as_str())) {
-            verdict.report(Rule::NotSeen, || {
-                format!(
-                    "user {} in room {}: message {id}, seq {}: saw {seen:?}",
-                    view.user, view.room, message.seq
-                )
+            let seq = message.seq;
+            verdict.add(Rule::NotDelivered, || {
+                format!("user {user} in room {room}: message {id}, seq {seq}: saw {seen:?}")
             });
         }
     }
     for id in state.keys().filter(|id| !was_removed && !stored.messages.contains_key(id)) {
-        verdict.report(Rule::NotSeen, || {
-            format!("user {} in room {}: the end of message {id}", view.user, view.room)
+        verdict.add(Rule::NotDelivered, || {
+            format!("user {user} in room {room}: the deletion of message {id}")
         });
     }
 }
 
 fn apply<'a>(state: &mut BTreeMap<i64, &'a str>, event: &'a Event) {
-    match &event.what {
-        What::Created { content, .. } => {
+    match &event.kind {
+        EventKind::Created { content, .. } => {
             state.insert(event.message, content);
         }
-        // One from before a reload is not in the state.
-        What::Edited { content, .. } => {
+        // A message from before a resync is not in the state.
+        EventKind::Edited { content, .. } => {
             state.entry(event.message).and_modify(|present| *present = content);
         }
-        What::Deleted => {
+        EventKind::Deleted => {
             state.remove(&event.message);
         }
     }
 }
 
-fn judge_removal(view: &View, removed_at: i64, verdict: &mut Verdict) {
-    for entry in &view.entries {
-        let Entry::Event(event) = entry else { continue };
-        if let Some(committed_at) = event.committed_at().filter(|at| *at > removed_at + GRACE) {
-            verdict.report(Rule::AfterRemoval, || {
-                format!(
-                    "{}, committed {} ms after the removal",
-                    describe(view, event),
-                    (committed_at - removed_at) / 1_000
-                )
+fn check_removal(view: &View, removed_at: i64, verdict: &mut Verdict) {
+    for event in view.events() {
+        if let Some(committed_at) = event.committed_at()
+            && committed_at > removed_at + REMOVAL_GRACE
+        {
+            let late_ms = (committed_at - removed_at) / 1_000;
+            verdict.add(Rule::DeliveredAfterRemoval, || {
+                format!("{}, committed {late_ms} ms after the removal", describe(view, event))
             });
         }
     }
 }
 
 /// The store, the answers and all subscribers must mean the same message by the same number.
-fn judge_meaning(history: &History, verdict: &mut Verdict) {
-    let mut meaning: HashMap<(i64, i64), i64> = HashMap::new();
+fn check_numbers(history: &History, verdict: &mut Verdict) {
+    let mut messages: HashMap<(i64, i64), i64> = HashMap::new();
     for (room, stored) in &history.stored {
-        meaning.extend(stored.messages.iter().map(|(id, message)| ((*room, message.seq), *id)));
+        messages.extend(stored.messages.iter().map(|(id, message)| ((*room, message.seq), *id)));
     }
-    let acks = history.sends.iter().filter_map(|send| match send.outcome {
-        Outcome::Acked { message, seq } => Some((send.room, seq, message)),
+    let acks = history.sends.iter().filter_map(|send| match send.result {
+        SendResult::Acknowledged { message, seq } => Some((send.room, seq, message)),
         _ => None,
     });
-    let events = history.views.iter().flat_map(|view| {
-        view.entries.iter().filter_map(move |entry| match entry {
-            Entry::Event(event) => Some((view.room, event.seq, event.message)),
-            Entry::Resync { .. } => None,
-        })
-    });
+    let events = history
+        .views
+        .iter()
+        .flat_map(|view| view.events().map(|event| (view.room, event.seq, event.message)));
     for (room, seq, message) in acks.chain(events) {
-        let known = *meaning.entry((room, seq)).or_insert(message);
+        let known = *messages.entry((room, seq)).or_insert(message);
         if known != message {
-            verdict.report(Rule::OrderDiffers, || {
+            verdict.add(Rule::ConflictingSeq, || {
                 format!("room {room}: seq {seq} is message {known} and message {message}")
             });
         }
@@ -145,8 +134,6 @@ fn judge_meaning(history: &History, verdict: &mut Verdict) {
 }
 
 fn describe(view: &View, event: &Event) -> String {
-    format!(
-        "user {} in room {}: seq {} (message {})",
-        view.user, view.room, event.seq, event.message
-    )
+    let View { user, room, .. } = view;
+    format!("user {user} in room {room}: seq {} (message {})", event.seq, event.message)
 }

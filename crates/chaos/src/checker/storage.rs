@@ -1,56 +1,50 @@
-//! Whether the store has what was acknowledged, once, numbered without holes, and every pair of
-//! contacts its room.
+//! The store has everything that was acknowledged, once and numbered without gaps, and each pair of
+//! contacts has its room.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Rule, Verdict};
-use crate::history::{Change, ChangeKind, History, Outcome, Send, StoredMessage};
+use crate::history::{Change, ChangeKind, History, Send, SendResult, StoredMessage};
 
-pub(super) fn judge(history: &History, verdict: &mut Verdict) {
+pub(super) fn check(history: &History, verdict: &mut Verdict) {
     for send in &history.sends {
-        judge_send(history, send, verdict);
+        check_send(history, send, verdict);
     }
-    judge_order_of_senders(history, verdict);
-    judge_rooms(history, verdict);
-    judge_contacts(history, verdict);
+    check_sender_order(history, verdict);
+    check_rooms(history, verdict);
+    check_contacts(history, verdict);
 }
 
-fn judge_send(history: &History, send: &Send, verdict: &mut Verdict) {
-    match send.outcome {
-        Outcome::Refused => {
-            let was_removed = history
-                .removals
-                .iter()
-                .any(|removal| (removal.user, removal.room) == (send.sender, send.room));
-            if !was_removed {
-                verdict.report(Rule::Unanswered, || {
-                    format!("room {}: `{}` was refused to a member", send.room, send.key)
-                });
+fn check_send(history: &History, send: &Send, verdict: &mut Verdict) {
+    let Send { sender, room, key, .. } = send;
+    match send.result {
+        SendResult::Refused => {
+            let mut removals = history.removals.iter();
+            if !removals.any(|removal| (removal.user, removal.room) == (*sender, *room)) {
+                let example = || format!("room {room}: `{key}` was refused to a member");
+                verdict.add(Rule::Unanswered, example);
             }
         }
-        Outcome::Unanswered => {
-            verdict.report(Rule::Unanswered, || format!("room {}: `{}`", send.room, send.key));
+        SendResult::Unanswered => {
+            verdict.add(Rule::Unanswered, || format!("room {room}: `{key}`"));
         }
-        Outcome::Acked { message, seq } => {
-            let stored =
-                history.stored.get(&send.room).and_then(|room| room.messages.get(&message));
-            if let Some(wrong) = what_is_wrong(send, seq, stored) {
-                verdict.report(Rule::AckedLost, || {
-                    format!(
-                        "room {}: `{}`, acknowledged as message {message}, seq {seq}: {wrong}",
-                        send.room, send.key
-                    )
-                });
+        SendResult::Acknowledged { message, seq } => {
+            let stored = history.stored.get(room).and_then(|room| room.messages.get(&message));
+            if let Some(loss) = loss(send, seq, stored) {
+                let ack = format!("acknowledged as message {message}, seq {seq}");
+                verdict
+                    .add(Rule::AcknowledgedLost, || format!("room {room}: `{key}`, {ack}: {loss}"));
             }
         }
     }
 }
 
-fn what_is_wrong(send: &Send, seq: i64, stored: Option<&StoredMessage>) -> Option<String> {
+/// Returns what the store lacks of an acknowledged message, or `None`.
+fn loss(send: &Send, seq: i64, stored: Option<&StoredMessage>) -> Option<String> {
     let was = |kind| send.change == Some(Change { kind, is_confirmed: true });
     let may_be = |kind| send.change.is_some_and(|change| change.kind == kind);
     let Some(stored) = stored else {
-        return (!may_be(ChangeKind::Delete)).then(|| "is not there".to_owned());
+        return (!may_be(ChangeKind::Delete)).then(|| "is missing".to_owned());
     };
     let is_edited = may_be(ChangeKind::Edit) && stored.content == ChangeKind::edited(&send.key);
     if was(ChangeKind::Delete) {
@@ -66,60 +60,65 @@ fn what_is_wrong(send: &Send, seq: i64, stored: Option<&StoredMessage>) -> Optio
     }
 }
 
-/// A sender waits until a burst is answered before it begins the next one, so the numbers of bursts
-/// grow. Within a burst they grow for what was acknowledged at the first try: it went over one
-/// connection.
-fn judge_order_of_senders(history: &History, verdict: &mut Verdict) {
-    let mut places: BTreeMap<(i64, i64), Place> = BTreeMap::new();
+/// A sender waits for all answers to a burst before it sends the next one, so numbers grow from
+/// burst to burst. Within a burst they grow for messages that were acknowledged at the first
+/// attempt: these went over one connection.
+fn check_sender_order(history: &History, verdict: &mut Verdict) {
+    let mut positions: BTreeMap<(i64, i64), SenderPosition> = BTreeMap::new();
     for send in &history.sends {
-        let Outcome::Acked { seq, .. } = send.outcome else { continue };
-        let place = places.entry((send.sender, send.room)).or_default();
-        if send.burst != place.burst {
-            *place = Place { burst: send.burst, floor: place.highest, ..*place };
+        let SendResult::Acknowledged { seq, .. } = send.result else { continue };
+        let position = positions.entry((send.sender, send.room)).or_default();
+        if send.burst != position.burst {
+            position.burst = send.burst;
+            position.before_burst = position.highest;
         }
-        let before =
-            if send.tries == 1 { place.last_first_try.max(place.floor) } else { place.floor };
+        let is_first_attempt = send.attempts == 1;
+        let before = if is_first_attempt {
+            position.last_first_attempt.max(position.before_burst)
+        } else {
+            position.before_burst
+        };
         if seq <= before {
-            verdict.report(Rule::SenderReordered, || {
-                format!("room {}: `{}` has seq {seq}, one before it {before}", send.room, send.key)
+            let Send { room, key, .. } = send;
+            verdict.add(Rule::SenderReordered, || {
+                format!("room {room}: `{key}` has seq {seq}, an earlier message {before}")
             });
         }
-        place.highest = place.highest.max(seq);
-        if send.tries == 1 {
-            place.last_first_try = seq;
+        position.highest = position.highest.max(seq);
+        if is_first_attempt {
+            position.last_first_attempt = seq;
         }
     }
 }
 
-/// How far a sender has come in a room.
+/// The numbers of a sender in a room.
 #[derive(Default)]
-struct Place {
+struct SenderPosition {
     burst: usize,
-    /// The highest number of the bursts before.
-    floor: i64,
+    /// The highest number of earlier bursts.
+    before_burst: i64,
     highest: i64,
-    last_first_try: i64,
+    last_first_attempt: i64,
 }
 
-fn judge_rooms(history: &History, verdict: &mut Verdict) {
+fn check_rooms(history: &History, verdict: &mut Verdict) {
     for (room, stored) in &history.stored {
         let mut keys = BTreeSet::new();
         for (id, message) in &stored.messages {
-            let key = message.content.split(' ').next();
-            if !keys.insert(key) {
-                verdict.report(Rule::StoredTwice, || {
-                    format!("room {room}: message {id}: `{}`", message.content)
-                });
+            let content = &message.content;
+            if !keys.insert(content.split(' ').next()) {
+                let example = || format!("room {room}: message {id}: `{content}`");
+                verdict.add(Rule::StoredTwice, example);
             }
         }
-        for missing in (1..=stored.head).filter(|seq| !stored.numbers.contains(seq)) {
-            verdict
-                .report(Rule::HoleInSeq, || format!("room {room}: {missing} of {}", stored.head));
+        let last_seq = stored.last_seq;
+        for missing in (1..=last_seq).filter(|seq| !stored.seqs.contains(seq)) {
+            verdict.add(Rule::Gap, || format!("room {room}: {missing} of {last_seq}"));
         }
     }
 }
 
-fn judge_contacts(history: &History, verdict: &mut Verdict) {
+fn check_contacts(history: &History, verdict: &mut Verdict) {
     let mut rooms: BTreeMap<(i64, i64), usize> =
         history.contacts.iter().map(|pair| (*pair, 0)).collect();
     for pair in &history.system_rooms {
@@ -128,7 +127,7 @@ fn judge_contacts(history: &History, verdict: &mut Verdict) {
     for ((one, other), count) in rooms {
         let is_contact = history.contacts.contains(&(one, other));
         if count != 1 || !is_contact {
-            verdict.report(Rule::SystemRooms, || {
+            verdict.add(Rule::SystemRooms, || {
                 let are = if is_contact { "are contacts" } else { "are no contacts" };
                 format!("users {one} and {other} {are} and have {count} system rooms")
             });

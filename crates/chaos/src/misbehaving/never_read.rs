@@ -1,59 +1,56 @@
-//! Those who ask for everything and read nothing.
+//! Clients that ask for all events and read nothing.
 
 use std::iter;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, join};
+use parlance_client::{Message, WebSocket};
 use serde_json::json;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
 
-use super::Target;
-use super::raw::{DEADLINE, Heard, RawSocket, heard, open};
+use super::raw::{TIMEOUT, open};
+use super::target::Target;
+use crate::connection::{Received, receive};
 
-/// At each gateway.
-const SOCKETS: usize = 4;
-/// Close codes for who is too slow, and for who has said goodbye.
-const ALLOWED: [u16; 2] = [4429, 1000];
-/// As long as a message may be.
-const NOISE: usize = 16_384;
-/// That everything is asked for.
-const TIMES: usize = 5;
-const NOISE_PAUSE: Duration = Duration::from_millis(5);
+/// Connections at each gateway.
+const CONNECTIONS: usize = 4;
+/// The codes for a slow consumer and for a normal end.
+const ALLOWED_CODES: [u16; 2] = [4429, 1000];
+/// The length of a message, the longest that is allowed.
+const CONTENT_BYTES: usize = 16_384;
+const SEND_INTERVAL: Duration = Duration::from_millis(5);
+/// How often each connection asks for all events of the busy rooms.
+const REPETITIONS: usize = 5;
 
-pub(super) async fn act(target: Target<'_>) -> Vec<String> {
-    let listening = join_all((0..SOCKETS).map(|_| be_deaf(target)));
-    let (heard, ()) = join!(listening, make_noise(target));
-    heard.into_iter().flatten().collect()
+pub(super) async fn run(target: Target<'_>) -> Vec<String> {
+    let clients = join_all((0..CONNECTIONS).map(|_| never_read(target)));
+    let (checked, ()) = join!(clients, fill_own_room(target));
+    let errors = checked.into_iter().filter_map(Result::err);
+    errors.map(|error| format!("to a client that did not read: {error:#}")).collect()
 }
 
-/// What was wrong, if anything was: a socket that is not read either lives on, or ends as too slow.
-async fn be_deaf(target: Target<'_>) -> Option<String> {
-    let mut socket = match open(target, Some(&target.villains.listener)).await {
-        Ok(socket) => socket,
-        Err(error) => return Some(format!("{error:#}")),
-    };
-    ask_again_and_again(&mut socket, target).await;
-    match timeout(DEADLINE, listen_after_all(socket)).await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(format!("to who had not read: {error:#}")),
-        Err(_) => Some("who reads again gets neither an answer nor the end".to_owned()),
-    }
+/// A connection that is not read must live on, or end as a slow consumer.
+async fn never_read(target: Target<'_>) -> anyhow::Result<()> {
+    let mut socket = open(target, Some(&target.accounts.reader)).await?;
+    ask_repeatedly(&mut socket, target).await;
+    timeout(TIMEOUT, read_everything(socket)).await.context("neither an answer nor the end")?
 }
 
-/// Until the gateway takes no more, and then waits in silence.
-async fn ask_again_and_again(socket: &mut RawSocket, target: Target<'_>) {
-    let rooms = &target.villains.busy_rooms;
-    let everything = rooms.iter().flat_map(|room| {
+/// Asks until the gateway takes no more, then waits without reading.
+async fn ask_repeatedly(socket: &mut WebSocket, target: Target<'_>) {
+    let rooms = &target.accounts.busy_rooms;
+    let replays = rooms.iter().flat_map(|room| {
         let subscribe = json!({"type": "subscribe", "room_id": room, "after_seq": 0});
         [json!({"type": "unsubscribe", "room_id": room}), subscribe]
     });
     let asking = async {
-        let noise = json!({"type": "subscribe", "room_id": target.villains.own_room});
-        for frame in iter::once(noise).chain(everything.cycle().take(2 * rooms.len() * TIMES)) {
-            if socket.send(Message::text(frame.to_string())).await.is_err() {
+        let own = json!({"type": "subscribe", "room_id": target.accounts.own_room});
+        let replays = replays.cycle().take(2 * rooms.len() * REPETITIONS);
+        for frame in iter::once(own).chain(replays) {
+            let message = Message::text(frame.to_string());
+            if socket.stream().send(message).await.is_err() {
                 return;
             }
         }
@@ -62,43 +59,43 @@ async fn ask_again_and_again(socket: &mut RawSocket, target: Target<'_>) {
     sleep_until(target.until).await;
 }
 
-/// Reads everything there is, until a last question is answered or the connection ends.
-async fn listen_after_all(socket: RawSocket) -> anyhow::Result<()> {
-    const LAST: &str = "the last question";
-    let (mut to, mut from) = socket.split();
+/// Reads until a last question is answered or the connection ends.
+async fn read_everything(mut socket: WebSocket) -> anyhow::Result<()> {
+    const LAST: &str = "last";
+    let (mut to_gateway, mut from_gateway) = socket.stream().split();
     let asking = async {
-        // If it cannot be asked, the connection has ended.
-        let _ = to.send(Message::text(json!({"type": "ping", "ref": LAST}).to_string())).await;
+        // An error means that the connection has ended, which the reading finds.
+        let ping = json!({"type": "ping", "ref": LAST}).to_string();
+        let _ = to_gateway.send(Message::text(ping)).await;
     };
-    let listening = async {
+    let reading = async {
         loop {
-            match heard(from.next().await)? {
-                Some(Heard::Frame(frame)) if frame["ref"] == LAST => return Ok(()),
-                Some(Heard::End(Some(code))) => {
-                    ensure!(ALLOWED.contains(&code), "close code {code}");
+            match receive(&mut from_gateway).await? {
+                Received::Frame(frame) if frame["ref"] == LAST => return Ok(()),
+                Received::Frame(_) => {}
+                Received::Closed(code) => {
+                    let is_right = code.is_none_or(|code| ALLOWED_CODES.contains(&code));
+                    ensure!(is_right, "close code {code:?}");
                     return Ok(());
                 }
-                Some(Heard::End(None)) => return Ok(()),
-                Some(Heard::Frame(_)) | None => {}
             }
         }
     };
-    join!(listening, asking).0
+    join!(reading, asking).0
 }
 
-/// Says much in the villains' own room, so that there is something not to be read.
-async fn make_noise(target: Target<'_>) {
-    let noise = "x".repeat(NOISE);
-    let frame =
-        json!({"type": "send_message", "room_id": target.villains.own_room, "content": noise})
-            .to_string();
-    let talking = async {
-        let mut socket = open(target, Some(&target.villains.talker)).await?;
+/// Sends long messages to the own room, so that there is much to read.
+async fn fill_own_room(target: Target<'_>) {
+    let content = "x".repeat(CONTENT_BYTES);
+    let room = target.accounts.own_room;
+    let frame = json!({"type": "send_message", "room_id": room, "content": content}).to_string();
+    let sending = async {
+        let mut socket = open(target, Some(&target.accounts.sender)).await?;
         loop {
-            socket.send(Message::text(frame.as_str())).await?;
-            sleep(NOISE_PAUSE).await;
+            socket.stream().send(Message::text(frame.as_str())).await?;
+            sleep(SEND_INTERVAL).await;
         }
     };
-    // What it is told meanwhile is of no interest, nor why it ends.
-    let _: Result<anyhow::Result<()>, _> = timeout_at(target.until, talking).await;
+    // The answers do not matter, nor why the connection ends.
+    let _: Result<anyhow::Result<()>, _> = timeout_at(target.until, sending).await;
 }

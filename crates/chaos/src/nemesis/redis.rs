@@ -1,4 +1,4 @@
-//! What Redis itself can be told to do.
+//! A fault that Redis itself carries out.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const DEADLINE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The URL is that of a user who may do everything. Redis understands commands as lines; no client
-/// library is needed for two of them.
-pub(super) async fn cut_subscribers(url: &str) -> anyhow::Result<()> {
-    let rest = url.strip_prefix("redis://").and_then(|rest| rest.split_once('@'));
-    let (login, address) = rest.context("the URL of Redis has another form")?;
+/// Ends the connections of all subscribers. The URL must name a user with all rights. Redis accepts
+/// commands as plain lines, so no client library is needed.
+pub(super) async fn drop_subscribers(url: &str) -> anyhow::Result<()> {
+    let parts = url.strip_prefix("redis://").and_then(|url| url.split_once('@'));
+    let (login, address) = parts.context("the URL of Redis is not redis://user:password@host")?;
     let login = login.replace(':', " ");
-    let answer = timeout(DEADLINE, async {
+    let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         let commands = format!("AUTH {login}\r\nCLIENT KILL TYPE pubsub\r\nQUIT\r\n");
         stream.write_all(commands.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         anyhow::Ok(answer)
-    });
-    let answer = answer.await.context("Redis did not answer")??;
+    };
+    let answer = timeout(TIMEOUT, exchange).await.context("Redis did not answer in time")??;
     ensure!(answer.starts_with("+OK\r\n:"), "Redis answered {answer:?}");
     Ok(())
 }

@@ -9,133 +9,115 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::pump::{Direction, pump};
-use super::{Flow, Shutdown};
+use super::flow::{CloseKind, Flow, State};
+use super::pump::pump;
 
-/// Connections at once; more wait in the kernel.
+/// Open connections of one proxy. More wait in the kernel.
 const MAX_CONNECTIONS: usize = 2_000;
 /// A callee on the same machine answers at once, or not at all.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const BACKLOG: u32 = 1_024;
-/// What the kernel holds in each direction. Its own choice is some megabytes, behind which a reader
-/// that is too slow could hide.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const LISTEN_BACKLOG: u32 = 1_024;
+/// Bytes that the kernel buffers in each direction. Its default is some megabytes, which would hide
+/// a reader that is too slow.
 const KERNEL_BUFFER: u32 = 64 << 10;
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// What the connections of a proxy are told.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Orders {
-    pub(super) flow: Flow,
-    /// Connections of an earlier era end.
-    era: u64,
-    ending: Shutdown,
-}
-
-/// A proxy in front of one callee, for as long as the set of tasks that it was opened in.
+/// A proxy in front of one callee. Its tasks live in the set that it was opened in.
 #[derive(Debug)]
 pub(super) struct Proxy {
     address: SocketAddr,
-    orders: watch::Sender<Orders>,
+    state: watch::Sender<State>,
 }
 
 impl Proxy {
     pub(super) fn open(callee: SocketAddr, tasks: &mut JoinSet<()>) -> io::Result<Self> {
         let socket = socket()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let listener = socket.listen(BACKLOG)?;
+        let listener = socket.listen(LISTEN_BACKLOG)?;
         let address = listener.local_addr()?;
-        let (orders, receiver) =
-            watch::channel(Orders { flow: Flow::Pass, era: 0, ending: Shutdown::Close });
+        let initial = State { flow: Flow::Pass, generation: 0, close: CloseKind::Fin };
+        let (state, receiver) = watch::channel(initial);
         tasks.spawn(accept_forever(listener, callee, receiver));
-        Ok(Self { address, orders })
+        Ok(Self { address, state })
     }
 
-    /// Where callers find it.
+    /// Where callers connect to.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(super) fn set(&self, flow: Flow) {
-        self.orders.send_modify(|orders| orders.flow = flow);
+    pub(super) fn set_flow(&self, flow: Flow) {
+        self.state.send_modify(|state| state.flow = flow);
     }
 
-    pub(super) fn cut(&self, ending: Shutdown) {
-        self.orders.send_modify(|orders| {
-            orders.era += 1;
-            orders.ending = ending;
+    pub(super) fn cut(&self, close: CloseKind) {
+        self.state.send_modify(|state| {
+            state.generation += 1;
+            state.close = close;
         });
     }
 }
 
-async fn accept_forever(
-    listener: TcpListener,
-    callee: SocketAddr,
-    orders: watch::Receiver<Orders>,
-) {
+async fn accept_forever(listener: TcpListener, callee: SocketAddr, state: watch::Receiver<State>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((caller, _)) => {
-                    // One that fails has ended, which is what its caller is told, too.
-                    let orders = orders.clone();
-                    connections.spawn(async move { drop(carry(caller, callee, orders).await) });
+                    // An error ends the connection, which is how the caller notices it.
+                    let state = state.clone();
+                    connections.spawn(async move { drop(forward(caller, callee, state).await) });
                 }
-                Err(_) => sleep(PAUSE_AFTER_FAILURE).await,
+                Err(_) => sleep(ACCEPT_BACKOFF).await,
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// Carries one connection to its end.
-async fn carry(
+/// Forwards one connection until it ends.
+async fn forward(
     mut caller: TcpStream,
     callee: SocketAddr,
-    mut orders: watch::Receiver<Orders>,
+    mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
-    let era = orders.borrow().era;
-    let mut present = orders.clone();
-    let until_it_flows = present.wait_for(|orders| orders.flow != Flow::Stall || orders.era != era);
-    let is_refused = match until_it_flows.await {
-        Ok(orders) => orders.flow == Flow::Refuse || orders.era != era,
-        Err(_) => true,
-    };
-    if is_refused {
+    let generation = state.borrow().generation;
+    let is_current = |state: &State| state.generation == generation;
+    let mut current = state.clone();
+    let not_stalled = current.wait_for(|state| state.flow != Flow::Stall || !is_current(state));
+    let is_accepted =
+        not_stalled.await.is_ok_and(|state| state.flow != Flow::Refuse && is_current(&state));
+    if !is_accepted {
         return caller.set_zero_linger();
     }
-    let connected = timeout(CONNECT_DEADLINE, socket()?.connect(callee)).await;
+    let connected = timeout(CONNECT_TIMEOUT, socket()?.connect(callee)).await;
     let Ok(Ok(mut callee)) = connected else { return caller.set_zero_linger() };
     caller.set_nodelay(true)?;
     callee.set_nodelay(true)?;
 
-    let flows = orders.clone();
-    let ending = {
+    let flows = state.clone();
+    let close = {
         let ((from_caller, to_caller), (from_callee, to_callee)) = (caller.split(), callee.split());
-        let forth = pump(from_caller, to_callee, Direction::Forth, flows.clone());
-        let back = pump(from_callee, to_caller, Direction::Back, flows);
+        let requests = pump(from_caller, to_callee, true, flows.clone());
+        let responses = pump(from_callee, to_caller, false, flows);
         tokio::select! {
-            _ = async { tokio::try_join!(forth, back) } => Shutdown::Close,
-            ending = cut_after(era, &mut orders) => ending,
+            _ = async { tokio::try_join!(requests, responses) } => CloseKind::Fin,
+            cut = state.wait_for(|state| !is_current(state)) => {
+                cut.map_or(CloseKind::Fin, |state| state.close)
+            }
         }
     };
-    if ending == Shutdown::Reset {
+    if close == CloseKind::Reset {
         caller.set_zero_linger()?;
         callee.set_zero_linger()?;
     }
     Ok(())
 }
 
-/// Connections that come out of it take over its buffers.
+/// Accepted connections inherit the buffers of a listening socket.
 fn socket() -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_send_buffer_size(KERNEL_BUFFER)?;
     socket.set_recv_buffer_size(KERNEL_BUFFER)?;
     Ok(socket)
-}
-
-/// Waits until the connections of an era are to end.
-async fn cut_after(era: u64, orders: &mut watch::Receiver<Orders>) -> Shutdown {
-    let cut = orders.wait_for(|orders| orders.era != era).await;
-    cut.map_or(Shutdown::Close, |orders| orders.ending)
 }

@@ -8,70 +8,65 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Flow;
-use super::proxy::Orders;
+use super::flow::{Flow, State};
 
-/// Read at once.
+/// Bytes of one read.
 const CHUNK: usize = 16 << 10;
-/// Held back in one direction of a connection while it is delayed; beyond it nothing is read.
-const MAX_HELD: usize = 256 << 10;
-/// The command that a publication begins with, sharded or not.
+/// Delayed bytes in one direction of a connection. Beyond it nothing is read.
+const MAX_DELAYED: usize = 256 << 10;
+/// The command that a publication begins with. `SPUBLISH` ends with it, too.
 const PUBLISH: &[u8] = b"PUBLISH";
 
-/// As seen from the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Forth,
-    Back,
-}
-
-/// What waits for its time, in order.
+/// Bytes that wait for their time, in order.
 #[derive(Debug, Default)]
-struct Held {
+struct Delayed {
     chunks: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
 }
 
-/// Moves bytes until there are no more, which it passes on, or until one of the two is gone.
+/// Moves bytes until the source ends, then ends the destination. Fails if either side breaks.
+/// `is_request` is true from the caller to the callee.
 pub(super) async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    direction: Direction,
-    mut orders: watch::Receiver<Orders>,
+    is_request: bool,
+    mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
-    let mut held = Held::default();
+    let mut delayed = Delayed::default();
     let mut has_ended = false;
-    while !has_ended || !held.chunks.is_empty() {
-        let flow = orders.borrow_and_update().flow;
+    while !has_ended || !delayed.chunks.is_empty() {
+        let flow = state.borrow_and_update().flow;
         let moves = flow != Flow::Stall;
-        let due = held.due();
+        let due = delayed.due();
         tokio::select! {
             biased;
-            changed = orders.changed() => changed.map_err(io::Error::other)?,
-            read = from.read(&mut chunk), if moves && !has_ended && held.bytes < MAX_HELD => {
+            changed = state.changed() => changed.map_err(io::Error::other)?,
+            read = from.read(&mut chunk), if moves && !has_ended && delayed.bytes < MAX_DELAYED => {
                 let bytes = &chunk[..read?];
                 has_ended = bytes.is_empty();
                 match flow {
-                    Flow::BreakPublications if direction == Direction::Forth && let Some(part) = broken(bytes) => {
+                    Flow::BreakPublications
+                        if is_request && let Some(part) = broken(bytes) =>
+                    {
                         to.write_all(part).await?;
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
-                    Flow::Delay(by) => held.push(Instant::now() + by, bytes),
-                    _ if held.chunks.is_empty() => to.write_all(bytes).await?,
-                    // Behind what was held back before.
-                    _ => held.push(Instant::now(), bytes),
+                    Flow::Delay(by) => delayed.push(Instant::now() + by, bytes),
+                    _ if delayed.chunks.is_empty() => to.write_all(bytes).await?,
+                    // Delayed bytes are older and go first.
+                    _ => delayed.push(Instant::now(), bytes),
                 }
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if moves && due.is_some() => {
-                to.write_all(&held.pop()).await?;
+                to.write_all(&delayed.pop()).await?;
             }
         }
     }
     to.shutdown().await
 }
 
-/// Half of what carries a publication.
+/// Returns the bytes up to the middle of what follows a `PUBLISH`, or `None` if there is none.
 fn broken(bytes: &[u8]) -> Option<&[u8]> {
     let command =
         bytes.windows(PUBLISH.len()).position(|window| window.eq_ignore_ascii_case(PUBLISH))?;
@@ -79,7 +74,7 @@ fn broken(bytes: &[u8]) -> Option<&[u8]> {
     Some(&bytes[..after + (bytes.len() - after) / 2])
 }
 
-impl Held {
+impl Delayed {
     fn push(&mut self, due: Instant, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.bytes += bytes.len();
