@@ -71,9 +71,7 @@ impl Report<'_> {
             ("members removed", history.removals.len().to_string()),
             ("faults", history.faults.len().to_string()),
         ];
-        for (name, value) in rows {
-            writeln!(f, "| {name} | {value} |")?;
-        }
+        rows.iter().try_for_each(|(name, value)| writeln!(f, "| {name} | {value} |"))?;
         let quick = if self.is_quick { " QUICK=1" } else { "" };
         writeln!(f, "\nTo repeat this schedule: `make chaos SEED={}{quick}`.", plan.seed)
     }

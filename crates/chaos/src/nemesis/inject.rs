@@ -66,7 +66,9 @@ impl Injector<'_> {
                 }
             },
             Fault::DropClients => {
-                client_routes().try_for_each(|route| proxies.cut(route, CloseKind::Reset))
+                let route_to = |index| Route::between((CLIENTS, 0), ("gateway", index), false);
+                let mut routes = (0..REPLICAS).map(route_to);
+                routes.try_for_each(|route| proxies.cut(route, CloseKind::Reset))
             }
             Fault::Misbehave(_) => Ok(()),
         }
@@ -105,8 +107,4 @@ impl Injector<'_> {
 
 fn redis_routes() -> impl Iterator<Item = Route> {
     (0..REPLICAS).map(|index| Route::between(("messaging", index), ("redis", 0), false))
-}
-
-fn client_routes() -> impl Iterator<Item = Route> {
-    (0..REPLICAS).map(|index| Route::between((CLIENTS, 0), ("gateway", index), false))
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use parlance_client::{Account, WebSocket, WebSocketOptions};
 use parlance_devstack::Stack;
 use parlance_measure::{Latencies, Progress};
@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::measured::{Measured, findings};
 use crate::checker::{Verdict, check};
@@ -136,53 +136,41 @@ fn start_senders(workload: &Workload, world: &SharedWorld) -> JoinSet<Vec<Send>>
     senders
 }
 
-/// Sends one message after the other until the run finishes, unanswered ones again. Records no
-/// sends.
+/// Sends messages until the run finishes. Records no sends.
 async fn send(world: SharedWorld, room: i64, name: String, mut phases: Phases) -> Vec<Send> {
+    tokio::select! {
+        () = reached(&mut phases, Phase::Finishing) => {}
+        () = send_forever(&world, room, &name) => {}
+    }
+    Vec::new()
+}
+
+/// Sends one message after the other. One that is not acknowledged is sent again over a new
+/// connection.
+async fn send_forever(world: &World, room: i64, name: &str) {
     let padding = "x".repeat(CONTENT_BYTES);
     let mut ticks = interval(SEND_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut socket: Option<WebSocket> = None;
     let mut number = 0;
-    let sending = async {
-        loop {
-            ticks.tick().await;
-            let key = format!("{name}-{number}");
-            let sent = send_once(&mut socket, &world, room, &key, &padding);
-            match timeout(ANSWER_TIMEOUT, sent).await {
-                Ok(Ok(())) => number += 1,
-                Ok(Err(_)) | Err(_) => socket = None,
-            }
-        }
-    };
-    tokio::select! {
-        () = reached(&mut phases, Phase::Finishing) => Vec::new(),
-        () = sending => Vec::new(),
-    }
-}
-
-async fn send_once(
-    socket: &mut Option<WebSocket>,
-    world: &World,
-    room: i64,
-    key: &str,
-    padding: &str,
-) -> anyhow::Result<()> {
-    let socket = match socket {
-        Some(socket) => socket,
-        None => {
-            let gateway = world.target.gateways[0];
-            socket.insert(connection::connect(gateway, Some(&world.users[0])).await?)
-        }
-    };
-    let content = format!("{key} {padding}");
-    let answer = socket
-        .request(json!({
+    loop {
+        ticks.tick().await;
+        let gateway = world.target.gateways[0];
+        let connected = match socket.take() {
+            Some(socket) => Ok(socket),
+            None => connection::connect(gateway, Some(&world.users[0])).await,
+        };
+        let Ok(mut connected) = connected else { continue };
+        let key = format!("{name}-{number}");
+        let content = format!("{key} {padding}");
+        let answer = connected.request(json!({
             "type": "send_message", "room_id": room, "content": content, "client_msg_id": key,
-        }))
-        .await?;
-    ensure!(answer["type"] == "ack", "{answer}");
-    Ok(())
+        }));
+        if answer.await.is_ok_and(|answer| answer["type"] == "ack") {
+            number += 1;
+            socket = Some(connected);
+        }
+    }
 }
 
 /// Opens slow connections for a while and samples the memory of the gateway.
