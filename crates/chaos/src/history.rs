@@ -1,225 +1,244 @@
-//! What happened, as the clients saw it and as the store has it at the end. Plain data: the judge
-//! needs nothing else.
+//! What happened, as clients saw it and as the store has it at the end. Plain data, and the only
+//! input of the checker.
 //!
-//! Times are microseconds of the wall clock; clients and servers share one machine, so theirs can
-//! be compared.
+//! Times are microseconds of the wall clock. Clients and servers share one machine, so their clocks
+//! can be compared.
+
+#![expect(missing_docs, reason = "a comment says only what a name does not")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Everything that one run has recorded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     /// In the order in which each sender sent.
-    pub(crate) sends: Vec<Send>,
-    pub(crate) views: Vec<View>,
-    pub(crate) removals: Vec<Removal>,
-    /// By room.
-    pub(crate) stored: BTreeMap<i64, StoredRoom>,
-    /// Who are contacts at the end, lower id first.
-    pub(crate) contacts: BTreeSet<(i64, i64)>,
-    /// The members of each system room at the end, lower id first.
-    pub(crate) system_rooms: Vec<(i64, i64)>,
-    pub(crate) faults: Vec<FaultRecord>,
-    /// What each process of Parlance held.
-    pub(crate) footprints: Vec<Footprint>,
+    pub sends: Vec<Send>,
+    pub views: Vec<View>,
+    pub removals: Vec<Removal>,
+    /// The rooms at the end, by id.
+    pub stored: BTreeMap<i64, StoredRoom>,
+    /// The pairs of contacts at the end, the lower id first.
+    pub contacts: BTreeSet<(i64, i64)>,
+    /// The members of each system room at the end, the lower id first.
+    pub system_rooms: Vec<(i64, i64)>,
+    pub faults: Vec<FaultRecord>,
+    pub footprints: Vec<Footprint>,
 }
 
-/// One message that a sender wanted stored, however often it had to send it.
+/// One message that a client sent, however often it had to repeat it.
 #[derive(Clone, Debug)]
-pub(crate) struct Send {
-    pub(crate) sender: i64,
-    pub(crate) room: i64,
-    /// Its `client_msg_id`, and the first word of its content: no other message has it.
-    pub(crate) key: String,
-    /// The same for what the sender sent together, without waiting for an answer in between.
-    pub(crate) burst: usize,
-    /// How often it was sent. What a burst sent at the first try went over one connection.
-    pub(crate) tries: u32,
-    pub(crate) outcome: Outcome,
-    /// An edit or a deletion of it, tried once.
-    pub(crate) change: Option<Change>,
+pub struct Send {
+    pub sender: i64,
+    pub room: i64,
+    /// Its `client_msg_id`, and the first word of its content. No other message has it.
+    pub key: String,
+    /// Equal for messages that were sent together, without waiting for answers in between.
+    pub burst: usize,
+    /// How often it was sent. The first attempts of a burst share one connection.
+    pub attempts: u32,
+    pub result: SendResult,
+    /// An edit or deletion of the message, attempted once.
+    pub change: Option<Change>,
 }
 
-/// What became of a message, as its sender was told.
+/// What the sender knows of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Acked {
+pub enum SendResult {
+    Acknowledged {
         message: i64,
         seq: i64,
     },
-    /// The sender is no member any more.
+    /// The sender is no longer a member.
     Refused,
-    /// It was never answered, although all faults were over.
+    /// There was no answer even after all faults.
     Unanswered,
 }
 
 /// A change of a message by its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) kind: ChangeKind,
-    /// Whether it was answered with success; otherwise the outcome is not known.
-    pub(crate) is_confirmed: bool,
+pub struct Change {
+    pub kind: ChangeKind,
+    /// True if it was answered with success. Otherwise its result is unknown.
+    pub is_confirmed: bool,
 }
 
-/// What a sender does to a message of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChangeKind {
+pub enum ChangeKind {
     Edit,
     Delete,
 }
 
 impl ChangeKind {
     /// The content of a message after its edit.
-    pub(crate) fn edited(key: &str) -> String {
+    pub fn edited(key: &str) -> String {
         format!("{key} edited")
     }
 }
 
-/// One room as one subscriber saw it over all its connections, from the room's first event on.
+/// One room as one subscriber saw it over all its connections, from the first event of the room.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct View {
-    pub(crate) user: i64,
-    pub(crate) room: i64,
-    pub(crate) entries: Vec<Entry>,
+pub struct View {
+    pub user: i64,
+    pub room: i64,
+    /// What arrived, in order.
+    pub entries: Vec<Entry>,
 }
 
-/// What a subscriber was told about a room.
+impl View {
+    /// The events, without resyncs.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(event) => Some(event),
+            Entry::Resync { .. } => None,
+        })
+    }
+}
+
+/// What arrived at a subscriber.
 #[derive(Clone, Debug)]
-pub(crate) enum Entry {
+pub enum Entry {
     Event(Event),
-    /// The server had it reload through history: nothing up to this number follows as events.
+    /// The answer that the client must reload through history.
     Resync {
-        head: i64,
+        /// No event up to this number follows.
+        last_seq: i64,
     },
 }
 
-/// An event frame.
+/// An event of a room.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
-    /// Of the change that it tells of.
-    pub(crate) seq: i64,
-    pub(crate) message: i64,
-    pub(crate) delivered_at: i64,
-    pub(crate) what: What,
+pub struct Event {
+    pub seq: i64,
+    pub message: i64,
+    pub delivered_at: i64,
+    pub kind: EventKind,
 }
 
-/// What an event tells.
 #[derive(Clone, Debug)]
-pub(crate) enum What {
-    Created { content: String, created_at: i64 },
-    Edited { content: String, edited_at: i64 },
+pub enum EventKind {
+    Created {
+        content: String,
+        /// When it was committed.
+        created_at: i64,
+    },
+    Edited {
+        content: String,
+        /// When it was committed.
+        edited_at: i64,
+    },
     Deleted,
 }
 
 impl Event {
-    /// When it was committed, at the earliest; deletions do not say so.
-    pub(crate) fn committed_at(&self) -> Option<i64> {
-        match &self.what {
-            What::Created { created_at, .. } => Some(*created_at),
-            What::Edited { edited_at, .. } => Some(*edited_at),
-            What::Deleted => None,
+    /// When it was committed, at the earliest. A deletion carries no time.
+    pub fn committed_at(&self) -> Option<i64> {
+        match &self.kind {
+            EventKind::Created { created_at, .. } => Some(*created_at),
+            EventKind::Edited { edited_at, .. } => Some(*edited_at),
+            EventKind::Deleted => None,
         }
     }
 }
 
 /// A membership that was ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Removal {
-    pub(crate) user: i64,
-    pub(crate) room: i64,
-    pub(crate) answered_at: i64,
+pub struct Removal {
+    pub user: i64,
+    pub room: i64,
+    pub answered_at: i64,
 }
 
 /// A room at the end.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StoredRoom {
-    /// What the public history shows, by id.
-    pub(crate) messages: BTreeMap<i64, StoredMessage>,
-    /// The numbers of all creations and last changes in the store, those of deleted messages
-    /// included.
-    pub(crate) numbers: BTreeSet<i64>,
-    /// The last number taken.
-    pub(crate) head: i64,
+pub struct StoredRoom {
+    /// The messages of its public history, by id.
+    pub messages: BTreeMap<i64, StoredMessage>,
+    /// The numbers of all creations and last changes in the store, also of deleted messages.
+    pub seqs: BTreeSet<i64>,
+    /// The highest number that the room has given out.
+    pub last_seq: i64,
 }
 
 /// A message in the public history.
 #[derive(Clone, Debug)]
-pub(crate) struct StoredMessage {
-    pub(crate) seq: i64,
-    pub(crate) content: String,
+pub struct StoredMessage {
+    pub seq: i64,
+    pub content: String,
 }
 
-/// A fault that was injected, and ended.
+/// A fault that was injected and ended.
 #[derive(Clone, Debug)]
-pub(crate) struct FaultRecord {
-    pub(crate) name: String,
-    pub(crate) begun_at: i64,
-    pub(crate) ended_at: i64,
-    /// When the next one began, or the clients stopped.
-    pub(crate) observed_until: i64,
-    /// What bad clients were answered that they must not be.
-    pub(crate) breaches: Vec<String>,
+pub struct FaultRecord {
+    pub name: String,
+    pub begun_at: i64,
+    pub ended_at: i64,
+    /// When the next fault began, or the clients stopped.
+    pub observed_until: i64,
+    /// What misbehaving clients got against the contract.
+    pub breaches: Vec<String>,
 }
 
 impl FaultRecord {
-    pub(crate) fn lasted(&self) -> Duration {
+    /// How long the fault lasted.
+    pub fn duration(&self) -> Duration {
         Duration::from_micros(u64::try_from(self.ended_at - self.begun_at).unwrap_or(0))
     }
 }
 
-/// What one process held over the run.
+/// The resources of one process over the run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Footprint {
-    pub(crate) process: String,
-    /// In the order of time. A process that is paused or dead gives none.
-    pub(crate) samples: Vec<Sample>,
+pub struct Footprint {
+    pub process: String,
+    /// In the order of time. A paused or dead process gives none.
+    pub samples: Vec<Sample>,
 }
 
-/// What a process held at one moment.
+/// The resources of a process at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    pub(crate) at: i64,
-    pub(crate) stage: Stage,
-    /// The process id: after a restart it is another one.
-    pub(crate) incarnation: u32,
-    pub(crate) usage: Usage,
+pub struct Sample {
+    pub at: i64,
+    pub stage: Stage,
+    /// The process id, which differs after a restart.
+    pub incarnation: u32,
+    pub usage: Usage,
 }
 
-/// When a sample was taken.
+/// A stage of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Before anybody came.
+pub enum Stage {
+    /// Before any client.
     Idle,
-    /// While clients were at work.
+    /// While clients are at work.
     Load,
-    /// After everybody had left.
+    /// After all clients.
     End,
 }
 
-/// What can leak.
+/// Resources that can leak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) tasks: u64,
-    /// Connections, above all.
-    pub(crate) descriptors: u64,
-    /// Resident, in bytes.
-    pub(crate) memory: u64,
+pub struct Usage {
+    /// Tokio tasks.
+    pub tasks: u64,
+    /// File descriptors, most of them connections.
+    pub descriptors: u64,
+    /// Resident memory in bytes.
+    pub memory: u64,
 }
 
 impl Footprint {
-    /// Before anybody came.
-    pub(crate) fn idle(&self) -> Option<Usage> {
+    /// The resources before any client.
+    pub fn idle(&self) -> Option<Usage> {
         self.samples.iter().find(|sample| sample.stage == Stage::Idle).map(|sample| sample.usage)
     }
 
-    /// The last one after everybody had left.
-    pub(crate) fn end(&self) -> Option<Usage> {
+    /// The last resources after all clients.
+    pub fn end(&self) -> Option<Usage> {
         self.samples.last().filter(|sample| sample.stage == Stage::End).map(|sample| sample.usage)
     }
 
-    /// The most of each.
-    pub(crate) fn peak(&self) -> Usage {
+    /// The maximum of each resource.
+    pub fn peak(&self) -> Usage {
         self.samples.iter().fold(Usage::default(), |peak, Sample { usage, .. }| Usage {
             tasks: peak.tasks.max(usage.tasks),
             descriptors: peak.descriptors.max(usage.descriptors),
@@ -227,8 +246,8 @@ impl Footprint {
         })
     }
 
-    /// The samples of each incarnation, in the order of time.
-    pub(crate) fn incarnations(&self) -> impl Iterator<Item = &[Sample]> {
+    /// The samples between two restarts, in the order of time.
+    pub fn incarnations(&self) -> impl Iterator<Item = &[Sample]> {
         self.samples.chunk_by(|one, next| one.incarnation == next.incarnation)
     }
 }

@@ -1,61 +1,47 @@
-//! How long delivery took.
+//! The latency of delivery, from commit to arrival at the subscriber.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::history::{Entry, Event, View};
+use parlance_measure::{Latencies, Percentiles};
 
-/// Times of delivery, from the shortest to the longest, in microseconds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Latencies(Vec<i64>);
+use crate::history::View;
 
-/// An event that says when it was committed: that time, and the time that it took to its
-/// subscriber.
-pub(crate) type Delivery = (i64, i64);
+/// A delivered event that carries the time of its commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Delivery {
+    /// In microseconds of the wall clock.
+    pub(crate) committed_at: i64,
+    pub(crate) latency: Duration,
+}
 
-/// All deliveries to these subscribers, catching up included.
+/// Returns all deliveries, replays included. Deletions carry no time.
 pub(crate) fn deliveries(views: &[View]) -> impl Iterator<Item = Delivery> {
-    let events = views.iter().flat_map(|view| &view.entries).filter_map(|entry| match entry {
-        Entry::Event(event) => Some(event),
-        Entry::Resync { .. } => None,
-    });
-    // A deletion does not say it.
-    events.filter_map(|event: &Event| event.committed_at().map(|at| (at, event.delivered_at - at)))
+    let events = views.iter().flat_map(View::events);
+    events.filter_map(|event| {
+        let committed_at = event.committed_at()?;
+        // Negative only if the clock was set back.
+        let latency = u64::try_from(event.delivered_at - committed_at).unwrap_or(0);
+        Some(Delivery { committed_at, latency: Duration::from_micros(latency) })
+    })
 }
 
-impl FromIterator<i64> for Latencies {
-    fn from_iter<T: IntoIterator<Item = i64>>(times: T) -> Self {
-        let mut times: Vec<i64> = times.into_iter().collect();
-        times.sort_unstable();
-        Self(times)
-    }
+/// Returns the latencies of all deliveries.
+pub(crate) fn latencies(views: &[View]) -> Latencies {
+    deliveries(views).map(|delivery| delivery.latency).collect()
 }
 
-impl Latencies {
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The time within which so many of a hundred deliveries were done.
-    pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
-        let last = self.0.len().checked_sub(1)?;
-        // Within a machine's clock no event arrives before it was committed, save for a step of
-        // that clock.
-        Some(Duration::from_micros(u64::try_from(self.0[last * percent / 100]).unwrap_or(0)))
-    }
-
-    pub(crate) fn slowest(&self) -> Option<Duration> {
-        self.percentile(100)
-    }
+/// Returns the maximum, or zero without deliveries.
+pub(crate) fn max(latencies: &Latencies) -> Duration {
+    let max = latencies.percentiles().map_or(0.0, |percentiles| percentiles.max);
+    Duration::from_secs_f64(max / 1e3)
 }
 
-/// Median, 99 % and slowest, as cells of a Markdown table.
-impl fmt::Display for Latencies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |percent| match self.percentile(percent) {
-            Some(time) => format!("{:.0} ms", time.as_secs_f64() * 1_000.0),
-            None => "–".to_owned(),
-        };
-        write!(f, "{} | {} | {}", show(50), show(99), show(100))
+/// Returns the median, the 99th percentile and the maximum for a report.
+pub(crate) fn summary(latencies: &Latencies, separator: &str) -> String {
+    match latencies.percentiles() {
+        Some(Percentiles { p50, p99, max, .. }) => {
+            [p50, p99, max].map(|millis| format!("{millis:.0} ms")).join(separator)
+        }
+        None => ["–"; 3].join(separator),
     }
 }

@@ -1,24 +1,5 @@
-//! The consistency checker: starts a private Parlance of two replicas of everything, drives clients
-//! over real sockets, injects faults on a seeded schedule, heals, waits for quiet, and judges what
-//! was recorded. It exits with 1 when a promise was broken.
-
-mod api;
-mod clients;
-mod collect;
-mod faults;
-mod growth;
-mod history;
-mod judge;
-mod latency;
-mod links;
-mod plan;
-mod plot;
-mod progress;
-mod report;
-mod run;
-mod scenarios;
-#[cfg(test)]
-mod teeth;
+//! The command `chaos`. It exits with 0 if every promise was kept, with 1 if one was broken, and
+//! with 2 if the run failed.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -28,41 +9,43 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
+use parlance_chaos::checker::check;
+use parlance_chaos::plan::{Plan, Scale};
+use parlance_chaos::plot::plot;
+use parlance_chaos::report::{PLOT, Report};
+use parlance_chaos::run::{Environment, execute_with_resources};
+use parlance_chaos::scenarios::{Measured, RemoteHosts, Scenario};
+use parlance_measure::Progress;
 
-use crate::plan::{Plan, Scale};
-use crate::progress::Display;
-use crate::report::Report;
-use crate::scenarios::Scenario;
-use crate::scenarios::elsewhere::{self, Elsewhere};
-
-/// Hurts a private Parlance and proves that nothing was lost.
+/// Injects faults into a private Parlance while simulated clients chat, and checks that every
+/// promise is kept.
 #[derive(Parser)]
 #[command(name = "chaos", version)]
 struct Cli {
-    /// The same seed makes the same schedule; without one, one is taken by chance.
+    /// Seed of the schedule; the same seed makes the same schedule [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// About two minutes instead of ten, with fewer clients.
+    /// Run for two minutes instead of ten, with fewer clients
     #[arg(long)]
     quick: bool,
-    /// Measure one promise instead, under the condition that is hardest for it.
+    /// Measure one promise instead, under the condition that is hardest for it
     #[arg(long, conflicts_with = "quick")]
     scenario: Option<Scenario>,
-    /// Talk to the Parlance at this address until the standard input ends, instead of hurting a
-    /// private one; then judge.
+    /// Chat through the gateway at this address until the standard input ends, without injecting
+    /// faults, then check
     #[arg(long, conflicts_with_all = ["quick", "scenario"], requires = "database_url")]
     against: Option<SocketAddr>,
-    /// The database of that Parlance.
+    /// Database of the Parlance that --against names
     #[arg(long, env = "CHAOS_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// Where the report and the logs go.
+    /// Folder for the report and the logs
     #[arg(long, default_value = "target/chaos")]
     output: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match check(Cli::parse()).await {
+    match run(Cli::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -72,45 +55,47 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether no promise was broken.
-async fn check(cli: Cli) -> anyhow::Result<bool> {
+/// Returns true if every promise was kept. Writes the report to a file and to the standard output.
+async fn run(cli: Cli) -> anyhow::Result<bool> {
     let seed = cli.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
-    if let (Some(gateway), Some(database_url)) = (cli.against, cli.database_url) {
-        let place = Elsewhere { gateway, database_url };
-        let measured = elsewhere::measure(&place, seed, &Display::new()).await?;
-        publish(&cli.output.join("elsewhere.md"), &measured.report)?;
-        return Ok(measured.is_kept);
-    }
-    if let Some(scenario) = cli.scenario {
-        let display = Display::new();
-        display.step(&format!("starting Parlance for {scenario}; seed {seed}"));
-        let measured = scenarios::measure(scenario, seed, &cli.output, &display).await?;
-        drop(display);
-        publish(&cli.output.join(format!("{scenario}.md")), &measured.report)?;
-        return Ok(measured.is_kept);
-    }
-    let scale = if cli.quick { Scale::QUICK } else { Scale::FULL };
-    let plan = Plan::new(seed, scale);
-    let display = Display::new();
-    let begin = Instant::now();
-    display.step(&format!("starting Parlance; seed {}", plan.seed));
-    let arena = run::start(plan.homes_agree).await?;
-    let outcome = run::run(arena.api()?, &arena, &plan, &display).await;
-    arena.stack.keep_logs(&cli.output.join("logs"))?;
-    let history = outcome.with_context(|| format!("seed {}", plan.seed))?;
-
-    let verdict = judge::judge(&history);
-    let (duration, is_quick) = (begin.elapsed(), cli.quick);
-    drop(display);
-    plot::draw(&cli.output.join(report::PLOT), &history)?;
-    let report = Report { plan: &plan, is_quick, history: &history, verdict: &verdict, duration };
-    publish(&cli.output.join("report.md"), &report.to_string())?;
-    Ok(verdict.is_clean())
+    let progress = Progress::new();
+    let (name, measured) =
+        if let (Some(gateway), Some(database_url)) = (cli.against, cli.database_url) {
+            let remote_hosts = RemoteHosts { gateway, database_url };
+            ("remote-hosts", remote_hosts.measure(seed, &progress).await?)
+        } else if let Some(scenario) = cli.scenario {
+            progress.line(&format!("starting Parlance for {}; seed {seed}", scenario.name()));
+            (scenario.name(), scenario.measure(seed, &cli.output, &progress).await?)
+        } else {
+            ("report", inject_faults(seed, cli.quick, &cli.output, &progress).await?)
+        };
+    drop(progress);
+    let path = cli.output.join(format!("{name}.md"));
+    let written = fs::write(&path, &measured.report);
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", measured.report);
+    Ok(measured.is_kept)
 }
 
-/// Writes a report and shows it.
-fn publish(path: &Path, report: &str) -> anyhow::Result<()> {
-    fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{report}");
-    Ok(())
+async fn inject_faults(
+    seed: u64,
+    is_quick: bool,
+    output: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Measured> {
+    let begin = Instant::now();
+    progress.line(&format!("starting Parlance; seed {seed}"));
+    let plan = Plan::new(seed, if is_quick { Scale::QUICK } else { Scale::FULL });
+    let environment = Environment::start(plan.owners_agree).await?;
+    let target = environment.target();
+    let history = execute_with_resources(target, &environment, &plan, progress).await;
+    environment.stack.keep_logs(&output.join("logs"))?;
+    let history = history.with_context(|| format!("the run with seed {seed} failed"))?;
+
+    let (verdict, duration) = (check(&history), begin.elapsed());
+    if let Some(plot) = plot(&history) {
+        plot.write(&output.join(PLOT))?;
+    }
+    let report = Report { plan: &plan, is_quick, history: &history, verdict: &verdict, duration };
+    Ok(Measured { report: report.to_string(), is_kept: verdict.is_clean() })
 }

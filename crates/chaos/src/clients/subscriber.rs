@@ -1,10 +1,12 @@
-//! A subscriber: one connection at any gateway, subscribed to all rooms of one person, that comes
-//! back with `after_seq`.
+//! A subscriber: one connection at any gateway, subscribed to all rooms of a user. After each
+//! disconnect it reconnects and subscribes with `after_seq`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::bail;
+use parlance_client::WebSocket;
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -12,155 +14,149 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::sleep;
 
-use super::socket::Socket;
-use super::{END, Phase, Phases, SharedWorld, reached};
-use crate::history::{Entry, Event, View, What};
+use super::phase::{Phase, Phases, reached};
+use super::sender::FINAL_MESSAGE;
+use super::world::SharedWorld;
+use crate::connection::{Received, connect_any, receive};
+use crate::history::{Entry, Event, EventKind, View};
 
-/// Before a room is asked for again that could not be subscribed to.
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Time before a failed subscription is repeated.
+const RETRY_BACKOFF: Duration = Duration::from_millis(200);
 
 struct Subscriber {
     world: SharedWorld,
-    person: usize,
-    views: Vec<Following>,
+    user: usize,
+    subscriptions: Vec<Subscription>,
 }
 
-/// A room that is followed.
-struct Following {
+struct Subscription {
     view: View,
-    /// The last number seen: where to go on after a reconnect.
-    cursor: i64,
-    /// Whether the person is known to be no member any more.
+    /// The highest number seen: the `after_seq` of the next subscription.
+    last_seq: i64,
+    /// True if the gateway has said that the user is no longer a member.
     has_ended: bool,
 }
 
-/// Follows the person's rooms until the run is over; what was seen of each.
-pub(crate) async fn run(
+/// Follows the rooms of a user until the run is over. Returns what it saw of each.
+pub(super) async fn run(
     world: SharedWorld,
-    person: usize,
+    user: usize,
     mut rng: StdRng,
     mut phases: Phases,
 ) -> Vec<View> {
-    let user = world.people[person].id;
-    let follow = |room| Following {
-        view: View { user, room, entries: Vec::new() },
-        cursor: 0,
+    let user_id = world.users[user].user_id;
+    let subscription = |room| Subscription {
+        view: View { user: user_id, room, entries: Vec::new() },
+        last_seq: 0,
         has_ended: false,
     };
-    let views = world.rooms_of(person).into_iter().map(follow).collect();
-    let mut subscriber = Subscriber { world, person, views };
+    let subscriptions = world.rooms_of(user).into_iter().map(subscription).collect();
+    let mut subscriber = Subscriber { world, user, subscriptions };
     tokio::select! {
         () = reached(&mut phases, Phase::Over) => {}
         () = subscriber.follow_forever(&mut rng) => {}
     }
-    subscriber.views.into_iter().map(|following| following.view).collect()
+    subscriber.subscriptions.into_iter().map(|subscription| subscription.view).collect()
 }
 
 impl Subscriber {
     async fn follow_forever(&mut self, rng: &mut StdRng) {
-        let urls = self.world.api.socket_urls();
         loop {
-            let mut socket = Socket::open_any(&urls, &self.world.people[self.person], rng).await;
-            // Every end of a connection is one more reason to come back.
+            let world = &self.world;
+            let account = &world.users[self.user];
+            let mut socket = connect_any(&world.target.gateways, account, rng).await;
+            // The client reconnects, whatever ended the connection.
             let _ = self.follow(&mut socket).await;
             sleep(Duration::from_millis(rng.random_range(50..300))).await;
         }
     }
 
-    async fn follow(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
-        let mut wanted: BTreeSet<i64> = self.open_rooms().collect();
+    /// Subscribes to all rooms, and again to those that the gateway refuses for the moment. Returns
+    /// when the connection has ended.
+    async fn follow(&mut self, socket: &mut WebSocket) -> anyhow::Result<()> {
+        let open = self.subscriptions.iter().filter(|subscription| !subscription.has_ended);
+        let mut missing: BTreeSet<i64> = open.map(|subscription| subscription.view.room).collect();
         loop {
-            for room in std::mem::take(&mut wanted) {
-                let after_seq = self.of(room).map_or(0, |following| following.cursor);
-                let subscribe = json!({"type": "subscribe", "room_id": room, "after_seq": after_seq, "ref": room.to_string()});
+            for room in std::mem::take(&mut missing) {
+                let after_seq = self.subscription(room).map_or(0, |it| it.last_seq);
+                let subscribe = json!({
+                    "type": "subscribe", "room_id": room, "after_seq": after_seq,
+                    "ref": room.to_string(),
+                });
                 socket.send(&subscribe).await?;
             }
-            let mut retry = std::pin::pin!(sleep(RETRY_PAUSE));
+            let mut retry = std::pin::pin!(sleep(RETRY_BACKOFF));
             loop {
                 tokio::select! {
-                    frame = socket.next() => wanted.extend(self.take(&frame?)),
-                    () = &mut retry, if !wanted.is_empty() => break,
+                    received = receive(socket.stream()) => match received? {
+                        Received::Frame(frame) => missing.extend(self.on_frame(&frame)),
+                        Received::Closed(code) => bail!("closed with code {code:?}"),
+                    },
+                    () = &mut retry, if !missing.is_empty() => break,
                 }
             }
         }
     }
 
-    fn open_rooms(&self) -> impl Iterator<Item = i64> {
-        self.views
-            .iter()
-            .filter(|following| !following.has_ended)
-            .map(|following| following.view.room)
+    fn subscription(&mut self, room: i64) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.view.room == room)
     }
 
-    fn of(&mut self, room: i64) -> Option<&mut Following> {
-        self.views.iter_mut().find(|following| following.view.room == room)
-    }
-
-    /// Takes a frame up; a room that has to be asked for again.
-    fn take(&mut self, frame: &Value) -> Option<i64> {
+    /// Handles a frame. Returns a room that must be subscribed to again.
+    fn on_frame(&mut self, frame: &Value) -> Option<i64> {
         match frame["type"].as_str()? {
             "success" if frame["resync"] == true => {
-                let head = frame["head_seq"].as_i64()?;
-                let following = self.of(frame["room_id"].as_i64()?)?;
-                following.cursor = head;
-                following.view.entries.push(Entry::Resync { head });
-                None
+                let last_seq = frame["head_seq"].as_i64()?;
+                let subscription = self.subscription(frame["room_id"].as_i64()?)?;
+                subscription.last_seq = last_seq;
+                subscription.view.entries.push(Entry::Resync { last_seq });
             }
             "error" => {
                 let room = frame["ref"].as_str()?.parse().ok()?;
-                if frame["code"] == "not_a_member" {
-                    self.of(room)?.has_ended = true;
-                    return None;
+                if frame["code"] != "not_a_member" {
+                    return Some(room);
                 }
-                Some(room)
+                self.subscription(room)?.has_ended = true;
             }
-            "message" | "message_edited" | "message_deleted" => self.record(frame),
-            // Whoever is removed stays connected: nothing of the room may come any more.
-            "unsubscribed" => {
-                self.of(frame["room_id"].as_i64()?)?.has_ended = true;
-                None
-            }
-            _ => None,
+            "message" | "message_edited" | "message_deleted" => self.record(frame)?,
+            // The connection stays open. Events of the room that still arrive are recorded.
+            "unsubscribed" => self.subscription(frame["room_id"].as_i64()?)?.has_ended = true,
+            _ => {}
         }
+        None
     }
 
-    /// Records an event; never asks for anything.
-    fn record(&mut self, frame: &Value) -> Option<i64> {
+    /// Records an event, or nothing if the frame is incomplete.
+    fn record(&mut self, frame: &Value) -> Option<()> {
         let delivered_at = self.world.clock.now().as_micros();
         let message = &frame["message"];
         let room = frame["room_id"].as_i64().or_else(|| message["room_id"].as_i64())?;
-        let (what, seq, id) = match frame["type"].as_str()? {
-            "message_deleted" => (What::Deleted, &frame["seq"], &frame["message_id"]),
+        let content = || message["content"].as_str().map(str::to_owned);
+        let (kind, seq, id) = match frame["type"].as_str()? {
+            "message_deleted" => (EventKind::Deleted, &frame["seq"], &frame["message_id"]),
             "message" => {
                 let created_at = micros(&message["created_at"])?;
-                (
-                    What::Created { content: content(message)?, created_at },
-                    &message["seq"],
-                    &message["id"],
-                )
+                let kind = EventKind::Created { content: content()?, created_at };
+                (kind, &message["seq"], &message["id"])
             }
             _ => {
                 let edited_at = micros(&message["updated_at"])?;
-                (
-                    What::Edited { content: content(message)?, edited_at },
-                    &frame["seq"],
-                    &message["id"],
-                )
+                let kind = EventKind::Edited { content: content()?, edited_at };
+                (kind, &frame["seq"], &message["id"])
             }
         };
-        let is_end = matches!(&what, What::Created { content, .. } if content.starts_with(END));
-        let event = Event { seq: seq.as_i64()?, message: id.as_i64()?, delivered_at, what };
-        let following = self.of(room)?;
-        following.cursor = following.cursor.max(event.seq);
-        following.view.entries.push(Entry::Event(event));
-        self.world.progress.delivered.fetch_add(1, Ordering::Relaxed);
-        self.world.progress.ends_seen.fetch_add(usize::from(is_end), Ordering::Relaxed);
-        None
+        let is_final = matches!(
+            &kind, EventKind::Created { content, .. } if content.starts_with(FINAL_MESSAGE)
+        );
+        let event = Event { seq: seq.as_i64()?, message: id.as_i64()?, delivered_at, kind };
+        let subscription = self.subscription(room)?;
+        subscription.last_seq = subscription.last_seq.max(event.seq);
+        subscription.view.entries.push(Entry::Event(event));
+        let counters = &self.world.counters;
+        counters.delivered.fetch_add(1, Ordering::Relaxed);
+        counters.final_messages.fetch_add(usize::from(is_final), Ordering::Relaxed);
+        Some(())
     }
-}
-
-fn content(message: &Value) -> Option<String> {
-    message["content"].as_str().map(str::to_owned)
 }
 
 fn micros(time: &Value) -> Option<i64> {

@@ -1,11 +1,10 @@
-//! With Redis down or paused for a minute, subscribers on all replicas get every message at most
+//! With Redis down or paused for a minute, subscribers at all replicas get every message at most
 //! two seconds late.
 //!
-//! Redis carries what is said at one replica of messaging to the subscribers at another one.
-//! Usually all gateways find each other at the same replica and hardly need it, so here they are
-//! kept from it: each knows the replicas under addresses of its own, and they disagree about the
-//! homes of rooms. What the sender's gateway sent to one replica the others then have from the tail
-//! alone.
+//! Redis carries events from the replica of messaging that commits them to the others. Gateways
+//! that agree on owner replicas hardly need it, so here each gateway knows the replicas under
+//! addresses of its own and they disagree. Without Redis, events reach the other gateway only
+//! through the log poller.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -13,46 +12,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use parlance_core::Clock;
-use tokio::task::JoinSet;
+use parlance_measure::{Latencies, Progress};
 
-use super::Measured;
-use super::crowd::Crowd;
-use crate::clients::{Progress, SharedWorld, World, sender};
-use crate::collect::collect;
-use crate::faults::Extent;
-use crate::history::{Entry, History, Send, View, What};
-use crate::judge::{Verdict, judge};
-use crate::latency::{Latencies, deliveries};
-use crate::plan::{Plan, REPLICAS, Scale};
-use crate::progress::Display;
-use crate::run::{self, Arena};
+use super::measured::{Measured, findings};
+use crate::checker::{Verdict, check};
+use crate::clients::{SharedWorld, Workload, World};
+use crate::history::{EventKind, History, View};
+use crate::latency::{self, deliveries};
+use crate::plan::{Plan, Scale};
+use crate::progress::watch;
+use crate::run::{Environment, create_world, finish};
+use crate::topology::REPLICAS;
 
-const SCALE: Scale = Scale {
-    users: 24,
-    rooms: 16,
-    members: 6,
-    rate: 50,
-    duration: Duration::ZERO,
-    extent: Extent::Sample,
-    ..Scale::QUICK
-};
+const SCALE: Scale =
+    Scale { users: 24, rooms: 16, members: 6, rate: 50, duration: Duration::ZERO, ..Scale::QUICK };
 const CALM: Duration = Duration::from_secs(15);
 const AWAY: Duration = Duration::from_secs(60);
-/// The latest that a message may come.
+/// The longest latency that is promised.
 const PROMISE: Duration = Duration::from_secs(2);
-/// Nothing takes so long that comes by Redis, or that needs no Redis.
-const SIGN_OF_THE_TAIL: Duration = Duration::from_millis(100);
-const RESTART_DEADLINE: Duration = Duration::from_secs(30);
+/// Only deliveries through the log poller take longer.
+const MIN_POLLER_LATENCY: Duration = Duration::from_millis(100);
+const RESTART_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What Redis was for some time.
+/// A time in which Redis was in one state.
 struct Stretch {
     redis: &'static str,
     begin: i64,
     end: i64,
 }
 
-/// What was committed meanwhile, and its deliveries.
+/// What was committed in a stretch, and its deliveries.
 struct Figures {
     messages: usize,
     latencies: Latencies,
@@ -60,108 +49,83 @@ struct Figures {
 }
 
 pub(super) async fn measure(
-    arena: &Arena,
+    environment: &Environment,
     seed: u64,
-    display: &Display,
+    progress: &Progress,
 ) -> anyhow::Result<Measured> {
     let plan = Plan::new(seed, SCALE);
-    display.step("making people and rooms");
-    let worlds = make_worlds(arena, &plan).await.context("cannot make the people and rooms")?;
-    let mut crowd = Crowd::new(worlds.clone(), seed);
-    for person in 0..plan.scale.users {
-        (0..REPLICAS).for_each(|gateway| crowd.subscribe(gateway, person));
-    }
-    let senders = start_senders(&mut crowd, &worlds, &plan);
-    let stretches = take_redis_away(arena, &worlds[0], display).await?;
-    display.step("waiting for quiet");
-    let (sends, views) = crowd.finish(senders).await?;
-
-    let mut history = History { sends, views, ..History::default() };
-    collect(&arena.stack.database_url(), &worlds[0], &mut history).await?;
-    let verdict = judge(&history);
+    progress.line("creating users and rooms");
+    let worlds = create_worlds(environment, &plan).await;
+    let worlds = worlds.context("cannot create the users and rooms")?;
+    let mut workload = Workload::new(worlds.clone(), seed, plan.scale.waits);
+    workload.subscribe_all();
+    let senders = workload.start_senders(plan.scale.rate);
+    let stretches = take_redis_away(environment, &worlds[0], progress).await?;
+    progress.line("waiting for answers and deliveries");
+    workload.stop(senders).await?;
+    let database_url = environment.stack.database_url();
+    let history = finish(workload, 0, &worlds[0], &database_url).await?;
+    let verdict = check(&history);
     let figures: Vec<Figures> =
         stretches.iter().map(|stretch| figures(&history.views, stretch)).collect();
-    let slowest_without = figures[1].latencies.slowest();
-    ensure!(
-        slowest_without > Some(SIGN_OF_THE_TAIL),
-        "nothing had to come otherwise than by Redis"
-    );
+    let slowest_without_redis = latency::max(&figures[1].latencies);
+    ensure!(slowest_without_redis > MIN_POLLER_LATENCY, "no delivery needed Redis");
     let is_kept = verdict.is_clean() && figures.iter().all(|figures| figures.late == 0);
-    Ok(Measured { report: report(&stretches, &figures, &verdict, &history, seed)?, is_kept })
+    let report = report(&stretches, &figures, &verdict, &history, seed)?;
+    Ok(Measured { report, is_kept })
 }
 
-/// The same people and rooms at each gateway.
-async fn make_worlds(arena: &Arena, plan: &Plan) -> anyhow::Result<Vec<SharedWorld>> {
-    let made = run::make_world(arena.api()?, plan).await?;
-    let at = |gateway| {
-        Ok(Arc::new(World {
-            api: arena.api_at(gateway)?,
-            clock: Clock::system(),
-            people: made.people.clone(),
-            rooms: made.rooms.clone(),
-            villains: None,
-            progress: Progress::default(),
-        }))
+/// Returns the same users and rooms at each gateway, so that each gateway has senders and
+/// subscribers of every room.
+async fn create_worlds(environment: &Environment, plan: &Plan) -> anyhow::Result<Vec<SharedWorld>> {
+    let created = create_world(environment.target(), plan).await?;
+    let at_gateway = |gateway| {
+        let target = environment.target_at(gateway);
+        Arc::new(World::new(target, created.users.clone(), created.rooms.clone(), None))
     };
-    (0..REPLICAS).map(at).collect()
-}
-
-/// Each person sends at one gateway, so that all gateways have senders and listeners of every room.
-fn start_senders(crowd: &mut Crowd, worlds: &[SharedWorld], plan: &Plan) -> JoinSet<Vec<Send>> {
-    let mut senders = JoinSet::new();
-    let people = plan.scale.users;
-    let mean_pause = Duration::from_secs(1).mul_f64(people as f64 / f64::from(plan.scale.rate));
-    for person in 0..people {
-        let world = worlds[person % worlds.len()].clone();
-        senders.spawn(sender::run(world, person, mean_pause, crowd.next_rng(), crowd.phases()));
-    }
-    senders
+    Ok((0..REPLICAS).map(at_gateway).collect())
 }
 
 async fn take_redis_away(
-    arena: &Arena,
+    environment: &Environment,
     world: &SharedWorld,
-    display: &Display,
+    progress: &Progress,
 ) -> anyhow::Result<Vec<Stretch>> {
-    let redis = arena.stack.redis().process();
+    let redis = environment.stack.redis().process();
     let mut stretches: Vec<Stretch> = Vec::new();
-    let mut watch = async |name: &'static str, duration: Duration| {
+    let mut stretch = async |name: &'static str, duration: Duration| {
         let now = || world.clock.now().as_micros();
         let begin = stretches.last().map_or_else(now, |last| last.end);
-        display.step(&format!("Redis is {name}"));
-        display.watch(duration, &world.progress).await;
+        progress.line(&format!("Redis is {name}"));
+        watch(progress, duration, &world.counters).await;
         stretches.push(Stretch { redis: name, begin, end: now() });
     };
-    watch("there", CALM).await;
+    stretch("up", CALM).await;
     redis.kill().await?;
-    watch("down", AWAY).await;
-    redis.restart(RESTART_DEADLINE).await?;
-    watch("started again, empty", CALM).await;
+    stretch("down", AWAY).await;
+    redis.restart(RESTART_TIMEOUT).await?;
+    stretch("restarted, empty", CALM).await;
     redis.pause()?;
-    watch("paused", AWAY).await;
+    stretch("paused", AWAY).await;
     redis.resume()?;
-    watch("resumed", CALM).await;
+    stretch("resumed", CALM).await;
     Ok(stretches)
 }
 
 fn figures(views: &[View], stretch: &Stretch) -> Figures {
-    let meanwhile = stretch.begin..stretch.end;
-    let mut messages = HashSet::new();
-    for entry in views.iter().flat_map(|view| &view.entries) {
-        if let Entry::Event(event) = entry
-            && let What::Created { created_at, .. } = &event.what
-            && meanwhile.contains(created_at)
-        {
-            messages.insert(event.message);
-        }
-    }
-    let of_stretch =
-        || deliveries(views).filter(|(at, _)| meanwhile.contains(at)).map(|(_, took)| took);
-    let is_late = |took: &i64| u128::try_from(*took).is_ok_and(|took| took > PROMISE.as_micros());
+    let is_inside = |at: i64| (stretch.begin..stretch.end).contains(&at);
+    let created = views.iter().flat_map(View::events).filter(|event| {
+        matches!(event.kind, EventKind::Created { created_at, .. } if is_inside(created_at))
+    });
+    let messages: HashSet<i64> = created.map(|event| event.message).collect();
+    let latencies: Vec<Duration> = deliveries(views)
+        .filter(|delivery| is_inside(delivery.committed_at))
+        .map(|delivery| delivery.latency)
+        .collect();
     Figures {
         messages: messages.len(),
-        latencies: of_stretch().collect(),
-        late: of_stretch().filter(is_late).count(),
+        late: latencies.iter().filter(|latency| **latency > PROMISE).count(),
+        latencies: latencies.into_iter().collect(),
     }
 }
 
@@ -173,32 +137,28 @@ fn report(
     seed: u64,
 ) -> Result<String, std::fmt::Error> {
     let mut text = String::from("# Redis away\n\n");
+    let promise = PROMISE.as_secs();
     writeln!(
         text,
-        "{} gateways that disagree about the homes of {} rooms, {} subscriptions, half of them at each gateway; messages, edits \
-         and deletions at both. Measured from commit to arrival; the promise is {} s.\n",
-        REPLICAS,
+        "{REPLICAS} gateways that disagree on the owner replicas of {} rooms; {} subscriptions, \
+         half of them at each gateway; messages, edits and deletions at both. Latency is measured \
+         from commit to arrival. The promise is {promise} s.\n",
         SCALE.rooms,
         history.views.len(),
-        PROMISE.as_secs()
     )?;
     writeln!(
         text,
-        "| Redis is | for | messages | deliveries | median | 99 % | slowest | later than {} s |",
-        PROMISE.as_secs()
+        "| Redis is | for | messages | deliveries | median | 99 % | slowest | \
+         later than {promise} s |"
     )?;
     writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
-    for (stretch, figures) in stretches.iter().zip(figures) {
+    for (Stretch { redis, begin, end }, figures) in stretches.iter().zip(figures) {
         let Figures { messages, latencies, late } = figures;
-        let seconds = (stretch.end - stretch.begin) / 1_000_000;
-        let count = latencies.count();
-        writeln!(
-            text,
-            "| {} | {seconds} s | {messages} | {count} | {latencies} | {late} |",
-            stretch.redis
-        )?;
+        let (seconds, count) = ((end - begin) / 1_000_000, latencies.count());
+        let latency = latency::summary(latencies, " | ");
+        writeln!(text, "| {redis} | {seconds} s | {messages} | {count} | {latency} | {late} |")?;
     }
-    text.push_str(&super::findings(verdict)?);
-    writeln!(text, "\nOnce more: `make chaos SCENARIO=redis-away SEED={seed}`.")?;
+    text.push_str(&findings(verdict));
+    writeln!(text, "\nTo repeat it: `make chaos SCENARIO=redis-away SEED={seed}`.")?;
     Ok(text)
 }
