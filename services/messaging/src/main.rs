@@ -22,19 +22,19 @@ struct Cli {
 enum Command {
     /// Serves gRPC until SIGTERM.
     Serve(Box<Config>),
-    /// Asks the service that runs here whether it is ready.
+    /// Checks whether the service on this host is ready.
     Health(HealthConfig),
-    /// Brings the schema up to date, or only tells how far it is.
+    /// Migrates the schema.
     Migrate {
         #[command(flatten)]
         postgres: PostgresConfig,
-        /// Changes nothing and lists the migrations.
+        /// Lists the migrations without running any.
         #[arg(long)]
         status: bool,
         #[command(flatten)]
         log: LogConfig,
     },
-    /// Lists all settings, each as a JSON object on a line.
+    /// Lists all settings, one JSON object a line.
     Settings,
 }
 
