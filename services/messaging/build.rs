@@ -1,5 +1,4 @@
-//! Builds the crate anew when a migration was added: the macro that embeds them does not notice by
-//! itself.
+//! Makes cargo rebuild the crate when a migration is added, which `sqlx::migrate!` alone does not.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

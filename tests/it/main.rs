@@ -27,8 +27,8 @@ mod probe;
 mod races;
 mod rolling;
 mod rooms;
-
 mod support;
 mod tokens;
 mod traces;
+mod two_gateways;
 mod ws;

@@ -1,29 +1,31 @@
-//! Everything the service is made of, built in one place.
+//! The parts of the service, built in one place.
 
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
 use parlance_runtime::{Lifecycle, postgres, redis};
 use sqlx::PgPool;
 
-use crate::bus::Bus;
+use crate::NAME;
+use crate::background::{log_poller, membership_ends, purge, trim};
+use crate::clients::memberships::Memberships;
 use crate::config::Config;
-use crate::gateways::Gateways;
-use crate::memberships::Memberships;
-use crate::writer::Writer;
-use crate::{NAME, membership_ends, tail, tombstones};
+use crate::ops::send_messages::SendPipeline;
+use crate::pubsub::PubSub;
+use crate::streams::Streams;
 
 /// The parts that handle requests. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) pool: PgPool,
     pub(crate) memberships: Memberships,
-    pub(crate) gateways: Gateways,
-    pub(crate) bus: Bus,
-    pub(crate) writer: Writer,
+    pub(crate) streams: Streams,
+    pub(crate) pubsub: PubSub,
+    pub(crate) send_pipeline: SendPipeline,
 }
 
 impl App {
-    /// Connects the parts and starts their tasks. Nothing outside has to be there yet.
+    /// Builds the parts and starts their tasks. Postgres, Redis and rooms need not be available
+    /// yet.
     pub(crate) fn start(
         config: &Config,
         credential: &Credential,
@@ -41,16 +43,17 @@ impl App {
         )?;
         let rooms = RoomsServiceClient::new(client.clone());
 
-        let gateways = Gateways::default();
+        let streams = Streams::default();
         let (publisher, subscriber) = redis::clients(&config.redis)?;
-        let bus = Bus::start(publisher, subscriber, gateways.clone(), lifecycle);
+        let pubsub = PubSub::start(publisher, subscriber, streams.clone(), lifecycle);
         let memberships = Memberships::start(rooms, lifecycle);
-        let writer = Writer::start(&pool, &memberships, &gateways, &bus, lifecycle);
+        let send_pipeline = SendPipeline::start(&pool, &memberships, &streams, &pubsub, lifecycle);
 
-        let deleted_rooms = tombstones::start(pool.clone(), lifecycle);
-        membership_ends::follow(client, gateways.clone(), deleted_rooms, lifecycle);
-        tail::start(pool.clone(), gateways.clone(), config.tail_interval, lifecycle);
-        gateways.say_goodbye_on_drain(lifecycle);
-        Ok(Self { pool, memberships, gateways, bus, writer })
+        let deleted_rooms = purge::start(pool.clone(), lifecycle);
+        membership_ends::start(client, streams.clone(), deleted_rooms, lifecycle);
+        log_poller::start(pool.clone(), streams.clone(), config.log_poll_interval, lifecycle);
+        trim::start(pool.clone(), lifecycle);
+        streams.go_away_on_drain(lifecycle);
+        Ok(Self { pool, memberships, streams, pubsub, send_pipeline })
     }
 }

@@ -5,30 +5,31 @@ use std::time::Duration;
 use clap::Args;
 use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, RedisConfig, addresses, seconds};
 
-/// Everything that can be set, each as a flag and as an environment variable.
+/// All settings. Each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// The gRPC server.
     #[command(flatten)]
     pub grpc: GrpcServerConfig,
-    /// The store.
+    /// The database.
     #[command(flatten)]
     pub postgres: PostgresConfig,
-    /// The way to the other replicas.
+    /// Pub/sub between the replicas.
     #[command(flatten)]
     pub redis: RedisConfig,
-    /// Where the rooms service is: comma-separated `host:port`; a host may stand for many replicas.
+    /// Addresses of the rooms service, comma-separated `host:port`; a host may resolve to many
+    /// replicas.
     #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
     pub rooms_addresses: String,
-    /// How long a question to the rooms service may take, in seconds.
+    /// Deadline of a call to the rooms service, in seconds.
     ///
-    /// Below `UPSTREAM_DEADLINE` of the gateway, so that whoever asked still hears of it.
+    /// Must be below `UPSTREAM_DEADLINE` of the gateway, so that the gateway still gets an answer
+    /// when rooms does not answer.
     #[arg(long, env = "ROOMS_DEADLINE", default_value = "1", value_parser = seconds)]
     pub rooms_deadline: Duration,
-    /// How often the store is read for what Redis did not tell, in seconds.
+    /// How often each replica reads the log of commits in Postgres, in seconds.
     ///
-    /// Messages between replicas are late by this while Redis is away. Every replica asks Postgres
-    /// so often.
-    #[arg(long, env = "TAIL_INTERVAL", default_value = "0.5", value_parser = seconds)]
-    pub tail_interval: Duration,
+    /// Messages from other replicas are delayed by up to this time while Redis is unavailable.
+    #[arg(long, env = "LOG_POLL_INTERVAL", default_value = "0.5", value_parser = seconds)]
+    pub log_poll_interval: Duration,
 }

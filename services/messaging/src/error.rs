@@ -3,18 +3,19 @@
 use parlance_core::ErrorCode;
 use parlance_runtime::error::Coded;
 use parlance_runtime::postgres;
+use tonic::Status;
 
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A rule forbids it, or another service could not be asked.
+    /// A rule forbids the request, or another service is unavailable.
     #[error("refused: {}", .0.name())]
     Refused(ErrorCode),
-    /// A call that breaks the contract, which only a mistake of ours explains.
-    #[error("malformed: {0}")]
+    /// The request breaks the contract of the API. Only a bug in the caller explains it.
+    #[error("malformed request: {0}")]
     Malformed(&'static str),
-    /// The store failed.
-    #[error("the store failed")]
+    /// A statement failed.
+    #[error("database error")]
     Store(#[from] sqlx::Error),
 }
 
@@ -31,5 +32,11 @@ impl Coded for Error {
             Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Store(error) => postgres::code_from_error(error),
         }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        parlance_runtime::error::status(&error)
     }
 }

@@ -1,24 +1,22 @@
 //! Messages, their order, and live events. The only service on the hot path of a message.
 //!
-//! It knows rooms and users by id only; whether a user may do something it asks the rooms service,
-//! every time. The way of a message is `grpc::attach` → [`writer`] → `messaging.write_batch` in
-//! Postgres → [`gateways`] and [`bus`]; what that way loses, [`tail`] finds.
+//! It knows rooms and users by id only, and asks the rooms service whether a user is a member, each
+//! time. A message passes `grpc::attach`, `ops::send_messages`, the SQL function
+//! `messaging.write_batch`, and then `streams` and `pubsub`. What Redis loses,
+//! `background::log_poller` finds.
 
 mod app;
-pub mod bus;
+mod background;
+mod clients;
 mod config;
+mod encode;
 mod error;
-pub mod gateways;
 mod grpc;
-mod membership_ends;
-pub mod memberships;
 mod model;
 mod ops;
-mod steps;
+mod pubsub;
 mod store;
-pub mod tail;
-mod tombstones;
-pub mod writer;
+mod streams;
 
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, postgres};
@@ -32,7 +30,7 @@ pub const NAME: &str = "messaging";
 /// The migrations of the schema `messaging`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Brings the schema up to date, connects everything and serves until the process drains.
+/// Migrates the schema, starts all parts and serves until the process drains.
 pub async fn start(config: Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(NAME, &config.postgres, &MIGRATIONS).await?;

@@ -1,13 +1,13 @@
-//! What the service thinks in.
+//! The types that all layers share.
 
-use parlance_core::{MessageId, RoomId, Timestamp, UserId};
+use parlance_core::{ErrorCode, MessageId, RoomId, Timestamp, UserId};
 
 /// A stored message.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) id: MessageId,
     pub(crate) room_id: RoomId,
-    /// The number of its creation among the room's changes.
+    /// The number of its creation among the changes of the room.
     pub(crate) seq: i64,
     pub(crate) sender_id: UserId,
     pub(crate) sender_name: String,
@@ -17,19 +17,19 @@ pub(crate) struct Message {
     pub(crate) edited_at: Option<Timestamp>,
 }
 
-/// Something that happened in a room.
+/// A change in a room, or a sign that a user is typing.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) room_id: RoomId,
-    /// The number among the room's changes; 0 for what is not stored.
+    /// The number among the changes of the room; 0 for an event that is not stored.
     pub(crate) seq: i64,
     pub(crate) kind: EventKind,
-    /// Its place in a trace that is recorded; empty for all others.
+    /// The position in a recorded trace; empty if the trace is not recorded.
     pub(crate) traceparent: String,
 }
 
 impl Event {
-    /// The event of a message that was sent.
+    /// Creates the event of a new message.
     pub(crate) fn created(message: Message, traceparent: String) -> Self {
         Self {
             room_id: message.room_id,
@@ -40,7 +40,7 @@ impl Event {
     }
 }
 
-/// What happened.
+/// What an event is about.
 #[derive(Clone, Debug)]
 pub(crate) enum EventKind {
     Created(Message),
@@ -54,106 +54,69 @@ pub(crate) enum EventKind {
 pub(crate) struct TypingUser {
     pub(crate) user_id: UserId,
     pub(crate) username: String,
-    /// The connection that says so.
+    /// The connection of the user, which does not get the event.
     pub(crate) origin: u64,
 }
 
-/// A message on its way into the store.
+/// A message to store.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) room_id: RoomId,
     pub(crate) sender_id: UserId,
     pub(crate) sender_name: String,
-    /// What makes a repeated send the same send.
+    /// The idempotency key.
     pub(crate) key: String,
-    /// Whether the key should be new, so that it need not be looked for.
-    pub(crate) is_fresh: bool,
     pub(crate) content: String,
 }
 
-/// What the store made of a draft.
-#[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// It is a new message, which has the draft's content.
-    Stored { id: MessageId, seq: i64, created_at: Timestamp },
-    /// Its key was seen before; this is the first message.
-    Known {
-        id: MessageId,
-        seq: i64,
-        content: String,
-        created_at: Timestamp,
-        updated_at: Timestamp,
-        edited_at: Option<Timestamp>,
-    },
-    /// The room was deleted.
-    RoomDeleted,
-}
-
-/// What came of a draft.
-#[derive(Clone, Debug)]
-pub(crate) enum Written {
-    /// The message is new.
-    Stored(Message),
-    /// The key was seen before; this is the first message.
-    Duplicate(Message),
-    /// The room was deleted.
-    RoomDeleted,
-}
-
 impl Draft {
-    /// Turns into the message that the store made of it.
-    pub(crate) fn written(self, outcome: Outcome) -> Written {
-        let Self { room_id, sender_id, sender_name, content: sent, .. } = self;
-        match outcome {
-            Outcome::Stored { id, seq, created_at } => Written::Stored(Message {
-                id,
-                room_id,
-                seq,
-                sender_id,
-                sender_name,
-                content: sent,
-                created_at,
-                updated_at: created_at,
-                edited_at: None,
-            }),
-            Outcome::Known { id, seq, content, created_at, updated_at, edited_at } => {
-                Written::Duplicate(Message {
-                    id,
-                    room_id,
-                    seq,
-                    sender_id,
-                    sender_name,
-                    content,
-                    created_at,
-                    updated_at,
-                    edited_at,
-                })
-            }
-            Outcome::RoomDeleted => Written::RoomDeleted,
+    /// Turns the draft into the message that was stored.
+    pub(crate) fn into_message(self, id: MessageId, seq: i64, created_at: Timestamp) -> Message {
+        Message {
+            id,
+            room_id: self.room_id,
+            seq,
+            sender_id: self.sender_id,
+            sender_name: self.sender_name,
+            content: self.content,
+            created_at,
+            updated_at: created_at,
+            edited_at: None,
         }
     }
 }
 
-/// Asks for a page of a room's messages.
+/// What became of a draft.
+#[derive(Clone, Debug)]
+pub(crate) enum WriteResult {
+    /// It is a new message with the content of the draft.
+    Stored { id: MessageId, seq: i64, created_at: Timestamp },
+    /// Its key was stored before. This is the first message with the key.
+    Duplicate(Message),
+    /// It was not stored.
+    Refused(ErrorCode),
+}
+
+/// A request for a page of a room's messages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PageQuestion {
-    pub(crate) acting: UserId,
+pub(crate) struct PageRequest {
+    pub(crate) user_id: UserId,
     pub(crate) room_id: RoomId,
-    /// The most messages in it.
+    /// The maximum number of messages.
     pub(crate) limit: u32,
     pub(crate) from: PageFrom,
-    /// The head that the newest page had when the asker read it.
+    /// The `last_seq` of the page that the caller has, if it has one.
     pub(crate) known_last_seq: Option<i64>,
 }
 
-/// Where a page lies.
+/// The position of a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PageFrom {
-    /// At the end.
+    /// The newest messages.
     Newest,
-    /// Right before this id, which need not exist.
+    /// The newest messages with a lower id. The id need not exist.
     Before(i64),
-    /// Right after this id, which need not exist.
+    /// The oldest messages with a higher id. The id need not exist.
     After(i64),
 }
 
@@ -167,11 +130,11 @@ impl PageFrom {
     }
 }
 
-/// What comes of asking for a page.
+/// The result of a page request.
 #[derive(Debug)]
-pub(crate) enum Reading {
+pub(crate) enum PageResult {
     Page(Page),
-    /// The page is as the asker knows it.
+    /// The room has not changed since the caller read the page.
     Unchanged,
 }
 
@@ -179,9 +142,9 @@ pub(crate) enum Reading {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<Message>,
-    /// Whether there are more in the direction of reading.
+    /// True if there are more in the direction of reading.
     pub(crate) has_more: bool,
-    /// All changes up to this one are in it, if it is the newest page.
+    /// The newest page contains all changes up to this one. `None` for other pages.
     pub(crate) last_seq: Option<i64>,
 }
 
@@ -197,7 +160,7 @@ pub(crate) enum EndReason {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MembershipEnd {
     pub(crate) room_id: RoomId,
-    /// Whose; nobody in particular when the room was deleted.
+    /// `None` if the room was deleted, which ends all memberships.
     pub(crate) user_id: Option<UserId>,
     pub(crate) reason: EndReason,
     pub(crate) room_version: i64,

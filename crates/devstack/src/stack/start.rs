@@ -21,9 +21,12 @@ use crate::{Redis, free_port, redis};
 /// The names of the servers that are no parts of Parlance, in arrows and in certificates.
 const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-/// Nobody wants to wait for long at a terminal. The environment may say otherwise.
-const DRAIN_TIMEOUT: (&str, &str) = ("DRAIN_TIMEOUT", "5");
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Seconds that a process may drain: short, because a developer waits for it at the terminal.
+const DRAIN_TIMEOUT: &str = "5";
+
+/// The parts and the endpoints of their replicas, in the order in which the parts stop.
+type Endpoints = [(&'static str, Vec<Endpoint>)];
 
 impl Stack {
     /// Starts all processes and waits until they are ready. Calls `report` at the beginning of each
@@ -90,9 +93,7 @@ impl Stack {
         let mut set =
             |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
-        if env::var_os(DRAIN_TIMEOUT.0).is_none() {
-            set(DRAIN_TIMEOUT.0, DRAIN_TIMEOUT.1);
-        }
+        set_default("DRAIN_TIMEOUT", DRAIN_TIMEOUT, &mut set);
         if SERVICES.contains(&part) {
             set_default("WORKER_THREADS", &service_threads().to_string(), &mut set);
             let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;

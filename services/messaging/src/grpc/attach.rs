@@ -1,66 +1,64 @@
 //! `Attach`: the one stream between a gateway and this replica.
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use parlance_core::{ErrorCode, RoomId, UserId};
-use parlance_proto::messaging::{Answer, AttachRequest, AttachResponse, Send, Subscribe, Typing};
+use parlance_core::{ErrorCode, RoomId};
+use parlance_proto::messaging::{AttachRequest, AttachResponse, Send, Subscribe, Typing};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::status_from_code;
+use parlance_runtime::trace::{SpanBuilder, Trace};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use super::encode;
+use super::decode;
 use crate::app::App;
-use crate::gateways::{LinkId, Outbox};
-use crate::memberships::Question;
-use crate::model::{Draft, TypingUser};
-use crate::writer::Job;
-use crate::{ops, steps};
+use crate::clients::memberships::Check;
+use crate::ops::send_messages::Job;
+use crate::streams::{StreamId, StreamQueue};
+use crate::{encode, ops};
 
-/// Takes a gateway in: its requests are handled by a task of their own, and the stream carries what
-/// there is to tell it.
+/// Attaches a gateway. A task handles its requests; the returned stream carries the responses.
 pub(super) fn attach(
     app: &App,
     requests: Streaming<AttachRequest>,
     lifecycle: &Lifecycle,
 ) -> BoxStream<'static, Result<AttachResponse, Status>> {
-    let outbox = app.gateways.attach();
-    let link = Link { app: app.clone(), id: outbox.id, lifecycle: lifecycle.clone() };
-    let cut = outbox.cut().clone();
+    let (id, queue) = app.streams.attach();
+    let gateway = Gateway { app: app.clone(), id, lifecycle: lifecycle.clone() };
+    let closed = queue.closed().clone();
     lifecycle.spawn(async move {
-        // A cut ends the stream towards the gateway; its requests are not read any more.
-        cut.run_until_cancelled(link.read(requests)).await;
-        link.detach().await;
+        closed.run_until_cancelled(gateway.handle_requests(requests)).await;
+        gateway.detach().await;
     });
-    outgoing(outbox)
+    responses(queue)
 }
 
-/// The batches of an outbox as a stream that ends with `unavailable`, so that the gateway attaches
+/// Turns a queue into a stream. The stream ends with `unavailable`, so that the gateway attaches
 /// again.
-fn outgoing(outbox: Outbox) -> BoxStream<'static, Result<AttachResponse, Status>> {
-    let batches = stream::unfold(outbox, |mut outbox| async move {
-        let batch = outbox.next().await?;
-        Some((Ok(batch), outbox))
+fn responses(queue: StreamQueue) -> BoxStream<'static, Result<AttachResponse, Status>> {
+    let responses = stream::unfold(queue, |mut queue| async move {
+        let response = queue.next().await?;
+        Some((Ok(response), queue))
     });
     let end = stream::once(async { Err(status_from_code(ErrorCode::Unavailable, None)) });
-    batches.chain(end).boxed()
+    responses.chain(end).boxed()
 }
 
-/// One attached gateway, as seen by the task that reads its requests.
-struct Link {
+/// An attached gateway, for the task that handles its requests.
+struct Gateway {
     app: App,
-    id: LinkId,
+    id: StreamId,
     lifecycle: Lifecycle,
 }
 
-impl Link {
+impl Gateway {
     /// Handles requests until the gateway closes its side.
-    async fn read(&self, mut requests: Streaming<AttachRequest>) {
+    async fn handle_requests(&self, mut requests: Streaming<AttachRequest>) {
         loop {
             match requests.message().await {
                 Ok(Some(request)) => self.handle(request),
                 Ok(None) => return,
                 Err(status) => {
-                    tracing::debug!(error = status.message(), "a gateway is gone");
+                    tracing::debug!(error = status.message(), "the stream of a gateway failed");
                     return;
                 }
             }
@@ -68,14 +66,14 @@ impl Link {
     }
 
     async fn detach(&self) {
-        ops::release(&self.app, self.app.gateways.detach(self.id)).await;
+        ops::unsubscribe_unused(&self.app, self.app.streams.detach(self.id)).await;
     }
 
-    /// Starts everything a batch asks for, in its order. Nothing here waits.
+    /// Starts everything that a request asks for, in its order. Does not wait.
     fn handle(&self, request: AttachRequest) {
         let received_at = Instant::now();
         for send in request.sends {
-            self.app.writer.submit(self.job(send, received_at));
+            self.send(send, received_at);
         }
         if !request.subscribes.is_empty() {
             self.subscribe(request.subscribes);
@@ -88,80 +86,57 @@ impl Link {
         }
     }
 
-    fn job(&self, send: Send, received_at: Instant) -> Job {
-        let draft = Draft {
-            room_id: RoomId::new(send.room_id),
-            sender_id: UserId::new(send.sender_id),
-            sender_name: send.sender_name,
-            key: send.idempotency_key,
-            is_fresh: send.is_fresh,
-            content: send.content,
-        };
-        let span = steps::store(&send.traceparent, draft.room_id);
-        Job { draft, link: self.id, request_id: send.request_id, received_at, span, refused: None }
+    fn send(&self, send: Send, received_at: Instant) {
+        let span = Trace::follow(&send.traceparent, || {
+            SpanBuilder::server("store message").with("parlance.room.id", send.room_id)
+        });
+        let (stream, request_id) = (self.id, send.request_id);
+        let draft = decode::draft(send);
+        let job = Job { draft, stream, request_id, received_at, span, result: None };
+        self.app.send_pipeline.submit(job);
     }
 
-    /// Listens to the rooms at once, so that nothing after the head is missed, and answers when the
-    /// head is known.
+    /// Subscribes the stream at once, so that no change after `last_seq` is missed. Answers when
+    /// `last_seq` is known.
     fn subscribe(&self, subscribes: Vec<Subscribe>) {
-        let questions: Vec<Question> = subscribes
-            .iter()
-            .map(|subscribe| question(subscribe.room_id, subscribe.user_id))
-            .collect();
-        for question in &questions {
-            self.app.gateways.listen(self.id, question.room_id);
+        let checks: Vec<Check> = subscribes.iter().map(decode::subscriber).collect();
+        for check in &checks {
+            self.app.streams.subscribe(self.id, check.room_id);
         }
         let (app, id) = (self.app.clone(), self.id);
         self.lifecycle.spawn(async move {
-            let outcomes = ops::subscribe(&app, questions).await;
-            let answers =
-                subscribes.iter().zip(outcomes).map(|(subscribe, outcome)| match outcome {
-                    Ok(start) => {
-                        encode::subscribed(subscribe.request_id, start.last_seq, start.room_version)
-                    }
-                    Err(code) => encode::refused(subscribe.request_id, code),
-                });
-            answer(&app, id, answers.collect());
+            let results = ops::subscribe(&app, checks).await;
+            let request_ids = subscribes.iter().map(|subscribe| subscribe.request_id);
+            let answers = request_ids.zip(results).map(|(request_id, result)| match result {
+                Ok(start) => encode::subscribed(request_id, start.last_seq, start.room_version),
+                Err(code) => encode::refused(request_id, code),
+            });
+            app.streams.answer(id, answers);
         });
     }
 
     fn release(&self, room_ids: Vec<i64>) {
-        let unheard: Vec<RoomId> = room_ids
+        let unused: Vec<RoomId> = room_ids
             .into_iter()
             .map(RoomId::new)
-            .filter(|&room_id| self.app.gateways.stop_listening(self.id, room_id))
+            .filter(|&room_id| self.app.streams.unsubscribe(self.id, room_id))
             .collect();
         let app = self.app.clone();
-        self.lifecycle.spawn(async move { ops::release(&app, unheard).await });
+        self.lifecycle.spawn(async move { ops::unsubscribe_unused(&app, unused).await });
     }
 
     fn show_typing(&self, typings: Vec<Typing>) {
         let (app, id) = (self.app.clone(), self.id);
         self.lifecycle.spawn(async move {
-            let questions =
-                typings.iter().map(|typing| question(typing.room_id, typing.user_id)).collect();
             let request_ids: Vec<u64> = typings.iter().map(|typing| typing.request_id).collect();
-            let users = typings.into_iter().map(|typing| TypingUser {
-                user_id: UserId::new(typing.user_id),
-                username: typing.username,
-                origin: typing.origin,
+            let (checks, users) = typings.into_iter().map(decode::typing).unzip();
+            let results = ops::show_typing(&app, checks, users).await;
+            let results = request_ids.into_iter().zip(results);
+            let answers = results.map(|(request_id, result)| match result {
+                Ok(()) => encode::typing_shown(request_id),
+                Err(code) => encode::refused(request_id, code),
             });
-            let outcomes = ops::show_typing(&app, questions, users.collect()).await;
-            let answers =
-                request_ids.into_iter().zip(outcomes).map(|(request_id, outcome)| match outcome {
-                    Ok(()) => encode::typing_shown(request_id),
-                    Err(code) => encode::refused(request_id, code),
-                });
-            answer(&app, id, answers.collect());
+            app.streams.answer(id, answers);
         });
     }
-}
-
-fn question(room_id: i64, user_id: i64) -> Question {
-    Question { room_id: RoomId::new(room_id), user_id: UserId::new(user_id) }
-}
-
-fn answer(app: &App, id: LinkId, answers: Vec<Answer>) {
-    let answers = answers.into_iter().map(|answer| (id, answer)).collect();
-    app.gateways.deliver(&[], answers);
 }

@@ -1,8 +1,7 @@
-//! gRPC: decodes requests, calls `ops`, encodes answers. The only place that sees the generated
-//! types, but for the queues of [`gateways`](crate::gateways), which hold what goes out.
+//! gRPC: decodes requests, calls `ops`, encodes results.
 
 mod attach;
-pub(crate) mod encode;
+mod decode;
 mod service;
 
-pub(crate) use service::serve;
+pub(crate) use self::service::serve;

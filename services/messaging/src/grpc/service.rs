@@ -3,29 +3,28 @@
 use std::net::SocketAddr;
 
 use futures_util::stream::BoxStream;
-use parlance_core::{MessageContent, MessageId, RoomId, UserId};
-use parlance_proto::messaging::history_question::From as HistoryFrom;
+use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, UserId};
+use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::messaging_service_server::{
     MessagingService, MessagingServiceServer,
 };
 use parlance_proto::messaging::{
     AttachRequest, AttachResponse, DeleteMessageRequest, DeleteMessageResponse, EditMessageRequest,
-    EditMessageResponse, HistoryQuestion, ReadChangesRequest, ReadChangesResponse,
-    ReadHistoryRequest, ReadHistoryResponse,
+    EditMessageResponse, HistoryAnswer, HistoryPage, ReadChangesRequest, ReadChangesResponse,
+    ReadHistoryRequest, ReadHistoryResponse, UnchangedPage,
 };
-use parlance_runtime::error::{status, status_from_code};
 use parlance_runtime::grpc::Credential;
 use parlance_runtime::{Lifecycle, grpc};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attach, encode};
+use super::{attach, decode};
 use crate::app::App;
 use crate::error::Error;
-use crate::model::{PageFrom, PageQuestion};
-use crate::ops;
+use crate::model::{Page, PageResult};
+use crate::{encode, ops};
 
-/// Messages between gateway and replica carry batches: this is far above what a batch can be.
+/// The maximum size of a gRPC message. Batches stay far below it.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Serves the RPCs until the process drains.
@@ -64,15 +63,13 @@ impl MessagingService for Service {
     ) -> Result<Response<EditMessageResponse>, Status> {
         let request = request.into_inner();
         let content = MessageContent::parse(request.content)
-            .map_err(|_| status_from_code(parlance_core::ErrorCode::ContentInvalid, None))?;
-        let (acting, message) =
+            .map_err(|_| Error::Refused(ErrorCode::ContentInvalid))?;
+        let (user_id, message_id) =
             (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
         let (message, change_seq) =
-            ops::edit_message(&self.app, acting, message, &content).await.map_err(encode_error)?;
-        Ok(Response::new(EditMessageResponse {
-            message: Some(encode::message(&message)),
-            change_seq,
-        }))
+            ops::edit_message(&self.app, user_id, message_id, &content).await?;
+        let message = Some(encode::message(message));
+        Ok(Response::new(EditMessageResponse { message, change_seq }))
     }
 
     async fn delete_message(
@@ -80,10 +77,9 @@ impl MessagingService for Service {
         request: Request<DeleteMessageRequest>,
     ) -> Result<Response<DeleteMessageResponse>, Status> {
         let request = request.into_inner();
-        let (acting, message) =
+        let (user_id, message_id) =
             (UserId::new(request.acting_user_id), MessageId::new(request.message_id));
-        let (room_id, change_seq) =
-            ops::delete_message(&self.app, acting, message).await.map_err(encode_error)?;
+        let (room_id, change_seq) = ops::delete_message(&self.app, user_id, message_id).await?;
         Ok(Response::new(DeleteMessageResponse { room_id: room_id.get(), change_seq }))
     }
 
@@ -91,11 +87,11 @@ impl MessagingService for Service {
         &self,
         request: Request<ReadHistoryRequest>,
     ) -> Result<Response<ReadHistoryResponse>, Status> {
-        let questions = request.into_inner().questions.into_iter().map(decode_question).collect();
-        let answers = ops::read_history(&self.app, questions).await.map_err(encode_error)?;
-        Ok(Response::new(ReadHistoryResponse {
-            answers: answers.into_iter().map(encode::history).collect(),
-        }))
+        let questions = request.into_inner().questions;
+        let requests = questions.into_iter().map(decode::page_request).collect();
+        let results = ops::read_history(&self.app, requests).await?;
+        let answers = results.into_iter().map(encode_page).collect();
+        Ok(Response::new(ReadHistoryResponse { answers }))
     }
 
     async fn read_changes(
@@ -104,33 +100,24 @@ impl MessagingService for Service {
     ) -> Result<Response<ReadChangesResponse>, Status> {
         let request = request.into_inner();
         let room_id = RoomId::new(request.room_id);
-        let changes = ops::read_changes(&self.app, room_id, request.after_seq, request.up_to_seq)
-            .await
-            .map_err(encode_error)?;
-        let events = changes.events.iter().map(encode::event).collect();
+        let changes =
+            ops::read_changes(&self.app, room_id, request.after_seq, request.up_to_seq).await?;
         Ok(Response::new(ReadChangesResponse {
-            events,
+            events: changes.events.iter().map(encode::event).collect(),
             complete_up_to_seq: changes.complete_up_to,
         }))
     }
 }
 
-fn decode_question(question: HistoryQuestion) -> PageQuestion {
-    let from = match question.from {
-        None => PageFrom::Newest,
-        Some(HistoryFrom::BeforeId(id)) => PageFrom::Before(id),
-        Some(HistoryFrom::AfterId(id)) => PageFrom::After(id),
+fn encode_page(result: Result<PageResult, ErrorCode>) -> HistoryAnswer {
+    let outcome = match result {
+        Ok(PageResult::Page(Page { messages, has_more, last_seq })) => Outcome::Page(HistoryPage {
+            messages: messages.into_iter().map(encode::message).collect(),
+            has_more,
+            last_seq: last_seq.unwrap_or(0),
+        }),
+        Ok(PageResult::Unchanged) => Outcome::Unchanged(UnchangedPage {}),
+        Err(code) => Outcome::Error(code.name().to_owned()),
     };
-    let (acting, room_id) = (UserId::new(question.acting_user_id), RoomId::new(question.room_id));
-    PageQuestion {
-        acting,
-        room_id,
-        limit: question.limit,
-        from,
-        known_last_seq: question.known_last_seq,
-    }
-}
-
-fn encode_error(error: Error) -> Status {
-    status(&error)
+    HistoryAnswer { outcome: Some(outcome) }
 }

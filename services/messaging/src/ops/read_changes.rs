@@ -1,4 +1,4 @@
-//! Reading what changed in a room, for catching up and for filling holes.
+//! Reading the changes of a room, for replay and backfill.
 
 use parlance_core::RoomId;
 
@@ -7,17 +7,17 @@ use crate::error::Error;
 use crate::model::Event;
 use crate::store::messages;
 
-/// The most events in one answer: a few megabytes when all of them are as long as can be.
+/// The maximum number of events in one response: about 3 MB with the longest contents.
 const MAX_EVENTS: i64 = 200;
 
 /// Changes in `seq` order.
 pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
-    /// Up to here nothing is missing.
+    /// No change up to this `seq` is missing.
     pub(crate) complete_up_to: i64,
 }
 
-/// The changes above `after_seq` and up to `up_to_seq`, or the first of them.
+/// Returns the changes above `after_seq` and up to `up_to_seq`, or the first of them.
 pub(crate) async fn read_changes(
     app: &App,
     room_id: RoomId,
@@ -25,10 +25,11 @@ pub(crate) async fn read_changes(
     up_to_seq: i64,
 ) -> Result<Changes, Error> {
     let mut conn = app.pool.acquire().await?;
-    let events = messages::changes(&mut conn, room_id, after_seq, up_to_seq, MAX_EVENTS).await?;
-    let is_cut_off = events.len() as i64 == MAX_EVENTS;
+    let events =
+        messages::read_changes(&mut conn, room_id, after_seq, up_to_seq, MAX_EVENTS).await?;
+    let is_truncated = events.len() as i64 == MAX_EVENTS;
     let complete_up_to = match events.last() {
-        Some(last) if is_cut_off => last.seq,
+        Some(last) if is_truncated => last.seq,
         _ => up_to_seq,
     };
     Ok(Changes { events, complete_up_to })

@@ -1,32 +1,31 @@
-//! Passing on that somebody is typing. Nothing is stored.
+//! Delivering signs that users are typing. Nothing is stored.
 
 use parlance_core::ErrorCode;
 
 use crate::app::App;
-use crate::memberships::Question;
+use crate::clients::memberships::Check;
 use crate::model::{Event, EventKind, TypingUser};
 
-/// Shows the users as typing in the rooms of the questions, where they are members; the outcome for
-/// each.
+/// Shows the users as typing in rooms where they are members. Returns the result for each check.
 pub(crate) async fn show_typing(
     app: &App,
-    questions: Vec<Question>,
+    checks: Vec<Check>,
     users: Vec<TypingUser>,
 ) -> Vec<Result<(), ErrorCode>> {
-    let answers = match app.memberships.check_all(questions.clone()).await {
-        Ok(answers) => answers,
-        Err(code) => return questions.iter().map(|_| Err(code)).collect(),
+    let memberships = match app.memberships.check_all(checks.clone()).await {
+        Ok(memberships) => memberships,
+        Err(code) => return vec![Err(code); checks.len()],
     };
     let mut events = Vec::new();
-    let mut outcomes = Vec::new();
-    for ((question, user), answer) in questions.iter().zip(users).zip(answers) {
-        if answer.is_ok() {
-            let (room_id, kind) = (question.room_id, EventKind::Typing(user));
+    let mut results = Vec::new();
+    for ((check, user), membership) in checks.iter().zip(users).zip(memberships) {
+        if membership.is_ok() {
+            let (room_id, kind) = (check.room_id, EventKind::Typing(user));
             events.push(Event { room_id, seq: 0, kind, traceparent: String::new() });
         }
-        outcomes.push(answer.map(drop));
+        results.push(membership.map(drop));
     }
-    app.gateways.deliver(&events, Vec::new());
-    app.bus.publish(&events);
-    outcomes
+    app.streams.deliver(&events, Vec::new());
+    app.pubsub.publish(&events);
+    results
 }

@@ -1,16 +1,16 @@
-//! `messaging.room_heads`: how far each room has come.
+//! `messaging.room_heads`: the `last_seq` of each room, and the lock of a room.
 
 use std::collections::HashMap;
 
 use parlance_core::RoomId;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 
-/// The heads of the rooms. A room without a message is at 0 and not in the answer.
+/// Returns the `last_seq` of each room. A room without a message is missing in the result; its
+/// `last_seq` is 0.
 pub(crate) async fn read(
-    executor: impl PgExecutor<'_>,
+    conn: &mut PgConnection,
     room_ids: &[RoomId],
 ) -> sqlx::Result<HashMap<RoomId, i64>> {
-    let room_ids: Vec<i64> = room_ids.iter().map(|room_id| room_id.get()).collect();
     let rows = sqlx::query!(
         r#"
         SELECT
@@ -19,33 +19,43 @@ pub(crate) async fn read(
         FROM messaging.room_heads
         WHERE room_id = ANY ($1)
         "#,
-        &room_ids,
+        &to_i64(room_ids),
     )
-    .fetch_all(executor)
+    .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.room_id, row.last_seq)).collect())
 }
 
-/// Makes the heads that are missing. None ever goes away.
-pub(crate) async fn ensure(conn: &mut PgConnection, room_ids: &[i64]) -> sqlx::Result<()> {
-    sqlx::query!(
+/// Creates the rows that are missing, and returns their rooms. Rows are never deleted.
+pub(crate) async fn create_missing(
+    conn: &mut PgConnection,
+    room_ids: &[RoomId],
+) -> sqlx::Result<Vec<RoomId>> {
+    sqlx::query_scalar!(
         r#"
         INSERT INTO messaging.room_heads (room_id)
-        SELECT wanted.room_id
-        FROM unnest($1::BIGINT[]) AS wanted (room_id)
-        ORDER BY wanted.room_id
+        SELECT room.room_id
+        FROM unnest($1::BIGINT[]) AS room (room_id)
+        ORDER BY room.room_id
         ON CONFLICT DO NOTHING
+        RETURNING room_id
         "#,
-        room_ids,
+        &to_i64(room_ids),
     )
-    .execute(conn)
-    .await?;
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks a room until the end of the transaction. Waits for locks of other transactions.
+pub(crate) async fn lock(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT FROM messaging.room_heads WHERE room_id = $1 FOR UPDATE", room_id.get())
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// Turns the head of a room into a tombstone: nothing can be added any more. Also for rooms that
-/// never had a message.
-pub(crate) async fn bury(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
+/// Marks a room as deleted, also one that never had a message: nothing can be added to it.
+pub(crate) async fn mark_deleted(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO messaging.room_heads (room_id, deleted)
@@ -57,4 +67,8 @@ pub(crate) async fn bury(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Resu
     .execute(conn)
     .await?;
     Ok(())
+}
+
+fn to_i64(room_ids: &[RoomId]) -> Vec<i64> {
+    room_ids.iter().map(|room_id| room_id.get()).collect()
 }

@@ -1,5 +1,4 @@
-//! A database, a rooms service and replicas of messaging inside the test, and shorthands for
-//! calling them.
+//! Starts a database, a rooms service and replicas of messaging inside the test, and calls them.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -32,17 +31,17 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
-use crate::link::Link;
+use crate::gateway::Gateway;
 
 const TOKEN: &str = "a-token-for-tests-only";
-/// Nothing that a test waits for takes longer, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The timeout of everything that a test waits for.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) const OWNER: i64 = 1;
 pub(crate) const FRIEND: i64 = 2;
-pub(crate) const STRANGER: i64 = 3;
+pub(crate) const OUTSIDER: i64 = 3;
 
-/// One replica of messaging, with all that it needs. Its tasks end with the runtime of the test.
+/// One replica of messaging, with everything it needs. Its tasks end with the runtime of the test.
 pub(crate) struct TestApp {
     pub(crate) rooms: Rooms,
     pub(crate) lifecycle: Lifecycle,
@@ -51,41 +50,42 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// A replica on a database of its own.
+    /// Starts a replica on a database of its own.
     pub(crate) async fn start() -> Self {
         let rooms = Rooms::start().await;
         let config = config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
         Self::start_with(config, rooms).await
     }
 
-    /// A replica on a database of its own, with a Redis that is not the one of all tests.
+    /// Starts a replica on a database of its own, with the given Redis.
     pub(crate) async fn start_at(redis_url: &str) -> Self {
         let rooms = Rooms::start().await;
         let config = config(&fresh_database().await.unwrap(), redis_url, &rooms);
         Self::start_with(config, rooms).await
     }
 
-    /// Another replica on the same database.
+    /// Starts another replica on the same database.
     pub(crate) async fn replica(&self) -> Self {
         Self::start_with(self.config.clone(), self.rooms.clone()).await
     }
 
-    /// Another replica on the same database, which cannot reach Redis.
+    /// Starts another replica on the same database, without a reachable Redis.
     pub(crate) async fn replica_without_redis(&self) -> Self {
         let mut config = self.config.clone();
         config.redis.redis_url = format!("redis://127.0.0.1:{}", free_port().unwrap()).into();
         Self::start_with(config, self.rooms.clone()).await
     }
 
-    /// A replica on a database of its own, which has its own ways to the replicas of rooms.
-    pub(crate) async fn start_behind(ways: &[SocketAddr], rooms: Rooms) -> Self {
+    /// Starts a replica on a database of its own that reaches rooms through proxies.
+    pub(crate) async fn start_behind(proxies: &[SocketAddr], rooms: Rooms) -> Self {
         let mut config =
             config(&fresh_database().await.unwrap(), &redis_url().await.unwrap(), &rooms);
-        config.rooms_addresses = ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        config.rooms_addresses =
+            proxies.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         Self::start_with(config, rooms).await
     }
 
-    /// A replica on a database that others may be starting on, too.
+    /// Starts a replica on a database that other replicas may be starting on.
     pub(crate) async fn start_on(database_url: &str, rooms: &Rooms) -> Self {
         Self::start_with(config(database_url, &redis_url().await.unwrap(), rooms), rooms.clone())
             .await
@@ -97,26 +97,26 @@ impl TestApp {
         parlance_messaging::start(config.clone(), &lifecycle).await.unwrap();
         let client = connect("messaging", config.grpc.grpc_listen, &lifecycle).await;
         let app = Self { rooms, lifecycle, config, client };
-        app.wait_until_rooms_is_known().await;
+        app.wait_until_rooms_is_reachable().await;
         app
     }
 
-    /// The names of other services are resolved in the background.
-    async fn wait_until_rooms_is_known(&self) {
+    /// The addresses of rooms are resolved in the background.
+    async fn wait_until_rooms_is_reachable(&self) {
         let no_room = i64::MAX;
-        eventually("rooms is known", async || {
+        eventually("rooms is reachable", async || {
             self.history(OWNER, no_room, 1, None).await == Err(ErrorCode::RoomNotFound)
         })
         .await;
     }
 
-    /// Ends the replica as a crash would: nothing of it goes on.
+    /// Ends the replica as a crash would: all of its tasks stop.
     pub(crate) fn kill(&self) {
         self.lifecycle.draining().cancel();
         self.lifecycle.stopped().cancel();
     }
 
-    /// The client for calls made directly on a replica's channel.
+    /// The client for calls on the channel of one replica.
     pub(crate) fn balanced_client(&self) -> &Client {
         &self.client
     }
@@ -126,19 +126,19 @@ impl TestApp {
         MessagingServiceClient::new(self.client.clone())
     }
 
-    /// A gateway that attaches to this replica.
-    pub(crate) async fn attach(&self) -> Link {
-        Link::attach(&self.client).await
+    /// Attaches a gateway to this replica.
+    pub(crate) async fn attach(&self) -> Gateway {
+        Gateway::attach(&self.client).await
     }
 
-    /// A gateway that attaches, with a subscriber in the room.
-    pub(crate) async fn attach_to(&self, room_id: i64) -> Link {
-        let mut link = self.attach().await;
-        link.subscribe(room_id, OWNER).await.unwrap();
-        link
+    /// Attaches a gateway and subscribes to the room.
+    pub(crate) async fn attach_to(&self, room_id: i64) -> Gateway {
+        let mut gateway = self.attach().await;
+        gateway.subscribe(room_id, OWNER).await.unwrap();
+        gateway
     }
 
-    /// A connection past the service, to look into its schema.
+    /// Connects to the database of the service.
     pub(crate) async fn database(&self) -> PgConnection {
         use secrecy::ExposeSecret;
         PgConnection::connect(self.config.postgres.database_url.expose_secret()).await.unwrap()
@@ -152,13 +152,13 @@ impl TestApp {
     ) -> Result<EditMessageResponse, ErrorCode> {
         let request =
             EditMessageRequest { acting_user_id: user, message_id, content: content.into() };
-        answer(self.client().edit_message(request)).await
+        response(self.client().edit_message(request)).await
     }
 
-    /// The number of the change.
+    /// Returns the number of the change.
     pub(crate) async fn delete(&self, user: i64, message_id: i64) -> Result<i64, ErrorCode> {
         let request = DeleteMessageRequest { acting_user_id: user, message_id };
-        Ok(answer(self.client().delete_message(request)).await?.change_seq)
+        Ok(response(self.client().delete_message(request)).await?.change_seq)
     }
 
     pub(crate) async fn history(
@@ -170,15 +170,16 @@ impl TestApp {
     ) -> Result<HistoryPage, ErrorCode> {
         let question =
             HistoryQuestion { acting_user_id: user, room_id, limit, from, known_last_seq: None };
-        Ok(self.histories(vec![question]).await?.remove(0)?.unwrap())
+        Ok(self.read_history(vec![question]).await?.remove(0)?.unwrap())
     }
 
-    /// What comes of each question; no page where nothing has changed.
-    pub(crate) async fn histories(
+    /// Returns the result of each question; `None` if the page is unchanged.
+    pub(crate) async fn read_history(
         &self,
         questions: Vec<HistoryQuestion>,
     ) -> Result<Vec<Result<Option<HistoryPage>, ErrorCode>>, ErrorCode> {
-        let response = answer(self.client().read_history(ReadHistoryRequest { questions })).await?;
+        let response =
+            response(self.client().read_history(ReadHistoryRequest { questions })).await?;
         let decode = |answer: HistoryAnswer| match answer.outcome.unwrap() {
             Outcome::Page(page) => Ok(Some(page)),
             Outcome::Unchanged(_) => Ok(None),
@@ -187,7 +188,7 @@ impl TestApp {
         Ok(response.answers.into_iter().map(decode).collect())
     }
 
-    /// All messages of a room, oldest first, read page by page.
+    /// Reads all messages of a room, oldest first, page by page.
     pub(crate) async fn whole_history(&self, room_id: i64) -> Vec<Message> {
         let mut messages: Vec<Message> = Vec::new();
         loop {
@@ -208,23 +209,23 @@ impl TestApp {
         up_to_seq: i64,
     ) -> ReadChangesResponse {
         let request = ReadChangesRequest { room_id, after_seq, up_to_seq };
-        answer(self.client().read_changes(request)).await.unwrap()
+        response(self.client().read_changes(request)).await.unwrap()
     }
 }
 
-/// The rooms service, which can go away and come back at the same address. Cheap to clone.
+/// The rooms service, which can stop and start again at the same address. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Rooms {
     config: parlance_rooms::Config,
     lifecycle: Lifecycle,
-    /// Resolves when everything has ended; taken when it goes away.
+    /// Resolves when the service has ended. `stop` takes it.
     ended: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
     client: RoomsServiceClient<Client>,
 }
 
 impl Rooms {
-    /// A rooms service on a database of its own. Its rooms have other ids than those of other
-    /// tests, which share the Redis.
+    /// Starts a rooms service on a database of its own. Its room ids differ from those of other
+    /// tests, which use the same Redis.
     pub(crate) async fn start() -> Self {
         static LAST_ID: AtomicI64 = AtomicI64::new(0);
         let first_id = LAST_ID.fetch_add(1_000, Ordering::Relaxed) + 1;
@@ -242,14 +243,14 @@ impl Rooms {
         rooms
     }
 
-    /// Another replica, at an address of its own.
+    /// Starts another replica, at an address of its own.
     pub(crate) async fn another_replica(&self) -> Self {
         Self::start_with(parlance_rooms::Config { grpc: grpc_server(), ..self.config.clone() })
             .await
     }
 
-    /// The service again, at the same address.
-    pub(crate) async fn come_back(&self) -> Self {
+    /// Starts the service again, at the same address.
+    pub(crate) async fn restart(&self) -> Self {
         Self::start_with(self.config.clone()).await
     }
 
@@ -263,10 +264,10 @@ impl Rooms {
         Self { config, lifecycle, ended: Arc::new(Mutex::new(Some(ended))), client }
     }
 
-    /// Goes away: nothing of it is left when this returns.
-    pub(crate) async fn go_away(&self) {
-        // A task that ends before its time ends a process.
-        self.lifecycle.spawn_task("what ends the service", async { Ok(()) });
+    /// Stops the service and waits until all of its tasks have ended.
+    pub(crate) async fn stop(&self) {
+        // A task that ends too early ends its process.
+        self.lifecycle.spawn_task("stop", async { Ok(()) });
         let ended = self.ended.lock().await.take().unwrap();
         ended.await;
     }
@@ -280,14 +281,14 @@ impl Rooms {
         PgConnection::connect(self.config.postgres.database_url.expose_secret()).await.unwrap()
     }
 
-    /// A room of [`OWNER`] with [`FRIEND`] in it.
+    /// Creates a room of [`OWNER`] with [`FRIEND`] in it.
     pub(crate) async fn room_of_two(&self) -> i64 {
         let contacts = EnsureSystemRoomRequest { first_user_id: OWNER, second_user_id: FRIEND };
-        answer(self.client.clone().ensure_system_room(contacts)).await.unwrap();
+        response(self.client.clone().ensure_system_room(contacts)).await.unwrap();
         self.create_room(OWNER, &[FRIEND]).await
     }
 
-    /// A room of [`OWNER`] alone.
+    /// Creates a room of [`OWNER`] alone.
     pub(crate) async fn room(&self) -> i64 {
         self.create_room(OWNER, &[]).await
     }
@@ -298,41 +299,41 @@ impl Rooms {
             name: "a room".into(),
             member_ids: member_ids.to_vec(),
         };
-        answer(self.client.clone().create_room(request)).await.unwrap().room.unwrap().id
+        response(self.client.clone().create_room(request)).await.unwrap().room.unwrap().id
     }
 
     pub(crate) async fn leave(&self, user: i64, room_id: i64) {
         let request = LeaveRoomRequest { acting_user_id: user, room_id };
-        answer(self.client.clone().leave_room(request)).await.unwrap();
+        response(self.client.clone().leave_room(request)).await.unwrap();
     }
 
     pub(crate) async fn remove_friend(&self, room_id: i64) {
         let request =
             RemoveMemberRequest { acting_user_id: OWNER, room_id, member_id: Some(FRIEND) };
-        answer(self.client.clone().remove_member(request)).await.unwrap();
+        response(self.client.clone().remove_member(request)).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, room_id: i64) {
         let request = DeleteRoomRequest { acting_user_id: OWNER, room_id };
-        answer(self.client.clone().delete_room(request)).await.unwrap();
+        response(self.client.clone().delete_room(request)).await.unwrap();
     }
 }
 
-/// The answer to a call, or the code of its refusal.
-pub(crate) async fn answer<T>(
+/// Returns the response of a call, or the error code.
+pub(crate) async fn response<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, ErrorCode> {
     call.await.map(Response::into_inner).map_err(|status| code_from_status(&status))
 }
 
-/// Looks again and again until it is so.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !is_so().await {
+/// Checks again and again until the condition is true.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let checks = async {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(timeout(PATIENCE, looking).await.is_ok(), "not so in time: {what}");
+    assert!(timeout(WAIT_TIMEOUT, checks).await.is_ok(), "timeout: {what}");
 }
 
 pub(crate) fn free_address() -> SocketAddr {
@@ -346,7 +347,7 @@ fn config(database_url: &str, redis_url: &str, rooms: &Rooms) -> Config {
         redis: RedisConfig { redis_url: redis_url.to_owned().into(), redis_ca: None },
         rooms_addresses: rooms.address().to_string(),
         rooms_deadline: Duration::from_secs(1),
-        tail_interval: Duration::from_millis(500),
+        log_poll_interval: Duration::from_millis(500),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading what changed in a range of numbers.
+//! Reading the changes in a range of numbers.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use parlance_proto::messaging::event::Kind;
 use parlance_proto::messaging::{Event, Message};
 
 use crate::app::{OWNER, TestApp};
-use crate::link::tells;
+use crate::gateway::describe;
 
-fn told(events: &[Event]) -> Vec<(i64, String)> {
-    events.iter().map(|event| (event.seq, tells(event))).collect()
+fn describe_all(events: &[Event]) -> Vec<(i64, String)> {
+    events.iter().map(|event| (event.seq, describe(event))).collect()
 }
 
 fn pair(seq: i64, text: &str) -> (i64, String) {
@@ -17,18 +17,18 @@ fn pair(seq: i64, text: &str) -> (i64, String) {
 }
 
 #[tokio::test]
-async fn changes_are_told_as_they_are_now_and_overtaken_ones_are_skipped() {
+async fn changes_show_the_current_content_and_overtaken_ones_are_skipped() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach().await;
+    let mut gateway = app.attach().await;
     let mut ids = Vec::new();
     for name in ["a", "b", "c", "d"] {
-        ids.push(link.store(room_id, name).await.id);
+        ids.push(gateway.store(room_id, name).await.id);
     }
     app.edit(OWNER, ids[0], "a2").await.unwrap(); // 5, overtaken by 7
     app.delete(OWNER, ids[1]).await.unwrap(); // 6
     app.edit(OWNER, ids[0], "a3").await.unwrap(); // 7
-    let late = link.store(room_id, "e").await.id; // 8
+    let late = gateway.store(room_id, "e").await.id; // 8
     app.edit(OWNER, late, "e2").await.unwrap(); // 9
     app.edit(OWNER, ids[2], "c2").await.unwrap(); // 10, overtaken by 11
     app.delete(OWNER, ids[2]).await.unwrap(); // 11
@@ -52,28 +52,28 @@ async fn changes_are_told_as_they_are_now_and_overtaken_ones_are_skipped() {
         (11, 11, vec![]),
     ] {
         let changes = app.changes(room_id, after, up_to).await;
-        assert_eq!(told(&changes.events), expected, "({after}, {up_to}]");
+        assert_eq!(describe_all(&changes.events), expected, "({after}, {up_to}]");
         assert_eq!(changes.complete_up_to_seq, up_to);
     }
 }
 
 #[tokio::test]
-async fn other_rooms_do_not_show() {
+async fn changes_of_other_rooms_are_not_returned() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
-    let mut link = app.attach().await;
-    link.store(elsewhere, "elsewhere").await;
-    link.store(room_id, "here").await;
-    assert_eq!(told(&app.changes(room_id, 0, 1).await.events), [pair(1, "created here")]);
+    let (room_id, other_room) = (app.rooms.room().await, app.rooms.room().await);
+    let mut gateway = app.attach().await;
+    gateway.store(other_room, "there").await;
+    gateway.store(room_id, "here").await;
+    assert_eq!(describe_all(&app.changes(room_id, 0, 1).await.events), [pair(1, "created here")]);
 }
 
 #[tokio::test]
-async fn many_changes_come_in_pages_that_tell_how_far_they_reach() {
+async fn many_changes_come_in_pages_that_say_how_far_they_are_complete() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach().await;
+    let mut gateway = app.attach().await;
     for batch in 0..7 {
-        link.store_many(room_id, (0..300).map(|number| format!("g:{batch}-{number}"))).await;
+        gateway.store_many(room_id, (0..300).map(|number| format!("g:{batch}-{number}"))).await;
     }
     let mut seqs: Vec<i64> = Vec::new();
     let mut complete_up_to = 0;
@@ -89,7 +89,7 @@ async fn many_changes_come_in_pages_that_tell_how_far_they_reach() {
     assert_eq!(seqs, (1..=2_100).collect::<Vec<_>>());
 }
 
-/// What a client has after it was told of changes.
+/// The messages of a client after it has applied events.
 #[derive(Default)]
 struct View(BTreeMap<i64, Message>);
 
@@ -110,36 +110,38 @@ impl View {
 }
 
 #[tokio::test]
-async fn who_catches_up_from_anywhere_has_what_was_there_all_along() {
+async fn catching_up_from_any_number_gives_the_same_messages_as_live_delivery() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach_to(room_id).await;
+    let mut gateway = app.attach_to(room_id).await;
     let mut ids = Vec::new();
-    for step in 0..60_usize {
-        match step % 5 {
-            3 => drop(app.edit(OWNER, ids[step * 7 % ids.len()], &format!("edit {step}")).await),
-            4 => drop(app.delete(OWNER, ids[step * 11 % ids.len()]).await),
-            _ => ids.push(link.store(room_id, &format!("g:{step}")).await.id),
+    for number in 0..60_usize {
+        match number % 5 {
+            3 => {
+                drop(app.edit(OWNER, ids[number * 7 % ids.len()], &format!("edit {number}")).await)
+            }
+            4 => drop(app.delete(OWNER, ids[number * 11 % ids.len()]).await),
+            _ => ids.push(gateway.store(room_id, &format!("g:{number}")).await.id),
         }
     }
-    // The last message marks the end; its number is the head.
-    let head = link.store(room_id, "g:end").await.seq;
-    link.event(room_id, head).await;
-    let mut live = link.received.events.clone();
+    // The number of the last message is the `last_seq` of the room.
+    let last_seq = gateway.store(room_id, "g:end").await.seq;
+    gateway.wait_for_event(room_id, last_seq).await;
+    let mut live = gateway.received.events.clone();
     live.sort_by_key(|event| event.seq);
-    assert_eq!(live.len() as i64, head);
+    assert_eq!(live.len() as i64, last_seq);
     let history = app.whole_history(room_id).await;
 
-    for missed_from in 0..=head {
+    for missed_from in 0..=last_seq {
         let mut view = View::default();
         live.iter()
             .take_while(|event| event.seq <= missed_from)
             .for_each(|event| view.apply(event));
-        app.changes(room_id, missed_from, head)
+        app.changes(room_id, missed_from, last_seq)
             .await
             .events
             .iter()
             .for_each(|event| view.apply(event));
-        assert_eq!(view.into_messages(), history, "away from {missed_from}");
+        assert_eq!(view.into_messages(), history, "from {missed_from}");
     }
 }

@@ -3,16 +3,16 @@
 use futures_util::future::join_all;
 use parlance_core::ErrorCode;
 
-use crate::app::{FRIEND, OWNER, STRANGER, TestApp};
-use crate::link::{seqs, tells};
+use crate::app::{FRIEND, OUTSIDER, OWNER, TestApp};
+use crate::gateway::{describe, seqs};
 
 #[tokio::test]
-async fn an_edit_takes_the_next_number_and_keeps_the_place() {
+async fn an_edit_takes_the_next_number_and_keeps_the_seq_of_the_message() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach_to(room_id).await;
-    let first = link.store(room_id, "g:1").await;
-    link.store(room_id, "g:2").await;
+    let mut gateway = app.attach_to(room_id).await;
+    let first = gateway.store(room_id, "g:1").await;
+    gateway.store(room_id, "g:2").await;
     let edited = app.edit(OWNER, first.id, "anew").await.unwrap();
     assert_eq!(edited.change_seq, 3);
     let message = edited.message.unwrap();
@@ -21,22 +21,25 @@ async fn an_edit_takes_the_next_number_and_keeps_the_place() {
     assert_eq!(message.edited_at_us, Some(message.updated_at_us));
     assert!(message.updated_at_us > first.updated_at_us);
     assert_eq!(app.whole_history(room_id).await[0], message);
-    assert_eq!(tells(&link.event(room_id, 3).await), "edited anew");
-    assert_eq!(link.store(room_id, "g:3").await.seq, 4);
+    assert_eq!(describe(&gateway.wait_for_event(room_id, 3).await), "edited anew");
+    assert_eq!(gateway.store(room_id, "g:3").await.seq, 4);
 }
 
 #[tokio::test]
 async fn a_deletion_takes_the_next_number_and_the_message_is_gone() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach_to(room_id).await;
-    let first = link.store(room_id, "g:1").await;
+    let mut gateway = app.attach_to(room_id).await;
+    let first = gateway.store(room_id, "g:1").await;
     assert_eq!(app.delete(OWNER, first.id).await, Ok(2));
     assert!(app.whole_history(room_id).await.is_empty());
-    assert_eq!(tells(&link.event(room_id, 2).await), format!("deleted {}", first.id));
+    assert_eq!(
+        describe(&gateway.wait_for_event(room_id, 2).await),
+        format!("deleted {}", first.id)
+    );
     assert_eq!(app.delete(OWNER, first.id).await, Err(ErrorCode::MessageNotFound));
     assert_eq!(app.edit(OWNER, first.id, "x").await, Err(ErrorCode::MessageNotFound));
-    assert_eq!(link.store(room_id, "g:2").await.seq, 3, "refusals take no number");
+    assert_eq!(gateway.store(room_id, "g:2").await.seq, 3, "refusals take no number");
     let mut database = app.database().await;
     let content: String =
         sqlx::query_scalar("SELECT content FROM messaging.messages WHERE id = $1")
@@ -44,41 +47,41 @@ async fn a_deletion_takes_the_next_number_and_the_message_is_gone() {
             .fetch_one(&mut database)
             .await
             .unwrap();
-    assert_eq!(content, "", "nothing of its content is kept");
+    assert_eq!(content, "", "its content is deleted");
 }
 
 #[tokio::test]
 async fn the_sender_edits_and_the_sender_or_the_owner_deletes() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
-    let mut link = app.attach().await;
-    let of_owner = link.send(room_id, OWNER, "g:1", "x").await.unwrap().message.unwrap().id;
-    let of_friend = link.send(room_id, FRIEND, "g:1", "x").await.unwrap().message.unwrap().id;
-    assert_eq!(app.edit(FRIEND, of_owner, "y").await, Err(ErrorCode::NotTheSender));
-    assert_eq!(app.edit(OWNER, of_friend, "y").await, Err(ErrorCode::NotTheSender));
-    assert_eq!(app.delete(FRIEND, of_owner).await, Err(ErrorCode::NotTheSender));
-    app.edit(FRIEND, of_friend, "y").await.unwrap();
-    app.delete(OWNER, of_friend).await.unwrap();
-    app.delete(OWNER, of_owner).await.unwrap();
+    let mut gateway = app.attach().await;
+    let owners = gateway.send(room_id, OWNER, "g:1", "x").await.unwrap().message.unwrap().id;
+    let friends = gateway.send(room_id, FRIEND, "g:1", "x").await.unwrap().message.unwrap().id;
+    assert_eq!(app.edit(FRIEND, owners, "y").await, Err(ErrorCode::NotTheSender));
+    assert_eq!(app.edit(OWNER, friends, "y").await, Err(ErrorCode::NotTheSender));
+    assert_eq!(app.delete(FRIEND, owners).await, Err(ErrorCode::NotTheSender));
+    app.edit(FRIEND, friends, "y").await.unwrap();
+    app.delete(OWNER, friends).await.unwrap();
+    app.delete(OWNER, owners).await.unwrap();
 }
 
 #[tokio::test]
-async fn who_is_no_member_does_not_learn_that_a_message_exists() {
+async fn a_user_who_is_not_a_member_does_not_learn_that_a_message_exists() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
-    let mut link = app.attach().await;
-    let of_friend = link.send(room_id, FRIEND, "g:1", "x").await.unwrap().message.unwrap().id;
+    let mut gateway = app.attach().await;
+    let friends = gateway.send(room_id, FRIEND, "g:1", "x").await.unwrap().message.unwrap().id;
     app.rooms.leave(FRIEND, room_id).await;
-    for user in [STRANGER, FRIEND] {
-        assert_eq!(app.edit(user, of_friend, "y").await, Err(ErrorCode::MessageNotFound));
-        assert_eq!(app.delete(user, of_friend).await, Err(ErrorCode::MessageNotFound));
+    for user in [OUTSIDER, FRIEND] {
+        assert_eq!(app.edit(user, friends, "y").await, Err(ErrorCode::MessageNotFound));
+        assert_eq!(app.delete(user, friends).await, Err(ErrorCode::MessageNotFound));
     }
     for unknown in [i64::MAX, 0, -1] {
         assert_eq!(app.edit(OWNER, unknown, "y").await, Err(ErrorCode::MessageNotFound));
         assert_eq!(app.delete(OWNER, unknown).await, Err(ErrorCode::MessageNotFound));
     }
     app.rooms.delete(room_id).await;
-    assert_eq!(app.delete(OWNER, of_friend).await, Err(ErrorCode::MessageNotFound));
+    assert_eq!(app.delete(OWNER, friends).await, Err(ErrorCode::MessageNotFound));
 }
 
 #[tokio::test]
@@ -98,20 +101,20 @@ async fn edits_deletions_and_sends_at_once_keep_the_numbers_dense() {
     let app = TestApp::start().await;
     let other = app.replica().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach_to(room_id).await;
+    let mut gateway = app.attach_to(room_id).await;
     let mut ids = Vec::new();
     for number in 0..MESSAGES {
-        ids.push(link.store(room_id, &format!("g:{number}")).await.id);
+        ids.push(gateway.store(room_id, &format!("g:{number}")).await.id);
     }
 
     let edits = join_all(ids.iter().map(|&id| app.edit(OWNER, id, "edited")));
     let first_deletions = join_all(ids.iter().map(|&id| other.delete(OWNER, id)));
     let second_deletions = join_all(ids.iter().map(|&id| app.delete(OWNER, id)));
     let sends = async {
-        let mut link = other.attach().await;
+        let mut gateway = other.attach().await;
         let mut seqs = Vec::new();
         for number in 0..MESSAGES {
-            seqs.push(link.store(room_id, &format!("g:late{number}")).await.seq);
+            seqs.push(gateway.store(room_id, &format!("g:late{number}")).await.seq);
         }
         seqs
     };
@@ -130,11 +133,13 @@ async fn edits_deletions_and_sends_at_once_keep_the_numbers_dense() {
         }
     }
     taken.sort_unstable();
-    let head = taken.len() as i64;
-    assert_eq!(taken, (1..=head).collect::<Vec<_>>(), "every number was taken once");
+    let last_seq = taken.len() as i64;
+    assert_eq!(taken, (1..=last_seq).collect::<Vec<_>>(), "every number was taken once");
     assert_eq!(app.whole_history(room_id).await.len() as i64, MESSAGES);
-    link.wait("all events", |received| seqs(&received.events, room_id).len() as i64 == head).await;
-    let mut told = seqs(&link.received.events, room_id);
-    told.sort_unstable();
-    assert_eq!(told, taken);
+    gateway
+        .wait("all events", |received| seqs(&received.events, room_id).len() as i64 == last_seq)
+        .await;
+    let mut delivered = seqs(&gateway.received.events, room_id);
+    delivered.sort_unstable();
+    assert_eq!(delivered, taken);
 }

@@ -4,21 +4,21 @@ use parlance_core::ErrorCode;
 use parlance_proto::messaging::history_question::From;
 use parlance_proto::messaging::{HistoryPage, HistoryQuestion};
 
-use crate::app::{FRIEND, OWNER, STRANGER, TestApp};
+use crate::app::{FRIEND, OUTSIDER, OWNER, TestApp};
 
 fn contents(page: &HistoryPage) -> Vec<&str> {
     page.messages.iter().map(|message| &*message.content).collect()
 }
 
 #[tokio::test]
-async fn pages_go_both_ways_in_ascending_order_and_know_whether_there_is_more() {
+async fn pages_go_both_ways_in_ascending_order_and_say_whether_there_are_more() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
-    let mut link = app.attach().await;
+    let (room_id, other_room) = (app.rooms.room().await, app.rooms.room().await);
+    let mut gateway = app.attach().await;
     let mut ids = Vec::new();
     for number in 1..=5 {
-        ids.push(link.store(room_id, &number.to_string()).await.id);
-        link.store(elsewhere, &number.to_string()).await;
+        ids.push(gateway.store(room_id, &number.to_string()).await.id);
+        gateway.store(other_room, &number.to_string()).await;
     }
     let page = async |limit, from| app.history(OWNER, room_id, limit, from).await.unwrap();
 
@@ -40,12 +40,12 @@ async fn pages_go_both_ways_in_ascending_order_and_know_whether_there_is_more() 
 #[tokio::test]
 async fn the_id_to_read_from_need_not_exist() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
-    let mut link = app.attach().await;
-    link.store(room_id, "1").await;
-    let gap = link.store(elsewhere, "elsewhere").await.id;
-    let deleted = link.store(room_id, "deleted").await.id;
-    link.store(room_id, "2").await;
+    let (room_id, other_room) = (app.rooms.room().await, app.rooms.room().await);
+    let mut gateway = app.attach().await;
+    gateway.store(room_id, "1").await;
+    let gap = gateway.store(other_room, "there").await.id;
+    let deleted = gateway.store(room_id, "deleted").await.id;
+    gateway.store(room_id, "2").await;
     app.delete(OWNER, deleted).await.unwrap();
     let page = async |from| app.history(OWNER, room_id, 10, Some(from)).await.unwrap();
 
@@ -66,23 +66,23 @@ async fn the_id_to_read_from_need_not_exist() {
 async fn deleted_messages_do_not_count() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
-    let mut link = app.attach().await;
-    let first = link.store(room_id, "1").await.id;
-    link.store(room_id, "2").await;
-    link.store(room_id, "3").await;
+    let mut gateway = app.attach().await;
+    let first = gateway.store(room_id, "1").await.id;
+    gateway.store(room_id, "2").await;
+    gateway.store(room_id, "3").await;
     app.delete(OWNER, first).await.unwrap();
     let page = app.history(OWNER, room_id, 2, None).await.unwrap();
     assert_eq!((contents(&page), page.has_more), (vec!["2", "3"], false));
 }
 
 #[tokio::test]
-async fn members_read_everything_and_others_nothing() {
+async fn only_members_read_messages() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
     assert!(app.history(FRIEND, room_id, 10, None).await.unwrap().messages.is_empty());
     app.attach().await.store(room_id, "1").await;
     assert_eq!(contents(&app.history(FRIEND, room_id, 10, None).await.unwrap()), ["1"]);
-    assert_eq!(app.history(STRANGER, room_id, 10, None).await, Err(ErrorCode::NotAMember));
+    assert_eq!(app.history(OUTSIDER, room_id, 10, None).await, Err(ErrorCode::NotAMember));
     assert_eq!(app.history(OWNER, i64::MAX, 10, None).await, Err(ErrorCode::RoomNotFound));
     app.rooms.remove_friend(room_id).await;
     assert_eq!(app.history(FRIEND, room_id, 10, None).await, Err(ErrorCode::NotAMember));
@@ -91,13 +91,13 @@ async fn members_read_everything_and_others_nothing() {
 }
 
 #[tokio::test]
-async fn pages_of_several_rooms_come_in_one_call() {
+async fn one_call_returns_pages_of_several_rooms() {
     let app = TestApp::start().await;
     let (room_id, shared) = (app.rooms.room().await, app.rooms.room_of_two().await);
-    let mut link = app.attach().await;
+    let mut gateway = app.attach().await;
     for content in ["1", "2", "3"] {
-        link.store(room_id, content).await;
-        link.store(shared, &format!("shared {content}")).await;
+        gateway.store(room_id, content).await;
+        gateway.store(shared, &format!("shared {content}")).await;
     }
     let question = |acting_user_id, room_id, from| HistoryQuestion {
         acting_user_id,
@@ -107,7 +107,7 @@ async fn pages_of_several_rooms_come_in_one_call() {
         known_last_seq: None,
     };
 
-    let answers = app.histories(vec![
+    let answers = app.read_history(vec![
         question(FRIEND, shared, None),
         question(FRIEND, room_id, None),
         question(OWNER, room_id, None),
@@ -116,7 +116,7 @@ async fn pages_of_several_rooms_come_in_one_call() {
         question(OWNER, shared, Some(From::AfterId(0))),
     ]);
     let answers = answers.await.unwrap();
-    let seen: Vec<_> = answers
+    let actual: Vec<_> = answers
         .iter()
         .map(|answer| {
             answer.as_ref().map(|page| contents(page.as_ref().unwrap())).map_err(|code| *code)
@@ -130,22 +130,22 @@ async fn pages_of_several_rooms_come_in_one_call() {
         Err(ErrorCode::RoomNotFound),
         Ok(vec!["shared 1", "shared 2"]),
     ];
-    assert_eq!(seen, expected);
+    assert_eq!(actual, expected);
 }
 
 #[tokio::test]
 async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room_of_two().await, app.rooms.room().await);
-    let mut link = app.attach().await;
+    let (room_id, other_room) = (app.rooms.room_of_two().await, app.rooms.room().await);
+    let mut gateway = app.attach().await;
     let read = async |acting_user_id, known_last_seq, from| {
         let question = HistoryQuestion { acting_user_id, room_id, limit: 2, from, known_last_seq };
-        app.histories(vec![question]).await.unwrap().remove(0)
+        app.read_history(vec![question]).await.unwrap().remove(0)
     };
     let empty = read(OWNER, None, None).await.unwrap().unwrap();
-    assert_eq!(empty.last_seq, 0, "nothing is known of a room without messages");
+    assert_eq!(empty.last_seq, 0, "a room without messages");
 
-    let first = link.store(room_id, "1").await.id;
+    let first = gateway.store(room_id, "1").await.id;
     let mut known = 0;
     for (change, expected) in [
         ("none", vec!["1"]),
@@ -154,7 +154,7 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
         ("delete", vec!["2"]),
     ] {
         match change {
-            "send" => drop(link.store(room_id, "2").await),
+            "send" => drop(gateway.store(room_id, "2").await),
             "edit" => drop(app.edit(OWNER, first, "x").await.unwrap()),
             "delete" => drop(app.delete(OWNER, first).await.unwrap()),
             _ => {}
@@ -163,35 +163,35 @@ async fn the_newest_page_is_not_sent_again_while_nothing_changes() {
         assert_eq!(contents(&page), expected, "{change}");
         assert!(page.last_seq > known, "{change}");
         known = page.last_seq;
-        link.store(elsewhere, change).await;
+        gateway.store(other_room, change).await;
         for member in [OWNER, FRIEND] {
             assert_eq!(read(member, Some(known), None).await, Ok(None), "{change}");
         }
     }
-    assert_eq!(read(STRANGER, Some(known), None).await, Err(ErrorCode::NotAMember));
+    assert_eq!(read(OUTSIDER, Some(known), None).await, Err(ErrorCode::NotAMember));
     let older = read(OWNER, Some(known), Some(From::BeforeId(i64::MAX))).await.unwrap().unwrap();
     assert_eq!(
         (contents(&older), older.last_seq),
         (vec!["2"], 0),
-        "only the newest page is known by its head"
+        "only the newest page has a last_seq"
     );
 }
 
 #[tokio::test]
-async fn every_id_is_a_place_to_read_from() {
+async fn pages_can_start_at_any_id() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room().await, app.rooms.room().await);
-    let mut link = app.attach().await;
+    let (room_id, other_room) = (app.rooms.room().await, app.rooms.room().await);
+    let mut gateway = app.attach().await;
     let mut ids = Vec::new();
     for number in 0..12 {
-        let id = link.store(room_id, &number.to_string()).await.id;
+        let id = gateway.store(room_id, &number.to_string()).await.id;
         ids.push(id);
         // Changes take numbers, and other rooms take ids.
         if number % 3 == 0 {
             app.edit(OWNER, id, "y").await.unwrap();
         }
         if number % 4 == 1 {
-            link.store(elsewhere, &number.to_string()).await;
+            gateway.store(other_room, &number.to_string()).await;
         }
     }
     let question = |from| HistoryQuestion {
@@ -203,11 +203,11 @@ async fn every_id_is_a_place_to_read_from() {
     };
     let places: Vec<i64> = (ids[0] - 2..=ids[11] + 2).collect();
     let before = app
-        .histories(places.iter().map(|&id| question(From::BeforeId(id))).collect())
+        .read_history(places.iter().map(|&id| question(From::BeforeId(id))).collect())
         .await
         .unwrap();
     let after = app
-        .histories(places.iter().map(|&id| question(From::AfterId(id))).collect())
+        .read_history(places.iter().map(|&id| question(From::AfterId(id))).collect())
         .await
         .unwrap();
 

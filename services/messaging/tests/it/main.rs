@@ -1,21 +1,21 @@
-//! Tests of the messaging service through its gRPC interface, on a real Postgres and a real Redis,
-//! beside a real rooms service.
+//! Tests of the messaging service through its gRPC interface, with a real Postgres, a real Redis
+//! and a real rooms service.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
-mod busy_rooms;
-mod canary;
 mod catching_up;
 mod changing;
 mod delivery;
+mod gateway;
 mod history;
 mod idempotency;
-mod link;
+mod locked_rooms;
+mod log_poller;
 mod membership_ends;
-mod presence;
-mod rooms_away;
+mod probe;
+mod proxy;
+mod publishing;
+mod rooms_unavailable;
 mod sending;
 mod start;
 mod streams;
-mod tail;
-mod way;

@@ -1,22 +1,22 @@
-//! Memberships that end reach the gateways that have subscribers in the room.
+//! Ended memberships reach the gateways that have subscribers in the room.
 
 use std::time::Duration;
 
 use parlance_proto::messaging::{EndReason, MembershipEnd};
 
 use crate::app::{FRIEND, OWNER, Rooms, TestApp};
-use crate::link::Link;
-use crate::way::Way;
+use crate::gateway::Gateway;
+use crate::proxy::Proxy;
 
-/// Nothing committed later than this after a removal may reach the one removed.
+/// The bound for the delivery of an end: messages committed later must not reach the removed user.
 const DELIVERY_ENDS: Duration = Duration::from_secs(1);
 
 fn end(room_id: i64, user_id: Option<i64>, reason: EndReason, room_version: i64) -> MembershipEnd {
     MembershipEnd { room_id, user_id, reason: reason.into(), room_version }
 }
 
-async fn wait_for(link: &mut Link, end: MembershipEnd) {
-    link.wait("the end of a membership", |received| received.ends.contains(&end)).await;
+async fn wait_for(gateway: &mut Gateway, end: MembershipEnd) {
+    gateway.wait("the end of a membership", |received| received.ends.contains(&end)).await;
 }
 
 #[tokio::test]
@@ -31,67 +31,68 @@ async fn every_end_comes_with_its_reason_and_a_higher_version_than_the_subscript
     let (mut here, mut there) = (app.attach().await, other.attach().await);
     let mut version = 0;
     for room_id in [left, removed, deleted] {
-        for link in [&mut here, &mut there] {
-            version = link.subscribe(room_id, FRIEND).await.unwrap().room_version;
+        for gateway in [&mut here, &mut there] {
+            version = gateway.subscribe(room_id, FRIEND).await.unwrap().room_version;
         }
     }
     app.rooms.leave(FRIEND, left).await;
     app.rooms.remove_friend(removed).await;
     app.rooms.delete(deleted).await;
-    for link in [&mut here, &mut there] {
-        wait_for(link, end(left, Some(FRIEND), EndReason::Left, version + 1)).await;
-        wait_for(link, end(removed, Some(FRIEND), EndReason::Removed, version + 1)).await;
-        wait_for(link, end(deleted, None, EndReason::RoomDeleted, version + 1)).await;
+    for gateway in [&mut here, &mut there] {
+        wait_for(gateway, end(left, Some(FRIEND), EndReason::Left, version + 1)).await;
+        wait_for(gateway, end(removed, Some(FRIEND), EndReason::Removed, version + 1)).await;
+        wait_for(gateway, end(deleted, None, EndReason::RoomDeleted, version + 1)).await;
     }
 }
 
 #[tokio::test]
-async fn who_has_no_subscriber_in_the_room_is_not_told() {
+async fn a_gateway_without_a_subscriber_in_the_room_gets_no_end() {
     let app = TestApp::start().await;
-    let (room_id, elsewhere) = (app.rooms.room_of_two().await, app.rooms.room_of_two().await);
-    let (mut link, mut bystander) = (app.attach_to(room_id).await, app.attach_to(elsewhere).await);
-    let version = bystander.subscribe(elsewhere, OWNER).await.unwrap().room_version;
+    let (room_id, other_room) = (app.rooms.room_of_two().await, app.rooms.room_of_two().await);
+    let (mut gateway, mut bystander) =
+        (app.attach_to(room_id).await, app.attach_to(other_room).await);
+    let version = bystander.subscribe(other_room, OWNER).await.unwrap().room_version;
     app.rooms.remove_friend(room_id).await;
-    wait_for(&mut link, end(room_id, Some(FRIEND), EndReason::Removed, version + 1)).await;
-    // Ends come in their order: behind this one nothing of the other room can follow.
-    app.rooms.remove_friend(elsewhere).await;
-    wait_for(&mut bystander, end(elsewhere, Some(FRIEND), EndReason::Removed, version + 1)).await;
+    wait_for(&mut gateway, end(room_id, Some(FRIEND), EndReason::Removed, version + 1)).await;
+    // Ends arrive in their order: an end of the other room would have come before this one.
+    app.rooms.remove_friend(other_room).await;
+    wait_for(&mut bystander, end(other_room, Some(FRIEND), EndReason::Removed, version + 1)).await;
     assert_eq!(bystander.received.ends.len(), 1);
 }
 
 #[tokio::test]
-async fn what_ends_while_rooms_cannot_be_reached_comes_afterwards() {
+async fn memberships_that_end_while_rooms_is_unreachable_are_delivered_afterwards() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room_of_two().await;
-    let mut link = app.attach().await;
-    let version = link.subscribe(room_id, FRIEND).await.unwrap().room_version;
+    let mut gateway = app.attach().await;
+    let version = gateway.subscribe(room_id, FRIEND).await.unwrap().room_version;
     let hidden = app.rooms.another_replica().await;
-    app.rooms.go_away().await;
+    app.rooms.stop().await;
     hidden.remove_friend(room_id).await;
-    let _rooms = app.rooms.come_back().await;
-    wait_for(&mut link, end(room_id, Some(FRIEND), EndReason::Removed, version + 1)).await;
+    let _rooms = app.rooms.restart().await;
+    wait_for(&mut gateway, end(room_id, Some(FRIEND), EndReason::Removed, version + 1)).await;
 }
 
 #[tokio::test]
-async fn an_end_comes_in_time_while_the_way_to_either_replica_of_rooms_is_stalled() {
+async fn an_end_arrives_in_time_while_either_replica_of_rooms_is_unreachable() {
     let rooms = Rooms::start().await;
     let other = rooms.another_replica().await;
-    let ways = [Way::to(rooms.address()).await, Way::to(other.address()).await];
-    let app = TestApp::start_behind(&ways.each_ref().map(Way::address), rooms.clone()).await;
-    let mut link = app.attach().await;
+    let proxies = [Proxy::to(rooms.address()).await, Proxy::to(other.address()).await];
+    let app = TestApp::start_behind(&proxies.each_ref().map(Proxy::address), rooms.clone()).await;
+    let mut gateway = app.attach().await;
     for (stalled, answering) in [(0, &other), (1, &rooms)] {
         let room_id = answering.room_of_two().await;
-        let version = link.subscribe(room_id, FRIEND).await.unwrap().room_version;
-        let stall = ways[stalled].stall();
+        let version = gateway.subscribe(room_id, FRIEND).await.unwrap().room_version;
+        let stall = proxies[stalled].stall();
         answering.remove_friend(room_id).await;
         let end = end(room_id, Some(FRIEND), EndReason::Removed, version + 1);
-        tokio::time::timeout(DELIVERY_ENDS, wait_for(&mut link, end)).await.unwrap();
+        tokio::time::timeout(DELIVERY_ENDS, wait_for(&mut gateway, end)).await.unwrap();
         drop(stall);
     }
 }
 
 #[tokio::test]
-async fn rooms_that_were_deleted_while_no_replica_ran_are_buried() {
+async fn rooms_that_were_deleted_while_no_replica_ran_are_purged() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;
     app.attach().await.store(room_id, "g:1").await;

@@ -1,4 +1,4 @@
-//! Starting on an empty database, and who may call.
+//! Starting on an empty database, and the internal credential.
 
 use parlance_core::ErrorCode;
 use parlance_devstack::testing::fresh_database;
@@ -7,7 +7,7 @@ use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{AttachRequest, ReadHistoryRequest};
 use parlance_runtime::postgres;
 
-use crate::app::{Rooms, TestApp, answer};
+use crate::app::{Rooms, TestApp, response};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_replicas_start_at_once_on_an_empty_database() {
@@ -23,20 +23,20 @@ async fn three_replicas_start_at_once_on_an_empty_database() {
 }
 
 #[tokio::test]
-async fn a_database_of_the_next_version_is_taken_as_it_is_and_one_of_another_line_is_not() {
+async fn a_database_of_a_later_version_is_accepted_and_one_with_other_migrations_is_not() {
     let app = TestApp::start().await;
-    let note = async |version: i64| {
-        let statement =
-            "INSERT INTO messaging._sqlx_migrations (version, description, success, checksum, execution_time)
-                         VALUES ($1, 'of another version', TRUE, '', 0)";
+    let insert_migration = async |version: i64| {
+        let statement = "INSERT INTO messaging._sqlx_migrations
+                 (version, description, success, checksum, execution_time)
+             VALUES ($1, 'of another version', TRUE, '', 0)";
         sqlx::query(statement).bind(version).execute(&mut app.database().await).await.unwrap();
     };
     let migrate = async || postgres::migrate(NAME, &app.config.postgres, &MIGRATIONS).await;
-    note(1_000).await;
+    insert_migration(1_000).await;
     migrate().await.unwrap();
-    note(0).await;
-    let refusal = format!("{:#}", migrate().await.unwrap_err());
-    assert!(refusal.contains("from other migrations"), "{refusal}");
+    insert_migration(0).await;
+    let error = format!("{:#}", migrate().await.unwrap_err());
+    assert!(error.contains("from other migrations"), "{error}");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn calls_without_the_internal_credential_are_refused() {
     let replica = app.balanced_client().replicas().borrow()[0].clone();
     let mut client = MessagingServiceClient::new(replica.channel());
     let request = ReadHistoryRequest::default();
-    assert_eq!(answer(client.read_history(request)).await, Err(ErrorCode::Unauthenticated));
+    assert_eq!(response(client.read_history(request)).await, Err(ErrorCode::Unauthenticated));
     let attached = client.attach(tokio_stream::empty::<AttachRequest>());
-    assert_eq!(answer(attached).await.map(drop), Err(ErrorCode::Unauthenticated));
+    assert_eq!(response(attached).await.map(drop), Err(ErrorCode::Unauthenticated));
 }

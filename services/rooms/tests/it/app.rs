@@ -159,13 +159,6 @@ impl TestApp {
     }
 }
 
-/// Returns the answer to a call, or its error code.
-pub(crate) async fn answer<T>(
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, ErrorCode> {
-    call.await.map(Response::into_inner).map_err(|status| code_from_status(&status))
-}
-
 /// The ids of the members in their order.
 pub(crate) fn member_ids(room: &Room) -> Vec<i64> {
     room.members.iter().map(|member| member.user_id).collect()

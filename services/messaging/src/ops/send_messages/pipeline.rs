@@ -1,0 +1,65 @@
+//! Starts the tasks that store messages, and queues jobs for them.
+
+use std::sync::Arc;
+
+use parlance_core::ErrorCode;
+use parlance_runtime::Lifecycle;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, watch};
+
+use super::admit::Admission;
+use super::batch::{Inbox, Job};
+use super::commit::CommitLoop;
+use super::deferred::DeferredQueue;
+use super::metrics::Metrics;
+use super::respond::Responder;
+use super::write::Writer;
+use crate::clients::memberships::Memberships;
+use crate::pubsub::PubSub;
+use crate::streams::Streams;
+
+/// Messages that may wait for admission. Further ones are answered `unavailable` at once.
+const MAX_QUEUED: usize = 16_384;
+/// Admitted batches that may wait for the commit loop. The bound keeps the time between check and
+/// commit short.
+const MAX_ADMITTED: usize = 4;
+
+/// The queue of messages to store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct SendPipeline {
+    jobs: mpsc::Sender<Job>,
+    responder: Responder,
+}
+
+impl SendPipeline {
+    /// Starts the tasks.
+    pub(crate) fn start(
+        pool: &PgPool,
+        memberships: &Memberships,
+        streams: &Streams,
+        pubsub: &PubSub,
+        lifecycle: &Lifecycle,
+    ) -> Self {
+        let metrics = Metrics::new();
+        let (job_sender, jobs) = mpsc::channel(MAX_QUEUED);
+        let (admitted, batches) = mpsc::channel(MAX_ADMITTED);
+        let is_idle = Arc::new(watch::channel(true).0);
+        let writer = Writer { pool: pool.clone(), metrics: metrics.clone() };
+        let responder = Responder { streams: streams.clone(), pubsub: pubsub.clone(), metrics };
+        let deferred = DeferredQueue::new(writer.clone(), responder.clone(), lifecycle.clone());
+
+        let memberships = memberships.clone();
+        let admission = Admission { memberships, admitted, is_idle: is_idle.clone() };
+        let commit_loop = CommitLoop { writer, responder: responder.clone(), deferred, is_idle };
+        lifecycle.spawn_task("admission", admission.run(jobs));
+        lifecycle.spawn_task("commit loop", commit_loop.run(Inbox::new(batches)));
+        Self { jobs: job_sender, responder }
+    }
+
+    /// Queues a message. Its stream gets the answer; `unavailable` at once if the queue is full.
+    pub(crate) fn submit(&self, job: Job) {
+        if let Err(error) = self.jobs.try_send(job) {
+            self.responder.refuse(vec![error.into_inner()], ErrorCode::Unavailable);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Keeps the subscriptions in Redis equal to the rooms that have subscribers.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use fred::clients::SubscriberClient;
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use futures_util::future::join_all;
+use opentelemetry::global;
+use opentelemetry::metrics::Counter;
+use parlance_core::RoomId;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, timeout};
+
+use super::header::channel_name;
+use crate::streams::Streams;
+
+/// How often failed subscriptions are tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Commands that are taken together. Their calls to Redis are pipelined.
+const MAX_COMMANDS: usize = 1_000;
+
+/// Requests to look whether a room has subscribers. A command carries no wanted state, as commands
+/// of several tasks may overtake each other.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) room_id: RoomId,
+    /// Is sent when the channel is subscribed.
+    pub(super) confirmation: Option<oneshot::Sender<()>>,
+}
+
+pub(super) struct Subscriptions {
+    subscriber: SubscriberClient,
+    streams: Streams,
+    /// The rooms whose subscription Redis has confirmed on the current connection.
+    confirmed: HashSet<RoomId>,
+    /// Callers that wait for a confirmation.
+    waiting: Vec<(RoomId, oneshot::Sender<()>)>,
+    /// True if a call has failed since all rooms were last compared.
+    has_failed: bool,
+    connections: Counter<u64>,
+}
+
+impl Subscriptions {
+    pub(super) fn new(subscriber: SubscriberClient, streams: Streams) -> Self {
+        let connections = global::meter("parlance")
+            .u64_counter("parlance.messaging.redis.connections")
+            .with_description("Connections made to Redis; 1 if none was ever lost.")
+            .build();
+        let (confirmed, waiting) = (HashSet::new(), Vec::new());
+        Self { subscriber, streams, confirmed, waiting, has_failed: false, connections }
+    }
+
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) -> anyhow::Result<()> {
+        let mut reconnects = self.subscriber.reconnect_rx();
+        let _connection = self.subscriber.connect();
+        let mut retry = tokio::time::interval(RETRY_INTERVAL);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut commands = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                // `Lagged` stands for several reconnects, which need no more than one does.
+                result = reconnects.recv() => match result {
+                    Ok(_) | Err(RecvError::Lagged(_)) => self.on_connected().await,
+                    Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
+                },
+                1.. = queue.recv_many(&mut commands, MAX_COMMANDS) => {
+                    self.on_commands(std::mem::take(&mut commands)).await;
+                }
+                _ = retry.tick(), if self.has_failed => self.update_all().await,
+            }
+        }
+    }
+
+    async fn on_commands(&mut self, commands: Vec<Command>) {
+        let rooms = commands.iter().map(|command| command.room_id).collect();
+        let waiting = |command: Command| Some((command.room_id, command.confirmation?));
+        self.waiting.extend(commands.into_iter().filter_map(waiting));
+        self.update(rooms).await;
+    }
+
+    /// Subscribes to everything again: a new connection has no subscriptions.
+    async fn on_connected(&mut self) {
+        self.connections.add(1, &[]);
+        self.confirmed.clear();
+        tracing::info!("connected to Redis; subscribing to all rooms");
+        self.update_all().await;
+    }
+
+    async fn update_all(&mut self) {
+        self.has_failed = false;
+        let rooms = self.confirmed.iter().copied().chain(self.streams.rooms()).collect();
+        self.update(rooms).await;
+    }
+
+    /// Subscribes to rooms that have subscribers, and unsubscribes from the others. Calls are made
+    /// only where something changes, and at most one at a time for a room, so that a subscription
+    /// and its end cannot overtake each other.
+    async fn update(&mut self, rooms: HashSet<RoomId>) {
+        if !self.subscriber.is_connected() {
+            // All rooms are subscribed to once it is.
+            return;
+        }
+        let change = |room_id: RoomId| {
+            let is_wanted = self.streams.has_subscribers(room_id);
+            (is_wanted != self.confirmed.contains(&room_id)).then_some((room_id, is_wanted))
+        };
+        let changes = rooms.into_iter().filter_map(change);
+        let calls = changes.map(|(room_id, is_wanted)| {
+            let subscriber = self.subscriber.clone();
+            async move {
+                let channel = channel_name(room_id);
+                let result = match is_wanted {
+                    true => subscriber.ssubscribe(channel).await,
+                    false => subscriber.sunsubscribe(channel).await,
+                };
+                (room_id, is_wanted, result)
+            }
+        });
+        let Ok(results) = timeout(CALL_TIMEOUT, join_all(calls)).await else {
+            self.has_failed = true;
+            tracing::debug!("Redis does not answer; retrying subscriptions");
+            return;
+        };
+        for (room_id, is_subscribed, result) in results {
+            match result {
+                Ok(()) if is_subscribed => drop(self.confirmed.insert(room_id)),
+                Ok(()) => drop(self.confirmed.remove(&room_id)),
+                Err(error) => {
+                    self.has_failed = true;
+                    tracing::debug!(room.id = %room_id, %error, "subscribing failed; retrying");
+                }
+            }
+        }
+        self.confirm();
+    }
+
+    /// Informs callers whose channel is subscribed. Forgets those that have stopped waiting.
+    fn confirm(&mut self) {
+        let is_done = |(room_id, confirmation): &mut (RoomId, oneshot::Sender<()>)| {
+            self.confirmed.contains(room_id) || confirmation.is_closed()
+        };
+        for (_, confirmation) in self.waiting.extract_if(.., is_done) {
+            let _ = confirmation.send(());
+        }
+    }
+}

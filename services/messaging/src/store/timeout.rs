@@ -1,0 +1,14 @@
+//! A time limit for database work, waiting for a connection included.
+
+use std::io;
+use std::time::Duration;
+
+/// Runs database work. After the timeout it fails like a broken connection does: `unavailable`.
+pub(crate) async fn with_timeout<T>(
+    timeout: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(timeout, work)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+}

@@ -1,0 +1,137 @@
+//! Rooms that another transaction has locked.
+
+use parlance_core::ErrorCode;
+use parlance_proto::messaging::answer::Outcome;
+use parlance_proto::messaging::{Answer, AttachRequest};
+use sqlx::{Connection, PgConnection, Transaction};
+
+use crate::app::{OUTSIDER, OWNER, TestApp};
+use crate::gateway::{Gateway, seqs};
+
+/// Locks a room until the transaction ends.
+async fn lock_room(database: &mut PgConnection, room_id: i64) -> Transaction<'_, sqlx::Postgres> {
+    let mut transaction = database.begin().await.unwrap();
+    let lock =
+        sqlx::query("SELECT FROM messaging.room_heads WHERE room_id = $1 FOR UPDATE").bind(room_id);
+    assert_eq!(lock.execute(&mut *transaction).await.unwrap().rows_affected(), 1);
+    transaction
+}
+
+/// Creates two rooms with a message each, and a gateway that subscribes to both.
+async fn two_rooms(app: &TestApp) -> (Gateway, i64, i64) {
+    let (locked, free) = (app.rooms.room().await, app.rooms.room().await);
+    let mut gateway = app.attach_to(locked).await;
+    gateway.subscribe(free, OWNER).await.unwrap();
+    for room_id in [locked, free] {
+        gateway.store(room_id, "g:first").await;
+    }
+    (gateway, locked, free)
+}
+
+fn ids(answers: &[Answer]) -> Vec<u64> {
+    answers.iter().map(|answer| answer.request_id).collect()
+}
+
+#[tokio::test]
+async fn a_locked_room_delays_no_other_and_keeps_its_order() {
+    let app = TestApp::start().await;
+    let (mut gateway, locked, free) = two_rooms(&app).await;
+    let mut database = app.database().await;
+    let lock = lock_room(&mut database, locked).await;
+    let mut deferred = Vec::new();
+    for number in 0..8 {
+        let key = format!("g:{number}");
+        // The second of each three is refused, and answered in its order like the others.
+        let drafts = [
+            gateway.draft(locked, OWNER, &key, &key),
+            gateway.draft(locked, OUTSIDER, &key, &key),
+            gateway.draft(free, OWNER, &key, &key),
+        ];
+        deferred.extend([drafts[0].request_id, drafts[1].request_id]);
+        let answered = drafts[2].request_id;
+        gateway.request(AttachRequest { sends: drafts.to_vec(), ..AttachRequest::default() }).await;
+        gateway
+            .wait("the answer about the free room", |it| ids(&it.answers).contains(&answered))
+            .await;
+        assert!(ids(&gateway.received.answers).iter().all(|id| !deferred.contains(id)));
+        assert_eq!(seqs(&gateway.received.events, free).len(), 2 + number);
+    }
+    lock.rollback().await.unwrap();
+
+    let last = *deferred.last().unwrap();
+    gateway.wait("the answers about the locked room", |it| ids(&it.answers).contains(&last)).await;
+    gateway.received.answers.retain(|answer| deferred.contains(&answer.request_id));
+    assert_eq!(ids(&gateway.received.answers), deferred);
+    let is_refusal = |answer: &Answer| matches!(answer.outcome, Some(Outcome::Error(_)));
+    let refusals: Vec<bool> = gateway.received.answers.iter().map(is_refusal).collect();
+    assert_eq!(refusals, [false, true].repeat(8));
+    assert_eq!(seqs(&gateway.received.events, locked), (1..=9).collect::<Vec<_>>());
+    let keys = ["g:first", "g:0", "g:1", "g:2", "g:3", "g:4", "g:5", "g:6", "g:7"];
+    let history = app.whole_history(locked).await;
+    assert_eq!(history.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(), keys);
+
+    // Later messages are stored at once again.
+    assert_eq!(gateway.store(locked, "g:last").await.seq, 10);
+}
+
+#[tokio::test]
+async fn other_rooms_in_the_batch_of_a_locked_room_are_numbered_without_gaps() {
+    let app = TestApp::start().await;
+    let mut gateway = app.attach().await;
+    let mut rooms = Vec::new();
+    for messages in 1..=5 {
+        let room_id = app.rooms.room().await;
+        gateway.store_many(room_id, (0..messages).map(|number| format!("g:{number}"))).await;
+        rooms.push(room_id);
+    }
+    for (place, &locked) in rooms.iter().enumerate() {
+        let mut database = app.database().await;
+        let lock = lock_room(&mut database, locked).await;
+        let key = format!("g:other {place}");
+        let sends: Vec<_> =
+            rooms.iter().map(|&room_id| gateway.draft(room_id, OWNER, &key, &key)).collect();
+        let deferred = sends[place].request_id;
+        gateway.request(AttachRequest { sends, ..AttachRequest::default() }).await;
+        gateway.wait("the answers about the others", |it| it.answers.len() == 4).await;
+        lock.rollback().await.unwrap();
+        gateway.wait("the answer about the locked one", |it| it.answers.len() == 5).await;
+        assert_eq!(gateway.received.answers[4].request_id, deferred);
+        let seq_of = |answer: &Answer| match &answer.outcome {
+            Some(Outcome::Sent(sent)) => sent.message.as_ref().map(|message| message.seq),
+            _ => None,
+        };
+        let mut answers = std::mem::take(&mut gateway.received.answers);
+        answers.sort_by_key(|answer| answer.request_id);
+        let expected: Vec<_> = (2..=6).map(|seq| Some(seq + place as i64)).collect();
+        assert_eq!(answers.iter().map(seq_of).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_stays_locked_is_unavailable_and_others_are_served() {
+    let app = TestApp::start().await;
+    let (mut gateway, locked, free) = two_rooms(&app).await;
+    let mut database = app.database().await;
+    let lock = lock_room(&mut database, locked).await;
+    assert_eq!(gateway.send(locked, OWNER, "g:1", "deferred").await, Err(ErrorCode::Unavailable));
+    assert_eq!(gateway.store(free, "g:1").await.seq, 2);
+    lock.rollback().await.unwrap();
+    assert_eq!(gateway.store(locked, "g:1").await.seq, 2);
+}
+
+#[tokio::test]
+async fn a_message_sent_again_to_a_locked_room_is_a_duplicate() {
+    let app = TestApp::start().await;
+    let (mut gateway, locked, _) = two_rooms(&app).await;
+    let mut database = app.database().await;
+    let lock = lock_room(&mut database, locked).await;
+    let again = gateway.draft(locked, OWNER, "g:first", "again");
+    let id = again.request_id;
+    gateway.request(AttachRequest { sends: vec![again], ..AttachRequest::default() }).await;
+    lock.rollback().await.unwrap();
+    gateway.wait("the answer", |it| ids(&it.answers).contains(&id)).await;
+    let answer = gateway.received.answers.iter().find(|answer| answer.request_id == id).unwrap();
+    let Some(Outcome::Sent(sent)) = &answer.outcome else { unreachable!("{answer:?}") };
+    assert!(sent.duplicate);
+    assert_eq!(sent.message.as_ref().unwrap().content, "g:first");
+}
