@@ -1,5 +1,5 @@
 //! Line plots as SVG files: a heading with the title and a legend, and below it lines over one pair
-//! of axes. Bands mark stretches of the x-axis, such as faults.
+//! of axes. Bands mark stretches of the x-axis, for example faults.
 
 use std::error::Error;
 use std::ops::Range;
