@@ -25,8 +25,8 @@ struct Results {
     failures: Vec<Failure>,
 }
 
-/// Runs these scenarios, or all if there are none. Returns true if every scenario could be measured,
-/// whether or not its goals are met.
+/// Runs these scenarios, or all if there are none. Returns true if every scenario could be
+/// measured, whether or not its goals are met.
 pub(crate) async fn run(
     scenarios: &[Scenario],
     is_quick: bool,

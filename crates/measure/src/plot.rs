@@ -17,7 +17,7 @@ const HEADING_HEIGHT: u32 = 44;
 const Y_LABELS_WIDTH: u32 = 84;
 const SWATCH_WIDTH: i32 = 26;
 /// The average width of a character of the legend.
-const LEGEND_CHARACTER_WIDTH: i32 = 9;
+const LEGEND_CHARACTER_WIDTH: i32 = 8;
 /// Lines beyond these are not drawn.
 const COLOURS: [RGBColor; 3] =
     [RGBColor(31, 90, 168), RGBColor(230, 145, 30), RGBColor(204, 51, 51)];

@@ -136,8 +136,8 @@ pub(crate) fn database_url(stack: &Stack) -> String {
     stack.postgres().url(DATABASE)
 }
 
-/// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments. A new
-/// segment is filled with zeros when it is first needed, and all commits wait for that.
+/// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments.
+/// Postgres fills a new segment with zeros when it is first needed, and all commits wait for that.
 pub(crate) async fn fill_wal(postgres: &Postgres) -> anyhow::Result<()> {
     timeout(FILL_TIMEOUT, create_segments(postgres)).await.context("it took too long")?
 }
