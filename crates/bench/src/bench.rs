@@ -1,6 +1,5 @@
 //! What the scenarios on one stack share.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,39 +83,30 @@ impl<'a> Bench<'a> {
 
     /// Runs a load in a window after the warm-up. Returns its result, and what each part of the
     /// stack used in the window.
-    pub(crate) async fn measure<Load, T>(
+    pub(crate) async fn measure<T>(
         &self,
         duration: Duration,
-        load: impl FnOnce(Window) -> Load,
-    ) -> anyhow::Result<(T, ByPart<Usage>)>
-    where
-        Load: Future<Output = anyhow::Result<T>>,
-    {
+        load: impl AsyncFnOnce(Window) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, ByPart<Usage>)> {
         self.measure_with(duration, load, || usage::by_part(&self.stack)).await
     }
 
     /// Runs a load on a baseline in a process of its own, like [`measure`](Self::measure).
-    pub(crate) async fn measure_baseline<Load, T>(
+    pub(crate) async fn measure_baseline<T>(
         &self,
         server: &Server,
         duration: Duration,
-        load: impl FnOnce(Window) -> Load,
-    ) -> anyhow::Result<(T, ByPart<Usage>)>
-    where
-        Load: Future<Output = anyhow::Result<T>>,
-    {
+        load: impl AsyncFnOnce(Window) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, ByPart<Usage>)> {
         self.measure_with(duration, load, || usage::process(server.id)).await
     }
 
-    async fn measure_with<Load, T>(
+    async fn measure_with<T>(
         &self,
         duration: Duration,
-        load: impl FnOnce(Window) -> Load,
+        load: impl AsyncFnOnce(Window) -> anyhow::Result<T>,
         read: impl Fn() -> ByPart<Usage>,
-    ) -> anyhow::Result<(T, ByPart<Usage>)>
-    where
-        Load: Future<Output = anyhow::Result<T>>,
-    {
+    ) -> anyhow::Result<(T, ByPart<Usage>)> {
         let window = Window::after(self.scale.warm_up, duration);
         let (result, usage) = tokio::join!(load(window), window.watch(read));
         Ok((result?, usage))

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::baselines::{broadcast, routes};
 use crate::open_files;
-use crate::run::{self, Options};
+use crate::run;
 use crate::scenario::Scenario;
 
 /// Measures a private Parlance beside baselines.
@@ -47,10 +47,7 @@ impl Cli {
         let result = match self.baseline {
             Some(Baseline::Broadcast) => broadcast::serve().await.map(|()| true),
             Some(Baseline::Routes) => routes::serve().await.map(|()| true),
-            None => {
-                let Self { scenario, quick, replicas, output, .. } = self;
-                run::run(Options { scenarios: scenario, is_quick: quick, replicas, output }).await
-            }
+            None => run::run(&self.scenario, self.quick, self.replicas, &self.output).await,
         };
         match result {
             Ok(true) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The goals of a scenario, and whether a row of the table meets them.
+//! The goals of a scenario.
 
 use std::fmt;
 
@@ -20,19 +20,6 @@ pub enum Goal {
     P99Under(f64),
     /// A bound of the 99.9th percentile, in milliseconds.
     P999Under(f64),
-}
-
-/// Whether a row meets its goals.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub enum Verdict {
-    /// It meets all goals.
-    Met,
-    /// It misses a goal.
-    Missed,
-    /// The baseline was too slow: the machine was busy with something else.
-    DoesNotCount,
-    /// The row has no goal.
-    None,
 }
 
 impl Goal {
@@ -64,16 +51,5 @@ impl fmt::Display for Goal {
             Self::P99Under(bound) => write!(f, "p99 < {bound} ms"),
             Self::P999Under(bound) => write!(f, "p99.9 < {bound} ms"),
         }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Met => "yes",
-            Self::Missed => "**no**",
-            Self::DoesNotCount => "**does not count**: the baseline is too slow",
-            Self::None => "",
-        })
     }
 }

@@ -39,19 +39,21 @@ impl Machine {
 
 /// The processor time of all cores since the machine was started, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cores {
-    total: u64,
+pub struct Cores {
+    /// All time, idle time included.
+    pub total: u64,
     /// Time in which a core of this virtual machine had work and its host ran something else.
-    stolen: u64,
+    pub stolen: u64,
 }
 
 impl Cores {
-    pub(crate) fn now() -> Option<Self> {
+    /// Reads `/proc/stat`.
+    pub fn now() -> Option<Self> {
         KernelStats::current().ok().map(|stats| Self::from(&stats.total))
     }
 
     /// Returns the share of the time since an earlier reading that was stolen.
-    pub(crate) fn stolen_since(self, before: Self) -> f64 {
+    pub fn stolen_since(self, before: Self) -> f64 {
         let share = |now: u64, before: u64| now.saturating_sub(before) as f64;
         share(self.stolen, before.stolen) / share(self.total, before.total).max(1.0)
     }
@@ -74,14 +76,11 @@ fn processor() -> Option<String> {
     Some(format!("{}, {cores} cores", info.model_name(0)?))
 }
 
+/// Returns `7873654f0c1d`, or `7873654f0c1d-dirty` if files have changes.
 fn commit() -> Option<String> {
-    if !Path::new(".git").exists() {
-        return None;
-    }
-    let commit = output(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]))?;
-    let changes =
-        output(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]))?;
-    Some(if changes.is_empty() { commit } else { format!("{commit}, with changes") })
+    // Without a repository of its own, the folder may lie in another one.
+    let describe = ["describe", "--always", "--exclude=*", "--dirty", "--abbrev=12"];
+    Path::new(".git").exists().then(|| output(Command::new("git").args(describe))).flatten()
 }
 
 async fn postgres_version(stack: &Stack) -> anyhow::Result<String> {
@@ -100,18 +99,4 @@ fn redis_version() -> Option<String> {
 fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stolen_time_is_a_share_of_the_time_of_all_cores() {
-        let before = Cores { total: 1_000, stolen: 20 };
-        let now = Cores { total: 1_100, stolen: 50 };
-        assert!((now.stolen_since(before) - 0.3).abs() < 1e-9);
-        assert_eq!(before.stolen_since(before), 0.0);
-        assert!(Cores::now().is_some_and(|now| now.total > 0));
-    }
 }

@@ -124,7 +124,7 @@ fn write_row(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
         or_dash(row.baseline.as_ref().and_then(baseline_cell)),
         or_dash(ratio),
         goals.join(", "),
-        row.verdict().to_string(),
+        row.verdict().to_owned(),
         or_dash(latencies),
         parts_cell(&row.cpu, |cpu| (*cpu >= MIN_CPU_SECONDS).then(|| three_digits(*cpu))),
         parts_cell(&row.memory, |bytes| Some(format!("{:.0}", *bytes as f64 / MIB))),

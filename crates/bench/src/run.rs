@@ -1,7 +1,7 @@
 //! A run: starts the stacks, runs the scenarios one after the other, and publishes the report.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -16,16 +16,6 @@ use crate::scale::Scale;
 use crate::scenario::{PasswordCost, Scenario};
 use crate::scenarios;
 
-/// What is run.
-pub(crate) struct Options {
-    /// Empty for all scenarios.
-    pub(crate) scenarios: Vec<Scenario>,
-    pub(crate) is_quick: bool,
-    pub(crate) replicas: u8,
-    /// The folder of the report.
-    pub(crate) output: PathBuf,
-}
-
 /// What the scenarios have measured so far.
 #[derive(Default)]
 struct Results {
@@ -35,9 +25,14 @@ struct Results {
     failures: Vec<Failure>,
 }
 
-/// Returns true if every scenario could be measured, whether or not its goals are met.
-pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
-    let Options { scenarios, is_quick, replicas, output } = options;
+/// Runs these scenarios, or all if there are none. Returns true if every scenario could be
+/// measured, whether or not its goals are met.
+pub(crate) async fn run(
+    scenarios: &[Scenario],
+    is_quick: bool,
+    replicas: u8,
+    output: &Path,
+) -> anyhow::Result<bool> {
     let begin = Instant::now();
     let progress = Progress::new();
     let scale = if is_quick { Scale::QUICK } else { Scale::FULL };
@@ -60,7 +55,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<bool> {
     let machine = machine.context("there is no scenario to run")?;
     let duration = begin.elapsed();
     let report = Report { machine, scale, is_quick, replicas, rows, curves, failures, duration };
-    publish(&output, &report)?;
+    publish(output, &report)?;
     Ok(report.failures.is_empty())
 }
 

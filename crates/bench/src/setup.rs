@@ -8,10 +8,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use parlance_client::{Account, Client, Options};
 use parlance_devstack::Stack;
 
-use crate::ws::Endpoint;
+use crate::ws::{Endpoint, Socket};
 
 /// Addresses that set-up calls come from: a gateway limits the registrations from one address.
 const LOCAL_ADDRESSES: usize = 16;
+/// Sockets that are being opened.
+const SOCKET_CONCURRENCY: usize = 32;
 const WEBSOCKET_PATH: &str = "/v1/messages/ws";
 
 /// Creates accounts and rooms through the gateways of a stack.
@@ -56,6 +58,25 @@ impl Setup {
     pub(crate) fn endpoint(&self, number: usize) -> Endpoint {
         let gateways = self.gateways();
         Endpoint { address: gateways[number % gateways.len()], path: WEBSOCKET_PATH }
+    }
+
+    /// Opens the socket with this number.
+    pub(crate) async fn connect(&self, number: usize, account: &Account) -> anyhow::Result<Socket> {
+        self.endpoint(number).connect(None, Some(&account.token)).await
+    }
+
+    /// Opens a socket for each account, and subscribes each to a room.
+    pub(crate) async fn subscribe(
+        &self,
+        subscriptions: impl Iterator<Item = (i64, &Account)>,
+    ) -> anyhow::Result<Vec<Socket>> {
+        let connecting =
+            stream::iter(subscriptions.enumerate()).map(|(number, (room, account))| async move {
+                let mut socket = self.connect(number, account).await?;
+                socket.subscribe(room, None).await?;
+                Ok(socket)
+            });
+        connecting.buffered(SOCKET_CONCURRENCY).try_collect().await
     }
 
     /// Registers users and logs them in.

@@ -26,8 +26,10 @@ pub struct Usage {
 /// The time in which a load is measured. It begins after the warm-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    pub(crate) from: Instant,
-    pub(crate) to: Instant,
+    /// The first instant of the window.
+    pub from: Instant,
+    /// The first instant after the window.
+    pub to: Instant,
 }
 
 impl Window {
@@ -76,7 +78,7 @@ pub(crate) fn by_part(stack: &Stack) -> ByPart<Usage> {
 }
 
 /// Returns the usage of one process.
-pub(crate) fn process(id: u32) -> ByPart<Usage> {
+pub fn process(id: u32) -> ByPart<Usage> {
     ByPart::from([("process".to_owned(), read_usage(id, false, &list_processes()))])
 }
 

@@ -1,5 +1,5 @@
 //! Line plots as SVG files: a heading with the title and a legend, and below it lines over one pair
-//! of axes. Bands mark stretches of the x-axis, such as faults.
+//! of axes. Bands mark stretches of the x-axis, for example faults.
 
 use std::error::Error;
 use std::ops::Range;
@@ -17,7 +17,7 @@ const HEADING_HEIGHT: u32 = 44;
 const Y_LABELS_WIDTH: u32 = 84;
 const SWATCH_WIDTH: i32 = 26;
 /// The average width of a character of the legend.
-const LEGEND_CHARACTER_WIDTH: i32 = 9;
+const LEGEND_CHARACTER_WIDTH: i32 = 8;
 /// Lines beyond these are not drawn.
 const COLOURS: [RGBColor; 3] =
     [RGBColor(31, 90, 168), RGBColor(230, 145, 30), RGBColor(204, 51, 51)];

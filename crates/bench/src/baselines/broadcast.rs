@@ -1,8 +1,10 @@
-//! A bare broadcast server with the gateway's WebSocket library: each text that a client sends to
-//! `/send` goes to all clients at `/listen`, in one order. It has no parsing, no store and no Redis.
-//! A text is in memory once, and all texts that wait for a client are written with one flush.
+//! A bare broadcast server with the gateway's WebSocket library. Each text that a client sends to
+//! `/send` goes to all clients at `/listen`, in one order. The server has no parsing, no store and
+//! no Redis. A text is in memory once, and all texts that wait for a client are written with one
+//! flush.
 //!
-//! With a database it stores each text before the broadcast, all texts that wait with one statement.
+//! With a database the server stores each text before the broadcast, and all texts that wait with
+//! one statement.
 
 use axum::Router;
 use axum::extract::State;

@@ -1,8 +1,8 @@
 //! What Parlance is compared with: programs built for speed that do nothing but one piece of its
 //! work.
 
-pub(crate) mod bcrypt;
+pub mod bcrypt;
 pub mod broadcast;
-pub(crate) mod pgbench;
+pub mod pgbench;
 pub(crate) mod process;
 pub mod routes;

@@ -136,15 +136,8 @@ pub(crate) fn database_url(stack: &Stack) -> String {
     stack.postgres().url(DATABASE)
 }
 
-/// Updates the statistics of Parlance's tables, as autovacuum does within a minute.
-pub(crate) async fn analyze(stack: &Stack) -> anyhow::Result<()> {
-    let mut connection = stack.postgres().connect(PARLANCE).await?;
-    connection.execute("VACUUM (ANALYZE)").await?;
-    Ok(connection.close().await?)
-}
-
-/// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments. A new
-/// segment is filled with zeros when it is first needed, and all commits wait for that.
+/// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments.
+/// Postgres fills a new segment with zeros when it is first needed, and all commits wait for that.
 pub(crate) async fn fill_wal(postgres: &Postgres) -> anyhow::Result<()> {
     timeout(FILL_TIMEOUT, create_segments(postgres)).await.context("it took too long")?
 }
@@ -161,8 +154,8 @@ async fn create_segments(postgres: &Postgres) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Vacuums all tables and makes a checkpoint, which Postgres would otherwise begin by itself during a
-/// measurement.
+/// Vacuums and analyses all tables and makes a checkpoint. Postgres would otherwise begin that by
+/// itself during a measurement.
 pub(crate) async fn settle(stack: &Stack) -> anyhow::Result<()> {
     for database in [DATABASE, PARLANCE] {
         let mut connection = stack.postgres().connect(database).await?;
@@ -175,21 +168,8 @@ pub(crate) async fn settle(stack: &Stack) -> anyhow::Result<()> {
 }
 
 /// Parses `tps = 1523.123456 (without initial connection time)`.
-fn parse(output: &str) -> anyhow::Result<f64> {
+pub fn parse(output: &str) -> anyhow::Result<f64> {
     let line = output.lines().find_map(|line| line.strip_prefix("tps = "));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.with_context(|| format!("pgbench printed no rate: {output}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_found_in_the_output() {
-        let output = "latency average = 3.2 ms\ninitial connection time = 30 ms\n\
-                      tps = 5012.345678 (without initial connection time)\n";
-        assert_eq!(parse(output).unwrap(), 5_012.345_678);
-        assert!(parse("pgbench: error").is_err());
-    }
 }

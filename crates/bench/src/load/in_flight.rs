@@ -16,7 +16,7 @@ use crate::usage::Window;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Bounds how many messages are in flight, and measures how long each is.
-pub(super) struct InFlight {
+pub struct InFlight {
     subscribers: u64,
     pub(super) window: Window,
     /// Texts that all subscribers together have received.
@@ -35,7 +35,8 @@ struct Sends {
 }
 
 impl InFlight {
-    pub(super) fn new(subscribers: usize, max_in_flight: usize, window: Window) -> Self {
+    /// Returns a counter without messages.
+    pub fn new(subscribers: usize, max_in_flight: usize, window: Window) -> Self {
         Self {
             subscribers: subscribers as u64,
             window,
@@ -46,7 +47,7 @@ impl InFlight {
     }
 
     /// Waits until a message may be sent. Returns how many may be sent now, up to `max`.
-    pub(super) async fn acquire(&self, max: usize) -> usize {
+    pub async fn acquire(&self, max: usize) -> usize {
         let mut acquired = 0;
         if let Ok(permit) = self.permits.acquire().await {
             permit.forget();
@@ -69,7 +70,7 @@ impl InFlight {
     /// All subscribers receive all messages in the same order, so `delivered / subscribers` counts
     /// the messages that all have received. While several messages are in flight this is an upper
     /// bound: a fast subscriber may have texts of later messages.
-    pub(super) fn add_delivered(&self, texts: u64) {
+    pub fn add_delivered(&self, texts: u64) {
         let before = self.delivered.fetch_add(texts, Ordering::Relaxed);
         let completed = (before + texts) / self.subscribers - before / self.subscribers;
         if completed > 0 {
@@ -97,47 +98,17 @@ impl InFlight {
     }
 
     /// Waits until every subscriber has received every message once.
-    pub(super) async fn wait_until_complete(&self) -> anyhow::Result<()> {
+    pub async fn wait_until_complete(&self) -> anyhow::Result<()> {
         let expected = self.sends().total * self.subscribers;
         arrivals::wait_for(&self.delivered, expected..=expected, DRAIN_TIMEOUT).await
     }
 
     /// Returns the times from each send to its last delivery.
-    pub(super) fn latencies(&self) -> Latencies {
+    pub fn latencies(&self) -> Latencies {
         self.sends().latencies.clone()
     }
 
     fn sends(&self) -> MutexGuard<'_, Sends> {
         self.sends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn in_flight(subscribers: usize, max: usize) -> InFlight {
-        InFlight::new(subscribers, max, Window::after(Duration::ZERO, Duration::from_secs(60)))
-    }
-
-    #[tokio::test]
-    async fn a_message_is_in_flight_until_all_subscribers_have_received_it() {
-        let in_flight = in_flight(3, 2);
-        assert_eq!(in_flight.acquire(16).await, 2);
-        for (texts, permits) in [(2, 0), (2, 1), (2, 2)] {
-            in_flight.add_delivered(texts);
-            assert_eq!(in_flight.permits.available_permits(), permits);
-        }
-        assert_eq!(in_flight.latencies().count(), 2);
-        in_flight.wait_until_complete().await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_repeated_delivery_is_an_error() {
-        let in_flight = in_flight(2, 1);
-        in_flight.acquire(1).await;
-        in_flight.add_delivered(3);
-        let error = in_flight.wait_until_complete().await.unwrap_err();
-        assert!(error.to_string().contains("3 deliveries"), "{error}");
     }
 }

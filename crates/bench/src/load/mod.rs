@@ -3,12 +3,12 @@
 mod arrivals;
 pub mod fan_out;
 pub(crate) mod idle;
-mod in_flight;
+pub mod in_flight;
 mod message;
-pub(crate) mod open_loop;
-mod pacer;
+pub mod open_loop;
+pub mod pacer;
 pub(crate) mod reconnect;
 pub mod requests;
-pub(crate) mod sends;
+pub mod sends;
 
 pub use message::CONTENT;

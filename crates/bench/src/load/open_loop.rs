@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use parlance_core::Clock;
 use parlance_measure::Latencies;
 use serde::Deserialize;
@@ -21,67 +20,53 @@ use crate::setup::{Group, Setup};
 use crate::usage::Window;
 use crate::ws::Socket;
 
-/// Sockets that are being opened.
-const CONCURRENCY: usize = 32;
 /// Bounds the time from the last send to the last delivery. A server that needs longer is too slow
 /// for the rate.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// All members of some groups subscribe, and the owner of each sends now and then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenLoop<'a> {
-    pub(crate) setup: &'a Setup,
-    pub(crate) groups: &'a [Group],
-    /// Messages a second in all rooms together.
-    pub(crate) rate: u32,
-}
-
 /// What was seen of the messages that were due within the window.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) deliveries: u64,
+pub struct Tally {
+    /// The number of deliveries.
+    pub deliveries: u64,
     /// From when a message was due until it was delivered.
-    pub(crate) end_to_end: Latencies,
+    pub end_to_end: Latencies,
     /// From the message's `created_at`, which Postgres sets before the commit, until it was
     /// delivered.
-    pub(crate) from_commit: Latencies,
+    pub from_commit: Latencies,
     /// From when a message was due until it was sent: the part of the load itself.
-    pub(crate) lateness: Latencies,
+    pub lateness: Latencies,
 }
 
-/// Sockets that are open and subscribed.
+/// Sockets of all members of some groups, and a sender for each group.
 pub(crate) struct Ready {
     subscribers: Vec<Socket>,
     senders: Vec<Sender>,
     members: u64,
+    /// Messages a second in all rooms together.
     rate: u32,
 }
 
-impl OpenLoop<'_> {
-    /// Opens a socket for each member, and one more for each sender.
-    pub(crate) async fn prepare(self) -> anyhow::Result<Ready> {
-        let members = self.groups.iter().flat_map(|group| {
-            group.members.iter().map(|member| (group.room, member.token.as_str()))
-        });
-        let subscribing =
-            stream::iter(members.enumerate()).map(|(number, (room, token))| async move {
-                let mut socket = self.setup.endpoint(number).connect(None, Some(token)).await?;
-                socket.subscribe(room, None).await?;
-                anyhow::Ok(socket)
-            });
-        let subscribers = subscribing.buffered(CONCURRENCY).try_collect().await?;
+impl Ready {
+    /// Opens a socket for each member, and one more for each owner, which sends.
+    pub(crate) async fn connect(
+        setup: &Setup,
+        groups: &[Group],
+        rate: u32,
+    ) -> anyhow::Result<Self> {
+        let members = groups
+            .iter()
+            .flat_map(|group| group.members.iter().map(move |member| (group.room, member)));
+        let subscribers = setup.subscribe(members).await?;
         let mut senders = Vec::new();
-        for (number, group) in self.groups.iter().enumerate() {
-            let endpoint = self.setup.endpoint(number);
-            let socket = endpoint.connect(None, Some(&group.members[0].token)).await?;
+        for (number, group) in groups.iter().enumerate() {
+            let socket = setup.connect(number, &group.members[0]).await?;
             senders.push(Sender::new(socket, group.room)?);
         }
-        let members = self.groups.first().map_or(0, |group| group.members.len() as u64);
-        Ok(Ready { subscribers, senders, members, rate: self.rate })
+        let members = groups.first().map_or(0, |group| group.members.len() as u64);
+        Ok(Self { subscribers, senders, members, rate })
     }
-}
 
-impl Ready {
     /// Sends at the rate until the window ends, and waits until everything has arrived.
     pub(crate) async fn run(self, window: Window) -> anyhow::Result<Tally> {
         let recorder = Arc::new(Recorder::new(Instant::now(), window));
@@ -126,7 +111,7 @@ async fn receive(mut socket: Socket, recorder: Arc<Recorder>) -> anyhow::Error {
 }
 
 /// Records the deliveries to all subscribers.
-struct Recorder {
+pub struct Recorder {
     /// When the first message is due.
     begin: Instant,
     window: Window,
@@ -151,12 +136,14 @@ struct Message<'a> {
 }
 
 impl Recorder {
-    fn new(begin: Instant, window: Window) -> Self {
+    /// Returns a recorder for messages of which the first is due at `begin`.
+    pub fn new(begin: Instant, window: Window) -> Self {
         let (received, tally) = (AtomicU64::new(0), Mutex::default());
         Self { begin, window, clock: Clock::system(), received, tally }
     }
 
-    fn record(&self, text: &str) -> anyhow::Result<()> {
+    /// Records an event. Any other event than a message is an error.
+    pub fn record(&self, text: &str) -> anyhow::Result<()> {
         let (now, wall) = (Instant::now(), self.clock.now());
         let event: Event<'_> = serde_json::from_str(text)?;
         let (Some(message), "message") = (event.message, event.kind) else {
@@ -176,37 +163,8 @@ impl Recorder {
         Ok(())
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
+    /// Returns what was recorded so far.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorder(begin: Instant) -> Recorder {
-        let mut window = Window::after(Duration::ZERO, Duration::from_secs(60));
-        window.from -= Duration::from_secs(10);
-        Recorder::new(begin, window)
-    }
-
-    #[tokio::test]
-    async fn latency_counts_from_when_a_message_was_due() {
-        let recorder = recorder(Instant::now() - Duration::from_secs(5));
-        let event = r#"{"type":"message","message":{"id":1,"content":"2000000000 ",
-                        "created_at":"2020-01-01T00:00:00.000001Z"}}"#;
-        recorder.record(event).unwrap();
-        let tally = recorder.tally();
-        let millis = tally.end_to_end.percentiles().unwrap().p50;
-        assert!((3_000.0..4_000.0).contains(&millis), "{millis}");
-        assert!(tally.from_commit.percentiles().unwrap().p50 > 100_000.0);
-        assert_eq!(tally.deliveries, 1);
-    }
-
-    #[tokio::test]
-    async fn an_event_other_than_a_message_is_an_error() {
-        let event = r#"{"type":"unsubscribed","room_id":1,"reason":"removed"}"#;
-        assert!(recorder(Instant::now()).record(event).is_err());
     }
 }

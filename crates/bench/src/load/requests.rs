@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::ensure;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -14,17 +13,6 @@ use tokio::time::Instant;
 use crate::http::HttpConnection;
 use crate::row::Measured;
 use crate::usage::{ByPart, Usage, Window};
-
-/// Servers, requests and the number of connections. Connections use servers and requests in turn.
-#[derive(Debug)]
-pub struct Requests {
-    /// The addresses of the servers.
-    pub servers: Vec<SocketAddr>,
-    /// A connection sends one of them again and again.
-    pub requests: Vec<Request<Full<Bytes>>>,
-    /// The number of connections.
-    pub connections: usize,
-}
 
 /// The responses that arrived within the window.
 #[derive(Debug, Default)]
@@ -40,21 +28,21 @@ pub struct Tally {
 /// Open connections, each with its request.
 pub struct Ready(Vec<(HttpConnection, Request<Full<Bytes>>)>);
 
-impl Requests {
-    /// Opens the connections.
-    pub async fn prepare(self) -> anyhow::Result<Ready> {
-        ensure!(!self.servers.is_empty() && !self.requests.is_empty(), "no requests");
-        let mut connections = Vec::new();
-        for number in 0..self.connections {
-            let server = self.servers[number % self.servers.len()];
-            let request = self.requests[number % self.requests.len()].clone();
-            connections.push((HttpConnection::open(server).await?, request));
-        }
-        Ok(Ready(connections))
-    }
-}
-
 impl Ready {
+    /// Opens connections. They use the servers and the requests in turn.
+    pub async fn connect(
+        servers: &[SocketAddr],
+        requests: impl AsRef<[Request<Full<Bytes>>]>,
+        count: usize,
+    ) -> anyhow::Result<Self> {
+        let pairs = servers.iter().cycle().zip(requests.as_ref().iter().cycle()).take(count);
+        let mut connections = Vec::new();
+        for (server, request) in pairs {
+            connections.push((HttpConnection::open(*server).await?, request.clone()));
+        }
+        Ok(Self(connections))
+    }
+
     /// Sends requests until the window ends.
     pub async fn run(self, window: Window) -> anyhow::Result<Tally> {
         let mut running = JoinSet::new();

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::CONTENT;
 use super::arrivals::{count_into, wait_for};
+use super::message::CONTENT;
 use crate::setup::{Group, Setup};
 use crate::usage::Window;
 use crate::ws::{CountingSocket, Socket};
@@ -26,16 +26,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// From an `unavailable` answer to the sender's next message.
 const UNAVAILABLE_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Senders and rooms.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sends<'a> {
-    pub(crate) setup: &'a Setup,
-    /// Each has one socket.
-    pub(crate) senders: &'a [Account],
-    /// Every sender is a member of every room.
-    pub(crate) rooms: &'a [i64],
-}
-
 /// What the senders have seen.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -44,7 +34,7 @@ pub(crate) struct Tally {
     /// From send to ack.
     pub(crate) latencies: Latencies,
     /// Messages that were answered with `unavailable` at any time, as when a disk stalls for longer
-    /// than the timeout of a send. Such a message may or may not be stored.
+    /// than the timeout of a send. The message may or may not be stored.
     pub(crate) unavailable: u64,
     /// Messages that were sent at any time.
     sent: u64,
@@ -52,8 +42,10 @@ pub(crate) struct Tally {
 
 /// The answer to the message in this slot of those in flight.
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub enum Answer {
+    /// The message is stored.
     Ack(usize),
+    /// The message may or may not be stored.
     Unavailable(usize),
 }
 
@@ -64,39 +56,37 @@ pub(crate) struct Ready {
 }
 
 /// The rooms that a sender sends to, in turn.
-struct Rooms {
-    ids: Arc<[i64]>,
-    next: usize,
+pub struct Rooms {
+    /// The ids of the rooms.
+    pub ids: Arc<[i64]>,
+    /// The number of the next room; beyond the last one it starts again.
+    pub next: usize,
 }
 
-impl Sends<'_> {
-    /// Opens all sockets and subscribes.
-    pub(crate) async fn prepare(self) -> anyhow::Result<Ready> {
-        let ids: Arc<[i64]> = self.rooms.into();
-        let mut senders = Vec::new();
-        for (number, account) in self.senders.iter().enumerate() {
-            let socket = self.connect(number, account).await?;
+impl Ready {
+    /// Opens a socket for each account, which is a member of all rooms, and the subscribers.
+    pub(crate) async fn connect(
+        setup: &Setup,
+        accounts: &[Account],
+        rooms: &[i64],
+    ) -> anyhow::Result<Self> {
+        let ids: Arc<[i64]> = rooms.into();
+        let (mut senders, mut subscribers) = (Vec::new(), Vec::new());
+        for (number, account) in accounts.iter().enumerate() {
             // The senders begin at different rooms.
-            let next = number * ids.len() / self.senders.len();
-            senders.push((socket, Rooms { ids: ids.clone(), next }));
+            let next = number * ids.len() / accounts.len();
+            senders.push((setup.connect(number, account).await?, Rooms { ids: ids.clone(), next }));
         }
-        let mut subscribers = Vec::new();
-        for (number, account) in self.senders.iter().take(SUBSCRIBERS).enumerate() {
-            let mut socket = self.connect(number, account).await?;
-            for room in self.rooms {
+        for (number, account) in accounts.iter().take(SUBSCRIBERS).enumerate() {
+            let mut socket = setup.connect(number, account).await?;
+            for room in rooms {
                 socket.subscribe(*room, None).await?;
             }
             subscribers.push(socket.into_counting());
         }
-        Ok(Ready { senders, subscribers })
+        Ok(Self { senders, subscribers })
     }
 
-    async fn connect(self, number: usize, account: &Account) -> anyhow::Result<Socket> {
-        self.setup.endpoint(number).connect(None, Some(&account.token)).await
-    }
-}
-
-impl Ready {
     /// Sends until the window ends, and then waits until everything is acknowledged and delivered.
     pub(crate) async fn run(self, window: Window) -> anyhow::Result<Tally> {
         let (mut senders, mut subscribers) = (JoinSet::new(), JoinSet::new());
@@ -177,7 +167,7 @@ impl Tally {
 
 impl Rooms {
     /// Returns a message to the next room. Its `ref` is its slot of those in flight.
-    fn next_frame(&mut self, slot: usize) -> String {
+    pub fn next_frame(&mut self, slot: usize) -> String {
         let room = self.ids[self.next % self.ids.len()];
         self.next += 1;
         format!(
@@ -186,7 +176,8 @@ impl Rooms {
     }
 }
 
-fn parse_answer(text: &str) -> anyhow::Result<Answer> {
+/// Parses the answer to a message. Any other error than `unavailable` fails the load.
+pub fn parse_answer(text: &str) -> anyhow::Result<Answer> {
     // The gateway writes acks like this. JSON with another order of members is parsed below.
     let slot = text.strip_prefix(r#"{"type":"ack","ref":""#).and_then(|rest| rest.split_once('"'));
     if let Some((slot, _)) = slot {
@@ -210,8 +201,7 @@ fn parse_slot(reference: &str) -> anyhow::Result<usize> {
 
 /// Sends messages as the owner of a room, in order. Returns when all are acknowledged.
 pub(crate) async fn fill_room(setup: &Setup, group: &Group, count: usize) -> anyhow::Result<()> {
-    let sends = Sends { setup, senders: &group.members, rooms: &[group.room] };
-    let mut socket = sends.connect(0, &group.members[0]).await?;
+    let mut socket = setup.connect(0, &group.members[0]).await?;
     let mut rooms = Rooms { ids: [group.room].into(), next: 0 };
     let mut left = count;
     while left > 0 {
@@ -228,41 +218,7 @@ pub(crate) async fn fill_room(setup: &Setup, group: &Group, count: usize) -> any
 
 /// Returns the `last_seq` of a group's room.
 pub(crate) async fn last_seq(setup: &Setup, group: &Group) -> anyhow::Result<i64> {
-    let mut socket = setup.endpoint(0).connect(None, Some(&group.members[0].token)).await?;
+    let mut socket = setup.connect(0, &group.members[0]).await?;
     let (answer, _) = socket.subscribe(group.room, None).await?;
     answer["head_seq"].as_i64().context("an answer without head_seq")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ack_is_recognised_in_any_order_of_its_members() {
-        let usual = r#"{"type":"ack","ref":"13","room_id":5,"message_id":1,"seq":1}"#;
-        assert_eq!(parse_answer(usual).unwrap(), Answer::Ack(13));
-        let other = r#"{"seq": 1, "ref": "7", "type": "ack"}"#;
-        assert_eq!(parse_answer(other).unwrap(), Answer::Ack(7));
-    }
-
-    #[test]
-    fn unavailable_is_counted_and_any_other_refusal_is_an_error() {
-        let later = r#"{"type":"error","error":"Later","code":"unavailable","ref":"3"}"#;
-        assert_eq!(parse_answer(later).unwrap(), Answer::Unavailable(3));
-        let refused = r#"{"type":"error","error":"No","code":"not_a_member","ref":"3"}"#;
-        assert!(parse_answer(refused).unwrap_err().to_string().contains("not_a_member"));
-        assert!(parse_answer(r#"{"type":"ack","ref":"16"}"#).is_err());
-        assert!(parse_answer("not JSON").is_err());
-    }
-
-    #[test]
-    fn a_sender_uses_its_rooms_in_turn() {
-        let mut rooms = Rooms { ids: [5, 6, 7].into(), next: 2 };
-        let frames: Vec<Value> =
-            (0..4).map(|slot| serde_json::from_str(&rooms.next_frame(slot)).unwrap()).collect();
-        let ids: Vec<i64> = frames.iter().filter_map(|frame| frame["room_id"].as_i64()).collect();
-        assert_eq!(ids, [7, 5, 6, 7]);
-        assert_eq!(frames[3]["ref"], "3");
-        assert_eq!(frames[3]["content"].as_str().unwrap().len(), 128);
-    }
 }

@@ -19,7 +19,7 @@ use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
 use crate::setup::Group;
 use crate::usage::{ByPart, Usage};
-use crate::ws::{CountingSocket, Endpoint};
+use crate::ws::{CountingSocket, Endpoint, Socket};
 
 /// Members of the room. The subscribers are sockets of theirs.
 const MEMBERS: usize = 50;
@@ -170,8 +170,7 @@ fn measured(duration: Duration, tally: Tally, usage: ByPart<Usage>) -> Measured 
 
 /// Returns the event that a subscriber receives for a message.
 async fn receive_event(bench: &Bench<'_>, group: &Group) -> anyhow::Result<String> {
-    let endpoint = bench.setup.endpoint(0);
-    let mut socket = endpoint.connect(None, Some(&group.members[0].token)).await?;
+    let mut socket = bench.setup.connect(0, &group.members[0]).await?;
     socket.subscribe(group.room, None).await?;
     fill_room(&bench.setup, group, 1).await?;
     Ok(socket.next().await?.to_string())
@@ -184,19 +183,14 @@ async fn connect_to_parlance(
     subscribers: usize,
 ) -> anyhow::Result<Ready> {
     let Group { room, members } = group;
-    let subscribing = stream::iter(0..subscribers).map(|number| async move {
-        let token = &members[number % members.len()].token;
-        let mut socket = bench.setup.endpoint(number).connect(None, Some(token)).await?;
-        socket.subscribe(*room, None).await?;
-        anyhow::Ok(socket.into_counting())
-    });
-    let subscribers: Vec<CountingSocket> = subscribing.buffered(CONCURRENCY).try_collect().await?;
+    let subscriptions = members.iter().cycle().map(|member| (*room, member)).take(subscribers);
+    let subscribers = bench.setup.subscribe(subscriptions).await?;
+    let subscribers = subscribers.into_iter().map(Socket::into_counting).collect();
     let message = json!({"type": "send_message", "room_id": room, "content": CONTENT, "ref": "s"})
         .to_string();
     let mut senders = Vec::new();
     for (number, member) in members.iter().take(variant.senders).enumerate() {
-        let socket = bench.setup.endpoint(number).connect(None, Some(&member.token)).await?;
-        senders.push((socket, message.clone()));
+        senders.push((bench.setup.connect(number, member).await?, message.clone()));
     }
     Ok(Ready { subscribers, senders, in_flight: variant.in_flight, acks: 1 })
 }

@@ -19,7 +19,7 @@ use crate::usage;
 /// Points of the curve.
 const POINTS: usize = 10;
 /// The time in which the gateway frees what it needed to open connections.
-const SETTLE_TIME: Duration = Duration::from_secs(1);
+const SETTLE_DELAY: Duration = Duration::from_secs(1);
 const MIB: f64 = 1_048_576.0;
 
 pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
@@ -35,7 +35,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         let more = (total / POINTS).clamp(1, total - clients.count());
         bench.progress.step(&format!("{name}: {} connections", clients.count() + more));
         clients.open(&bench.setup, groups, more).await?;
-        sleep(SETTLE_TIME).await;
+        sleep(SETTLE_DELAY).await;
         points.push((clients.count() as f64, gateway_memory(bench) / MIB));
     }
     let (_, usage) = bench.measure(bench.scale.point, async |_| Ok(())).await?;

@@ -8,7 +8,7 @@ use crate::baselines::pgbench;
 use crate::bench::{Bench, GROUP_SIZE};
 use crate::curve::{Curve, Points};
 use crate::goal::Goal;
-use crate::load::open_loop::{OpenLoop, Tally};
+use crate::load::open_loop::{Ready, Tally};
 use crate::open_files;
 use crate::report::Findings;
 use crate::row::{Measured, Row};
@@ -92,6 +92,6 @@ async fn measure(
     rate: u32,
     duration: Duration,
 ) -> anyhow::Result<(Tally, ByPart<Usage>)> {
-    let ready = OpenLoop { setup: &bench.setup, groups, rate }.prepare().await?;
-    bench.measure(duration, |window| ready.run(window)).await
+    let ready = Ready::connect(&bench.setup, groups, rate).await?;
+    bench.measure(duration, async |window| ready.run(window).await).await
 }

@@ -11,8 +11,8 @@ use crate::baselines::bcrypt;
 use crate::bench::{Bench, DEFAULT_PASSWORD_COST};
 use crate::goal::Goal;
 use crate::http;
-use crate::load::open_loop::{self, OpenLoop};
-use crate::load::requests::{Ready, Requests};
+use crate::load::open_loop;
+use crate::load::requests;
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
@@ -52,7 +52,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
         let (tally, usage) = bench.measure(duration, |window| flood.run(window)).await?;
         rounds.log_ins.push(tally.into_measured(usage));
         step(round, "messages without log-ins");
-        let ready = deliveries(bench, &groups).await?;
+        let ready = open_loop::Ready::connect(&bench.setup, &groups, RATE).await?;
         let (tally, _) = bench.measure(duration, |window| ready.run(window)).await?;
         rounds.quiet.push(p99(tally.end_to_end.percentiles()));
         step(round, "messages during a flood of log-ins");
@@ -67,18 +67,13 @@ async fn create_groups(bench: &Bench<'_>, users: &Group) -> anyhow::Result<Vec<G
     Ok(rooms.into_iter().map(|room| Group { room, members: users.members.clone() }).collect())
 }
 
-async fn flood(bench: &Bench<'_>, accounts: &[Account]) -> anyhow::Result<Ready> {
+async fn flood(bench: &Bench<'_>, accounts: &[Account]) -> anyhow::Result<requests::Ready> {
     let log_in = |account: &Account| {
         let body = json!({"username": account.username, "password": PASSWORD}).to_string();
         http::post("/v1/auth/login", body)
     };
-    let requests = accounts.iter().map(log_in).collect::<Result<_, _>>()?;
-    let servers = bench.setup.gateways().to_vec();
-    Requests { servers, requests, connections: CONNECTIONS }.prepare().await
-}
-
-async fn deliveries(bench: &Bench<'_>, groups: &[Group]) -> anyhow::Result<open_loop::Ready> {
-    OpenLoop { setup: &bench.setup, groups, rate: RATE }.prepare().await
+    let requests = accounts.iter().map(log_in).collect::<Result<Vec<_>, _>>()?;
+    requests::Ready::connect(bench.setup.gateways(), requests, CONNECTIONS).await
 }
 
 async fn during_flood(
@@ -87,7 +82,7 @@ async fn during_flood(
     groups: &[Group],
     duration: Duration,
 ) -> anyhow::Result<Measured> {
-    let ready = deliveries(bench, groups).await?;
+    let ready = open_loop::Ready::connect(&bench.setup, groups, RATE).await?;
     let flood = flood(bench, accounts).await?;
     let load = async |window| {
         let (tally, flood) = tokio::join!(ready.run(window), flood.run(window));

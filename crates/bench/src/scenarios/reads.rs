@@ -9,7 +9,7 @@ use crate::baselines::{process, routes};
 use crate::bench::Bench;
 use crate::goal::Goal;
 use crate::http;
-use crate::load::requests::Requests;
+use crate::load::requests::Ready;
 use crate::load::sends::fill_room;
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
@@ -62,7 +62,7 @@ async fn prepare(bench: &Bench<'_>) -> anyhow::Result<(Group, Vec<Read>)> {
     fill_room(setup, &group, MESSAGES).await?;
     let users = setup.accounts(CONTACTS + 1).await?;
     setup.contacts(&users[0], &users[1..]).await?;
-    pgbench::analyze(&bench.stack).await?;
+    pgbench::settle(&bench.stack).await?;
     let read = |name, path: &str, accounts: &[Account], goal: Goal| Read {
         name,
         path: path.to_owned(),
@@ -153,9 +153,8 @@ async fn measure_gateway(
     accounts: &[Account],
 ) -> anyhow::Result<Measured> {
     let requests = accounts.iter().map(|account| http::get(path, &account.token));
-    let requests = requests.collect::<Result<_, _>>()?;
-    let servers = bench.setup.gateways().to_vec();
-    let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
+    let requests: Vec<_> = requests.collect::<Result<_, _>>()?;
+    let ready = Ready::connect(bench.setup.gateways(), requests, CONNECTIONS).await?;
     let (tally, usage) = bench.measure(bench.scale.point, |window| ready.run(window)).await?;
     Ok(tally.into_measured(usage))
 }
@@ -163,9 +162,8 @@ async fn measure_gateway(
 async fn measure_bare_route(bench: &Bench<'_>, path: &str, body: &str) -> anyhow::Result<Measured> {
     let bodies = json!({ path: body }).to_string();
     let server = process::Server::start(routes::COMMAND, &bodies).await?;
-    let requests = vec![http::get(path, "ignored")?];
-    let servers = vec![server.address];
-    let ready = Requests { servers, requests, connections: CONNECTIONS }.prepare().await?;
+    let requests = [http::get(path, "ignored")?];
+    let ready = Ready::connect(&[server.address], requests, CONNECTIONS).await?;
     let point = bench.scale.point;
     let (tally, usage) = bench.measure_baseline(&server, point, |window| ready.run(window)).await?;
     Ok(tally.into_measured(usage))

@@ -9,7 +9,7 @@ use crate::baselines::pgbench::Script;
 use crate::bench::Bench;
 use crate::curve::Curve;
 use crate::goal::Goal;
-use crate::load::sends::Sends;
+use crate::load::sends::Ready;
 use crate::report::Findings;
 use crate::row::{Baseline, Measured, Row};
 use crate::scenario::Scenario;
@@ -104,7 +104,7 @@ async fn measure(
     rooms: &[i64],
     duration: Duration,
 ) -> anyhow::Result<(Measured, u64)> {
-    let ready = Sends { setup: &bench.setup, senders, rooms }.prepare().await?;
+    let ready = Ready::connect(&bench.setup, senders, rooms).await?;
     let (tally, usage) = bench.measure(duration, |window| ready.run(window)).await?;
     let measured = Measured {
         figure: tally.acked as f64 / duration.as_secs_f64(),

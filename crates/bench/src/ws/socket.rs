@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::CountingSocket;
+use super::counting::CountingSocket;
 
 /// Bounds the upgrade, each write, and the wait for each text.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlance_bench::baselines::routes;
 use parlance_bench::http::{self, HttpConnection};
-use parlance_bench::load::requests::{Requests, Tally};
+use parlance_bench::load::requests::{Ready, Tally};
 use parlance_bench::usage::Window;
 use tokio::time::Instant;
 
@@ -22,9 +22,9 @@ async fn every_connection_repeats_its_request() {
         assert_eq!(connection.exchange(requests[0].clone()).await.unwrap(), long);
     }
 
-    let load = Requests { servers: vec![address], requests: requests.into(), connections: 4 };
+    let ready = Ready::connect(&[address], requests, 4).await.unwrap();
     let window = Window::after(Duration::ZERO, Duration::from_millis(200));
-    let tally = load.prepare().await.unwrap().run(window).await.unwrap();
+    let tally = ready.run(window).await.unwrap();
     assert!(tally.responses > 4 && tally.rate() > 0.0, "{tally:?}");
 }
 

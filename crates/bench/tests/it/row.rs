@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use parlance_bench::goal::{Goal, Verdict};
-use parlance_bench::row::{Baseline, Measured, Row};
+use parlance_bench::goal::Goal;
+use parlance_bench::row::{Baseline, Measured, Row, median};
 use parlance_bench::usage::{ByPart, Usage};
 
 fn measured(figure: f64, cpu: Duration, latency: Duration) -> Measured {
@@ -32,7 +32,7 @@ fn a_row_combines_its_rounds() {
     assert_eq!(row.cpu["gateway"], 4.0);
     assert_eq!(row.memory["gateway"], 7);
     assert!((row.latencies.unwrap().p99 - 9.0).abs() < 0.01);
-    assert_eq!(row.verdict(), Verdict::None);
+    assert_eq!(row.verdict(), "");
 }
 
 #[test]
@@ -53,21 +53,29 @@ fn a_summary_has_figure_and_ratio() {
 fn a_row_meets_its_goals_only_together() {
     let row = row().with_baseline(baseline([100.0; 3], 50.0));
     let verdict = |goals: &[Goal]| row.clone().with_goals(goals.iter().copied()).verdict();
-    assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.0)]), Verdict::Met);
-    assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.1)]), Verdict::Missed);
-    assert_eq!(verdict(&[Goal::AtMost(199.0)]), Verdict::Missed);
-    assert_eq!(verdict(&[Goal::RatioAtMost(2.0), Goal::P99Under(10.0)]), Verdict::Met);
-    assert_eq!(verdict(&[Goal::P999Under(9.0)]), Verdict::Missed);
+    assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.0)]), "yes");
+    assert_eq!(verdict(&[Goal::AtLeast(200.0), Goal::RatioAtLeast(2.1)]), "**no**");
+    assert_eq!(verdict(&[Goal::AtMost(199.0)]), "**no**");
+    assert_eq!(verdict(&[Goal::RatioAtMost(2.0), Goal::P99Under(10.0)]), "yes");
+    assert_eq!(verdict(&[Goal::P999Under(9.0)]), "**no**");
 }
 
 #[test]
 fn a_row_beside_a_slow_baseline_does_not_count() {
     let row = row().with_baseline(baseline([100.0; 3], 101.0)).with_goals([Goal::AtLeast(1.0)]);
-    assert_eq!(row.verdict(), Verdict::DoesNotCount);
+    assert_eq!(row.verdict(), "**does not count**: the baseline is too slow");
 }
 
 #[test]
 fn a_goal_without_its_measure_is_missed() {
     let row = row().with_goals([Goal::RatioAtLeast(0.1)]);
-    assert_eq!(row.verdict(), Verdict::Missed);
+    assert_eq!(row.verdict(), "**no**");
+}
+
+#[test]
+fn the_median_does_not_depend_on_the_order() {
+    assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+    assert_eq!(median([4.0, 1.0, 3.0, 2.0]), Some(2.5));
+    assert_eq!(median([7.0]), Some(7.0));
+    assert_eq!(median([]), None);
 }
