@@ -127,7 +127,6 @@ impl MessagingClient {
             None => format!("g:{:x}-{number:x}", self.shared.instance),
         };
         let (sender_id, sender_name) = (sender.user_id.get(), sender.username.clone());
-        let is_fresh = client_msg_id.is_none();
         let flow = connection_id.map(|connection_id| (connection_id, room_id));
         let (room_id, content) = (room_id.get(), content.into_string());
         let send = Send {
@@ -138,7 +137,6 @@ impl MessagingClient {
             content,
             idempotency_key,
             traceparent: span.traceparent(),
-            is_fresh,
         };
         Pending { span, ..self.ask(number, Message::Send(send), flow, Reply::Sent) }
     }

@@ -45,13 +45,6 @@ impl Message {
         }
     }
 
-    /// It was asked once, and may have been handled.
-    pub(crate) fn note_asked(&mut self) {
-        if let Self::Send(send) = self {
-            send.is_fresh = false;
-        }
-    }
-
     /// The place of its kind in a batch, whose kinds are handled one after the other.
     fn place(&self) -> u8 {
         match self {

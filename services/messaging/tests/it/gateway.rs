@@ -54,7 +54,6 @@ impl Gateway {
             content: content.into(),
             idempotency_key: key.into(),
             traceparent: String::new(),
-            is_fresh: false,
         }
     }
 
@@ -175,7 +174,7 @@ impl Gateway {
         self.wait("a last_seq", |received| received.last_seqs.contains(&expected)).await;
     }
 
-    /// Receives responses until the stream ends. Returns the code of the end; `None` if it has none.
+    /// Receives responses until the stream ends. Returns the error code of the end, if any.
     pub(crate) async fn end(&mut self) -> Option<ErrorCode> {
         loop {
             match timeout(WAIT_TIMEOUT, self.next()).await.unwrap() {
