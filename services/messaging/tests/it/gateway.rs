@@ -96,7 +96,7 @@ impl Gateway {
         for id in ids {
             results.push(match self.answer(id).await {
                 Outcome::Sent(sent) => Ok(sent),
-                other => Err(refusal(other)),
+                other => Err(error_code(other)),
             });
         }
         results
@@ -113,7 +113,7 @@ impl Gateway {
         self.request(AttachRequest { subscribes, ..AttachRequest::default() }).await;
         match self.answer(request_id).await {
             Outcome::Subscribed(start) => Ok(start),
-            other => Err(refusal(other)),
+            other => Err(error_code(other)),
         }
     }
 
@@ -137,7 +137,7 @@ impl Gateway {
         self.request(AttachRequest { typings, ..AttachRequest::default() }).await;
         match self.answer(request_id).await {
             Outcome::TypingShown(_) => Ok(()),
-            other => Err(refusal(other)),
+            other => Err(error_code(other)),
         }
     }
 
@@ -226,7 +226,7 @@ pub(crate) fn describe(event: &Event) -> String {
     }
 }
 
-fn refusal(result: Outcome) -> ErrorCode {
+fn error_code(result: Outcome) -> ErrorCode {
     match result {
         Outcome::Error(name) => ErrorCode::from_name(&name).unwrap(),
         other => unreachable!("unexpected answer: {other:?}"),
