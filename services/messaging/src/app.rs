@@ -47,7 +47,13 @@ impl App {
         let (publisher, subscriber) = redis::clients(&config.redis)?;
         let pubsub = PubSub::start(publisher, subscriber, streams.clone(), lifecycle);
         let memberships = Memberships::start(rooms, lifecycle);
-        let send_pipeline = SendPipeline::start(&pool, &memberships, &streams, &pubsub, lifecycle);
+        let send_pipeline = SendPipeline::start(
+            pool.clone(),
+            memberships.clone(),
+            streams.clone(),
+            pubsub.clone(),
+            lifecycle,
+        );
 
         let deleted_rooms = purge::start(pool.clone(), lifecycle);
         membership_ends::start(client, streams.clone(), deleted_rooms, lifecycle);

@@ -19,7 +19,12 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Addresses of the rooms service, comma-separated `host:port`; a host may resolve to many
     /// replicas.
-    #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003", value_parser = addresses)]
+    #[arg(
+        long,
+        env = "ROOMS_ADDRESSES",
+        default_value = "127.0.0.1:9003",
+        value_parser = addresses
+    )]
     pub rooms_addresses: String,
     /// Deadline of a call to the rooms service, in seconds.
     ///

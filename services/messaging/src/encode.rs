@@ -1,12 +1,12 @@
-//! Between the service's types and the wire format: encodes what streams and publications carry,
-//! and decodes publications.
+//! Encodes events and answers for streams and publications. Both carry them in the wire format, so
+//! that an event is encoded once, however many streams get it.
 
-use parlance_core::{ErrorCode, MessageId, RoomId, Timestamp, UserId};
+use parlance_core::{ErrorCode, Timestamp, UserId};
 use parlance_proto::messaging as proto;
 use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::event::Kind;
 
-use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message, TypingUser};
+use crate::model::{EndReason, Event, EventKind, MembershipEnd, Message};
 
 pub(crate) fn message(message: Message) -> proto::Message {
     proto::Message {
@@ -22,14 +22,14 @@ pub(crate) fn message(message: Message) -> proto::Message {
     }
 }
 
-pub(crate) fn event(event: &Event) -> proto::Event {
-    let kind = match &event.kind {
-        EventKind::Created(created) => Kind::Created(message(created.clone())),
-        EventKind::Edited(edited) => Kind::Edited(message(edited.clone())),
+pub(crate) fn event(event: Event) -> proto::Event {
+    let kind = match event.kind {
+        EventKind::Created(created) => Kind::Created(message(created)),
+        EventKind::Edited(edited) => Kind::Edited(message(edited)),
         EventKind::Deleted(message_id) => Kind::DeletedMessageId(message_id.get()),
         EventKind::Typing(user) => Kind::Typing(proto::TypingUser {
             user_id: user.user_id.get(),
-            username: user.username.clone(),
+            username: user.username,
             origin: user.origin,
         }),
     };
@@ -37,41 +37,7 @@ pub(crate) fn event(event: &Event) -> proto::Event {
         room_id: event.room_id.get(),
         seq: event.seq,
         kind: Some(kind),
-        traceparent: event.traceparent.clone(),
-    }
-}
-
-/// Decodes an event of another replica; `None` if this version does not know its kind.
-pub(crate) fn decode_event(event: proto::Event) -> Option<Event> {
-    let kind = match event.kind? {
-        Kind::Created(created) => EventKind::Created(decode_message(created)),
-        Kind::Edited(edited) => EventKind::Edited(decode_message(edited)),
-        Kind::DeletedMessageId(message_id) => EventKind::Deleted(MessageId::new(message_id)),
-        Kind::Typing(user) => EventKind::Typing(TypingUser {
-            user_id: UserId::new(user.user_id),
-            username: user.username,
-            origin: user.origin,
-        }),
-    };
-    Some(Event {
-        room_id: RoomId::new(event.room_id),
-        seq: event.seq,
-        kind,
         traceparent: event.traceparent,
-    })
-}
-
-fn decode_message(message: proto::Message) -> Message {
-    Message {
-        id: MessageId::new(message.id),
-        room_id: RoomId::new(message.room_id),
-        seq: message.seq,
-        sender_id: UserId::new(message.sender_id),
-        sender_name: message.sender_name,
-        content: message.content,
-        created_at: Timestamp::from_micros(message.created_at_us),
-        updated_at: Timestamp::from_micros(message.updated_at_us),
-        edited_at: message.edited_at_us.map(Timestamp::from_micros),
     }
 }
 

@@ -8,12 +8,9 @@ use tonic::Status;
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A rule forbids the request, or another service is unavailable.
+    /// A rule forbids the request, the request is malformed, or another service is unavailable.
     #[error("refused: {}", .0.name())]
     Refused(ErrorCode),
-    /// The request breaks the contract of the API. Only a bug in the caller explains it.
-    #[error("malformed request: {0}")]
-    Malformed(&'static str),
     /// A statement failed.
     #[error("database error")]
     Store(#[from] sqlx::Error),
@@ -29,7 +26,6 @@ impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(code) => *code,
-            Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Store(error) => postgres::code_from_error(error),
         }
     }

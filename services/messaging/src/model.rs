@@ -28,18 +28,6 @@ pub(crate) struct Event {
     pub(crate) traceparent: String,
 }
 
-impl Event {
-    /// Creates the event of a new message.
-    pub(crate) fn created(message: Message, traceparent: String) -> Self {
-        Self {
-            room_id: message.room_id,
-            seq: message.seq,
-            kind: EventKind::Created(message),
-            traceparent,
-        }
-    }
-}
-
 /// What an event is about.
 #[derive(Clone, Debug)]
 pub(crate) enum EventKind {

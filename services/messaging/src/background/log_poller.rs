@@ -51,15 +51,15 @@ impl LogPoller {
         loop {
             ticks.tick().await;
             let valid_cursor = cursor.filter(|_| last_read.elapsed() < MAX_CURSOR_AGE);
-            match with_timeout(READ_TIMEOUT, self.poll(valid_cursor)).await {
-                Ok(next_cursor) => {
-                    cursor = Some(next_cursor);
-                    last_read = Instant::now();
-                }
-                Err(error) => tracing::warn!(
-                    error = chain(&error),
+            let polled = with_timeout(READ_TIMEOUT, self.poll(valid_cursor)).await;
+            if let Err(error) = &polled {
+                tracing::warn!(
+                    error = chain(error),
                     "log poller could not read the store; retrying"
-                ),
+                );
+            }
+            if let Ok(next_cursor) = polled {
+                (cursor, last_read) = (Some(next_cursor), Instant::now());
             }
         }
     }

@@ -58,11 +58,8 @@ impl Follower {
     async fn run(self, replica: Replica) {
         loop {
             if let Err(status) = self.follow(&replica).await {
-                tracing::debug!(
-                    replica = %replica.address(),
-                    error = status.message(),
-                    "cannot follow the membership log; reconnecting"
-                );
+                let (replica, error) = (replica.address(), status.message());
+                tracing::debug!(%replica, error, "cannot follow the membership log; reconnecting");
             }
             tokio::time::sleep(RECONNECT_BACKOFF).await;
         }
@@ -82,10 +79,7 @@ impl Follower {
                     // shared cursor.
                     return Ok(());
                 }
-                tracing::warn!(
-                    "the membership log does not reach back to the cursor; closing all streams, \
-                     so that gateways have all memberships checked again"
-                );
+                tracing::warn!("the membership log was trimmed too early; closing all streams");
                 self.streams.close_all();
             }
             cursor = batch.cursor;

@@ -13,7 +13,7 @@ use crate::store::{messages, room_heads, with_timeout};
 /// Deleted rooms that may wait. When the queue is full, the reader of the membership log waits.
 const MAX_QUEUED: usize = 10_000;
 /// Messages that one statement deletes, so that none takes long.
-const STEP: i64 = 1_000;
+const MAX_DELETED: i64 = 1_000;
 /// After this time the purge of a large room is logged as unfinished, and continues.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_BACKOFF: Duration = Duration::from_secs(1);
@@ -28,11 +28,7 @@ pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId>
 async fn run(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow::Result<()> {
     while let Some(room_id) = deleted_rooms.recv().await {
         while let Err(error) = with_timeout(PURGE_TIMEOUT, purge(&pool, room_id)).await {
-            tracing::warn!(
-                room.id = %room_id,
-                error = chain(&error),
-                "a deleted room is not purged yet; retrying"
-            );
+            tracing::warn!(room.id = %room_id, error = chain(&error), "purge failed; retrying");
             tokio::time::sleep(RETRY_BACKOFF).await;
         }
     }
@@ -41,6 +37,6 @@ async fn run(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow:
 
 async fn purge(pool: &PgPool, room_id: RoomId) -> sqlx::Result<()> {
     room_heads::mark_deleted(&mut *pool.acquire().await?, room_id).await?;
-    while messages::purge(&mut *pool.acquire().await?, room_id, STEP).await? > 0 {}
+    while messages::purge(&mut *pool.acquire().await?, room_id, MAX_DELETED).await? > 0 {}
     Ok(())
 }

@@ -26,10 +26,7 @@ async fn run(pool: PgPool) -> anyhow::Result<()> {
     loop {
         ticks.tick().await;
         if let Err(error) = with_timeout(TRIM_TIMEOUT, trim(&pool)).await {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot delete old rows of batches; retrying in a minute"
-            );
+            tracing::warn!(error = chain(&error), "cannot delete old rows of batches; retrying");
         }
     }
 }

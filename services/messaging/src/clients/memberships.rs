@@ -43,7 +43,7 @@ pub(crate) struct Membership {
     pub(crate) room_version: i64,
 }
 
-/// A membership, or why there is none: `room_not_found`, `not_a_member`.
+/// A membership, or why there is none: `room_not_found`, `not_a_member`, `unavailable`.
 pub(crate) type CheckResult = Result<Membership, ErrorCode>;
 
 /// The client for membership checks. Cheap to clone.
@@ -61,8 +61,7 @@ impl Memberships {
 
     /// Checks one membership.
     pub(crate) async fn check(&self, room_id: RoomId, user_id: UserId) -> CheckResult {
-        let results = self.check_all(vec![Check { room_id, user_id }]).await?;
-        results.into_iter().next().unwrap_or(Err(ErrorCode::Internal))
+        self.check_all(vec![Check { room_id, user_id }]).await.remove(0)
     }
 
     /// Checks many memberships. Returns the results in the order of the checks; `unavailable` if

@@ -103,7 +103,7 @@ impl MessagingService for Service {
         let changes =
             ops::read_changes(&self.app, room_id, request.after_seq, request.up_to_seq).await?;
         Ok(Response::new(ReadChangesResponse {
-            events: changes.events.iter().map(encode::event).collect(),
+            events: changes.events.into_iter().map(encode::event).collect(),
             complete_up_to_seq: changes.complete_up_to,
         }))
     }

@@ -5,6 +5,7 @@ use parlance_runtime::context::RequestContext;
 use parlance_runtime::trace::SpanBuilder;
 
 use crate::app::App;
+use crate::encode;
 use crate::error::Error;
 use crate::model::{Event, EventKind, Message};
 use crate::store::messages;
@@ -50,6 +51,7 @@ fn hide_room(code: ErrorCode) -> ErrorCode {
 pub(super) fn deliver(app: &App, message: &Message, seq: i64, kind: EventKind) {
     let span = RequestContext::start_span(|| SpanBuilder::producer("deliver change"));
     let event = Event { room_id: message.room_id, seq, kind, traceparent: span.traceparent() };
-    app.streams.deliver(std::slice::from_ref(&event), Vec::new());
-    app.pubsub.publish(&[event]);
+    let events = [encode::event(event)];
+    app.streams.deliver(&events, Vec::new());
+    app.pubsub.publish(&events);
 }

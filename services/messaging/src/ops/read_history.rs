@@ -29,7 +29,7 @@ pub(crate) async fn read_history(
     }
     let size: u32 = requests.iter().map(|request| request.limit).sum();
     if requests.len() > MAX_PAGES || size > MAX_MESSAGES {
-        return Err(Error::Malformed("too many pages in one call"));
+        return Err(ErrorCode::BadRequest.into());
     }
 
     let check =
@@ -38,16 +38,17 @@ pub(crate) async fn read_history(
         app.memberships.check_all(requests.iter().map(check).collect()),
         read_last_seqs(app, &requests)
     );
-    let memberships = memberships?;
     let admitted: Vec<PageRequest> = requests
         .into_iter()
         .zip(&memberships)
         .filter(|(_, membership)| membership.is_ok())
         .map(|(request, _)| request)
         .collect();
-    let pages =
-        if admitted.is_empty() { Vec::new() } else { read(app, admitted, &last_seqs?).await? };
-    let mut pages = pages.into_iter();
+    let mut pages = match &admitted[..] {
+        [] => Vec::new(),
+        _ => read(app, admitted, &last_seqs?).await?,
+    }
+    .into_iter();
     let result = |membership: Result<_, ErrorCode>| {
         membership.and_then(|_| pages.next().ok_or(ErrorCode::Internal))
     };

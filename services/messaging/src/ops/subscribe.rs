@@ -31,11 +31,6 @@ pub(crate) async fn subscribe(app: &App, checks: Vec<Check>) -> Vec<Result<Start
     let rooms: HashSet<RoomId> = checks.iter().map(|check| check.room_id).collect();
     let confirmations = join_all(rooms.iter().map(|&room_id| app.pubsub.subscribe(room_id)));
     let (memberships, _) = tokio::join!(app.memberships.check_all(checks.clone()), confirmations);
-    let memberships = match memberships {
-        Ok(memberships) => memberships,
-        Err(code) => return vec![Err(code); checks.len()],
-    };
-
     let last_seqs = read_last_seqs(app, rooms.into_iter().collect()).await;
     let starts = checks.iter().zip(memberships).map(|(check, membership)| {
         let membership = membership?;
@@ -59,11 +54,7 @@ async fn read_last_seqs(
 ) -> Result<HashMap<RoomId, i64>, ErrorCode> {
     let read = async { room_heads::read(&mut *app.pool.acquire().await?, &room_ids).await };
     with_timeout(READ_TIMEOUT, read).await.map_err(|error| {
-        tracing::warn!(
-            error = chain(&error),
-            rooms = room_ids.len(),
-            "cannot read room_heads; subscriptions are refused"
-        );
+        tracing::warn!(error = chain(&error), "cannot read room_heads; refusing subscriptions");
         postgres::code_from_error(&error)
     })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fred::clients::{Client, SubscriberClient};
 use parlance_core::RoomId;
+use parlance_proto::messaging::Event;
 use parlance_runtime::Lifecycle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,7 +12,6 @@ use super::header::Publisher;
 use super::listener::Listener;
 use super::publisher::{self, Publications};
 use super::subscriptions::{Command, Subscriptions};
-use crate::model::Event;
 use crate::streams::Streams;
 
 /// Commands that may wait for the task that manages subscriptions.
@@ -60,10 +60,7 @@ impl PubSub {
             let _ = confirmed.await;
         };
         if tokio::time::timeout(CONFIRMATION_TIMEOUT, subscribed).await.is_err() {
-            tracing::debug!(
-                room.id = %room_id,
-                "Redis did not confirm a subscription in time; the log poller covers the room"
-            );
+            tracing::debug!(room.id = %room_id, "Redis did not confirm a subscription in time");
         }
     }
 

@@ -1,8 +1,10 @@
-//! The header of a publication, and the channels of rooms.
+//! The header of a publication, and the channels and spans of rooms.
 
 use std::time::{Duration, Instant};
 
 use parlance_core::RoomId;
+use parlance_proto::messaging::Event;
+use parlance_runtime::trace::{Span, SpanBuilder, Trace};
 use rand::Rng;
 
 /// Makes and reads headers. A header holds the id of the publishing process and the time of the
@@ -43,4 +45,23 @@ impl Publisher {
 /// Returns the channel of a room.
 pub(super) fn channel_name(room_id: RoomId) -> String {
     format!("room:{room_id}")
+}
+
+/// Starts the span of an operation on a room's channel. The trace of the event continues in it.
+/// Returns `None` if the trace is not recorded.
+pub(super) fn start_span(
+    event: &mut Event,
+    new_span: impl FnOnce() -> SpanBuilder,
+) -> Option<Span> {
+    let span = Trace::follow(&event.traceparent, || {
+        new_span()
+            .with("messaging.system", "redis")
+            .with("messaging.destination.template", "room:{id}")
+            .with("messaging.destination.name", channel_name(RoomId::new(event.room_id)))
+    });
+    if !span.is_recorded() {
+        return None;
+    }
+    event.traceparent = span.traceparent();
+    Some(span)
 }

@@ -6,13 +6,11 @@ use fred::types::Message;
 use opentelemetry::global;
 use opentelemetry::metrics::Histogram;
 use parlance_proto::messaging::PublishedEvents;
-use parlance_runtime::trace::{Span, SpanBuilder, Trace};
+use parlance_runtime::trace::{Span, SpanBuilder};
 use prost::Message as _;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::header::{Publisher, channel_name};
-use crate::encode;
-use crate::model::Event;
+use super::header::{Publisher, start_span};
 use crate::streams::Streams;
 
 pub(super) struct Listener {
@@ -46,11 +44,7 @@ impl Listener {
             match messages.recv().await {
                 Ok(message) => self.on_message(&message),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(
-                        missed,
-                        "the Redis listener fell behind and lost publications; the log poller \
-                         delivers the events"
-                    );
+                    tracing::warn!(missed, "lost publications from Redis; the log poller follows");
                 }
                 Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
             }
@@ -68,36 +62,19 @@ impl Listener {
             return;
         }
         match PublishedEvents::decode(events) {
-            Ok(published) => {
-                let mut events: Vec<Event> =
-                    published.events.into_iter().filter_map(encode::decode_event).collect();
-                let _spans = start_spans(&mut events);
-                self.streams.deliver(&events, Vec::new());
+            Ok(mut published) => {
+                let events = published.events.iter_mut();
+                let _spans: Vec<Span> =
+                    events.filter_map(|event| start_span(event, new_span)).collect();
+                self.streams.deliver(&published.events, Vec::new());
             }
-            Err(error) => tracing::warn!(
-                error = %error,
-                "cannot decode a publication; the log poller delivers the events"
-            ),
+            Err(error) => tracing::warn!(%error, "cannot decode a publication; ignoring it"),
         }
     }
 }
 
-/// Starts the spans of recorded events, which continue from there.
-fn start_spans(events: &mut [Event]) -> Vec<Span> {
-    let recorded = events.iter_mut().filter(|event| !event.traceparent.is_empty());
-    let start = |event: &mut Event| {
-        let span = Trace::follow(&event.traceparent, || {
-            SpanBuilder::consumer("receive room:{id}")
-                .with("messaging.operation.name", "receive")
-                .with("messaging.operation.type", "process")
-                .with("messaging.system", "redis")
-                .with("messaging.destination.template", "room:{id}")
-                .with("messaging.destination.name", channel_name(event.room_id))
-        });
-        if span.is_recorded() {
-            event.traceparent = span.traceparent();
-        }
-        span
-    };
-    recorded.map(start).collect()
+fn new_span() -> SpanBuilder {
+    SpanBuilder::consumer("receive room:{id}")
+        .with("messaging.operation.name", "receive")
+        .with("messaging.operation.type", "process")
 }

@@ -1,4 +1,5 @@
-//! Publishes events.
+//! Publishes events. Events that Redis does not take are dropped; the log poller finds their
+//! changes.
 
 use std::collections::HashMap;
 
@@ -8,15 +9,13 @@ use fred::interfaces::{ClientLike, PubsubInterface};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parlance_core::RoomId;
-use parlance_proto::messaging::PublishedEvents;
+use parlance_proto::messaging::{Event, PublishedEvents};
 use parlance_runtime::Lifecycle;
-use parlance_runtime::trace::{Span, SpanBuilder, Trace};
+use parlance_runtime::trace::{Span, SpanBuilder};
 use prost::Message as _;
 use tokio::sync::mpsc;
 
-use super::header::{Publisher, channel_name};
-use crate::encode;
-use crate::model::Event;
+use super::header::{Publisher, channel_name, start_span};
 
 /// Publications that may wait for Redis. Further ones are left to the log poller.
 const MAX_QUEUED: usize = 4_096;
@@ -52,36 +51,29 @@ pub(super) fn start(
 impl Publications {
     /// Queues one publication for each room.
     pub(super) fn publish(&self, events: &[Event]) {
-        let mut rooms: HashMap<RoomId, Vec<&Event>> = HashMap::new();
+        let mut rooms: HashMap<i64, PublishedEvents> = HashMap::new();
         for event in events {
-            rooms.entry(event.room_id).or_default().push(event);
+            rooms.entry(event.room_id).or_default().events.push(event.clone());
         }
         for (room_id, events) in rooms {
-            self.publish_to_room(room_id, events);
+            self.publish_to_room(RoomId::new(room_id), events);
         }
     }
 
-    fn publish_to_room(&self, room_id: RoomId, events: Vec<&Event>) {
-        let mut spans = Vec::new();
-        let encode = |event| {
-            let mut encoded = encode::event(event);
-            let span = start_span(event);
-            if span.is_recorded() {
-                encoded.traceparent = span.traceparent();
-                spans.push(span);
-            }
-            encoded
+    fn publish_to_room(&self, room_id: RoomId, mut message: PublishedEvents) {
+        let new_span = || {
+            SpanBuilder::producer("publish room:{id}")
+                .with("messaging.operation.name", "publish")
+                .with("messaging.operation.type", "send")
         };
-        let message = PublishedEvents { events: events.into_iter().map(encode).collect() };
+        let spans = message.events.iter_mut().filter_map(|event| start_span(event, new_span));
+        let spans = spans.collect();
         let mut payload = BytesMut::with_capacity(Publisher::HEADER + message.encoded_len());
         payload.put_u128(self.this_process.header());
         let is_encoded = message.encode(&mut payload).is_ok();
         let publication = Publication { room_id, payload: payload.freeze(), spans };
         if is_encoded && self.queue.try_send(publication).is_err() {
-            tracing::debug!(
-                room.id = %room_id,
-                "the queue to Redis is full; the log poller delivers the events"
-            );
+            tracing::debug!(room.id = %room_id, "the queue to Redis is full; events are dropped");
         }
     }
 }
@@ -98,10 +90,7 @@ async fn run(client: Client, mut publications: mpsc::Receiver<Publication>) -> a
             }
             Some(result) = in_flight.next() => {
                 if let Err(error) = result {
-                    tracing::debug!(
-                        error = %error,
-                        "Redis refused a publication; the log poller delivers the events"
-                    );
+                    tracing::debug!(%error, "cannot publish events to Redis; they are dropped");
                 }
             }
             else => return Ok(()),
@@ -116,15 +105,4 @@ async fn send(client: Client, publication: Publication) -> Result<(), fred::erro
         spans.iter_mut().for_each(|span| span.fail("redis"));
     }
     sent.map(drop)
-}
-
-fn start_span(event: &Event) -> Span {
-    Trace::follow(&event.traceparent, || {
-        SpanBuilder::producer("publish room:{id}")
-            .with("messaging.operation.name", "publish")
-            .with("messaging.operation.type", "send")
-            .with("messaging.system", "redis")
-            .with("messaging.destination.template", "room:{id}")
-            .with("messaging.destination.name", channel_name(event.room_id))
-    })
 }

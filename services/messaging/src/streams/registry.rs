@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlance_core::RoomId;
-use parlance_proto::messaging::{Answer, AttachResponse, RoomLastSeq};
+use parlance_proto::messaging::{Answer, AttachResponse, Event, RoomLastSeq};
 use parlance_runtime::Lifecycle;
 
 use super::queue::{self, StreamQueue, StreamSender};
 use crate::encode;
-use crate::model::{Event, MembershipEnd};
+use crate::model::MembershipEnd;
 
 /// The id of an attached stream. It is unique within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,10 +103,11 @@ impl Streams {
         let mut responses = Responses::new();
         let mut registry = self.lock();
         for event in events {
-            let Some(subscribers) = registry.rooms.get_mut(&event.room_id) else { continue };
+            let room_id = RoomId::new(event.room_id);
+            let Some(subscribers) = registry.rooms.get_mut(&room_id) else { continue };
             subscribers.delivered_seq = subscribers.delivered_seq.max(event.seq);
             for id in &subscribers.streams {
-                responses.entry(*id).or_default().events.push(encode::event(event));
+                responses.entry(*id).or_default().events.push(event.clone());
             }
         }
         for (id, answer) in answers {

@@ -54,7 +54,6 @@ impl Gateway {
             content: content.into(),
             idempotency_key: key.into(),
             traceparent: String::new(),
-            is_fresh: false,
         }
     }
 
@@ -97,7 +96,7 @@ impl Gateway {
         for id in ids {
             results.push(match self.answer(id).await {
                 Outcome::Sent(sent) => Ok(sent),
-                other => Err(refusal(other)),
+                other => Err(error_code(other)),
             });
         }
         results
@@ -114,7 +113,7 @@ impl Gateway {
         self.request(AttachRequest { subscribes, ..AttachRequest::default() }).await;
         match self.answer(request_id).await {
             Outcome::Subscribed(start) => Ok(start),
-            other => Err(refusal(other)),
+            other => Err(error_code(other)),
         }
     }
 
@@ -138,7 +137,7 @@ impl Gateway {
         self.request(AttachRequest { typings, ..AttachRequest::default() }).await;
         match self.answer(request_id).await {
             Outcome::TypingShown(_) => Ok(()),
-            other => Err(refusal(other)),
+            other => Err(error_code(other)),
         }
     }
 
@@ -175,7 +174,7 @@ impl Gateway {
         self.wait("a last_seq", |received| received.last_seqs.contains(&expected)).await;
     }
 
-    /// Receives responses until the stream ends. Returns the code of the end; `None` if it has none.
+    /// Receives responses until the stream ends. Returns the error code of the end, if any.
     pub(crate) async fn end(&mut self) -> Option<ErrorCode> {
         loop {
             match timeout(WAIT_TIMEOUT, self.next()).await.unwrap() {
@@ -227,7 +226,7 @@ pub(crate) fn describe(event: &Event) -> String {
     }
 }
 
-fn refusal(result: Outcome) -> ErrorCode {
+fn error_code(result: Outcome) -> ErrorCode {
     match result {
         Outcome::Error(name) => ErrorCode::from_name(&name).unwrap(),
         other => unreachable!("unexpected answer: {other:?}"),

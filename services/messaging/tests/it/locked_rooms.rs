@@ -62,9 +62,9 @@ async fn a_locked_room_delays_no_other_and_keeps_its_order() {
     gateway.wait("the answers about the locked room", |it| ids(&it.answers).contains(&last)).await;
     gateway.received.answers.retain(|answer| deferred.contains(&answer.request_id));
     assert_eq!(ids(&gateway.received.answers), deferred);
-    let is_refusal = |answer: &Answer| matches!(answer.outcome, Some(Outcome::Error(_)));
-    let refusals: Vec<bool> = gateway.received.answers.iter().map(is_refusal).collect();
-    assert_eq!(refusals, [false, true].repeat(8));
+    let is_error = |answer: &Answer| matches!(answer.outcome, Some(Outcome::Error(_)));
+    let errors: Vec<bool> = gateway.received.answers.iter().map(is_error).collect();
+    assert_eq!(errors, [false, true].repeat(8));
     assert_eq!(seqs(&gateway.received.events, locked), (1..=9).collect::<Vec<_>>());
     let keys = ["g:first", "g:0", "g:1", "g:2", "g:3", "g:4", "g:5", "g:6", "g:7"];
     let history = app.whole_history(locked).await;

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use parlance_core::ErrorCode;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::{Batch, Job, MAX_BATCH};
-use crate::clients::memberships::{Check, CheckResult, Memberships};
+use crate::clients::memberships::{Check, Memberships};
 
 /// The minimum number of messages that are checked while a batch is being committed.
 const MIN_EARLY_CHECK: usize = 64;
@@ -31,8 +30,7 @@ impl Admission {
                 return Ok(());
             }
             batch.refuse_late();
-            let results = batch.spans.scope(self.check(&batch.jobs)).await;
-            apply(&mut batch.jobs, results);
+            batch.spans.scope(self.check(&mut batch.jobs)).await;
             self.is_idle.send_replace(false);
             if self.admitted.send(batch).await.is_err() {
                 return Ok(());
@@ -56,28 +54,19 @@ impl Admission {
     }
 
     /// Checks the messages that are not refused, in one call.
-    async fn check(&self, jobs: &[Job]) -> Result<Vec<CheckResult>, ErrorCode> {
-        let undecided = jobs.iter().filter(|job| job.result.is_none());
-        let checks: Vec<Check> = undecided
-            .map(|job| Check { room_id: job.draft.room_id, user_id: job.draft.sender_id })
-            .collect();
-        if checks.is_empty() {
-            return Ok(Vec::new());
+    async fn check(&self, jobs: &mut [Job]) {
+        let undecided: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.result.is_none()).collect();
+        if undecided.is_empty() {
+            return;
         }
-        self.memberships.check_all(checks).await
-    }
-}
-
-fn apply(jobs: &mut [Job], results: Result<Vec<CheckResult>, ErrorCode>) {
-    let mut results = results.map(Vec::into_iter);
-    for job in jobs.iter_mut().filter(|job| job.result.is_none()) {
-        let result = match &mut results {
-            Ok(results) => results.next().unwrap_or(Err(ErrorCode::Internal)),
-            Err(code) => Err(*code),
-        };
-        match result {
-            Ok(_) => job.span.note("admitted"),
-            Err(code) => job.refuse(code),
+        let check =
+            |job: &&mut Job| Check { room_id: job.draft.room_id, user_id: job.draft.sender_id };
+        let results = self.memberships.check_all(undecided.iter().map(check).collect()).await;
+        for (job, result) in undecided.into_iter().zip(results) {
+            match result {
+                Ok(_) => job.span.note("admitted"),
+                Err(code) => job.refuse(code),
+            }
         }
     }
 }

@@ -65,11 +65,6 @@ impl Batch {
         Self { jobs, spans }
     }
 
-    fn append(&mut self, mut other: Self) {
-        self.jobs.append(&mut other.jobs);
-        self.spans.0.append(&mut other.spans.0);
-    }
-
     /// Refuses messages that have waited longer than their senders do.
     pub(super) fn refuse_late(&mut self) {
         let is_late = |job: &&mut Job| job.received_at.elapsed() >= SEND_TIMEOUT;
@@ -121,29 +116,25 @@ impl Inbox {
         Self { batches, left_over: None }
     }
 
-    /// Returns all that waits, up to the maximum of a batch; `None` if nothing waits.
-    pub(super) fn try_next(&mut self) -> Option<Batch> {
-        let first = self.left_over.take().or_else(|| self.batches.try_recv().ok())?;
-        Some(self.fill(first))
-    }
-
-    /// Waits for the next batch. Returns `None` when admission has ended.
-    pub(super) async fn next(&mut self) -> Option<Batch> {
-        let first = match self.left_over.take() {
-            Some(first) => first,
-            None => self.batches.recv().await?,
+    /// Returns everything that waits, up to the maximum of a batch. If nothing waits, calls
+    /// `on_idle` and waits for the next batch. Returns `None` when admission has ended.
+    pub(super) async fn next(&mut self, on_idle: impl FnOnce()) -> Option<Batch> {
+        let waiting = self.left_over.take().or_else(|| self.batches.try_recv().ok());
+        let mut batch = match waiting {
+            Some(batch) => batch,
+            None => {
+                on_idle();
+                self.batches.recv().await?
+            }
         };
-        Some(self.fill(first))
-    }
-
-    fn fill(&mut self, mut batch: Batch) -> Batch {
         while let Ok(next) = self.batches.try_recv() {
             if batch.jobs.len() + next.jobs.len() > MAX_BATCH {
                 self.left_over = Some(next);
                 break;
             }
-            batch.append(next);
+            batch.jobs.extend(next.jobs);
+            batch.spans.0.extend(next.spans.0);
         }
-        batch
+        Some(batch)
     }
 }

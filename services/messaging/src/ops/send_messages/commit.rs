@@ -10,12 +10,10 @@ use tokio::sync::watch;
 
 use super::batch::{Batch, Inbox, take_unwritten};
 use super::deferred::DeferredQueue;
-use super::respond::Responder;
-use super::write::Writer;
+use super::write::Committer;
 
 pub(super) struct CommitLoop {
-    pub(super) writer: Writer,
-    pub(super) responder: Responder,
+    pub(super) committer: Committer,
     pub(super) deferred: DeferredQueue,
     /// True while no batch is being committed, see [`Admission`](super::admit::Admission).
     pub(super) is_idle: Arc<watch::Sender<bool>>,
@@ -30,25 +28,21 @@ impl CommitLoop {
     pub(super) async fn run(self, mut inbox: Inbox) -> anyhow::Result<()> {
         let (mut committed, mut connection) = (None, None);
         loop {
-            let next = match inbox.try_next() {
-                None => {
-                    self.respond(committed.take());
-                    self.is_idle.send_replace(true);
-                    connection = None;
-                    inbox.next().await
-                }
-                batch => batch,
+            let on_idle = || {
+                self.respond(committed.take());
+                self.is_idle.send_replace(true);
+                connection = None;
             };
-            let Some(mut batch) = next else { return Ok(()) };
+            let Some(mut batch) = inbox.next(on_idle).await else { return Ok(()) };
             self.is_idle.send_replace(false);
             batch.refuse_late();
             self.deferred.take_followers(&mut batch.jobs);
 
-            let write = self.writer.write(&mut connection, &mut batch);
+            let write = self.committer.write(&mut connection, &mut batch);
             tokio::join!(write, async { self.respond(committed.take()) });
             self.deferred.push(take_unwritten(&mut batch.jobs));
             committed = Some(batch);
-            if self.writer.is_pool_exhausted() {
+            if self.committer.is_pool_exhausted() {
                 // Other requests may be waiting for a connection.
                 connection = None;
             }
@@ -57,7 +51,7 @@ impl CommitLoop {
 
     fn respond(&self, batch: Option<Batch>) {
         if let Some(batch) = batch {
-            self.responder.respond(batch.jobs);
+            self.committer.respond(batch.jobs);
         }
     }
 }

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlance_core::{ErrorCode, RoomId};
+use parlance_core::RoomId;
 use parlance_runtime::Lifecycle;
 use tokio::sync::Semaphore;
 
 use super::batch::{Batch, Job, MAX_BATCH, SEND_TIMEOUT, take_unwritten};
-use super::respond::Responder;
-use super::write::Writer;
+use super::write::Committer;
 
 /// Messages that may wait for locked rooms. Further ones are answered `unavailable`.
 const MAX_DEFERRED: usize = 16_384;
@@ -20,8 +19,7 @@ const MAX_CONNECTIONS: usize = 4;
 /// Cheap to clone. The lock of the queue is held for map look-ups, never across an await.
 #[derive(Clone)]
 pub(super) struct DeferredQueue {
-    writer: Writer,
-    responder: Responder,
+    committer: Committer,
     lifecycle: Lifecycle,
     queue: Arc<Mutex<Queue>>,
     connections: Arc<Semaphore>,
@@ -36,9 +34,9 @@ struct Queue {
 }
 
 impl DeferredQueue {
-    pub(super) fn new(writer: Writer, responder: Responder, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(committer: Committer, lifecycle: Lifecycle) -> Self {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { writer, responder, lifecycle, queue: Arc::default(), connections }
+        Self { committer, lifecycle, queue: Arc::default(), connections }
     }
 
     /// Moves messages for rooms that have deferred messages to the queue, so that they keep their
@@ -71,7 +69,7 @@ impl DeferredQueue {
             };
             queue.rooms.entry(room_id).or_insert_with(start_task).push(job);
         }
-        self.responder.refuse(rejected, ErrorCode::Unavailable);
+        self.committer.respond(rejected);
     }
 
     /// Writes the messages of a room until none is queued.
@@ -82,14 +80,14 @@ impl DeferredQueue {
             let Ok(_connection) = self.connections.acquire().await else { return };
             if is_locked {
                 let waited = jobs[0].received_at.elapsed();
-                self.writer.wait_for_lock(room_id, SEND_TIMEOUT.saturating_sub(waited)).await;
+                self.committer.wait_for_lock(room_id, SEND_TIMEOUT.saturating_sub(waited)).await;
             }
             let mut batch = Batch::new(std::mem::take(&mut jobs));
             batch.refuse_late();
-            self.writer.write(&mut None, &mut batch).await;
+            self.committer.write(&mut None, &mut batch).await;
             jobs = take_unwritten(&mut batch.jobs);
             is_locked = !jobs.is_empty();
-            self.responder.respond(batch.jobs);
+            self.committer.respond(batch.jobs);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sending messages.
 //!
-//! [`admit`] checks memberships, [`commit`] writes one batch after the other, and [`deferred`] writes
-//! messages for locked rooms. A batch contains what arrived while the previous one was being
+//! [`admit`] checks memberships, [`commit`] writes one batch after the other, and [`deferred`]
+//! writes messages for locked rooms. A batch contains what arrived while the previous one was being
 //! committed: at low load nothing waits, at high load batches are large, and there are no timers.
 //! Within a room everything keeps its order, answers included.
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use parlance_core::ErrorCode;
 use parlance_runtime::Lifecycle;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
@@ -12,8 +11,7 @@ use super::batch::{Inbox, Job};
 use super::commit::CommitLoop;
 use super::deferred::DeferredQueue;
 use super::metrics::Metrics;
-use super::respond::Responder;
-use super::write::Writer;
+use super::write::Committer;
 use crate::clients::memberships::Memberships;
 use crate::pubsub::PubSub;
 use crate::streams::Streams;
@@ -28,38 +26,35 @@ const MAX_ADMITTED: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct SendPipeline {
     jobs: mpsc::Sender<Job>,
-    responder: Responder,
+    committer: Committer,
 }
 
 impl SendPipeline {
     /// Starts the tasks.
     pub(crate) fn start(
-        pool: &PgPool,
-        memberships: &Memberships,
-        streams: &Streams,
-        pubsub: &PubSub,
+        pool: PgPool,
+        memberships: Memberships,
+        streams: Streams,
+        pubsub: PubSub,
         lifecycle: &Lifecycle,
     ) -> Self {
-        let metrics = Metrics::new();
+        let committer = Committer { pool, streams, pubsub, metrics: Metrics::new() };
         let (job_sender, jobs) = mpsc::channel(MAX_QUEUED);
         let (admitted, batches) = mpsc::channel(MAX_ADMITTED);
         let is_idle = Arc::new(watch::channel(true).0);
-        let writer = Writer { pool: pool.clone(), metrics: metrics.clone() };
-        let responder = Responder { streams: streams.clone(), pubsub: pubsub.clone(), metrics };
-        let deferred = DeferredQueue::new(writer.clone(), responder.clone(), lifecycle.clone());
+        let deferred = DeferredQueue::new(committer.clone(), lifecycle.clone());
 
-        let memberships = memberships.clone();
         let admission = Admission { memberships, admitted, is_idle: is_idle.clone() };
-        let commit_loop = CommitLoop { writer, responder: responder.clone(), deferred, is_idle };
+        let commit_loop = CommitLoop { committer: committer.clone(), deferred, is_idle };
         lifecycle.spawn_task("admission", admission.run(jobs));
         lifecycle.spawn_task("commit loop", commit_loop.run(Inbox::new(batches)));
-        Self { jobs: job_sender, responder }
+        Self { jobs: job_sender, committer }
     }
 
     /// Queues a message. Its stream gets the answer; `unavailable` at once if the queue is full.
     pub(crate) fn submit(&self, job: Job) {
         if let Err(error) = self.jobs.try_send(job) {
-            self.responder.refuse(vec![error.into_inner()], ErrorCode::Unavailable);
+            self.committer.respond(vec![error.into_inner()]);
         }
     }
 }

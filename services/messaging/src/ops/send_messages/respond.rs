@@ -3,23 +3,13 @@
 use parlance_core::ErrorCode;
 
 use super::batch::Job;
-use super::metrics::Metrics;
+use super::write::Committer;
 use crate::encode;
-use crate::model::{Event, WriteResult};
-use crate::pubsub::PubSub;
-use crate::streams::Streams;
+use crate::model::{Event, EventKind, WriteResult};
 
-/// Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Responder {
-    pub(super) streams: Streams,
-    pub(super) pubsub: PubSub,
-    pub(super) metrics: Metrics,
-}
-
-impl Responder {
+impl Committer {
     /// Answers messages and delivers the new ones: first to the streams of this replica, then
-    /// through Redis.
+    /// through Redis. A message without result is answered `unavailable`.
     pub(super) fn respond(&self, jobs: Vec<Job>) {
         let mut events = Vec::with_capacity(jobs.len());
         let mut answers = Vec::with_capacity(jobs.len());
@@ -31,7 +21,9 @@ impl Responder {
                     job.span.note("committed");
                     let message = job.draft.into_message(id, seq, created_at);
                     let answer = encode::stored(job.request_id, &message);
-                    events.push(Event::created(message, job.span.traceparent()));
+                    let (room_id, traceparent) = (message.room_id, job.span.traceparent());
+                    let kind = EventKind::Created(message);
+                    events.push(encode::event(Event { room_id, seq, kind, traceparent }));
                     answer
                 }
                 WriteResult::Duplicate(first) => {
@@ -51,14 +43,5 @@ impl Responder {
         self.metrics.count(duplicates, "duplicate");
         self.streams.deliver(&events, answers);
         self.pubsub.publish(&events);
-    }
-
-    /// Answers messages that are not written.
-    pub(super) fn refuse(&self, mut jobs: Vec<Job>, code: ErrorCode) {
-        if jobs.is_empty() {
-            return;
-        }
-        jobs.iter_mut().for_each(|job| job.refuse(code));
-        self.respond(jobs);
     }
 }

@@ -15,8 +15,10 @@ use tokio::time::Instant;
 use super::batch::{Batch, Job, SEND_TIMEOUT};
 use super::metrics::Metrics;
 use crate::model::{Draft, WriteResult};
+use crate::pubsub::PubSub;
 use crate::store::write_batch::write_batch;
 use crate::store::{room_heads, with_timeout};
+use crate::streams::Streams;
 
 /// A connection that may be kept for the next batch.
 pub(super) type HeldConnection = Option<PoolConnection<Postgres>>;
@@ -29,14 +31,17 @@ struct Written {
     new_rooms: HashSet<RoomId>,
 }
 
+/// Writes batches. In [`respond`](super::respond) it answers the senders and delivers the messages.
 /// Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
+pub(super) struct Committer {
     pub(super) pool: PgPool,
+    pub(super) streams: Streams,
+    pub(super) pubsub: PubSub,
     pub(super) metrics: Metrics,
 }
 
-impl Writer {
+impl Committer {
     /// Writes the messages that have no result yet, and sets their results. Messages for rooms that
     /// another transaction has locked stay without result.
     pub(super) async fn write(&self, connection: &mut HeldConnection, batch: &mut Batch) {
@@ -88,11 +93,7 @@ impl Writer {
                     pieces.extend([back, piece]);
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = chain(&error),
-                        messages = piece.len(),
-                        "cannot store a batch; the senders get `unavailable`"
-                    );
+                    tracing::warn!(error = chain(&error), "cannot store a batch; refusing it");
                     piece.iter().for_each(|&index| jobs[index].refuse(ErrorCode::Unavailable));
                 }
             }
