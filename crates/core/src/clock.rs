@@ -1,4 +1,4 @@
-//! Where processes take the time from.
+//! The clock of a process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::Timestamp;
 
-/// The wall clock, or in tests one that moves only when told. Deadlines and intervals use tokio's
-/// clock instead.
+/// The wall clock, or in tests a clock that a test moves. Timeouts and intervals use tokio's clock
+/// instead.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Microseconds since the Unix epoch when time is set by hand.
+    /// Microseconds since the Unix epoch, if the clock is a manual one.
     manual: Option<Arc<AtomicI64>>,
 }
 
@@ -20,12 +20,12 @@ impl Clock {
         Self::default()
     }
 
-    /// A clock that stands still until [`advance`](Self::advance) moves it. Clones share it.
+    /// A clock that stands still until [`advance`](Self::advance) moves it. Clones share the time.
     pub fn manual(start: Timestamp) -> Self {
         Self { manual: Some(Arc::new(AtomicI64::new(start.as_micros()))) }
     }
 
-    /// The present time.
+    /// Returns the present time.
     pub fn now(&self) -> Timestamp {
         match &self.manual {
             Some(micros) => Timestamp::from_micros(micros.load(Ordering::Relaxed)),
@@ -33,7 +33,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; the clock of the machine moves by itself.
+    /// Moves a manual clock forward. Does nothing to the clock of the machine.
     pub fn advance(&self, by: Duration) {
         if let Some(micros) = &self.manual {
             micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::Relaxed);

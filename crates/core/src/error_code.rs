@@ -1,9 +1,9 @@
-//! The error codes of the public API, each with its sentence for a person.
+//! The error codes of the public API, each with a sentence for a person.
 
 /// Declares the enum, its names and its sentences in one table.
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $sentence:literal;)*) => {
-        /// Why a request was refused. The mapping to gRPC and HTTP is in `parlance_runtime::error`.
+        /// The reason why a request failed. `parlance_runtime::error` maps it to gRPC and HTTP.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)*
@@ -13,7 +13,7 @@ macro_rules! error_codes {
             /// Every code.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name between the parts of Parlance; unique.
+            /// The unique name between the programs of Parlance.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)*
@@ -31,51 +31,52 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// A field breaks a rule; the answer lists every such field.
+    /// A field breaks a rule. The response lists every field that does.
     Validation, "validation_error", "The request is not valid";
     /// The content of a message breaks a rule.
-    ContentInvalid, "content_invalid", "Content must be 1 to 16384 bytes, not only white space, without NUL";
-    /// Somebody else has this name.
+    ContentInvalid, "content_invalid", "Content must be 1 to 16384 bytes, \
+        not only white space, without NUL";
+    /// Another user has this name.
     UsernameTaken, "username_taken", "Username already registered";
-    /// Unknown user, wrong password or inactive user: which one is not said.
+    /// The user is unknown or inactive, or the password is wrong. The response does not say which.
     InvalidCredentials, "invalid_credentials", "Incorrect username or password";
-    /// No token was sent.
+    /// The request has no token.
     Unauthenticated, "unauthenticated", "Not authenticated";
-    /// The token is not one of ours, is expired, or is damaged.
+    /// The token is foreign, expired or damaged.
     InvalidToken, "invalid_token", "Could not validate credentials";
-    /// The token's user has been deactivated.
+    /// The user of the token is deactivated.
     InactiveUser, "inactive_user", "Inactive user";
     /// The token of an open connection has expired.
     TokenExpired, "token_expired", "Token expired";
     /// No user has this name.
     UserNotFound, "user_not_found", "User not found";
-    /// Inviting oneself.
+    /// The user invites themselves.
     SelfInvitation, "self_invitation", "You cannot invite yourself";
-    /// The two are contacts.
+    /// The two users are contacts.
     AlreadyContacts, "already_contacts", "You are already contacts";
-    /// The invitation was made before.
+    /// The invitation exists already.
     AlreadyInvited, "already_invited", "Invitation already sent";
-    /// No such invitation, or it is addressed to somebody else.
+    /// The invitation does not exist, or is addressed to another user.
     InvitationNotFound, "invitation_not_found", "Invitation not found";
-    /// No such room.
+    /// The room does not exist.
     RoomNotFound, "room_not_found", "Room not found";
-    /// The acting user may not look into this room.
+    /// The user is not a member of the room.
     NotAMember, "not_a_member", "You are not a member of this room";
-    /// The membership that the call is about does not exist; shown as `not_a_member`, too.
+    /// The user that the request names is not a member. Clients see `not_a_member`, too.
     MemberNotFound, "member_not_found", "You are not a member of this room";
-    /// System rooms are unchangeable.
+    /// A system room cannot be changed.
     SystemRoom, "system_room", "System rooms cannot be changed";
     /// Only the owner of the room may do this.
     NotTheOwner, "not_the_owner", "Only the room owner may do this";
     /// The owner stays a member as long as the room exists.
     OwnerCannotLeave, "owner_cannot_leave", "The owner cannot leave the room; delete it instead";
-    /// No such message, or it is in a room of others.
+    /// The message does not exist, or is in a room that the user is not a member of.
     MessageNotFound, "message_not_found", "Message not found";
     /// Only the sender of the message may do this.
     NotTheSender, "not_the_sender", "Only the sender may do this";
-    /// No such path.
+    /// The path does not exist.
     NotFound, "not_found", "Not Found";
-    /// The path does not know this method.
+    /// The path does not support this method.
     MethodNotAllowed, "method_not_allowed", "Method Not Allowed";
     /// The body is not declared as JSON.
     UnsupportedMediaType, "unsupported_media_type", "The content type must be application/json";
@@ -83,28 +84,28 @@ error_codes! {
     PayloadTooLarge, "payload_too_large", "The body is larger than 64 KiB";
     /// The body did not arrive in time.
     RequestTimeout, "request_timeout", "The request did not arrive in time";
-    /// The request is damaged in a way that no other code names.
+    /// The request is malformed in a way that no other code names.
     BadRequest, "bad_request", "The request could not be understood";
-    /// A web page of another origin tried to open a socket.
+    /// A web page of another origin opens a socket.
     OriginNotAllowed, "origin_not_allowed", "This origin is not allowed";
-    /// The path is a WebSocket and the request no upgrade.
+    /// The path is a WebSocket, and the request is no upgrade.
     UpgradeRequired, "upgrade_required", "This path speaks WebSocket only";
     /// The frame is no JSON object.
     InvalidJson, "invalid_json", "Invalid JSON";
-    /// The frame misses a member or has a wrong one.
+    /// The frame lacks a member, or has a wrong one.
     InvalidFrame, "invalid_frame", "Invalid frame";
-    /// The frame has a type nobody knows.
+    /// The frame has an unknown type.
     UnknownType, "unknown_type", "Unknown message type";
-    /// The caller does this too often.
+    /// The caller sends too many requests.
     RateLimited, "rate_limited", "Too many requests, try again later";
-    /// A part is down or overloaded; whether the request was carried out is not known.
+    /// A dependency is down or overloaded. The request may or may not have taken effect.
     Unavailable, "unavailable", "Temporarily unavailable, try again";
-    /// A mistake of ours.
+    /// A bug of Parlance.
     Internal, "internal_error", "Internal server error";
 }
 
 impl ErrorCode {
-    /// The name in answers to clients.
+    /// The name in responses to clients.
     pub const fn public_name(self) -> &'static str {
         match self {
             Self::MemberNotFound => Self::NotAMember.name(),
@@ -112,7 +113,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code with this [`name`](Self::name).
+    /// Returns the code with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
     }
@@ -125,15 +126,3 @@ impl std::fmt::Display for ErrorCode {
 }
 
 impl std::error::Error for ErrorCode {}
-
-#[cfg(test)]
-mod tests {
-    use super::ErrorCode;
-
-    #[test]
-    fn every_name_finds_its_code() {
-        for &code in ErrorCode::ALL {
-            assert_eq!(ErrorCode::from_name(code.name()), Some(code));
-        }
-    }
-}

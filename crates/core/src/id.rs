@@ -1,6 +1,7 @@
-//! Ids as newtypes: positive 64-bit integers that cannot be mistaken for one another.
+//! Ids as newtypes: positive 64-bit integers of different types, so that the compiler tells them
+//! apart.
 
-/// Declares an id type around an `i64`, with the conversions that its uses need.
+/// Declares an id type around an `i64`.
 macro_rules! id {
     ($name:ident, $doc:literal) => {
         #[doc = $doc]
@@ -21,12 +22,12 @@ macro_rules! id {
         pub struct $name(i64);
 
         impl $name {
-            /// Wraps a number that is known to be an id of this kind.
+            /// Wraps a number that is an id of this kind.
             pub const fn new(value: i64) -> Self {
                 Self(value)
             }
 
-            /// The number itself, for SQL arrays and for the wire.
+            /// Returns the number, for SQL arrays and for the wire.
             pub const fn get(self) -> i64 {
                 self.0
             }
@@ -45,12 +46,12 @@ id!(RoomId, "The id of a room, given by rooms.");
 id!(MessageId, "The id of a message, given by messaging; grows with `seq` inside a room.");
 
 impl UserId {
-    /// Who sends canaries. Nobody has this id: those of users begin with 1.
+    /// The sender of synthetic probes. No user has this id: those of users begin with 1.
     pub const CANARY: Self = Self::new(0);
 }
 
 impl RoomId {
-    /// Where canaries are sent: the messages by which gateways see that messages flow. No room has
-    /// this id, and no client can name it: ids begin with 1.
+    /// The room of synthetic probes. No room has this id, and no client can name it: ids begin
+    /// with 1.
     pub const CANARY: Self = Self::new(0);
 }

@@ -1,5 +1,5 @@
-//! What every part of Parlance shares: ids, error codes, the rules of names, passwords and
-//! contents, time. No I/O.
+//! What every program of Parlance shares: ids, error codes, time, and the rules of names, passwords
+//! and message contents. No I/O.
 
 mod clock;
 mod error_code;

@@ -1,4 +1,4 @@
-//! Points in time, as precise as Postgres keeps them.
+//! Points in time, with the precision of Postgres.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,23 +6,23 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 use time::{Duration, OffsetDateTime};
 
-/// Microseconds since the Unix epoch. Shown as RFC 3339 in UTC with six digits and a `Z`:
+/// Microseconds since the Unix epoch. Displayed as RFC 3339 in UTC with six digits and a `Z`:
 /// `2026-11-22T15:06:39.000000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The point this many microseconds after the Unix epoch.
+    /// The time this many microseconds after the Unix epoch.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, as in JSON Web Tokens.
+    /// Returns the whole seconds since the Unix epoch, as in JSON Web Tokens.
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
@@ -44,24 +44,26 @@ impl From<Timestamp> for OffsetDateTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Text::of(*self))
+        f.write_str(&Text::from(*self))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&Text::of(*self))
+        serializer.serialize_str(&Text::from(*self))
     }
 }
 
-/// A point in time as it is shown. Answers are full of them, and what formats by a description
-/// takes ten times as long.
+/// The text of a timestamp. Responses are full of timestamps, and the formatter of `time` takes ten
+/// times as long.
 struct Text([u8; Self::TEMPLATE.len()]);
 
 impl Text {
     const TEMPLATE: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+}
 
-    fn of(timestamp: Timestamp) -> Self {
+impl From<Timestamp> for Text {
+    fn from(timestamp: Timestamp) -> Self {
         let at = OffsetDateTime::from(timestamp);
         let (year, month, day) = at.to_calendar_date();
         let mut text = *Self::TEMPLATE;
@@ -80,13 +82,13 @@ impl Deref for Text {
     type Target = str;
 
     fn deref(&self) -> &str {
-        // Nothing but ASCII was written.
+        // The text is ASCII.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-fn write_digits(place: &mut [u8], mut number: u32) {
-    for digit in place.iter_mut().rev() {
+fn write_digits(digits: &mut [u8], mut number: u32) {
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
@@ -104,7 +106,7 @@ mod postgres {
 
     use super::Timestamp;
 
-    /// Postgres counts microseconds, too, from the beginning of the year 2000.
+    /// Postgres counts microseconds since the beginning of the year 2000.
     const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
     impl Type<Postgres> for Timestamp {
@@ -134,32 +136,6 @@ mod postgres {
     impl Encode<'_, Postgres> for Timestamp {
         fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
             Encode::<Postgres>::encode(self.0.saturating_sub(POSTGRES_EPOCH_MICROS), buffer)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use time::OffsetDateTime;
-
-    use super::Timestamp;
-
-    #[test]
-    fn is_shown_in_utc_with_six_digits() {
-        assert_eq!(Timestamp::from_micros(0).to_string(), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(
-            Timestamp::from_micros(1_795_359_999_000_042).to_string(),
-            "2026-11-22T15:06:39.000042Z"
-        );
-        assert_eq!(Timestamp::from_micros(-1).to_string(), "1969-12-31T23:59:59.999999Z");
-    }
-
-    #[test]
-    fn is_the_same_as_a_date_of_the_calendar() {
-        for micros in [0, -1, 1_795_359_999_000_042, 951_827_696_789_012] {
-            let date = OffsetDateTime::from(Timestamp::from_micros(micros));
-            assert_eq!(date.unix_timestamp_nanos(), i128::from(micros) * 1_000);
-            assert_eq!(Timestamp::from(date).as_micros(), micros);
         }
     }
 }

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::trace::{Span, SpanBuilder, Trace};
 
+/// The header and metadata entry with the id of a request.
+pub(crate) const REQUEST_ID_KEY: &str = "x-request-id";
+
 /// Set while a request is handled. Log lines carry its id and its trace, and calls to other
 /// services pass on all three. Cheap to clone.
 #[derive(Clone, Debug)]

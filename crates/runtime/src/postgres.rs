@@ -86,7 +86,9 @@ pub async fn migrate(
 ) -> anyhow::Result<()> {
     let options = connect_options(service, config)?;
     let mut connection = connect_with_retries(&options).await?;
-    let unknown = unknown_versions(&mut connection, migrator).await?;
+    let before = applied_versions(&mut connection, migrator).await?;
+    let is_unknown = |version: &&i64| !migrator.version_exists(**version);
+    let unknown: Vec<i64> = before.iter().filter(is_unknown).copied().collect();
     if !unknown.is_empty() {
         tracing::warn!(
             versions = ?unknown,
@@ -94,11 +96,11 @@ pub async fn migrate(
         );
     }
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let known = applied_versions(&mut connection, migrator).await?.len();
     let mut migrator = without_existing_schemas(migrator, &mut connection).await?;
     migrator.set_ignore_missing(unknown.iter().all(|&version| version > newest));
     migrator.run(&mut connection).await.map_err(explain)?;
-    let applied = applied_versions(&mut connection, &migrator).await?.len().saturating_sub(known);
+    let after = applied_versions(&mut connection, &migrator).await?;
+    let applied = after.len().saturating_sub(before.len());
     tracing::info!(applied, newest, "the schema is up to date");
     connection.close().await?;
     Ok(())
@@ -184,12 +186,12 @@ async fn without_existing_schemas(
     migrator: &Migrator,
     connection: &mut PgConnection,
 ) -> anyhow::Result<Migrator> {
-    let wanted: Vec<&str> = migrator.create_schemas.iter().map(AsRef::as_ref).collect();
+    let schemas: Vec<&str> = migrator.create_schemas.iter().map(AsRef::as_ref).collect();
     let missing: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM UNNEST($1::TEXT[]) AS wanted (name) \
+        "SELECT name FROM UNNEST($1::TEXT[]) AS schema (name) \
          WHERE to_regnamespace(quote_ident(name)) IS NULL",
     )
-    .bind(wanted)
+    .bind(schemas)
     .fetch_all(connection)
     .await?;
     Ok(Migrator {
@@ -198,16 +200,6 @@ async fn without_existing_schemas(
         create_schemas: missing.into_iter().map(Into::into).collect(),
         ..Migrator::DEFAULT
     })
-}
-
-/// Returns the applied migrations that this program does not have.
-async fn unknown_versions(
-    connection: &mut PgConnection,
-    migrator: &Migrator,
-) -> anyhow::Result<Vec<i64>> {
-    let mut versions = applied_versions(connection, migrator).await?;
-    versions.retain(|&version| !migrator.version_exists(version));
-    Ok(versions)
 }
 
 async fn applied_versions(

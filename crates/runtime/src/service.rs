@@ -105,7 +105,6 @@ impl Service {
 
     fn cli<C: Args, X: Subcommand>(self) -> Command {
         let cli = Command::new(self.name)
-            .about(self.about)
             .version(env!("CARGO_PKG_VERSION"))
             .subcommand_required(true)
             .arg_required_else_help(true);
@@ -114,7 +113,8 @@ impl Service {
             Some(_) => SchemaCommand::augment_subcommands(cli),
             None => cli,
         };
-        X::augment_subcommands(cli)
+        // The derived code sets the help text to the comment on the enum.
+        X::augment_subcommands(cli).about(self.about).long_about(None)
     }
 
     async fn serve<C>(
@@ -171,5 +171,13 @@ mod tests {
         assert_eq!(block_on(Some(3), workers()).unwrap(), 3);
         let cores = available_parallelism().unwrap().get();
         assert_eq!(block_on(None, workers()).unwrap(), cores);
+    }
+
+    #[test]
+    fn the_help_text_is_the_one_of_the_program() {
+        let service = Service { name: "test", about: "Tests", migrations: None };
+        let cli = service.cli::<HealthConfig, NoCommand>();
+        assert_eq!(cli.get_about().map(ToString::to_string).as_deref(), Some("Tests"));
+        assert!(cli.get_long_about().is_none() && cli.find_subcommand("migrate").is_none());
     }
 }

@@ -26,7 +26,6 @@ use tonic::metadata::MetadataMap;
 use tonic::{ConnectError, Extensions, Status};
 use tower::{Service, ServiceExt};
 
-use super::REQUEST_ID_KEY;
 use super::call_telemetry::{self, CallDurations};
 use super::connect::Target;
 use super::credential::Credential;
@@ -34,7 +33,7 @@ use super::replica::Replica;
 use super::resolver::resolve_forever;
 use crate::Lifecycle;
 use crate::config::addresses;
-use crate::context::RequestContext;
+use crate::context::{REQUEST_ID_KEY, RequestContext};
 use crate::error::{chain, status_from_code};
 use crate::trace::{Span, SpanBuilder};
 
@@ -142,21 +141,17 @@ impl Client {
             let body = Body::new(Full::new(body.clone()));
             let request = http::Request::from_parts(parts.clone(), body);
             // `oneshot` waits until the channel is ready, which a channel demands before a request.
-            match timeout_at(deadline, replica.channel().oneshot(request)).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(error)) => {
-                    replica.eject();
-                    let (service, replica) = (self.shared.service, replica.address());
-                    tracing::debug!(service, %replica, error = chain(&error), "a call failed");
-                    if !is_idempotent && !was_not_handled(&error) {
-                        break;
-                    }
-                }
-                // The replica may hang. The next call goes to another one.
-                Err(_) => {
-                    replica.eject();
-                    break;
-                }
+            let result = timeout_at(deadline, replica.channel().oneshot(request)).await;
+            if let Ok(Ok(response)) = result {
+                return Ok(response);
+            }
+            // A replica that exceeds the deadline may hang. The next call goes to another one.
+            replica.eject();
+            let Ok(Err(error)) = result else { break };
+            let (service, replica) = (self.shared.service, replica.address());
+            tracing::debug!(service, %replica, error = chain(&error), "a call failed");
+            if !is_idempotent && !was_not_handled(&error) {
+                break;
             }
         }
         Err(status_from_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))

@@ -15,6 +15,3 @@ pub use client::{Client, ClientConfig};
 pub use credential::Credential;
 pub use replica::Replica;
 pub use server::serve;
-
-/// The metadata entry with the id of the client's request.
-const REQUEST_ID_KEY: &str = "x-request-id";

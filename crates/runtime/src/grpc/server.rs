@@ -19,12 +19,11 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
-use super::REQUEST_ID_KEY;
 use super::call_telemetry::{self, CallDurations};
 use super::credential::Credential;
 use super::tls_incoming::tls_incoming;
 use crate::Lifecycle;
-use crate::context::RequestContext;
+use crate::context::{REQUEST_ID_KEY, RequestContext};
 use crate::error::status_from_code;
 use crate::trace::SpanBuilder;
 

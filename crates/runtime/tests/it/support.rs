@@ -1,4 +1,4 @@
-//! A gRPC server with nothing of its own, and clients of it.
+//! A gRPC server without a service of its own, and clients of it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-/// The server and the tasks of its clients, which end with this value.
+/// The server, and the tasks of its clients, which end with this value.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
@@ -28,13 +28,13 @@ impl Server {
         Self { address, lifecycle, _keep_alive: Box::new(shutdown) }
     }
 
-    /// A client that knows where the server is.
+    /// A client that connects to the address of the server.
     pub(crate) async fn client(&self, credential: &CredentialConfig) -> Client {
-        self.client_of(&self.address.to_string(), credential).await
+        self.client_by_name(&self.address.to_string(), credential).await
     }
 
-    /// A client that looks for the server under another name.
-    pub(crate) async fn client_of(&self, name: &str, credential: &CredentialConfig) -> Client {
+    /// A client that connects to the server under another name.
+    pub(crate) async fn client_by_name(&self, name: &str, credential: &CredentialConfig) -> Client {
         let config = ClientConfig {
             service: "test",
             addresses: name.to_owned(),
@@ -47,22 +47,22 @@ impl Server {
     }
 }
 
-/// A secret, or several, and no certificates.
-pub(crate) fn of_token(internal_token: &str) -> CredentialConfig {
+/// A credential of one token or several, and no certificates.
+pub(crate) fn with_token(internal_token: &str) -> CredentialConfig {
     CredentialConfig { internal_token: internal_token.into(), tls: GrpcTlsConfig::default() }
 }
 
-/// A secret, and certificates in these files.
-pub(crate) fn of_files(files: &CertificateFiles) -> CredentialConfig {
+/// A credential of a token, and of the certificates in these files.
+pub(crate) fn with_files(files: &CertificateFiles) -> CredentialConfig {
     let CertificateFiles { cert, key, ca } = files.clone();
     let tls =
         GrpcTlsConfig { grpc_tls_cert: Some(cert), grpc_tls_key: Some(key), grpc_tls_ca: Some(ca) };
-    CredentialConfig { tls, ..of_token("a-token-for-tests-only") }
+    CredentialConfig { tls, ..with_token("a-token-for-tests-only") }
 }
 
-/// Asks whether the server is well.
-pub(crate) async fn ask(client: &Client) -> Result<(), Code> {
+/// Calls the server once.
+pub(crate) async fn call(client: &Client) -> Result<(), Code> {
     let request = HealthCheckRequest { service: "test".to_owned() };
-    let answer = HealthClient::new(client.clone()).check(request).await;
-    answer.map(drop).map_err(|status| status.code())
+    let response = HealthClient::new(client.clone()).check(request).await;
+    response.map(drop).map_err(|status| status.code())
 }

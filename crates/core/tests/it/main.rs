@@ -1,0 +1,7 @@
+//! The rules that every program shares.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod error_code;
+mod text;
+mod timestamp;
+mod username;
