@@ -102,7 +102,7 @@ fn check_removal(view: &View, removed_at: i64, verdict: &mut Verdict) {
             && committed_at > removed_at + REMOVAL_GRACE
         {
             let late_ms = (committed_at - removed_at) / 1_000;
-            verdict.add(Rule::DeliveredAfterRemoval, || {
+            verdict.add(Rule::AfterRemoval, || {
                 format!("{}, committed {late_ms} ms after the removal", describe(view, event))
             });
         }

@@ -32,8 +32,7 @@ fn check_send(history: &History, send: &Send, verdict: &mut Verdict) {
             let stored = history.stored.get(room).and_then(|room| room.messages.get(&message));
             if let Some(loss) = loss(send, seq, stored) {
                 let ack = format!("acknowledged as message {message}, seq {seq}");
-                verdict
-                    .add(Rule::AcknowledgedLost, || format!("room {room}: `{key}`, {ack}: {loss}"));
+                verdict.add(Rule::AckLost, || format!("room {room}: `{key}`, {ack}: {loss}"));
             }
         }
     }
