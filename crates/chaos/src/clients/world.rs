@@ -55,18 +55,15 @@ pub(crate) struct Counters {
     pub(crate) final_messages: AtomicUsize,
 }
 
-/// All tasks share it.
 pub(crate) type SharedWorld = Arc<World>;
 
 impl Target {
     /// All of these gateways, for usernames that begin with `user`.
     pub fn new(gateways: &[SocketAddr]) -> Self {
         let options = Options { timeout: CALL_TIMEOUT, ..Default::default() };
-        Self {
-            client: Client::with_options(gateways, options),
-            gateways: gateways.to_vec(),
-            username_prefix: "user".to_owned(),
-        }
+        let (client, username_prefix) =
+            (Client::with_options(gateways, options), "user".to_owned());
+        Self { client, gateways: gateways.to_vec(), username_prefix }
     }
 }
 
