@@ -48,11 +48,8 @@ impl Report<'_> {
         let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
         let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
         let latency = latency::summary(&latency::latencies(&history.views), ", ");
-        let result = if self.verdict.is_clean() {
-            "every promise was kept"
-        } else {
-            "**a promise was broken**"
-        };
+        let is_clean = self.verdict.is_clean();
+        let result = if is_clean { "every promise was kept" } else { "**a promise was broken**" };
         let owners_agree = if plan.owners_agree { "yes" } else { "no" };
         writeln!(f, "# Consistency under faults, seed {}: {result}\n", plan.seed)?;
         writeln!(f, "| | |\n| --- | ---: |")?;

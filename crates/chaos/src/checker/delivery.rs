@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::Verdict;
 use crate::history::{Entry, Event, EventKind, History, SendResult, StoredRoom, View};
 
 /// How long after the answer to a removal events may still be committed and delivered, in

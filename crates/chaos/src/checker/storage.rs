@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::Verdict;
 use crate::history::{Change, ChangeKind, History, Send, SendResult, StoredMessage};
 
 pub(super) fn check(history: &History, verdict: &mut Verdict) {
