@@ -30,12 +30,6 @@ pub(crate) fn latencies(views: &[View]) -> Latencies {
     deliveries(views).map(|delivery| delivery.latency).collect()
 }
 
-/// Returns the maximum, or zero without deliveries.
-pub(crate) fn max(latencies: &Latencies) -> Duration {
-    let max = latencies.percentiles().map_or(0.0, |percentiles| percentiles.max);
-    Duration::from_secs_f64(max / 1e3)
-}
-
 /// Returns the median, the 99th percentile and the maximum for a report.
 pub(crate) fn summary(latencies: &Latencies, separator: &str) -> String {
     match latencies.percentiles() {

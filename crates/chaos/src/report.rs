@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::checker::{
     MAX_SLOPE, MEMORY_ALLOWANCE, RECOVERY_TIMEOUT, Recovery, Rule, SLACK, Verdict,
 };
-use crate::history::{Footprint, History, SendResult, Usage};
+use crate::history::{Footprint, History, Send, SendResult, Usage};
 use crate::latency;
 use crate::plan::Plan;
 
@@ -43,18 +43,13 @@ impl fmt::Display for Report<'_> {
 impl Report<'_> {
     fn write_summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plan, history, .. } = self;
-        let is_acknowledged =
-            |result: &SendResult| matches!(result, SendResult::Acknowledged { .. });
-        let acknowledged =
-            history.sends.iter().filter(|send| is_acknowledged(&send.result)).count();
+        let is_acknowledged = |send: &&Send| matches!(send.result, SendResult::Acknowledged { .. });
+        let acknowledged = history.sends.iter().filter(is_acknowledged).count();
         let changes = history.sends.iter().filter(|send| send.change.is_some()).count();
         let events: usize = history.views.iter().map(|view| view.entries.len()).sum();
         let latency = latency::summary(&latency::latencies(&history.views), ", ");
-        let result = if self.verdict.is_clean() {
-            "every promise was kept"
-        } else {
-            "**a promise was broken**"
-        };
+        let is_clean = self.verdict.is_clean();
+        let result = if is_clean { "every promise was kept" } else { "**a promise was broken**" };
         let owners_agree = if plan.owners_agree { "yes" } else { "no" };
         writeln!(f, "# Consistency under faults, seed {}: {result}\n", plan.seed)?;
         writeln!(f, "| | |\n| --- | ---: |")?;

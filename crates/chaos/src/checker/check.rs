@@ -1,6 +1,8 @@
 //! Applies all rules to a history.
 
-use super::{Rule, Verdict, delivery, recovery, resources, storage};
+use super::rule::Rule;
+use super::verdict::Verdict;
+use super::{delivery, recovery, resources, storage};
 use crate::history::History;
 
 /// Checks a history.

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::Verdict;
 use crate::history::{Entry, Event, EventKind, History, SendResult, StoredRoom, View};
 
 /// How long after the answer to a removal events may still be committed and delivered, in
@@ -102,7 +103,7 @@ fn check_removal(view: &View, removed_at: i64, verdict: &mut Verdict) {
             && committed_at > removed_at + REMOVAL_GRACE
         {
             let late_ms = (committed_at - removed_at) / 1_000;
-            verdict.add(Rule::DeliveredAfterRemoval, || {
+            verdict.add(Rule::AfterRemoval, || {
                 format!("{}, committed {late_ms} ms after the removal", describe(view, event))
             });
         }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::{Recovery, Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::{Recovery, Verdict};
 use crate::history::{FaultRecord, History, View};
 
 /// Time after the end of a fault within which all subscribers must be live again.

@@ -6,7 +6,8 @@
 //! load. And over the second half of each incarnation's time under load it may not have grown from
 //! each quarter of that half to the next: a burst that passes, or that does not go on, is no leak.
 
-use super::{Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::Verdict;
 use crate::history::{Footprint, History, Sample, Stage, Usage};
 
 /// What a process may hold more than at idle: a pool of ten connections to Postgres that has grown

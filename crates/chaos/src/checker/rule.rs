@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "`Rule::ALL` describes the violation of each")]
 pub enum Rule {
-    AcknowledgedLost,
+    AckLost,
     StoredTwice,
     Gap,
     DeliveredTwice,
@@ -12,7 +12,7 @@ pub enum Rule {
     NotDelivered,
     ConflictingSeq,
     SenderReordered,
-    DeliveredAfterRemoval,
+    AfterRemoval,
     SystemRooms,
     Unanswered,
     LateRecovery,
@@ -23,7 +23,7 @@ pub enum Rule {
 impl Rule {
     /// All rules, each with what its violation is, in the order of the report.
     pub const ALL: [(Self, &'static str); 14] = [
-        (Self::AcknowledgedLost, "acknowledged messages, edits and deletions missing from history"),
+        (Self::AckLost, "acknowledged messages, edits and deletions missing from history"),
         (Self::StoredTwice, "messages sent once and stored twice"),
         (Self::Gap, "gaps in `seq`"),
         (Self::DeliveredTwice, "events delivered twice to a subscriber"),
@@ -31,10 +31,7 @@ impl Rule {
         (Self::NotDelivered, "changes not delivered to a subscriber"),
         (Self::ConflictingSeq, "numbers that mean different messages to two observers"),
         (Self::SenderReordered, "messages of one sender stored in another order than sent"),
-        (
-            Self::DeliveredAfterRemoval,
-            "events committed over 1 s after a removal and delivered to the removed member",
-        ),
+        (Self::AfterRemoval, "events committed over 1 s after the removal of their subscriber"),
         (Self::SystemRooms, "contacts without exactly one system room"),
         (Self::Unanswered, "messages refused to a member, or unanswered after all faults"),
         (Self::LateRecovery, "faults after which a subscriber was not live again within 5 s"),

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Rule, Verdict};
+use super::rule::Rule;
+use super::verdict::Verdict;
 use crate::history::{Change, ChangeKind, History, Send, SendResult, StoredMessage};
 
 pub(super) fn check(history: &History, verdict: &mut Verdict) {
@@ -32,8 +33,7 @@ fn check_send(history: &History, send: &Send, verdict: &mut Verdict) {
             let stored = history.stored.get(room).and_then(|room| room.messages.get(&message));
             if let Some(loss) = loss(send, seq, stored) {
                 let ack = format!("acknowledged as message {message}, seq {seq}");
-                verdict
-                    .add(Rule::AcknowledgedLost, || format!("room {room}: `{key}`, {ack}: {loss}"));
+                verdict.add(Rule::AckLost, || format!("room {room}: `{key}`, {ack}: {loss}"));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Rule;
+use super::rule::Rule;
 
 /// Examples that are kept of the violations of one rule.
 const MAX_EXAMPLES: usize = 5;

@@ -14,7 +14,6 @@ use crate::misbehaving;
 
 /// A call fails after this time and is repeated at the next gateway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How clients reach Parlance.
 #[derive(Clone, Debug)]
@@ -56,19 +55,15 @@ pub(crate) struct Counters {
     pub(crate) final_messages: AtomicUsize,
 }
 
-/// All tasks share it.
 pub(crate) type SharedWorld = Arc<World>;
 
 impl Target {
     /// All of these gateways, for usernames that begin with `user`.
     pub fn new(gateways: &[SocketAddr]) -> Self {
-        let options =
-            Options { timeout: CALL_TIMEOUT, retry_timeout: RETRY_TIMEOUT, ..Default::default() };
-        Self {
-            client: Client::with_options(gateways, options),
-            gateways: gateways.to_vec(),
-            username_prefix: "user".to_owned(),
-        }
+        let options = Options { timeout: CALL_TIMEOUT, ..Default::default() };
+        let (client, username_prefix) =
+            (Client::with_options(gateways, options), "user".to_owned());
+        Self { client, gateways: gateways.to_vec(), username_prefix }
     }
 }
 

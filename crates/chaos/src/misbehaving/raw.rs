@@ -39,7 +39,7 @@ pub(super) async fn open(
 pub(super) async fn exchange(
     target: Target<'_>,
     bytes: &[u8],
-    deadline: Duration,
+    max_duration: Duration,
 ) -> anyhow::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(target.gateway).await.context("no connection")?;
@@ -49,7 +49,7 @@ pub(super) async fn exchange(
         let _ = (&mut stream).take(MAX_ANSWER).read_to_end(&mut answer).await;
         anyhow::Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
     };
-    timeout(deadline, exchange).await.context("neither answered nor closed in time")?
+    timeout(max_duration, exchange).await.context("neither answered nor closed in time")?
 }
 
 /// True if the status is a client error.

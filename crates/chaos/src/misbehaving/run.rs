@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::kind::Misbehaviour;
 use super::target::{Accounts, Target};
-use super::{Misbehaviour, flood, garbage, idle, never_read};
+use super::{flood, garbage, idle, never_read};
 
 /// Misbehaves for a duration, or less where more is of no use. Returns the breaches.
 pub(crate) async fn run(

@@ -1,17 +1,18 @@
 //! Injects faults into a running Parlance and ends them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
+use parlance_core::Clock;
 use parlance_devstack::{Process, Stack};
 use tokio::time::sleep;
 
 use super::fault::{DELAY, Fault, NetworkFault, ScheduledFaults};
 use super::redis;
-use crate::clients::World;
 use crate::history::FaultRecord;
-use crate::misbehaving;
+use crate::misbehaving::{self, Accounts};
 use crate::network::{CloseKind, Flow, Proxies};
 use crate::topology::{CLIENTS, REPLICAS, Route};
 
@@ -22,7 +23,10 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Injector<'a> {
     pub(crate) stack: &'a Stack,
     pub(crate) proxies: &'a Proxies,
-    pub(crate) world: &'a World,
+    pub(crate) clock: &'a Clock,
+    /// `None` if the run has no misbehaving clients.
+    pub(crate) accounts: Option<&'a Accounts>,
+    pub(crate) gateways: &'a [SocketAddr],
 }
 
 /// Injects faults together, waits for their duration and ends them.
@@ -30,7 +34,7 @@ pub(crate) async fn inject(
     injector: Injector<'_>,
     scheduled: &ScheduledFaults,
 ) -> anyhow::Result<FaultRecord> {
-    let (name, clock) = (scheduled.to_string(), &injector.world.clock);
+    let (name, clock) = (scheduled.to_string(), injector.clock);
     let (faults, duration) = (&scheduled.faults, scheduled.duration);
     let begun_at = clock.now().as_micros();
     let begun = try_join_all(faults.iter().map(|fault| injector.begin(*fault)));
@@ -78,10 +82,8 @@ impl Injector<'_> {
     /// contract.
     async fn sustain(self, fault: Fault, duration: Duration) -> anyhow::Result<Vec<String>> {
         if let Fault::Misbehave(misbehaviour) = fault {
-            let World { misbehaving: accounts, target, .. } = self.world;
-            let accounts = accounts.as_ref().context("the run has no misbehaving accounts")?;
-            let gateways = &target.gateways;
-            return Ok(misbehaving::run(misbehaviour, accounts, gateways, duration).await);
+            let accounts = self.accounts.context("the run has no misbehaving accounts")?;
+            return Ok(misbehaving::run(misbehaviour, accounts, self.gateways, duration).await);
         }
         sleep(duration).await;
         Ok(Vec::new())

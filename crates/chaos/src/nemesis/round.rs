@@ -58,10 +58,7 @@ pub(crate) fn round(
 }
 
 fn duration(fault: Fault, rng: &mut StdRng, coverage: Coverage) -> Duration {
-    let longest = match coverage {
-        Coverage::Sample => 2_500,
-        Coverage::Full => 4_000,
-    };
+    let longest = if coverage == Coverage::Sample { 2_500 } else { 4_000 };
     match fault {
         Fault::DropRedisSubscribers | Fault::DropClients => Duration::ZERO,
         Fault::Kill { .. } => Duration::from_millis(rng.random_range(200..1_500)),
@@ -90,10 +87,8 @@ fn on_routes(rng: &mut StdRng, coverage: Coverage, owners_agree: bool) -> Vec<Fa
     let network_faults = [NetworkFault::Stall, NetworkFault::Cut(close), NetworkFault::Delay];
     let mut faults = Vec::new();
     for (index, fault) in network_faults.into_iter().enumerate() {
-        let chosen = match coverage {
-            Coverage::Sample => &kinds[index..=index],
-            Coverage::Full => &kinds[..],
-        };
+        let is_sample = coverage == Coverage::Sample;
+        let chosen = if is_sample { &kinds[index..=index] } else { &kinds[..] };
         let routes = chosen.iter().map(|kind| route(rng, *kind, owners_agree));
         faults.extend(routes.map(|route| Fault::Network { route, fault }));
     }

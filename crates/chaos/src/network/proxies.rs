@@ -64,9 +64,9 @@ impl Proxies {
     fn with_proxy(&self, route: Route, call: impl FnOnce(&Proxy)) -> anyhow::Result<()> {
         let inner = self.lock();
         let found = inner.by_route.iter().find(|(known, _)| *known == route);
-        let (_, proxy) = found.with_context(|| format!("there is no proxy for {route}"))?;
-        call(proxy);
-        Ok(())
+        found
+            .map(|(_, proxy)| call(proxy))
+            .with_context(|| format!("there is no proxy for {route}"))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -88,7 +88,9 @@ async fn inject_all(
     progress: &Progress,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let Environment { stack, proxies, .. } = environment;
-    let injector = Injector { stack, proxies, world };
+    let World { clock, misbehaving, target, .. } = world;
+    let (accounts, gateways) = (misbehaving.as_ref(), target.gateways.as_slice());
+    let injector = Injector { stack, proxies, clock, accounts, gateways };
     let mut records: Vec<FaultRecord> = Vec::new();
     watch(progress, plan.scale.waits.calm, &world.counters).await;
     for (index, scheduled) in plan.faults.iter().enumerate() {

@@ -28,8 +28,7 @@ pub(crate) async fn read_final_state(
     read_numbers(database_url, &mut history.stored).await.context("cannot read the numbers")?;
     let mut system_rooms = BTreeMap::new();
     for user in &world.users {
-        read_contacts(world, user, &mut history.contacts).await?;
-        read_system_rooms(world, user, &mut system_rooms).await?;
+        read_user(world, user, &mut history.contacts, &mut system_rooms).await?;
     }
     history.system_rooms = system_rooms.into_values().collect();
     Ok(())
@@ -98,28 +97,22 @@ async fn read_numbers(
     Ok(())
 }
 
-async fn read_contacts(
+/// Adds the contacts and the system rooms of a user.
+async fn read_user(
     world: &World,
     user: &Account,
     contacts: &mut BTreeSet<(i64, i64)>,
+    system_rooms: &mut BTreeMap<i64, (i64, i64)>,
 ) -> anyhow::Result<()> {
     let lists = world.get(endpoints::contacts(&user.token)).await?;
     for contact in list(&lists, "contacts")? {
         contacts.insert(pair(user.user_id, number(&contact["other_user"], "id")?));
     }
-    Ok(())
-}
-
-async fn read_system_rooms(
-    world: &World,
-    user: &Account,
-    system_rooms: &mut BTreeMap<i64, (i64, i64)>,
-) -> anyhow::Result<()> {
     let lists = world.get(endpoints::rooms(&user.token)).await?;
     for room in list(&lists, "rooms")?.iter().filter(|room| room["is_system"] == true) {
-        let members = list(room, "members")?;
+        let members = list(room, "members")?.iter();
         let ids: Vec<i64> =
-            members.iter().map(|member| number(&member["user"], "id")).collect::<Result<_, _>>()?;
+            members.map(|member| number(&member["user"], "id")).collect::<Result<_, _>>()?;
         // A system room without exactly two members is not counted, so that its pair has none.
         if let [one, other] = ids[..] {
             system_rooms.insert(number(room, "id")?, pair(one, other));

@@ -47,10 +47,10 @@ impl<'a> ResourceMonitor<'a> {
     /// Takes a sample of every process that answers.
     pub(super) async fn sample(&mut self, stage: Stage) {
         let stack = self.stack;
-        let deadline = if stage == Stage::Load { LOAD_TIMEOUT } else { QUIET_TIMEOUT };
+        let max_duration = if stage == Stage::Load { LOAD_TIMEOUT } else { QUIET_TIMEOUT };
         let reading = self.processes.iter().map(|(program, index)| async {
             let incarnation = stack.process(program, *index).id()?;
-            let usage = timeout(deadline, usage(stack, program, *index)).await.ok()?.ok()?;
+            let usage = timeout(max_duration, usage(stack, program, *index)).await.ok()?.ok()?;
             Some((incarnation, usage))
         });
         let samples = join_all(reading).await;

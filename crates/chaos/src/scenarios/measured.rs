@@ -1,7 +1,5 @@
 //! The result of a scenario.
 
-use std::fmt::Write as _;
-
 use crate::checker::{Rule, Verdict};
 use crate::report::Findings;
 
@@ -22,8 +20,7 @@ pub(super) fn findings(verdict: &Verdict) -> String {
     let mut text = Findings { verdict, rules: &Rule::ALL[..MESSAGE_RULES] }.to_string();
     for (rule, _) in Rule::ALL {
         for example in verdict.finding(rule).examples {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "\n- {example}");
+            text.push_str(&format!("\n- {example}\n"));
         }
     }
     text

@@ -5,7 +5,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use parlance_measure::Progress;
 
-use super::{Measured, redis_away, slow_readers};
+use super::measured::Measured;
+use super::{redis_away, slow_readers};
 use crate::run::Environment;
 
 /// A scenario.

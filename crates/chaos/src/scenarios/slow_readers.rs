@@ -106,7 +106,8 @@ pub(super) async fn measure(
     cost.after = usage(stack, GATEWAY, 0).await?.memory;
     let verdict = check(&history);
     let latencies = latency::latencies(&history.views);
-    let is_in_time = latencies.count() > 0 && latency::max(&latencies) <= PROMISE;
+    let max_ms = PROMISE.as_secs_f64() * 1e3;
+    let is_in_time = latencies.percentiles().is_some_and(|it| it.max <= max_ms);
     let is_bounded = cost.peak <= cost.allowed() && cost.closed > 0;
     let is_kept = verdict.is_clean() && is_in_time && is_bounded;
     Ok(Measured { report: report(&cost, &latencies, &history.views, &verdict)?, is_kept })

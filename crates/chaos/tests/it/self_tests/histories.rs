@@ -43,19 +43,19 @@ fn the_checker_reports_exactly_the_violations_of_a_history() {
 
 const STORAGE: &[Row] = &[
     row("an untampered history", &[], |_| ()),
-    row("an acknowledged message is gone", &[Rule::AcknowledgedLost], |history| {
+    row("an acknowledged message is gone", &[Rule::AckLost], |history| {
         room(history).messages.remove(&13);
         for view in &mut history.views {
             view.entries.remove(2);
         }
     }),
-    row("an acknowledged edit is gone", &[Rule::AcknowledgedLost], |history| {
+    row("an acknowledged edit is gone", &[Rule::AckLost], |history| {
         room(history).messages.get_mut(&12).unwrap().content = "b".to_owned();
         for view in &mut history.views {
             view.entries.pop();
         }
     }),
-    row("an acknowledged deletion is undone", &[Rule::AcknowledgedLost], |history| {
+    row("an acknowledged deletion is undone", &[Rule::AckLost], |history| {
         history.sends[2].change = Some(Change { kind: ChangeKind::Delete, is_confirmed: true });
     }),
     row("a message is stored twice", &[Rule::StoredTwice], |history| {
@@ -112,7 +112,7 @@ const DELIVERY: &[Row] = &[
 ];
 
 const REMOVALS: &[Row] = &[
-    row("events arrive after a removal", &[Rule::DeliveredAfterRemoval], |history| {
+    row("events arrive after a removal", &[Rule::AfterRemoval], |history| {
         remove_user_2(history, 2 * SECOND);
     }),
     row("no events arrive after a removal", &[], |history| {

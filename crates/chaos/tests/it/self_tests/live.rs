@@ -48,7 +48,7 @@ const fn row(sabotage: Sabotage, broken: Rule) -> Row {
 const ROWS: &[Row] = &[
     Row {
         sabotage: Sabotage::Store(Trigger::DeleteMessages),
-        broken: Rule::AcknowledgedLost,
+        broken: Rule::AckLost,
         may_follow: &[Rule::Gap, Rule::NotDelivered],
     },
     row(Sabotage::Both(Tampering::DropOneAck, Trigger::ChangeKeys), Rule::StoredTwice),
@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
     row(Sabotage::Frames(Tampering::Drop), Rule::NotDelivered),
     row(Sabotage::Frames(Tampering::ExchangeNumbers), Rule::ConflictingSeq),
     row(Sabotage::Frames(Tampering::ReorderSends), Rule::SenderReordered),
-    row(Sabotage::Frames(Tampering::LeakToRemoved), Rule::DeliveredAfterRemoval),
+    row(Sabotage::Frames(Tampering::LeakToRemoved), Rule::AfterRemoval),
     row(Sabotage::Store(Trigger::DeleteSystemRoom(NEW_CONTACTS)), Rule::SystemRooms),
     row(Sabotage::Frames(Tampering::DropAcksOfOneSend), Rule::Unanswered),
     row(Sabotage::Frames(Tampering::Delay), Rule::LateRecovery),
