@@ -71,7 +71,8 @@ fn any_call(room: i64) -> impl Strategy<Value = (&'static str, String)> {
         .into_iter()
         .chain([("POST", "/v1/auth/register"), ("POST", "/v1/auth/login")])
         .collect();
-    let id = prop_oneof![4 => Just(room.to_string()), 1 => any::<i64>().prop_map(|id| id.to_string()), 1 => "[%0-9a-f.-]{1,24}"];
+    let any_id = any::<i64>().prop_map(|id| id.to_string());
+    let id = prop_oneof![4 => Just(room.to_string()), 1 => any_id, 1 => "[%0-9a-f.-]{1,24}"];
     let name = prop_oneof!["[a-zA-Z0-9]{1,20}", "(%[0-9a-f]{2}){1,9}"];
     let query = prop_oneof![
         2 => Just(String::new()),

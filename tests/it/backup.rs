@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 use tokio::process::Command;
 
-use crate::faults::{RECOVERY, RESTART, on_stack_of};
-use crate::support::{Person, Socket, eventually, make_room, people, person};
+use crate::support::{
+    Person, RECOVERY, RESTART, Socket, eventually, make_room, on_own_stack, people, person,
+};
 use crate::ws::whole_history;
 
 /// Callees before callers.
@@ -94,8 +95,8 @@ fn assert_is_beginning(history: &[Value], mut acked: Vec<Value>, before: usize) 
     }
 }
 
-/// Reconnects a client that has seen the room up to `after_seq`. Returns its WebSocket and the answer
-/// to its subscription.
+/// Reconnects a client that has seen the room up to `after_seq`. Returns its WebSocket and the
+/// answer to its subscription.
 async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value) {
     let mut socket = person.socket().await;
     let frame = json!({"type": "subscribe", "room_id": room, "after_seq": after_seq});
@@ -105,7 +106,7 @@ async fn come_back(person: &Person, room: i64, after_seq: i64) -> (Socket, Value
 
 #[tokio::test]
 async fn a_restored_backup_has_all_messages_acked_before_it_began() {
-    on_stack_of(Stack::builder(), async |fresh| {
+    on_own_stack(Stack::builder(), async |fresh| {
         let file = fresh.folder().join("parlance.backup");
         let old = Stack::builder().start().await.unwrap();
         let [anna, ben] = people(&old).await;

@@ -117,7 +117,8 @@ async fn calls_of_first_request(stack: &Stack, person: &Person, path: &str) -> i
 async fn make_users(connection: &mut PgConnection, prefix: &str, count: i64) -> Vec<i64> {
     sqlx::query_scalar(
         "INSERT INTO auth.users (username, folded_username, password_hash, created_at, updated_at)
-         SELECT $1 || n, $1 || n, 'none', now(), now() FROM generate_series(1, $2) AS n RETURNING id",
+         SELECT $1 || n, $1 || n, 'none', now(), now()
+         FROM generate_series(1, $2) AS n RETURNING id",
     )
     .bind(prefix)
     .bind(count)
@@ -131,7 +132,8 @@ async fn make_rooms(connection: &mut PgConnection, owner: &Person, rooms: i64, m
     sqlx::query(
         "WITH made AS (
              INSERT INTO rooms.rooms (is_system, name, owner_id, created_at, updated_at)
-             SELECT false, 'Room ' || n, $1, now(), now() FROM generate_series(1, $2) AS n RETURNING id
+             SELECT false, 'Room ' || n, $1, now(), now()
+             FROM generate_series(1, $2) AS n RETURNING id
          )
          INSERT INTO rooms.members (room_id, user_id, joined_at)
          SELECT made.id, member, now() FROM made CROSS JOIN unnest($3 || $1) AS member",
@@ -147,7 +149,8 @@ async fn make_rooms(connection: &mut PgConnection, owner: &Person, rooms: i64, m
 async fn make_contacts(connection: &mut PgConnection, person: &Person, others: &[i64]) {
     sqlx::query(
         "INSERT INTO contacts.pairs (low_id, high_id, state, inviter_id, invited_at, contacts_since)
-         SELECT least($1, other), greatest($1, other), 'contacts', $1, now(), now() FROM unnest($2) AS other",
+         SELECT least($1, other), greatest($1, other), 'contacts', $1, now(), now()
+         FROM unnest($2) AS other",
     )
     .bind(person.id)
     .bind(others)

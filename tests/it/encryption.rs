@@ -10,9 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::faults::{RECOVERY, RESTART, on_stack_of};
 use crate::support::{
-    eventually, make_room, people, server_certificate,
+    RECOVERY, RESTART, eventually, make_room, on_own_stack, people, server_certificate,
     server_certificate_without_client_certificate, try_auth_command,
 };
 
@@ -20,7 +19,7 @@ const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
 #[tokio::test]
 async fn every_connection_is_encrypted_and_needs_a_certificate() {
-    on_stack_of(Stack::builder().replicas(2).gateways(2).encrypted(), async |stack| {
+    on_own_stack(Stack::builder().replicas(2).gateways(2).encrypted(), async |stack| {
         messages_pass_between_gateways(stack).await;
         every_service_refuses_clients_without_a_certificate(stack).await;
         every_service_connects_to_postgres_over_tls(stack).await;
@@ -41,7 +40,7 @@ async fn messages_pass_between_gateways(stack: &Stack) {
 }
 
 async fn every_service_refuses_clients_without_a_certificate(stack: &Stack) {
-    let known = stack.certificate_of("gateway").unwrap();
+    let known = stack.certificate("gateway").unwrap();
     for service in SERVICES {
         let address = stack.address(service, 0);
         server_certificate(address, &known).await.unwrap();
@@ -80,7 +79,7 @@ async fn auth_refuses_a_postgres_of_another_authority(stack: &Stack) {
         let url = format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display());
         try_auth_command(&["migrate", "--status"], &[("DATABASE_URL", &url)]).await
     };
-    let good = status(&stack.certificate_of("postgres").unwrap().ca).await;
+    let good = status(&stack.certificate("postgres").unwrap().ca).await;
     assert!(good.status.success(), "{good:?}");
     let refused = status(&foreign.ca).await;
     assert!(!refused.status.success(), "{refused:?}");
@@ -112,6 +111,6 @@ async fn messaging_refuses_a_redis_of_another_authority(stack: &Stack) {
         sleep(Duration::from_millis(100)).await;
     }
     messages_pass_between_gateways(stack).await;
-    restart_with(&stack.certificate_of("redis").unwrap().ca).await;
+    restart_with(&stack.certificate("redis").unwrap().ca).await;
     eventually(RECOVERY, "messaging connects to Redis again", has_connected).await;
 }

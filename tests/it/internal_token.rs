@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use crate::faults::on_stack_of;
+use crate::support::on_own_stack;
 
 const TOKEN: &str = "the-token-of-this-stack";
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
@@ -64,7 +64,7 @@ async fn every_grpc_method_refuses_calls_without_the_internal_token() {
         .iter()
         .chain(&["gateway"])
         .fold(Stack::builder(), |builder, part| builder.environment(part, "INTERNAL_TOKEN", TOKEN));
-    on_stack_of(builder, async |stack| {
+    on_own_stack(builder, async |stack| {
         let good = format!("Bearer {TOKEN}");
         for service in SERVICES {
             let channel = connect(stack, service).await;

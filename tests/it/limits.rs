@@ -25,8 +25,8 @@ const LOG_INS_BURST: usize = 60;
 /// The longest time until the gateway notices that a connection has ended.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A stack with low limits. Its gateway trusts `X-Forwarded-For` from the tests, so that each test has
-/// addresses of its own.
+/// A stack with low limits. Its gateway trusts `X-Forwarded-For` from the tests, so that each test
+/// has addresses of its own.
 async fn stack_with_low_limits() -> &'static Stack {
     static FRUGAL: OnceCell<Stack> = OnceCell::const_new();
     FRUGAL
@@ -249,8 +249,8 @@ async fn the_default_limits_do_not_slow_a_fast_sender() {
     }
 }
 
-/// Sends `sent` at once and then `more` at one byte a second. Returns the bytes that the gateway sent
-/// until it closed the connection, and the time until then.
+/// Sends `sent` at once and then `more` at one byte a second. Returns the bytes that the gateway
+/// sent until it closed the connection, and the time until then.
 async fn trickle(stack: &Stack, sent: &str, more: &str) -> (String, Duration) {
     let mut stream = TcpStream::connect(stack.address("gateway", 0)).await.unwrap();
     let begin = Instant::now();

@@ -6,8 +6,7 @@ use std::time::Duration;
 use parlance_devstack::Stack;
 use serde_json::json;
 
-use crate::faults::{RECOVERY, on_stack_of};
-use crate::support::{eventually, make_room, people, stack};
+use crate::support::{RECOVERY, eventually, make_room, on_own_stack, people, stack};
 
 /// The metrics in the table of the operations guide, with their Prometheus names, without units.
 fn documented() -> BTreeSet<String> {
@@ -69,7 +68,7 @@ async fn sends(stack: &Stack, outcome: &str, reason: &str) -> f64 {
 
 #[tokio::test]
 async fn failed_sends_are_counted_by_reason() {
-    on_stack_of(Stack::builder(), async |stack| {
+    on_own_stack(Stack::builder(), async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[]).await;
         let path = format!("/v1/messages/rooms/{room}");

@@ -1,5 +1,5 @@
-//! The plans of the services' statements. Postgres makes a generic plan once for each connection; it
-//! must stay good while the tables grow.
+//! The plans of the services' statements. Postgres makes a generic plan once for each connection;
+//! it must stay good while the tables grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,13 +46,19 @@ const A_ROW_IN_EACH_TABLE: &str = "
                 AND relnamespace::REGNAMESPACE::TEXT IN ('auth', 'contacts', 'rooms', 'messaging')
                 AND relname <> '_sqlx_migrations'
         LOOP
-            FOR v_check IN SELECT conname FROM pg_constraint WHERE conrelid = v_table AND contype = 'c' LOOP
+            FOR v_check IN
+                SELECT conname FROM pg_constraint WHERE conrelid = v_table AND contype = 'c'
+            LOOP
                 EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_table, v_check);
             END LOOP;
             SELECT
                 string_agg(quote_ident(attname), ', '),
                 string_agg(
-                    CASE typcategory WHEN 'D' THEN 'now()' WHEN 'A' THEN quote_literal('{}') ELSE quote_literal('1') END,
+                    CASE typcategory
+                        WHEN 'D' THEN 'now()'
+                        WHEN 'A' THEN quote_literal('{}')
+                        ELSE quote_literal('1')
+                    END,
                     ', '
                 )
             INTO v_columns, v_values

@@ -70,7 +70,10 @@ async fn a_role_reads_and_writes_in_its_own_schema_and_in_no_other() {
 async fn a_role_calls_functions_of_its_own_schema_and_of_no_other() {
     let calls_of = async |schema: &str| {
         names(
-            "SELECT format('SELECT %I.%I(%s)', nspname, proname, array_to_string(array_fill('NULL'::TEXT, ARRAY[pronargs::INT]), ', '))
+            "SELECT format(
+                 'SELECT %I.%I(%s)', nspname, proname,
+                 array_to_string(array_fill('NULL'::TEXT, ARRAY[pronargs::INT]), ', ')
+             )
              FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
              WHERE nspname = $1 AND prorettype <> 'trigger'::regtype",
             schema,
@@ -135,7 +138,9 @@ async fn a_role_owns_all_of_its_schema_and_nothing_else() {
              UNION SELECT nspowner, oid FROM pg_namespace
          )
          SELECT rolname::TEXT, nspname::TEXT
-         FROM objects JOIN pg_roles ON pg_roles.oid = owner JOIN pg_namespace ON pg_namespace.oid = namespace
+         FROM objects
+         JOIN pg_roles ON pg_roles.oid = owner
+         JOIN pg_namespace ON pg_namespace.oid = namespace
          WHERE (rolname = ANY ($1) OR nspname = ANY ($1)) AND nspname <> 'pg_toast'
          ORDER BY 1, 2",
     )

@@ -4,13 +4,14 @@
 use parlance_devstack::Stack;
 use serde_json::json;
 
-use crate::faults::{RECOVERY, RESTART, on_stack_of};
-use crate::support::{Person, eventually, make_room, people, person, stack};
+use crate::support::{
+    Person, RECOVERY, RESTART, eventually, make_room, on_own_stack, people, person, stack,
+};
 use crate::ws::{assert_error, message_with_ref};
 
 /// Runs a test on a stack whose gateway probes ten times a second.
 async fn on_probing_stack(test: impl AsyncFnOnce(&Stack)) {
-    on_stack_of(Stack::builder().environment("gateway", "PROBE_INTERVAL", "0.1"), test).await;
+    on_own_stack(Stack::builder().environment("gateway", "PROBE_INTERVAL", "0.1"), test).await;
 }
 
 /// The value of a metric of the gateway; 0 before it is first recorded.

@@ -10,8 +10,9 @@ use parlance_devstack::{Arrow, Stack, StackBuilder, free_port};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::faults::on_stack_of;
-use crate::support::{Collector, Person, Span, eventually, make_room, people, person};
+use crate::support::{
+    Collector, Person, Span, eventually, make_room, on_own_stack, people, person,
+};
 use crate::ws::{message_to, message_with_ref};
 
 /// Longer than a span takes to arrive at the collector.
@@ -33,8 +34,8 @@ fn observed(collector: SocketAddr, ratio: &str) -> StackBuilder {
     })
 }
 
-/// Connects each gateway only to the replica of messaging with the same index, so that events between
-/// gateways pass through Redis.
+/// Connects each gateway only to the replica of messaging with the same index, so that events
+/// between gateways pass through Redis.
 fn one_replica_each() -> impl Fn(&Arrow) -> anyhow::Result<SocketAddr> + Send + Sync {
     let addresses = Mutex::new(BTreeMap::new());
     move |arrow| {
@@ -154,7 +155,7 @@ async fn a_trace_covers_a_message_from_the_request_to_another_gateway() {
     let collector = Collector::start().await;
     let builder =
         observed(collector.address, "1").replicas(2).gateways(2).wiring(one_replica_each());
-    on_stack_of(builder, async |stack| {
+    on_own_stack(builder, async |stack| {
         let [anna, ben] = people(stack).await;
         let room = make_room(&anna, &[&ben]).await;
         let mut bens = ben.at(stack, 1).subscribed(room).await;
@@ -197,7 +198,7 @@ async fn a_trace_covers_a_message_from_the_request_to_another_gateway() {
 async fn messages_of_one_batch_have_spans_of_their_own() {
     const MESSAGES: usize = 100;
     let collector = Collector::start().await;
-    on_stack_of(observed(collector.address, "1"), async |stack| {
+    on_own_stack(observed(collector.address, "1"), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         let mut socket = anna.subscribed(room).await;
@@ -259,7 +260,7 @@ async fn ask_sampled(person: &Person, sampled: bool) {
 #[tokio::test]
 async fn a_client_cannot_force_more_traces_than_the_limit() {
     let collector = Collector::start().await;
-    on_stack_of(observed(collector.address, "0"), async |stack| {
+    on_own_stack(observed(collector.address, "0"), async |stack| {
         let anna = person(stack).await;
         ask_sampled(&anna, false).await;
         let begin = Instant::now();
@@ -296,7 +297,7 @@ async fn send_many(person: &Person, room: i64, count: usize) {
 #[tokio::test]
 async fn messages_are_delivered_while_the_collector_is_away() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
-    on_stack_of(observed(address, "1"), async |stack| {
+    on_own_stack(observed(address, "1"), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         send_many(&anna, room, 50).await;
@@ -315,7 +316,7 @@ async fn messages_are_delivered_while_the_collector_is_away() {
 #[tokio::test]
 async fn a_hanging_collector_does_not_delay_messages() {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    on_stack_of(observed(silent.local_addr().unwrap(), "1"), async |stack| {
+    on_own_stack(observed(silent.local_addr().unwrap(), "1"), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         eventually(Duration::from_secs(60), "the queue of spans overflows", async || {

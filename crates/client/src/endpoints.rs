@@ -3,7 +3,7 @@
 //! `token` is an access token as [`login`] returns it.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Request;
 
@@ -52,21 +52,6 @@ pub fn create_room(token: &str, name: &str, members: &[&str]) -> Request {
 pub fn remove_member(token: &str, room_id: i64, username: &str) -> Request {
     let path = format!("/v1/rooms/{room_id}/members/{username}");
     Request::new(Method::DELETE, path).bearer(token)
-}
-
-/// `POST /v1/messages/rooms/{room_id}`: 201 and the message. With a `client_msg_id` that was sent
-/// before: 200 and the first message.
-pub fn send_message(
-    token: &str,
-    room_id: i64,
-    content: &str,
-    client_msg_id: Option<&str>,
-) -> Request {
-    let mut body = json!({"content": content});
-    if let Some(id) = client_msg_id {
-        body["client_msg_id"] = Value::from(id);
-    }
-    Request::post(format!("/v1/messages/rooms/{room_id}"), &body).bearer(token)
 }
 
 /// `GET /v1/messages/rooms/{room_id}/history`: 200 and a page. `query` is `limit=50&before_id=7`.

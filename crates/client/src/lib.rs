@@ -1,7 +1,8 @@
 //! A client of Parlance's public API: REST and WebSocket.
 //!
-//! End-to-end tests, `make chaos` and `make bench` use it. Every call has a timeout. The client does
-//! not hide what a gateway answers: statuses, error codes, headers and close codes stay visible.
+//! End-to-end tests, `make chaos` and `make bench` use it. Every call has a timeout. The client
+//! does not hide what a gateway answers: statuses, error codes, headers and close codes stay
+//! visible.
 //!
 //! * [`Client`] sends a [`Request`] to one of several gateways and returns the [`Response`].
 //! * [`endpoints`] has a function for each endpoint that makes its request.

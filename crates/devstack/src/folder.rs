@@ -12,8 +12,8 @@ const PREFIX: &str = "parlance-test-";
 const LOCK: &str = "lock";
 
 /// A folder that is removed when this value is dropped. A process that is killed leaves its folder
-/// behind; the next process that makes a temporary folder removes it. The lock file in the folder is
-/// locked while its owner runs.
+/// behind; the next process that makes a temporary folder removes it. The lock file in the folder
+/// is locked while its owner runs.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     path: PathBuf,

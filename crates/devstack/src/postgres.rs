@@ -127,8 +127,8 @@ impl Postgres {
         connection.context("Postgres did not answer")?.context("cannot connect to Postgres")
     }
 
-    /// Runs a script with psql as the superuser. The script can read the variables; its output is in
-    /// the log.
+    /// Runs a script with psql as the superuser. The script can read the variables; its output is
+    /// in the log.
     pub(crate) async fn run_script(
         &self,
         database: &str,
@@ -149,7 +149,12 @@ impl Postgres {
             arguments: ["--no-psqlrc", "--quiet", "--file=-"].map(Into::into).into(),
             environment,
             input: script.into(),
-            ..Spec::new("psql", self.programs.psql()?, Path::new("/"), log)
+            ..Spec::new(
+                "psql",
+                self.programs.client("psql", "postgresql-client")?,
+                Path::new("/"),
+                log,
+            )
         })
         .await?;
         let status = psql.wait(CONNECT_TIMEOUT).await?;
@@ -159,7 +164,7 @@ impl Postgres {
 
     /// A command that runs pgbench on a database as the superuser. The caller adds the workload.
     pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
-        let mut pgbench = Command::new(self.programs.pgbench()?);
+        let mut pgbench = Command::new(self.programs.client("pgbench", "postgresql-contrib")?);
         pgbench
             .args(["--host", "127.0.0.1", "--username", SUPERUSER])
             .arg(format!("--port={}", self.port))

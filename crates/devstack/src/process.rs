@@ -107,8 +107,8 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// Starts an ended process again, with the same ports and settings, and waits until it is ready.
-    /// [`set_environment`](Self::set_environment) changes settings.
+    /// Starts an ended process again, with the same ports and settings, and waits until it is
+    /// ready. [`set_environment`](Self::set_environment) changes settings.
     pub async fn restart(&self, deadline: Duration) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
@@ -256,14 +256,14 @@ impl Spec {
     }
 
     fn command(&self) -> anyhow::Result<Command> {
-        let setpriv = programs::setpriv()?;
+        let setpriv = programs::find_in_package("setpriv", "util-linux")?;
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
 
-        // A session of its own, as under a service manager: Ctrl-C at the terminal reaches only this
-        // process, which ends its children in order. Autogroup scheduling, see sched(7), also gives
-        // each session its own share of the cores.
-        let mut command = Command::new(programs::setsid()?);
+        // A session of its own, as under a service manager: Ctrl-C at the terminal reaches only
+        // this process, which ends its children in order. Autogroup scheduling, see sched(7), also
+        // gives each session its own share of the cores.
+        let mut command = Command::new(programs::find_in_package("setsid", "util-linux")?);
         command.arg(&setpriv).arg("--pdeathsig").arg(signal_name(self.death_signal));
         if let Some(user) = &self.user {
             command.args(user.setpriv_arguments(&setpriv, &self.folder));

@@ -62,16 +62,10 @@ impl PostgresPrograms {
         self.folder.join("postgres")
     }
 
-    /// The path of psql.
-    pub(crate) fn psql(&self) -> anyhow::Result<PathBuf> {
-        let program = self.folder.join("psql");
-        if program.is_file() { Ok(program) } else { Err(missing("psql", "postgresql-client")) }
-    }
-
-    /// The path of pgbench.
-    pub(crate) fn pgbench(&self) -> anyhow::Result<PathBuf> {
-        let program = self.folder.join("pgbench");
-        if program.is_file() { Ok(program) } else { Err(missing("pgbench", "postgresql-contrib")) }
+    /// The path of a client program, which this Debian package has.
+    pub(crate) fn client(&self, program: &str, package: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.join(program);
+        if path.is_file() { Ok(path) } else { Err(missing(program, package)) }
     }
 
     /// True if the module `pg_stat_statements` is installed.
@@ -81,19 +75,9 @@ impl PostgresPrograms {
     }
 }
 
-/// The path of redis-server.
-pub(crate) fn redis_server() -> anyhow::Result<PathBuf> {
-    find("redis-server").ok_or_else(|| missing("redis-server", "redis-server"))
-}
-
-/// The path of setpriv.
-pub(crate) fn setpriv() -> anyhow::Result<PathBuf> {
-    find("setpriv").ok_or_else(|| missing("setpriv", "util-linux"))
-}
-
-/// The path of setsid.
-pub(crate) fn setsid() -> anyhow::Result<PathBuf> {
-    find("setsid").ok_or_else(|| missing("setsid", "util-linux"))
+/// The path of a program, which this Debian package has.
+pub(crate) fn find_in_package(program: &str, package: &str) -> anyhow::Result<PathBuf> {
+    find(program).ok_or_else(|| missing(program, package))
 }
 
 fn find(program: &str) -> Option<PathBuf> {

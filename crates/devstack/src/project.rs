@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use crate::secrets::Secrets;
 
 /// The version of the folder's layout. Raise it when an older folder cannot be used any more.
-const LAYOUT: &str = "1";
+const LAYOUT: &str = "2";
 const LAYOUT_FILE: &str = "layout";
 const LOCK_FILE: &str = "lock";
 const SECRETS_FILE: &str = "secrets";
@@ -54,7 +54,7 @@ impl ProjectFolder {
         if self.path.join("postgres").exists() || secrets_file.exists() {
             ensure!(
                 layout == LAYOUT && secrets_file.exists(),
-                "the data in {} has an older layout: start from an empty database with `make reset`",
+                "the data in {} has an older layout: delete it with `make reset`",
                 self.path.display()
             );
             return Secrets::load(&secrets_file);

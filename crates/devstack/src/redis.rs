@@ -103,7 +103,7 @@ fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> 
         readiness: Readiness::Redis { port: *port, user: MESSAGING, password: password.clone() },
         ..Spec::new(
             "redis",
-            programs::redis_server()?,
+            programs::find_in_package("redis-server", "redis-server")?,
             Path::new("/"),
             folder.join("logs/redis.log"),
         )

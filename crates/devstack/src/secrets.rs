@@ -1,5 +1,5 @@
-//! The secrets of one stack. They consist of letters and digits, so that URLs, SQL and configuration
-//! files can hold them without escaping.
+//! The secrets of one stack. They consist of letters and digits, so that URLs, SQL and
+//! configuration files can hold them without escaping.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,6 @@
-//! The thread that starts all child processes. The kernel ends a child when the *thread* that started
-//! it ends (see `PR_SET_PDEATHSIG` in prctl(2)); this thread runs as long as the process does.
+//! The thread that starts all child processes. The kernel ends a child when the *thread* that
+//! started it ends (see `PR_SET_PDEATHSIG` in prctl(2)); this thread runs as long as the process
+//! does.
 
 use std::io::{self, Write};
 use std::process::{Child, Command};

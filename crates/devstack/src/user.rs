@@ -46,8 +46,8 @@ impl User {
     }
 
     /// The arguments of setpriv that turn root into this user, for a process that works in
-    /// `folder`. If the user cannot enter the folder, for example one below /root, the process keeps
-    /// the capability to do so.
+    /// `folder`. If the user cannot enter the folder, for example one below /root, the process
+    /// keeps the capability to do so.
     pub(crate) fn setpriv_arguments(&self, setpriv: &Path, folder: &Path) -> Vec<String> {
         let mut arguments = self.identity();
         if !self.can_enter(setpriv, folder) {

@@ -4,14 +4,13 @@ use futures_util::future::join_all;
 use parlance_devstack::Stack;
 
 use super::{Load, PARTS, REPLICAS, draining_stack, restart, sockets, writers};
-use crate::faults::{RECOVERY, on_stack_of};
-use crate::support::{eventually, make_room, person, server_certificate};
+use crate::support::{RECOVERY, eventually, make_room, on_own_stack, person, server_certificate};
 
 const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
 /// The certificate that a replica shows to a new connection.
 async fn certificate(stack: &Stack, service: &str, index: usize) -> Vec<u8> {
-    let files = stack.certificate_of("gateway").unwrap();
+    let files = stack.certificate("gateway").unwrap();
     server_certificate(stack.address(service, index), &files).await.unwrap()
 }
 
@@ -24,7 +23,7 @@ async fn replace_certificates(load: &Load<'_>) {
         old.push(certificate(stack, service, 0).await);
     }
     for part in PARTS {
-        stack.renew_certificate_of(part).unwrap();
+        stack.renew_certificate(part).unwrap();
     }
     for (service, old) in SERVICES.into_iter().zip(&old) {
         for index in 0..REPLICAS {
@@ -43,7 +42,7 @@ async fn replace_certificates(load: &Load<'_>) {
 
 #[tokio::test]
 async fn replacing_certificates_loses_repeats_and_refuses_nothing() {
-    on_stack_of(draining_stack(REPLICAS, REPLICAS).encrypted(), async |stack| {
+    on_own_stack(draining_stack(REPLICAS, REPLICAS).encrypted(), async |stack| {
         let anna = person(stack).await;
         let rooms = [make_room(&anna, &[]).await, make_room(&anna, &[]).await];
         let load = Load::on(stack);

@@ -49,7 +49,7 @@ async fn read_up_to(connection: &mut TcpStream, marker: &str) {
 
 #[tokio::test]
 async fn a_draining_gateway_acks_sent_frames_and_spreads_its_closes() {
-    on_stack_of(draining_stack(1, 1), async |stack| {
+    on_own_stack(draining_stack(1, 1), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         let mut sockets: Vec<Socket> = join_all((0..SOCKETS).map(|_| anna.socket())).await;
@@ -78,15 +78,15 @@ async fn a_draining_gateway_acks_sent_frames_and_spreads_its_closes() {
 /// A request head and the first part of its body.
 fn request(person: &Person, line: &str, length: usize, body: &str) -> String {
     format!(
-        "{line} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n{body}",
+        "{line} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n{body}",
         person.token
     )
 }
 
 #[tokio::test]
 async fn a_draining_gateway_answers_requests_on_open_connections() {
-    on_stack_of(draining_stack(1, 1), async |stack| {
+    on_own_stack(draining_stack(1, 1), async |stack| {
         let anna = person(stack).await;
         let room = make_room(&anna, &[]).await;
         let me = request(&anna, "GET /v1/auth/me", 0, "\r\n");

@@ -14,8 +14,7 @@ use futures_util::future::join_all;
 use parlance_devstack::{Stack, StackBuilder};
 
 use self::balancer::{Balancer, Health};
-use crate::faults::{RESTART, on_stack_of};
-use crate::support::{make_room, people, person};
+use crate::support::{RESTART, make_room, on_own_stack, people, person};
 
 /// What every process is told to take at most from SIGTERM to its end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
@@ -100,7 +99,7 @@ async fn restart(load: &Load<'_>, part: &str, index: usize) {
 
 #[tokio::test]
 async fn rolling_restarts_lose_and_repeat_nothing() {
-    on_stack_of(draining_stack(REPLICAS, REPLICAS), async |stack| {
+    on_own_stack(draining_stack(REPLICAS, REPLICAS), async |stack| {
         let [anna, ben, carl] = people(stack).await;
         let quiet_room = make_room(&anna, &[&ben]).await;
         anna.send_message(quiet_room, "Hello").await;
@@ -127,7 +126,7 @@ async fn replacing_the_internal_token_loses_repeats_and_refuses_nothing() {
     let builder = PARTS.iter().fold(draining_stack(REPLICAS, REPLICAS), |builder, part| {
         builder.environment(part, "INTERNAL_TOKEN", OLD_TOKEN)
     });
-    on_stack_of(builder, async |stack| {
+    on_own_stack(builder, async |stack| {
         let anna = person(stack).await;
         let rooms = [make_room(&anna, &[]).await, make_room(&anna, &[]).await];
         let load = Load::on(stack);

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::Load;
 use crate::support::{Ended, Person, Socket};
-use crate::ws::whole_history;
+use crate::ws::{message_to, whole_history};
 
 const SENDERS: usize = 2;
 const SUBSCRIBERS: usize = 2;
 
-/// Chats in a room while the load runs, and compares afterwards the sent, acked, received and stored
-/// messages.
+/// Chats in a room while the load runs, and compares afterwards the sent, acked, received and
+/// stored messages.
 pub(super) async fn talk(load: &Load<'_>, person: &Person, room: i64) {
     let sending = async {
         let acks = join_all((0..SENDERS).map(|sender| send(load, person, room, sender))).await;
@@ -65,7 +65,8 @@ async fn send_until_acked(
     socket: &mut Option<Socket>,
     content: &str,
 ) -> Value {
-    let frame = json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": content});
+    let mut frame = message_to(room, content);
+    frame["client_msg_id"] = json!(content);
     loop {
         let mut open = match socket.take() {
             Some(open) => open,

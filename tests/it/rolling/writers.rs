@@ -12,8 +12,8 @@ use super::balancer::Call;
 use super::sockets::connect;
 use crate::support::{Answer, Api, Ended, PASSWORD, Person, eventually, fresh_name};
 
-/// Longer than a change can still be in flight after its answer was lost: the gateway's timeout and a
-/// margin.
+/// Longer than a change can still be in flight after its answer was lost: the gateway's timeout and
+/// a margin.
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// The longest time until a system room exists that could not be made at once.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);

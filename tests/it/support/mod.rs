@@ -2,6 +2,7 @@
 
 mod collector;
 mod operator;
+mod own_stack;
 mod people;
 mod shapes;
 mod socket;
@@ -15,13 +16,14 @@ pub(crate) use parlance_devstack::{program, testing::eventually};
 
 pub(crate) use collector::{Collector, Span};
 pub(crate) use operator::{auth_command, health, migrate, try_auth_command};
+pub(crate) use own_stack::{RECOVERY, RESTART, on_own_stack, on_stack};
 pub(crate) use people::{
     Answer, Api, Person, become_contacts, fresh_name, make_room, people, person,
 };
 pub(crate) use shapes::{
     assert_contact, assert_invitation, assert_members, assert_message, assert_room, assert_user,
 };
-pub(crate) use socket::{Ended, Socket, seq_of};
+pub(crate) use socket::{Ended, Socket, event_seq};
 pub(crate) use tls::{server_certificate, server_certificate_without_client_certificate};
 
 /// The stack that tests share unless they inject faults: two replicas of each part.

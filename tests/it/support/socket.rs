@@ -147,7 +147,7 @@ impl Socket {
 }
 
 /// The `seq` of the change that an event frame carries.
-pub(crate) fn seq_of(frame: &Value) -> i64 {
+pub(crate) fn event_seq(frame: &Value) -> i64 {
     let seq = if frame["type"] == "message" { &frame["message"]["seq"] } else { &frame["seq"] };
     seq.as_i64().unwrap_or_else(|| panic!("no event: {frame}"))
 }

@@ -1,5 +1,6 @@
 //! Invalid frames, and whether the connection stays open.
 
+use bytes::Bytes;
 use parlance_client::Message;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -112,7 +113,10 @@ async fn invalid_contents_are_refused_and_the_longest_is_accepted() {
     for content in ["", " \n\t\u{3000}", "a\0b", &too_long] {
         let send = json!({"type": "send_message", "room_id": room, "content": content, "ref": "c"});
         assert_error(&socket.ask(&send).await, "content_invalid", Some("c"));
-        let edit = json!({"type": "edit_message", "message_id": message["id"], "content": content, "ref": "c"});
+        let id = &message["id"];
+        let edit = json!(
+            {"type": "edit_message", "message_id": id, "content": content, "ref": "c"}
+        );
         assert_error(&socket.ask(&edit).await, "content_invalid", Some("c"));
     }
     let largest = "ä".repeat(8_192);
@@ -163,6 +167,11 @@ fn json_of_any_shape() -> impl Strategy<Value = Value> {
 const MEMBERS: [&str; 7] =
     ["room_id", "after_seq", "content", "client_msg_id", "message_id", "token", "ref"];
 
+/// The payload of a control frame.
+fn payload() -> impl Strategy<Value = Bytes> {
+    proptest::collection::vec(any::<u8>(), 0..100).prop_map(Bytes::from)
+}
+
 /// Nearly valid frames, any JSON, any text, any bytes.
 fn any_frame(room: i64) -> impl Strategy<Value = Message> {
     let types =
@@ -182,8 +191,8 @@ fn any_frame(room: i64) -> impl Strategy<Value = Message> {
         2 => json_of_any_shape().prop_map(|value| Message::text(value.to_string())),
         1 => ".{0,200}".prop_map(Message::text),
         1 => proptest::collection::vec(any::<u8>(), 0..200).prop_map(Message::binary),
-        1 => proptest::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| Message::Ping(bytes.into())),
-        1 => proptest::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| Message::Pong(bytes.into())),
+        1 => payload().prop_map(Message::Ping),
+        1 => payload().prop_map(Message::Pong),
     ]
 }
 

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::{message_to, message_with_ref, whole_history};
-use crate::support::{Person, Socket, make_room, people, person, seq_of, stack};
+use crate::support::{Person, Socket, event_seq, make_room, people, person, stack};
 
 async fn subscribe_after(socket: &mut Socket, room: i64, after_seq: impl Into<Value>) -> Value {
     socket.ask(&json!({"type": "subscribe", "room_id": room, "after_seq": after_seq.into()})).await
@@ -24,7 +24,7 @@ struct Copy {
 impl Copy {
     /// Applies an event, which must have a higher `seq` than all before.
     fn apply(&mut self, event: &Value) {
-        let seq = seq_of(event);
+        let seq = event_seq(event);
         assert!(seq > self.last_seq, "{event} came after {}", self.last_seq);
         self.last_seq = seq;
         if event["type"] == "message_deleted" {
@@ -74,7 +74,7 @@ async fn missed_events_are_replayed_in_order_with_present_content() {
     assert_eq!(subscribe_after(&mut socket, room, 3).await["head_seq"], 11);
     let events = socket.so_far().await;
     let received: Vec<(&str, i64)> =
-        events.iter().map(|event| (event["type"].as_str().unwrap(), seq_of(event))).collect();
+        events.iter().map(|event| (event["type"].as_str().unwrap(), event_seq(event))).collect();
     assert_eq!(
         received,
         [("message", 4), ("message", 5), ("message_edited", 9), ("message_deleted", 10)]
@@ -107,7 +107,7 @@ async fn up_to_a_thousand_missed_events_are_replayed_and_more_are_not() {
     let answer = subscribe_after(&mut socket, room, 1).await;
     assert_eq!((&answer["head_seq"], answer.get("resync")), (&json!(1_001), None));
     for seq in 2..=1_001 {
-        assert_eq!(seq_of(&socket.next().await), seq);
+        assert_eq!(event_seq(&socket.next().await), seq);
     }
     assert_eq!(socket.so_far().await, [Value::Null; 0]);
 
@@ -115,7 +115,7 @@ async fn up_to_a_thousand_missed_events_are_replayed_and_more_are_not() {
     let answer = subscribe_after(&mut socket, room, 0).await;
     assert_eq!((&answer["head_seq"], &answer["resync"]), (&json!(1_001), &json!(true)));
     sender.ask(&message_with_ref(room, "live", "r")).await;
-    assert_eq!(seq_of(&socket.next().await), 1_002, "no replay, and live events");
+    assert_eq!(event_seq(&socket.next().await), 1_002, "no replay, and live events");
 }
 
 #[tokio::test]
@@ -143,12 +143,12 @@ async fn a_replay_of_long_messages_is_complete() {
     for seq in 1..=100 {
         let event = socket.next().await;
         assert_eq!(
-            (seq_of(&event), event["message"]["content"].as_str()),
+            (event_seq(&event), event["message"]["content"].as_str()),
             (seq, Some(content.as_str()))
         );
     }
     anna.send_message(room, "live").await;
-    assert_eq!(seq_of(&socket.next().await), 101);
+    assert_eq!(event_seq(&socket.next().await), 101);
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn resubscribing_under_load_leaves_no_gap_and_repeats_nothing() {
             let mut socket = ben.at(stack, round % 2).socket().await;
             assert!(subscribe_after(&mut socket, room, last_seq).await.get("resync").is_none());
             for _ in 0..40 {
-                let seq = seq_of(&socket.next().await);
+                let seq = event_seq(&socket.next().await);
                 assert_eq!(seq, last_seq + 1);
                 last_seq = seq;
                 if seq == MESSAGES {
@@ -197,7 +197,8 @@ async fn change_at_random(person: Person, room: i64, seed: u64, steps: usize) {
             }
             6..=8 => {
                 let id = &own[random.random_range(0..own.len())];
-                let frame = json!({"type": "edit_message", "message_id": id, "content": format!("{seed} {step}, edited")});
+                let content = format!("{seed} {step}, edited");
+                let frame = json!({"type": "edit_message", "message_id": id, "content": content});
                 assert_eq!(socket.ask(&frame).await["type"], "success");
             }
             _ => {
@@ -279,5 +280,5 @@ async fn a_new_member_replays_from_the_start() {
     subscribe_after(&mut socket, room, 0).await;
     assert_eq!(socket.next().await["message"]["content"], "Before Ben");
     socket.send(&message_to(room, "Hello")).await;
-    assert_eq!(seq_of(&socket.next().await), 2);
+    assert_eq!(event_seq(&socket.next().await), 2);
 }

@@ -12,7 +12,9 @@ const NOWHERE: i64 = i64::MAX;
 
 async fn edit(socket: &mut Socket, message: &Value, content: &str) -> Value {
     socket
-        .ask(&json!({"type": "edit_message", "message_id": message["id"], "content": content, "ref": "e"}))
+        .ask(&json!({
+            "type": "edit_message", "message_id": message["id"], "content": content, "ref": "e",
+        }))
         .await
 }
 
@@ -33,7 +35,8 @@ async fn subscribe_returns_the_head_seq_of_the_room() {
     let room = make_room(&anna, &[]).await;
     let mut socket = anna.socket().await;
     let mut expected = json!({
-        "type": "success", "message": format!("Subscribed to room {room}"), "room_id": room, "head_seq": 0, "ref": "s",
+        "type": "success", "message": format!("Subscribed to room {room}"), "room_id": room,
+        "head_seq": 0, "ref": "s",
     });
     assert_eq!(
         socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "s", "more": 1})).await,
@@ -76,7 +79,8 @@ async fn no_event_follows_the_answer_to_unsubscribe() {
     }
     bens.next().await;
     bens.send(&json!({"type": "unsubscribe", "room_id": room, "ref": "u"})).await;
-    let expected = json!({"type": "success", "message": format!("Unsubscribed from room {room}"), "room_id": room, "ref": "u"});
+    let message = format!("Unsubscribed from room {room}");
+    let expected = json!({"type": "success", "message": message, "room_id": room, "ref": "u"});
     while bens.next().await != expected {}
     while annas.next().await["message"]["content"] != "29" {}
     assert_eq!(bens.so_far().await, [Value::Null; 0]);
@@ -148,7 +152,11 @@ async fn a_send_with_a_ref_or_a_client_msg_id_is_acked() {
 async fn the_same_client_msg_id_is_stored_once_on_any_gateway() {
     let stack = stack().await;
     let ([anna, ben, _], room) = room_with_members().await;
-    let send = |content: &str| json!({"type": "send_message", "room_id": room, "content": content, "client_msg_id": "k"});
+    let send = |content: &str| {
+        json!({
+            "type": "send_message", "room_id": room, "content": content, "client_msg_id": "k",
+        })
+    };
     let first = anna.socket().await.ask(&send("The first")).await;
     assert_eq!(first["type"], "ack");
     assert_eq!(anna.at(stack, 1).socket().await.ask(&send("Another")).await, first);
@@ -236,7 +244,9 @@ async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
     let mut watching = ben.at(stack, 1).subscribed(room).await;
     for (person, message, seq) in [(&ben, &first, 3), (&anna, &second, 4)] {
         assert_eq!(delete(&mut person.socket().await, message).await["type"], "success");
-        let expected = json!({"type": "message_deleted", "room_id": room, "message_id": message["id"], "seq": seq});
+        let expected = json!({
+            "type": "message_deleted", "room_id": room, "message_id": message["id"], "seq": seq,
+        });
         assert_eq!(watching.next().await, expected);
     }
     assert_eq!(anna.history(room).await, [Value::Null; 0]);
@@ -328,6 +338,6 @@ async fn changes_over_rest_are_delivered_live() {
     anna.delete(&path).await.ok(204);
     for (kind, seq) in [("message", 1), ("message_edited", 2), ("message_deleted", 3)] {
         let event = bens.next().await;
-        assert_eq!((event["type"].as_str(), crate::support::seq_of(&event)), (Some(kind), seq));
+        assert_eq!((event["type"].as_str(), crate::support::event_seq(&event)), (Some(kind), seq));
     }
 }

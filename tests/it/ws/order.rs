@@ -8,7 +8,9 @@ use parlance_client::Message;
 use serde_json::{Value, json};
 
 use super::{assert_error, message_to, message_with_ref, whole_history};
-use crate::support::{Ended, Person, Socket, eventually, make_room, people, person, seq_of, stack};
+use crate::support::{
+    Ended, Person, Socket, event_seq, eventually, make_room, people, person, stack,
+};
 
 #[tokio::test]
 async fn frames_of_one_connection_are_stored_in_the_order_sent() {
@@ -206,12 +208,12 @@ async fn a_slow_consumer_is_disconnected_and_delays_no_other() {
     };
     let near = async {
         for seq in 1..=MESSAGES {
-            assert_eq!(seq_of(&reader.next().await), seq);
+            assert_eq!(event_seq(&reader.next().await), seq);
         }
     };
     let far = async {
         for seq in 1..=MESSAGES {
-            assert_eq!(seq_of(&far_reader.next().await), seq);
+            assert_eq!(event_seq(&far_reader.next().await), seq);
         }
     };
     tokio::join!(flood, near, far);
@@ -220,7 +222,11 @@ async fn a_slow_consumer_is_disconnected_and_delays_no_other() {
     let end = loop {
         match lazy.frame_or_end().await {
             Ok(frame) => {
-                assert_eq!(seq_of(&frame), last_seen + 1, "what came before the end is in order");
+                assert_eq!(
+                    event_seq(&frame),
+                    last_seen + 1,
+                    "what came before the end is in order"
+                );
                 last_seen += 1;
             }
             Err(end) => break end,
@@ -234,7 +240,7 @@ async fn a_slow_consumer_is_disconnected_and_delays_no_other() {
     back.send(&json!({"type": "subscribe", "room_id": room, "after_seq": after})).await;
     assert_eq!(back.next().await["head_seq"], MESSAGES);
     for seq in after + 1..=MESSAGES {
-        assert_eq!(seq_of(&back.next().await), seq);
+        assert_eq!(event_seq(&back.next().await), seq);
     }
     assert!(back.send_if_open(Message::text(message_to(room, "Thanks").to_string())).await);
     assert_eq!(back.next().await["message"]["content"], "Thanks");

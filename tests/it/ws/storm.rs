@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::message_with_ref;
-use crate::support::{Person, Socket, make_room, person, seq_of};
+use crate::support::{Person, Socket, event_seq, make_room, person};
 
 const SOCKETS: usize = 1_000;
 /// As many WebSockets as one test process can open in time. All subscribe at once afterwards.
@@ -56,7 +56,7 @@ async fn come_back(mut socket: Socket, rooms: &[i64], index: usize) -> Socket {
         for seq in last_seen(position) + 1..=HEAD {
             let event = socket.next().await;
             assert_eq!(
-                (&event["message"]["room_id"], seq_of(&event)),
+                (&event["message"]["room_id"], event_seq(&event)),
                 (&json!(room), seq),
                 "{event}"
             );
@@ -105,7 +105,7 @@ async fn every_client_of_a_reconnect_storm_gets_its_missed_events() {
     }
     for socket in &mut sockets {
         for _ in 0..ROOMS_EACH {
-            assert_eq!(seq_of(&socket.next().await), HEAD + 1);
+            assert_eq!(event_seq(&socket.next().await), HEAD + 1);
         }
         assert_eq!(socket.ask(&json!({"type": "ping"})).await["type"], "pong", "and nothing else");
     }

@@ -1,5 +1,6 @@
-//! `devstack prepare`: describes every SQL statement against a database that has all migrations. The
-//! descriptions are kept in the folder `.sqlx` of each service, so that a build needs no database.
+//! `devstack prepare`: describes every SQL statement against a database that has all migrations.
+//! The descriptions are kept in the folder `.sqlx` of each service, so that a build needs no
+//! database.
 //!
 //! `cargo sqlx prepare` does the same for one package and an existing database. This command starts
 //! the database itself, handles all services, and needs no tool that takes minutes to install.
@@ -71,8 +72,8 @@ async fn migrate(service: &str, folder: &Path, database_url: &str) -> anyhow::Re
 /// Compiles the library of a service. The macros of sqlx write the descriptions to `output`.
 async fn describe(folder: &Path, database_url: &str, output: &Path) -> anyhow::Result<()> {
     let _touched = Touched::new(folder.join("src/lib.rs"))?;
-    // All libraries of the workspace, so that they are built with the same features as for all other
-    // checks. Only the touched one is compiled again.
+    // All libraries of the workspace, so that they are built with the same features as for all
+    // other checks. Only the touched one is compiled again.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["check", "--workspace", "--lib"])

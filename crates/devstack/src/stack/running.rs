@@ -101,12 +101,12 @@ impl Stack {
     }
 
     /// The certificate of a part of an encrypted stack.
-    pub fn certificate_of(&self, part: &str) -> anyhow::Result<CertificateFiles> {
+    pub fn certificate(&self, part: &str) -> anyhow::Result<CertificateFiles> {
         Ok(self.encryption()?.files(part))
     }
 
     /// Replaces the certificate of a part of an encrypted stack.
-    pub fn renew_certificate_of(&self, part: &str) -> anyhow::Result<()> {
+    pub fn renew_certificate(&self, part: &str) -> anyhow::Result<()> {
         self.encryption()?.issue(part).map(drop)
     }
 
