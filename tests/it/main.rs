@@ -27,6 +27,7 @@ mod probe;
 mod races;
 mod rolling;
 mod rooms;
+
 mod support;
 mod tokens;
 mod traces;

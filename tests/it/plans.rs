@@ -158,7 +158,7 @@ const SEND_TO_ALL_ROOMS: &str = "
             array_agg('hello'::TEXT) AS contents
         FROM messaging.room_heads
     ) AS batch,
-    messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, contents)";
+    messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, keys, contents, FALSE)";
 
 #[tokio::test]
 async fn an_idempotency_key_is_found_by_index_when_most_rooms_have_one_message() {

@@ -3,9 +3,10 @@
 
 use parlance_devstack::Stack;
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::support::{
-    Person, RECOVERY, RESTART, eventually, make_room, on_own_stack, people, person, stack,
+    Person, RECOVERY, RESTART, eventually, make_room, on_own_stack, person, stack,
 };
 use crate::ws::{assert_error, message_with_ref};
 
@@ -135,34 +136,59 @@ async fn a_gateway_starts_without_redis() {
     .await;
 }
 
-#[tokio::test]
-async fn clients_cannot_use_the_room_of_the_probe() {
-    let stack = stack().await;
-    let [anna, ben] = people(stack).await;
-    make_room(&anna, &[&ben]).await;
-    let mut database = stack.postgres().connect("parlance").await.unwrap();
-    let probe_message: i64 =
-        sqlx::query_scalar("SELECT max(id) FROM messaging.messages WHERE room_id = 0")
-            .fetch_one(&mut database)
-            .await
-            .unwrap();
+/// The ids of the room and of the newest message of the probe.
+async fn newest_probe(database: &mut PgConnection) -> (i64, i64) {
+    let newest = "SELECT room_id, id FROM messaging.messages
+        WHERE sender_name = 'parlance-probe' ORDER BY id DESC LIMIT 1";
+    sqlx::query_as(newest).fetch_one(database).await.unwrap()
+}
 
-    let (too_small, content) = (["path.room_id greater_than_equal"], json!({"content": "x"}));
-    anna.get("/v1/rooms/0").await.invalid(&too_small);
-    anna.get("/v1/messages/rooms/0/history").await.invalid(&too_small);
-    anna.post("/v1/messages/rooms/0", &content).await.invalid(&too_small);
+#[tokio::test]
+async fn clients_cannot_use_the_account_and_the_room_of_the_probe() {
+    let stack = stack().await;
+    let anna = person(stack).await;
+    let mut database = stack.postgres().connect("parlance").await.unwrap();
+    let (room, probe_message) = newest_probe(&mut database).await;
+
+    let name = json!({"username": "parlance-probe"});
+    anna.post("/v1/contacts/invite", &name).await.refused(404, "user_not_found");
+    let content = json!({"content": "x"});
+    anna.get(&format!("/v1/rooms/{room}")).await.refused(403, "not_a_member");
+    anna.post(&format!("/v1/messages/rooms/{room}"), &content).await.refused(403, "not_a_member");
     let message = format!("/v1/messages/{probe_message}");
     anna.patch(&message, &content).await.refused(404, "message_not_found");
     anna.delete(&message).await.refused(404, "message_not_found");
 
     let mut socket = anna.socket().await;
-    for request in ["subscribe", "unsubscribe", "typing"] {
-        let refused = socket.ask(&json!({"type": request, "room_id": 0})).await;
-        assert_error(&refused, "invalid_frame", None);
+    for request in ["subscribe", "typing"] {
+        let refused = socket.ask(&json!({"type": request, "room_id": room})).await;
+        assert_error(&refused, "not_a_member", None);
     }
-    assert_error(&socket.ask(&message_with_ref(0, "x", "1")).await, "invalid_frame", Some("1"));
-    let edit = json!({"type": "edit_message", "message_id": probe_message, "content": "x"});
-    assert_error(&socket.ask(&edit).await, "message_not_found", None);
-    let delete = json!({"type": "delete_message", "message_id": probe_message});
-    assert_error(&socket.ask(&delete).await, "message_not_found", None);
+    let refused = socket.ask(&message_with_ref(room, "x", "1")).await;
+    assert_error(&refused, "not_a_member", Some("1"));
+}
+
+#[tokio::test]
+async fn a_full_room_of_probes_is_deleted_and_replaced() {
+    on_probing_stack(async |stack| {
+        let mut database = stack.postgres().connect("parlance").await.unwrap();
+        let (full, _) = newest_probe(&mut database).await;
+        sqlx::query("UPDATE messaging.room_heads SET last_seq = 10000 WHERE room_id = $1")
+            .bind(full)
+            .execute(&mut database)
+            .await
+            .unwrap();
+        eventually(RECOVERY, "the messages of the full room are purged", async || {
+            let mut database = stack.postgres().connect("parlance").await.unwrap();
+            let left = "SELECT count(*) FROM messaging.messages WHERE room_id = $1";
+            let left: i64 =
+                sqlx::query_scalar(left).bind(full).fetch_one(&mut database).await.unwrap();
+            left == 0
+        })
+        .await;
+        let before = returns(stack).await;
+        eventually(RECOVERY, "probes return", async || returns(stack).await > before + 2.0).await;
+        assert_ne!(newest_probe(&mut database).await.0, full);
+    })
+    .await;
 }

@@ -1,11 +1,11 @@
-//! Two users at two gateways: the whole way of a message.
+//! The whole way of a message, between two users at two gateways.
 
 use serde_json::json;
 
-use crate::support::{make_room, people, seq_of, stack};
+use crate::support::{event_seq, make_room, people, stack};
 
 #[tokio::test]
-async fn two_people_at_two_gateways_talk_in_one_order() {
+async fn two_users_at_two_gateways_see_one_order() {
     let stack = stack().await;
     let [anna, ben] = people(stack).await;
     let room = make_room(&anna, &[&ben]).await;
@@ -25,6 +25,6 @@ async fn two_people_at_two_gateways_talk_in_one_order() {
             &json!({"type": "send_message", "room_id": room, "content": "Hello Anna", "ref": "1"}),
         )
         .await;
-    assert_eq!(seq_of(&anna_socket.next().await), 2);
+    assert_eq!(event_seq(&anna_socket.next().await), 2);
     assert_eq!(anna.history(room).await, ben.at(stack, 1).history(room).await);
 }

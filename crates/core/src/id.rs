@@ -44,14 +44,3 @@ macro_rules! id {
 id!(UserId, "The id of a user, given by auth.");
 id!(RoomId, "The id of a room, given by rooms.");
 id!(MessageId, "The id of a message, given by messaging; grows with `seq` inside a room.");
-
-impl UserId {
-    /// The sender of synthetic probes. No user has this id: those of users begin with 1.
-    pub const CANARY: Self = Self::new(0);
-}
-
-impl RoomId {
-    /// The room of synthetic probes. No room has this id, and no client can name it: ids begin
-    /// with 1.
-    pub const CANARY: Self = Self::new(0);
-}

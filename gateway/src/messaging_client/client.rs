@@ -101,7 +101,6 @@ impl MessagingClient {
             idempotency_key,
             traceparent: span.traceparent(),
             // To be removed together with the field of the proto.
-            is_fresh: false,
         };
         let ordering_key = connection_id.map(|connection_id| (connection_id, room_id));
         let read = |outcome| match outcome {

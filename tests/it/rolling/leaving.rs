@@ -9,8 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{DRAIN_TIMEOUT, draining_stack};
-use crate::faults::on_stack_of;
-use crate::support::{Ended, Person, Socket, eventually, make_room, person};
+use crate::support::{Ended, Person, Socket, eventually, make_room, on_own_stack, person};
 use crate::ws::message_with_ref;
 
 const SOCKETS: usize = 60;

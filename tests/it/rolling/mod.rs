@@ -16,7 +16,7 @@ use parlance_devstack::{Stack, StackBuilder};
 use self::balancer::{Balancer, Health};
 use crate::support::{RESTART, make_room, on_own_stack, people, person};
 
-/// What every process is told to take at most from SIGTERM to its end.
+/// The longest time from SIGTERM to the end of a process.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
 const REPLICAS: usize = 2;

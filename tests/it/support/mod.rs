@@ -6,7 +6,6 @@ mod own_stack;
 mod people;
 mod shapes;
 mod socket;
-mod tls;
 
 use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
@@ -17,6 +16,9 @@ pub(crate) use parlance_devstack::{program, testing::eventually};
 pub(crate) use collector::{Collector, Span};
 pub(crate) use operator::{auth_command, health, migrate, try_auth_command};
 pub(crate) use own_stack::{RECOVERY, RESTART, on_own_stack, on_stack};
+pub(crate) use parlance_devstack::testing::{
+    server_certificate, server_certificate_without_client_certificate,
+};
 pub(crate) use people::{
     Answer, Api, Person, become_contacts, fresh_name, make_room, people, person,
 };
@@ -24,7 +26,6 @@ pub(crate) use shapes::{
     assert_contact, assert_invitation, assert_members, assert_message, assert_room, assert_user,
 };
 pub(crate) use socket::{Ended, Socket, event_seq};
-pub(crate) use tls::{server_certificate, server_certificate_without_client_certificate};
 
 /// The stack that tests share unless they inject faults: two replicas of each part.
 pub(crate) async fn stack() -> &'static Stack {

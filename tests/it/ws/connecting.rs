@@ -251,7 +251,7 @@ async fn a_silent_client_is_pinged() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_stops_says_come_back() {
+async fn a_stopping_gateway_closes_with_1012() {
     let stack =
         Stack::builder().environment("gateway", "DRAIN_TIMEOUT", "2").start().await.unwrap();
     let anna = person(&stack).await;

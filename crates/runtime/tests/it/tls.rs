@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parlance_devstack::certificates::{Authority, CertificateFiles};
-use parlance_devstack::handshake::{certificate_shown_at, certificate_shown_to_stranger_at};
+use parlance_devstack::testing::{
+    server_certificate, server_certificate_without_client_certificate,
+};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Credential;
 use tempfile::TempDir;
@@ -55,14 +57,14 @@ async fn a_peer_without_a_certificate_of_the_authority_is_refused() {
 
     let without_tls = server.client(&with_token("a-token-for-tests-only")).await;
     assert_eq!(call(&without_tls).await, Err(Code::Unavailable));
-    certificate_shown_to_stranger_at(server.address, &files.ca).await.unwrap_err();
+    server_certificate_without_client_certificate(server.address, &files.ca).await.unwrap_err();
     let foreign = CertificateFiles { ca: files.ca.clone(), ..others.issue("client", HOST) };
-    certificate_shown_at(server.address, &foreign).await.unwrap_err();
+    server_certificate(server.address, &foreign).await.unwrap_err();
     let with_foreign = server.client(&with_files(&foreign)).await;
     assert_eq!(call(&with_foreign).await, Err(Code::Unavailable));
 
     let good = pki.issue("client", HOST);
-    certificate_shown_at(server.address, &good).await.unwrap();
+    server_certificate(server.address, &good).await.unwrap();
     assert_eq!(call(&server.client(&with_files(&good)).await).await, Ok(()));
 }
 
@@ -112,7 +114,7 @@ async fn a_silent_peer_delays_no_other_and_is_disconnected() {
 async fn next_certificate(server: &Server, files: &CertificateFiles, old: &[u8]) -> Vec<u8> {
     let begin = Instant::now();
     loop {
-        let now = certificate_shown_at(server.address, files).await.unwrap();
+        let now = server_certificate(server.address, files).await.unwrap();
         if now != old {
             return now;
         }
@@ -128,7 +130,7 @@ async fn a_server_presents_new_certificates_to_new_connections_and_keeps_the_old
     let files = pki.issue("client", HOST);
     let client = server.client(&with_files(&files)).await;
     assert_eq!(call(&client).await, Ok(()));
-    let first = certificate_shown_at(server.address, &files).await.unwrap();
+    let first = server_certificate(server.address, &files).await.unwrap();
 
     let new_files = pki.issue("server", HOST);
     let second = next_certificate(&server, &files, &first).await;
@@ -139,7 +141,7 @@ async fn a_server_presents_new_certificates_to_new_connections_and_keeps_the_old
         fs::write(&new_files.cert, useless).unwrap();
         let begin = Instant::now();
         while begin.elapsed() < RELOAD_TIME {
-            assert_eq!(certificate_shown_at(server.address, &files).await.unwrap(), second);
+            assert_eq!(server_certificate(server.address, &files).await.unwrap(), second);
             sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,19 +1,16 @@
-//! Deletes what is older than ten minutes: rows of `batches`, and the messages of the probe.
+//! Deletes rows of `batches` that are older than ten minutes.
 
 use std::time::Duration;
 
-use parlance_core::RoomId;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::store::{batches, messages, with_timeout};
+use crate::store::{batches, with_timeout};
 
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 const TRIM_TIMEOUT: Duration = Duration::from_secs(2);
-/// The room of the synthetic probe.
-const PROBE_ROOM: RoomId = RoomId::CANARY;
 
 /// Starts the task.
 pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) {
@@ -32,7 +29,5 @@ async fn run(pool: PgPool) -> anyhow::Result<()> {
 }
 
 async fn trim(pool: &PgPool) -> sqlx::Result<()> {
-    let mut conn = pool.acquire().await?;
-    batches::trim(&mut conn).await?;
-    messages::trim(&mut conn, PROBE_ROOM).await
+    batches::trim(&mut *pool.acquire().await?).await
 }

@@ -25,9 +25,6 @@ const LIMITS: BatchLimits<Vec<Check>> = BatchLimits {
     weight: Vec::len,
 };
 
-/// The user and the room of the synthetic probe. rooms knows neither.
-const PROBE: Check = Check { room_id: RoomId::CANARY, user_id: UserId::CANARY };
-
 /// The question whether a user is a member of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Check {
@@ -64,13 +61,11 @@ impl Memberships {
         self.check_all(vec![Check { room_id, user_id }]).await.remove(0)
     }
 
-    /// Checks many memberships. Returns the results in the order of the checks; `unavailable` if
-    /// rooms does not answer.
-    pub(crate) async fn check_all(
-        &self,
-        checks: Vec<Check>,
-    ) -> Result<Vec<CheckResult>, ErrorCode> {
-        self.batcher.call(checks).await
+    /// Checks many memberships. Returns the results in the order of the checks; `unavailable` for
+    /// all of them if rooms does not answer.
+    pub(crate) async fn check_all(&self, checks: Vec<Check>) -> Vec<CheckResult> {
+        let count = checks.len();
+        self.batcher.call(checks).await.unwrap_or_else(|code| vec![Err(code); count])
     }
 }
 
@@ -92,10 +87,8 @@ async fn call_rooms(
     }
     let response = rooms.check_memberships(CheckMembershipsRequest { questions }).await;
     let answers = response.map_err(|status| code_from_status(&status))?.into_inner().answers;
-    let result = |check: &Check| {
-        let result = answers.get(positions[check]).map_or(Err(ErrorCode::Internal), decode);
-        admit_probe(check, result)
-    };
+    let result =
+        |check: &Check| answers.get(positions[check]).map_or(Err(ErrorCode::Internal), decode);
     Ok(requests.iter().map(|checks| checks.iter().map(result).collect()).collect())
 }
 
@@ -107,15 +100,5 @@ fn decode(answer: &proto::MembershipAnswer) -> CheckResult {
         MembershipStatus::NotMember => Err(ErrorCode::NotAMember),
         MembershipStatus::RoomNotFound => Err(ErrorCode::RoomNotFound),
         MembershipStatus::Unspecified => Err(ErrorCode::Internal),
-    }
-}
-
-/// Admits the probe to its room. That rooms answered shows that checks work.
-fn admit_probe(check: &Check, result: CheckResult) -> CheckResult {
-    match result {
-        Err(ErrorCode::RoomNotFound) if *check == PROBE => {
-            Ok(Membership { is_owner: false, room_version: 0 })
-        }
-        result => result,
     }
 }

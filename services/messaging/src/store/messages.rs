@@ -277,18 +277,3 @@ pub(crate) async fn purge(
     .await?;
     Ok(result.rows_affected())
 }
-
-/// Deletes messages of a room that are older than ten minutes.
-pub(crate) async fn trim(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"
-        DELETE FROM messaging.messages
-        WHERE room_id = $1
-            AND created_at < now() - INTERVAL '10 minutes'
-        "#,
-        room_id.get(),
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}

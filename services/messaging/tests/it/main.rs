@@ -12,7 +12,6 @@ mod idempotency;
 mod locked_rooms;
 mod log_poller;
 mod membership_ends;
-mod probe;
 mod proxy;
 mod publishing;
 mod rooms_unavailable;

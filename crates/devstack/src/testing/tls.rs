@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use parlance_devstack::certificates::CertificateFiles;
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -17,13 +16,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::certificates::CertificateFiles;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first bytes of an HTTP/2 client: the preface and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Connects with a client certificate and returns the certificate of the server. Fails if the
 /// server refuses the client, or if another authority signed the server's certificate.
-pub(crate) async fn server_certificate(
+pub async fn server_certificate(
     address: SocketAddr,
     files: &CertificateFiles,
 ) -> anyhow::Result<Vec<u8>> {
@@ -33,7 +34,7 @@ pub(crate) async fn server_certificate(
 }
 
 /// Connects without a client certificate.
-pub(crate) async fn server_certificate_without_client_certificate(
+pub async fn server_certificate_without_client_certificate(
     address: SocketAddr,
     ca: &Path,
 ) -> anyhow::Result<Vec<u8>> {
