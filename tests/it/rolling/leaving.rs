@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{DRAIN_TIME, draining_stack};
+use super::{DRAIN_TIMEOUT, draining_stack};
 use crate::support::{Ended, Person, Socket, eventually, make_room, on_own_stack, person};
 use crate::ws::message_with_ref;
 
@@ -28,7 +28,7 @@ async fn terminate_first_gateway(stack: &Stack) {
 }
 
 async fn ends_in_time(stack: &Stack) {
-    assert!(stack.process("gateway", 0).wait(DRAIN_TIME).await.unwrap().success());
+    assert!(stack.process("gateway", 0).wait(DRAIN_TIMEOUT).await.unwrap().success());
 }
 
 /// Reads up to the end of the connection.
@@ -66,7 +66,7 @@ async fn a_draining_gateway_acks_sent_frames_and_spreads_its_closes() {
 
         let mut quarters = [0; 4];
         for stayed in stayed {
-            let place = stayed.as_secs_f64() / (DRAIN_TIME.as_secs_f64() * 0.7) * 4.0;
+            let place = stayed.as_secs_f64() / (DRAIN_TIMEOUT.as_secs_f64() * 0.7) * 4.0;
             quarters[(place as usize).min(3)] += 1;
         }
         assert!(quarters.iter().all(|count| (1..=SOCKETS * 2 / 3).contains(count)), "{quarters:?}");

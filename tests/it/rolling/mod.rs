@@ -17,7 +17,7 @@ use self::balancer::{Balancer, Health};
 use crate::support::{RESTART, make_room, on_own_stack, people, person};
 
 /// The longest time from SIGTERM to the end of a process.
-const DRAIN_TIME: Duration = Duration::from_secs(4);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const PARTS: [&str; 5] = ["gateway", "auth", "contacts", "rooms", "messaging"];
 const REPLICAS: usize = 2;
 const OLD_TOKEN: &str = "the-old-token-of-the-parts";
@@ -48,11 +48,11 @@ impl<'a> Load<'a> {
 
 /// A stack whose processes have the same time to drain.
 fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
-    let seconds = DRAIN_TIME.as_secs().to_string();
+    let seconds = DRAIN_TIMEOUT.as_secs().to_string();
     let builder = Stack::builder().replicas(replicas).gateways(gateways);
     let builder = PARTS
         .iter()
-        .fold(builder, |builder, part| builder.environment(part, "DRAIN_TIME", &seconds));
+        .fold(builder, |builder, part| builder.environment(part, "DRAIN_TIMEOUT", &seconds));
     builder.environment("gateway", "MAX_LOG_INS_PER_SECOND", "1000")
 }
 
@@ -90,7 +90,7 @@ async fn restart(load: &Load<'_>, part: &str, index: usize) {
     let process = load.stack.process(part, index);
     note(Health::LeavingSince(Instant::now()));
     process.terminate().unwrap();
-    let status = process.wait(DRAIN_TIME).await.unwrap();
+    let status = process.wait(DRAIN_TIMEOUT).await.unwrap();
     assert!(status.success(), "{}: {status}", process.name());
     note(Health::Away);
     process.restart(RESTART).await.unwrap();

@@ -252,7 +252,8 @@ async fn a_silent_client_is_pinged() {
 
 #[tokio::test]
 async fn a_stopping_gateway_closes_with_1012() {
-    let stack = Stack::builder().environment("gateway", "DRAIN_TIME", "2").start().await.unwrap();
+    let stack =
+        Stack::builder().environment("gateway", "DRAIN_TIMEOUT", "2").start().await.unwrap();
     let anna = person(&stack).await;
     let room = make_room(&anna, &[]).await;
     let mut sockets = Vec::new();

@@ -23,7 +23,7 @@ const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Seconds that a process may drain: short, because a developer waits for it at the terminal.
-const DRAIN_TIME: &str = "5";
+const DRAIN_TIMEOUT: &str = "5";
 
 /// The parts and the endpoints of their replicas, in the order in which the parts stop.
 type Endpoints = [(&'static str, Vec<Endpoint>)];
@@ -93,7 +93,7 @@ impl Stack {
         let mut set =
             |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
         set("INTERNAL_TOKEN", plan.secrets.get("INTERNAL_TOKEN")?);
-        set_default("DRAIN_TIME", DRAIN_TIME, &mut set);
+        set_default("DRAIN_TIMEOUT", DRAIN_TIMEOUT, &mut set);
         if SERVICES.contains(&part) {
             set_default("WORKER_THREADS", &service_threads().to_string(), &mut set);
             let address = plan.wiring.address(caller, POSTGRES, 0, self.postgres.address())?;
