@@ -29,7 +29,10 @@ impl Client {
         let login = self.send_until_answered(endpoints::login(username, PASSWORD)).await?;
         let login = login.expect(200)?;
         let Some(token) = login["access_token"].as_str() else { return Err(incomplete(&login)) };
-        let user = self.send_until_answered(endpoints::me(token)).await?.expect(200)?;
+        let user = match registered.status.as_u16() {
+            201 => registered.json()?,
+            _ => self.send_until_answered(endpoints::me(token)).await?.expect(200)?,
+        };
         let (username, token) = (username.to_owned(), token.to_owned());
         Ok(Account { user_id: id(&user)?, username, token })
     }
