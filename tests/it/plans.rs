@@ -16,7 +16,7 @@ use crate::support::migrate;
 /// The tables and indexes that a statement may scan as a whole.
 const READ_AS_A_WHOLE: [(&str, &str); 7] = [
     // Reads whether the table has a row.
-    ("contacts", "outbox_once"),
+    ("contacts", "outbox_claimed_until"),
     // Has one row.
     ("auth", "access_revision"),
     ("rooms", "membership_log_floor"),
@@ -158,7 +158,7 @@ const SEND_TO_ALL_ROOMS: &str = "
             array_agg('hello'::TEXT) AS contents
         FROM messaging.room_heads
     ) AS batch,
-    messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, keys, contents, FALSE)";
+    messaging.write_batch(room_ids, rooms, sender_ids, sender_names, keys, contents)";
 
 #[tokio::test]
 async fn an_idempotency_key_is_found_by_index_when_most_rooms_have_one_message() {
