@@ -37,13 +37,19 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let database_url = testing::fresh_database().await?;
     for service in SERVICES {
-        let folder = Path::new("services").join(service);
-        migrate(service, &folder, &database_url).await?;
+        migrate(service, &folder(service), &database_url).await?;
+    }
+    // Compiles what is out of date, so that each later run compiles one service alone.
+    compile_libraries(&database_url, TemporaryFolder::new()?.path()).await?;
+
+    for service in SERVICES {
         let output = TemporaryFolder::new()?;
-        describe(&folder, &database_url, output.path()).await?;
+        let touched = Touched::new(folder(service).join("src/lib.rs"))?;
+        compile_libraries(&database_url, output.path()).await?;
+        drop(touched);
 
         let described = descriptions(output.path())?;
-        let kept = folder.join(".sqlx");
+        let kept = folder(service).join(".sqlx");
         if options.check {
             let is_current = kept.exists() && descriptions(&kept)? == described;
             ensure!(is_current, "{} is out of date: run `make prepare`", kept.display());
@@ -53,6 +59,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         println!("{}: {} statements", kept.display(), described.len());
     }
     Ok(())
+}
+
+fn folder(service: &str) -> PathBuf {
+    Path::new("services").join(service)
 }
 
 /// Applies the migrations of a service in its schema.
@@ -69,11 +79,9 @@ async fn migrate(service: &str, folder: &Path, database_url: &str) -> anyhow::Re
     Ok(connection.close().await?)
 }
 
-/// Compiles the library of a service. The macros of sqlx write the descriptions to `output`.
-async fn describe(folder: &Path, database_url: &str, output: &Path) -> anyhow::Result<()> {
-    let _touched = Touched::new(folder.join("src/lib.rs"))?;
-    // All libraries of the workspace, so that they are built with the same features as for all
-    // other checks. Only the touched one is compiled again.
+/// Compiles the libraries that have changed. The macros of sqlx write their descriptions to
+/// `output`. All libraries of the workspace are built with the same features as in other builds.
+async fn compile_libraries(database_url: &str, output: &Path) -> anyhow::Result<()> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["check", "--workspace", "--lib"])
