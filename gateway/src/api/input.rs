@@ -269,4 +269,5 @@ fn integer(text: &str, range: RangeInclusive<i64>) -> Result<i64, (&'static str,
 }
 
 #[cfg(test)]
+#[path = "tests/input.rs"]
 mod tests;

@@ -335,4 +335,5 @@ fn new_cache() -> VerifiedByToken {
 }
 
 #[cfg(test)]
+#[path = "tests/verifier.rs"]
 mod tests;

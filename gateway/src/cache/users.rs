@@ -208,4 +208,5 @@ fn new_cache() -> CacheById {
 }
 
 #[cfg(test)]
+#[path = "tests/users.rs"]
 mod tests;

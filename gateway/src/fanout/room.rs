@@ -1,9 +1,6 @@
 //! One room on this gateway: its subscribers, the `seq` up to which changes are delivered, and the
 //! changes that are held back behind a gap. Pure state: it awaits nothing and makes no calls.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -309,3 +306,7 @@ fn join_in_chunks(run: &[Change], send_budget: &SendBudget) -> Vec<SharedFrames>
     });
     joined.collect()
 }
+
+#[cfg(test)]
+#[path = "tests/room.rs"]
+mod tests;

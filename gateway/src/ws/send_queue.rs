@@ -1,8 +1,5 @@
 //! The queue of one connection to its client, bounded in bytes.
 
-#[cfg(test)]
-mod tests;
-
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -270,3 +267,7 @@ impl SendQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/send_queue.rs"]
+mod tests;
