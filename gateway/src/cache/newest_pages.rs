@@ -6,7 +6,7 @@
 //! together with the room's `last_seq`. Messaging still checks for each request that the reader is
 //! a member and that `last_seq` has not changed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::api::dto::{User, UsersById};
 use crate::error::ApiError;
+use crate::lock::lock;
 
 /// The memory that the cached pages may take, in bytes.
 const MAX_CACHED_BYTES: u64 = 16 << 20;
@@ -192,7 +193,7 @@ impl Page {
         senders: &UsersById,
         encode: impl FnOnce(&Self) -> Result<Bytes, ApiError>,
     ) -> Result<Bytes, ApiError> {
-        let mut encoding = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoding = lock(&self.encoding);
         if let Some(encoding) = &*encoding
             && encoding.senders.len() == senders.len()
             && encoding.senders.iter().all(|known| is_unchanged(known, senders))

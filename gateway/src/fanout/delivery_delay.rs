@@ -1,10 +1,9 @@
 //! The time of messages from the commit to the send queues.
 
-use opentelemetry::global;
 use opentelemetry::metrics::Histogram;
 use parlance_core::{Clock, Timestamp};
 
-const BOUNDARIES: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+use crate::metrics::seconds;
 
 /// Records delays. Postgres sets the time of creation, so a difference between the clocks counts as
 /// delay.
@@ -16,12 +15,11 @@ pub(super) struct DeliveryDelay {
 
 impl DeliveryDelay {
     pub(super) fn new(clock: Clock) -> Self {
-        let delays = global::meter("parlance")
-            .f64_histogram("parlance.gateway.delivery.delay")
-            .with_description("Time from a message's creation in the store to the send queues.")
-            .with_unit("s")
-            .with_boundaries(BOUNDARIES.to_vec())
-            .build();
+        let delays = seconds(
+            "parlance.gateway.delivery.delay",
+            "Time from a message's creation in the store to the send queues.",
+            &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0],
+        );
         Self { clock, delays }
     }
 

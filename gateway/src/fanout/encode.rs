@@ -1,7 +1,7 @@
 //! Encodes events as frames that all subscribers share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_core::{RoomId, Timestamp, UserId};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::api::dto::{Message, User};
 use crate::cache::users::UserCache;
+use crate::lock::lock;
 use crate::ws::protocol::ServerFrame;
 use crate::ws::send_budget::{SendBudget, SharedFrames};
 
@@ -109,21 +110,18 @@ impl Encoder {
                 None => drop(uncached.insert(user_id, name)),
             }
         }
-        if !uncached.is_empty() && self.retry_senders_at().is_none_or(|at| at <= Instant::now()) {
+        let may_ask = || lock(&self.retry_senders_at).is_none_or(|at| at <= Instant::now());
+        if !uncached.is_empty() && may_ask() {
             let lookup = self.users.by_ids(uncached.keys().copied());
             match timeout(SENDER_TIMEOUT, lookup).await {
                 Ok(Ok(found)) => users.extend(found),
-                _ => *self.retry_senders_at() = Some(Instant::now() + SENDER_BACKOFF),
+                _ => *lock(&self.retry_senders_at) = Some(Instant::now() + SENDER_BACKOFF),
             }
         }
         for (user_id, name) in uncached {
             users.entry(user_id).or_insert_with(|| Arc::new(placeholder(user_id, name)));
         }
         users
-    }
-
-    fn retry_senders_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.retry_senders_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

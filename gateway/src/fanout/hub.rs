@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use opentelemetry::metrics::Counter;
 use parlance_core::{Clock, RoomId, UserId};
@@ -17,7 +17,9 @@ use crate::fanout::change_pages::ChangePages;
 use crate::fanout::delivery_delay::DeliveryDelay;
 use crate::fanout::encode::Encoder;
 use crate::fanout::room::Room;
+use crate::lock::lock;
 use crate::messaging_client::MessagingClient;
+use crate::metrics::counter;
 use crate::ws::flush::FlushWorkers;
 use crate::ws::send_budget::SendBudget;
 use crate::ws::send_queue::SendQueue;
@@ -63,10 +65,10 @@ impl Hub {
         lifecycle: &Lifecycle,
     ) -> Self {
         let encoder = Arc::new(Encoder::new(users, send_budget.clone()));
-        let backfills = opentelemetry::global::meter("parlance")
-            .u64_counter("parlance.gateway.backfills")
-            .with_description("Pages read from the store to close gaps in the events of rooms.")
-            .build();
+        let backfills = counter(
+            "parlance.gateway.backfills",
+            "Pages read from the store to close gaps in the events of rooms.",
+        );
         backfills.add(0, &[]);
         Self(Arc::new(Shared {
             messaging_client,
@@ -163,11 +165,11 @@ impl Deref for Hub {
 impl Shared {
     /// Locks the rooms, to copy frames into queues. Never held across an await.
     pub(super) fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rooms)
     }
 
     /// Locks the connections. Never held across an await.
     pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connections)
     }
 }

@@ -87,7 +87,7 @@ impl Subscriber {
         self.is_confirmed
     }
 
-    /// See [`Room::go_live`](super::room::Room::go_live).
+    /// Makes the subscriber live, or returns the `seq` up to which more has to be replayed first.
     pub(super) fn go_live(&mut self, replayed_seq: i64, delivered_seq: i64) -> Option<i64> {
         let Phase::Buffering(buffer) = &mut self.phase else { return None };
         if let Some(after_seq) = buffer.after_seq.filter(|after_seq| *after_seq > replayed_seq) {

@@ -15,6 +15,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::http::sampling::Sampling;
+use crate::metrics::METER;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -136,7 +137,7 @@ pub(crate) struct RequestDurations {
 
 impl RequestDurations {
     pub(crate) fn new() -> Self {
-        let histogram = global::meter("parlance")
+        let histogram = global::meter(METER)
             .f64_histogram("http.server.request.duration")
             .with_unit("s")
             .with_boundaries(vec![

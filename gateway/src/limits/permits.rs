@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::lock::lock;
 
 /// A number of permits for each key. Only keys that hold a permit take memory.
 #[derive(Debug)]
@@ -47,10 +49,6 @@ impl<K: Copy + Eq + Hash> Drop for Permit<K> {
             }
         }
     }
-}
-
-fn lock<K>(taken: &Taken<K>) -> MutexGuard<'_, HashMap<K, u32>> {
-    taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

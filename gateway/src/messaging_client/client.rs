@@ -1,7 +1,7 @@
 //! The calls that the gateway makes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use parlance_core::{ErrorCode, MessageContent, RoomId, UserId};
 use parlance_proto::messaging::answer::Outcome;
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
+use crate::lock::lock;
 use crate::messaging_client::message::{Message, Reply};
 use crate::messaging_client::pending::{OrderingKey, PendingRequests};
 use crate::messaging_client::streams::StreamId;
@@ -100,7 +101,6 @@ impl MessagingClient {
             content: content.into_string(),
             idempotency_key,
             traceparent: span.traceparent(),
-            // To be removed together with the field of the proto.
         };
         let ordering_key = connection_id.map(|connection_id| (connection_id, room_id));
         let read = |outcome| match outcome {
@@ -183,7 +183,7 @@ impl MessagingClient {
     }
 
     pub(super) fn pending(&self) -> MutexGuard<'_, PendingRequests> {
-        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.pending)
     }
 
     fn request<T>(

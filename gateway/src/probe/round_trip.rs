@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, MessageContent, Violation};
+use parlance_runtime::ticks;
 use rand::Rng;
 use serde_json::Value;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::fanout::Subscription;
@@ -58,8 +59,9 @@ impl Probe {
     }
 
     pub(crate) async fn probe_forever(&mut self, every: Duration) {
-        let mut ticks = interval_at(Instant::now() + every, every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(every);
+        // The first tick is due at once, but a probe has just succeeded.
+        ticks.tick().await;
         loop {
             ticks.tick().await;
             self.probe().await;

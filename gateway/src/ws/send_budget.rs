@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
-use opentelemetry::global;
 use opentelemetry::metrics::Counter;
 use parlance_runtime::trace::Span;
 
 use crate::limits::LimitsConfig;
+use crate::metrics::counter;
 use crate::ws::frames::Frames;
 
 /// The memory of shared frames besides their bytes.
@@ -37,10 +37,10 @@ impl SendBudget {
     }
 
     pub(crate) fn with_limits(max_bytes_each: usize, max_bytes: usize) -> Self {
-        let slow_clients_closed = global::meter("parlance")
-            .u64_counter("parlance.gateway.slow_clients_closed")
-            .with_description("Connections closed because the client did not read fast enough.")
-            .build();
+        let slow_clients_closed = counter(
+            "parlance.gateway.slow_clients_closed",
+            "Connections closed because the client did not read fast enough.",
+        );
         slow_clients_closed.add(0, &[]);
         let bytes = AtomicUsize::new(0);
         let shared = Shared { max_bytes_each, max_bytes, bytes, slow_clients_closed };
