@@ -37,11 +37,11 @@ pub(crate) fn surround(router: Router<App>, app: App) -> Router<App> {
 async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let observation = Observation::start(&request, &app.sampling);
     let cross_origin = CrossOrigin::new(&request);
-    let mut response = if cross_origin.is_preflight() {
+    let mut response = if cross_origin.is_preflight {
         StatusCode::NO_CONTENT.into_response()
     } else {
         match body::buffer(&mut request).await {
-            Ok(()) => handle(app, route, request, observation.context()).await,
+            Ok(()) => handle(app, route, request, observation.context.clone()).await,
             Err(response) => response,
         }
     };

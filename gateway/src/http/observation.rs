@@ -22,7 +22,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The observation of a request, from its arrival to its answer.
 pub(crate) struct Observation {
     started: Instant,
-    context: RequestContext,
+    /// The context in which the request is handled.
+    pub(crate) context: RequestContext,
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
@@ -40,11 +41,6 @@ impl Observation {
         let span = trace.enter(|| describe(&request_id, &method, &uri, route.as_ref()));
         let context = RequestContext { request_id, trace, deadline: None };
         Self { started: Instant::now(), context, method, uri, route, span }
-    }
-
-    /// Returns the context in which the request is handled.
-    pub(crate) fn context(&self) -> RequestContext {
-        self.context.clone()
     }
 
     /// Finishes with the answer. Sets its request id, and logs it if it is a server error.

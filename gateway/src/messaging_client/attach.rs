@@ -120,7 +120,7 @@ impl MessagingClient {
                 return Ok(());
             };
             if response.going_away {
-                self.pending().mark_leaving(id);
+                self.pending().streams.mark_leaving(id);
                 handler.on_replicas_changed();
             }
             let answers = std::mem::take(&mut response.answers);

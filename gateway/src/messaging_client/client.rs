@@ -165,17 +165,17 @@ impl MessagingClient {
     pub(crate) fn release(&self, room_id: RoomId, stream: StreamId) {
         // A full queue belongs to a replica in trouble. Events of a room without subscribers are
         // dropped on arrival.
-        self.pending().streams().push(stream, Message::Release(room_id));
+        self.pending().streams.push(stream, Message::Release(room_id));
     }
 
     /// The stream to the present owner replica of a room.
     pub(crate) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
-        self.pending().streams().owner(room_id)
+        self.pending().streams.owner(room_id)
     }
 
     /// The number of replicas that this gateway is attached to.
     pub(crate) fn attached(&self) -> usize {
-        self.pending().streams().len()
+        self.pending().streams.len()
     }
 
     pub(super) fn next_id(&self) -> u64 {

@@ -21,7 +21,7 @@ pub(super) const MAX_PENDING: usize = 20_000;
 /// The unanswered requests and the attached streams.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequests {
-    streams: Streams,
+    pub(super) streams: Streams,
     /// By request id, which is the order in which requests are made and in which they expire.
     requests: BTreeMap<u64, Request>,
     orderings: HashMap<OrderingKey, Ordering>,
@@ -118,14 +118,6 @@ impl PendingRequests {
             request.stream = None;
         }
         self.send_unsent();
-    }
-
-    pub(super) fn streams(&self) -> &Streams {
-        &self.streams
-    }
-
-    pub(super) fn mark_leaving(&mut self, id: StreamId) {
-        self.streams.mark_leaving(id);
     }
 
     /// True if the replica has sent its go-away and answered every request.

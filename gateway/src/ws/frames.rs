@@ -3,15 +3,14 @@
 //! Frames of a server are not masked (RFC 6455, section 5.1), so all receivers share one encoding
 //! including the header.
 
+use std::io::Cursor;
+
 use axum::body::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// The longest header of a frame without a mask.
 const MAX_HEADER_BYTES: usize = 10;
-/// Values of the second byte of a header when the length follows in two or in eight bytes.
-const LENGTH_IN_TWO_BYTES: u8 = 126;
-const LENGTH_IN_EIGHT_BYTES: u8 = 127;
 
 /// One or more consecutive text frames. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,21 +47,13 @@ impl Frames {
 
     /// The texts in the frames.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        let mut rest = &self.0[..];
+        let mut cursor = Cursor::new(&self.0);
         std::iter::from_fn(move || {
-            let (header, length) = match *rest.get(1)? {
-                LENGTH_IN_TWO_BYTES => {
-                    (4, u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?).into())
-                }
-                LENGTH_IN_EIGHT_BYTES => {
-                    let length = u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?);
-                    (10, usize::try_from(length).ok()?)
-                }
-                length => (2, length.into()),
-            };
-            let text = rest.get(header..header + length)?;
-            rest = &rest[header + length..];
-            std::str::from_utf8(text).ok()
+            let (_, length) = FrameHeader::parse(&mut cursor).ok()??;
+            let start = usize::try_from(cursor.position()).ok()?;
+            let end = start.checked_add(usize::try_from(length).ok()?)?;
+            cursor.set_position(end as u64);
+            std::str::from_utf8(self.0.get(start..end)?).ok()
         })
     }
 }

@@ -260,7 +260,7 @@ impl Session {
     ) -> Option<CloseCode> {
         let error = match result {
             Ok(identity) if identity.user_id == self.identity.user_id => {
-                self.timers.set_expiry(expiry(&self.app, &identity));
+                self.timers.token_expires_at = expiry(&self.app, &identity);
                 self.send_queue.push(authenticated(reference.as_deref(), identity.user_id));
                 self.identity = identity;
                 return None;

@@ -73,7 +73,7 @@ impl Session {
                     }
                 }
                 Event::Woken(Wake::Draining) => {
-                    self.timers.drain_at(Instant::now() + self.drain_delay())
+                    self.timers.drain_at = Some(Instant::now() + self.drain_delay())
                 }
                 Event::Answered(answer) => {
                     self.in_flight.pop_front();

@@ -12,9 +12,9 @@ pub(super) struct Timers {
     last_activity: Instant,
     /// When the client was pinged, if it has been silent since then.
     pinged_at: Option<Instant>,
-    token_expires_at: Instant,
+    pub(super) token_expires_at: Instant,
     /// When the connection is closed because the process drains.
-    drain_at: Option<Instant>,
+    pub(super) drain_at: Option<Instant>,
 }
 
 /// What is to be done.
@@ -36,14 +36,6 @@ impl Timers {
     pub(super) fn note_activity(&mut self, now: Instant) {
         self.last_activity = now;
         self.pinged_at = None;
-    }
-
-    pub(super) fn set_expiry(&mut self, token_expires_at: Instant) {
-        self.token_expires_at = token_expires_at;
-    }
-
-    pub(super) fn drain_at(&mut self, at: Instant) {
-        self.drain_at = Some(at);
     }
 
     pub(super) fn is_drain_due(&self) -> bool {
