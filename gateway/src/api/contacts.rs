@@ -95,11 +95,8 @@ async fn invite(caller: Caller, Valid(body): Valid<Invitee>) -> Result<Encoded, 
         (status = 404, description = "`invitation_not_found`"),
     ),
 )]
-async fn accept(
-    caller: Caller,
-    Valid(InvitationId(invitation_id)): Valid<InvitationId>,
-) -> Result<Encoded, ApiError> {
-    let request = AcceptInvitationRequest { acting_user_id: caller.id(), invitation_id };
+async fn accept(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<Encoded, ApiError> {
+    let request = AcceptInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
     let answer = caller.app.contacts.clone().accept_invitation(request).await?.into_inner();
     let contact = required(answer.contact)?;
     let users = caller.app.users.by_ids([UserId::new(contact.other_user_id)]).await?;
@@ -115,11 +112,8 @@ async fn accept(
         (status = 404, description = "`invitation_not_found`"),
     ),
 )]
-async fn reject(
-    caller: Caller,
-    Valid(InvitationId(invitation_id)): Valid<InvitationId>,
-) -> Result<StatusCode, ApiError> {
-    let request = RejectInvitationRequest { acting_user_id: caller.id(), invitation_id };
+async fn reject(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<StatusCode, ApiError> {
+    let request = RejectInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
     caller.app.contacts.clone().reject_invitation(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -135,14 +129,11 @@ async fn list(caller: Caller) -> Result<Encoded, ApiError> {
     let users = caller.app.users.by_ids(user_ids(&lists)).await?;
 
     let invitation = |invitation| Invitation::join(invitation, &users);
+    let contact = |contact| Contact::join(contact, &users);
     Encoded::new(&Contacts {
         sent_invitations: lists.sent.iter().map(invitation).collect::<Result<_, _>>()?,
         received_invitations: lists.received.iter().map(invitation).collect::<Result<_, _>>()?,
-        contacts: lists
-            .contacts
-            .iter()
-            .map(|contact| Contact::join(contact, &users))
-            .collect::<Result<_, _>>()?,
+        contacts: lists.contacts.iter().map(contact).collect::<Result<_, _>>()?,
     })
 }
 

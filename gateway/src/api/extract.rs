@@ -68,7 +68,6 @@ impl FromRequestParts<App> for Input {
 }
 
 /// Input that follows the rules. A request that breaks some is answered with 422 and all errors.
-#[derive(Debug)]
 pub(crate) struct Valid<T>(pub(crate) T);
 
 impl<T: FromInput> FromRequestParts<App> for Valid<T> {

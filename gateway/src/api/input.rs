@@ -55,7 +55,7 @@ impl<A: FromInput, B: FromInput> FromInput for (A, B) {
 }
 
 /// What a client sent. Each reading method keeps its error for [`into_error`](Self::into_error).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Input {
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,

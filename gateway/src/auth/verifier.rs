@@ -38,11 +38,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// The user that a token was issued to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Identity {
-    /// The user.
     pub(crate) user_id: UserId,
     /// The username. It never changes.
     pub(crate) username: String,
-    /// When the token expires.
     pub(crate) expires_at: Timestamp,
 }
 
@@ -239,7 +237,6 @@ impl TokenVerifier {
         });
     }
 
-    /// Puts a state in force.
     fn apply(&self, state: AccessState) {
         let inactive: HashSet<UserId> =
             state.inactive_user_ids.into_iter().map(UserId::new).collect();

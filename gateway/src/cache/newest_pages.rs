@@ -29,28 +29,27 @@ use crate::lock::lock;
 
 /// The memory that the cached pages may take, in bytes.
 const MAX_CACHED_BYTES: u64 = 16 << 20;
-/// The number of pages of usual size in that memory, from which the cache derives its number of
-/// shards, at most 8. A page that is larger than a shard is not cached.
+/// The number of pages of usual size in that memory. The cache derives its number of shards from
+/// it, at most 8. A page that is larger than a shard is not cached.
 const USUAL_CACHED_PAGES: usize = 400;
 /// The time for which a page is cached, whatever messaging answers. After a failover to a standby
 /// that lacks the last changes, their numbers are given to other changes.
 const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// The weight of a call is the number of messages it asks for. It is at most 32 pages of usual size,
-/// which take 26 MB if each message has the largest size.
+/// Returns the limits of the batcher. The weight of a call is the number of messages it asks for. At
+/// most it is 32 pages of usual size, which take 26 MB if each message has the largest size.
 fn limits(deadline: Duration) -> BatchLimits<HistoryQuestion> {
     let weight = |question: &HistoryQuestion| question.limit as usize;
     BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight }
 }
 
 /// Reads pages of history. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NewestPages {
     batcher: Batcher<HistoryQuestion, Result<Reading, ErrorCode>>,
     newest: Arc<Newest>,
 }
 
-#[derive(Debug)]
 enum Reading {
     Page(HistoryPage),
     Unchanged,
@@ -91,8 +90,6 @@ impl NewestPages {
 /// A room and a limit.
 type Key = (i64, u32);
 
-/// The cached newest pages.
-#[derive(Debug)]
 struct Newest(Cache<Key, Arc<Page>, Weight>);
 
 /// Weighs a page by the bytes it takes.
@@ -145,7 +142,6 @@ fn decode(answer: HistoryAnswer) -> Result<Reading, ErrorCode> {
 }
 
 /// A page and its last encoding.
-#[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<Message>,
     /// True if there are more in the direction of reading.
@@ -158,9 +154,8 @@ pub(crate) struct Page {
     encoding: Mutex<Option<Encoding>>,
 }
 
-#[derive(Debug)]
 struct Encoding {
-    /// The senders at the time of encoding.
+    /// The senders when the page was encoded.
     senders: Vec<Arc<User>>,
     body: Bytes,
 }

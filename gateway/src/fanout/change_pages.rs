@@ -17,7 +17,6 @@ const MAX_REPLAY_BYTES: usize = 512 << 10;
 const MAX_PAGE_LENGTH: i64 = 200;
 
 /// Reads pages of changes and encodes them.
-#[derive(Debug)]
 pub(super) struct ChangePages {
     pub(super) messaging: MessagingServiceClient<Client>,
     pub(super) encoder: Arc<Encoder>,
@@ -65,7 +64,7 @@ impl ChangePages {
 }
 
 impl ChangePage {
-    /// How many changes the next page should have, judged by the size of these.
+    /// Returns how many changes the next page should have, judged by the size of these.
     pub(super) fn next_length(&self) -> i64 {
         let bytes: usize = self.changes.iter().map(|(_, frame)| frame.len()).sum();
         let mean = (bytes / self.changes.len().max(1)).max(1);

@@ -22,7 +22,6 @@ const SENDER_TIMEOUT: Duration = Duration::from_secs(1);
 const SENDER_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Encodes events, with the users they name.
-#[derive(Debug)]
 pub(super) struct Encoder {
     users: UserCache,
     send_budget: SendBudget,
@@ -33,7 +32,6 @@ pub(super) struct Encoder {
 /// The `seq` and the frame of a change.
 pub(super) type Change = (i64, SharedFrames);
 
-/// An encoded event.
 pub(super) struct EncodedEvent {
     pub(super) room_id: RoomId,
     pub(super) seq: i64,
@@ -99,8 +97,8 @@ impl Encoder {
         Some(EncodedEvent { room_id, seq, created_at, frame, typing_origin, span })
     }
 
-    /// The users that the events name. A user that auth does not return in time is built from the
-    /// event, so that no event is held back.
+    /// Returns the users that the events name. A user that auth does not return in time is built
+    /// from the event, so that no event is held back.
     async fn users(&self, events: &[Event]) -> HashMap<UserId, Arc<User>> {
         let mut users = HashMap::new();
         let mut uncached = HashMap::new();
@@ -135,7 +133,7 @@ fn delivery_span(event: &Event) -> Span {
     })
 }
 
-/// The id and name of the user that an event names.
+/// Returns the id and name of the user that an event names.
 fn user(event: &Event) -> Option<(UserId, &str)> {
     match event.kind.as_ref()? {
         Kind::Created(message) | Kind::Edited(message) => {
@@ -146,7 +144,7 @@ fn user(event: &Event) -> Option<(UserId, &str)> {
     }
 }
 
-/// A user with unknown times.
+/// Makes a user with unknown times.
 fn placeholder(id: UserId, username: &str) -> User {
     let unknown = Timestamp::from_micros(0);
     User::new(id, username.to_owned(), true, unknown, unknown)

@@ -12,7 +12,6 @@ use crate::ws::send_queue::SendQueue;
 /// The most bytes that are buffered for a subscriber. Changes beyond are read from the store.
 pub(super) const MAX_BUFFERED_BYTES: usize = 256 << 10;
 
-#[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) send_queue: Arc<SendQueue>,
     pub(super) user_id: UserId,
@@ -25,7 +24,6 @@ pub(super) struct Subscriber {
     ended_version: i64,
 }
 
-#[derive(Debug)]
 pub(super) enum Phase {
     /// Not confirmed, or missed changes are replayed. Later changes are buffered behind them.
     Buffering(Buffer),
@@ -33,7 +31,7 @@ pub(super) enum Phase {
     Live { after_seq: i64 },
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Buffer {
     /// The buffer has every change delivered above this `seq`. Unknown as long as the room's
     /// `delivered_seq` is.
@@ -61,7 +59,7 @@ impl Buffer {
 }
 
 impl Subscriber {
-    /// A subscriber who is not confirmed yet.
+    /// Makes a subscriber that is not confirmed yet.
     pub(super) fn new(
         send_queue: Arc<SendQueue>,
         user_id: UserId,

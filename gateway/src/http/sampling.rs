@@ -15,7 +15,6 @@ use tokio::time::Instant;
 const CLIENT_SAMPLED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The sampler of this gateway.
-#[derive(Debug)]
 pub(crate) struct Sampling {
     /// The share of traces that are recorded, from 0 to 1.
     ratio: f64,

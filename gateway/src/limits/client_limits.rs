@@ -30,7 +30,6 @@ pub(crate) type SocketPermit = Permit<Network>;
 pub(crate) type ConnectionPermit = Permit<UserId>;
 
 /// The limits and what is used of them.
-#[derive(Debug)]
 pub(crate) struct ClientLimits {
     sockets: Permits<Network>,
     unauthenticated_sockets: Permits<Network>,

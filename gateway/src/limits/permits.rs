@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use crate::lock::lock;
 
 /// A number of permits for each key. Only keys that hold a permit take memory.
-#[derive(Debug)]
 pub(super) struct Permits<K> {
     max: u32,
     taken: Arc<Taken<K>>,
@@ -16,8 +15,7 @@ pub(super) struct Permits<K> {
 
 type Taken<K> = Mutex<HashMap<K, u32>>;
 
-/// A permit. Dropping it gives it back.
-#[derive(Debug)]
+/// A permit, given back when it is dropped.
 pub(crate) struct Permit<K: Copy + Eq + Hash> {
     key: K,
     taken: Arc<Taken<K>>,

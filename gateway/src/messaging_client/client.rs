@@ -20,13 +20,12 @@ use crate::messaging_client::pending::{OrderingKey, PendingRequests};
 use crate::messaging_client::streams::StreamId;
 
 /// Sends messages and subscribes to rooms. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct MessagingClient {
     pub(super) grpc: Client,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     pending: Mutex<PendingRequests>,
     last_id: AtomicU64,
@@ -69,7 +68,7 @@ impl<T> Pending<T> {
 }
 
 impl MessagingClient {
-    /// A client for the replicas that `grpc` resolves. It sends nothing before
+    /// Makes a client for the replicas that `grpc` resolves. It sends nothing before
     /// [`run`](Self::run).
     pub(crate) fn new(grpc: Client) -> Self {
         let (pending, last_id) = (Mutex::default(), AtomicU64::new(0));
@@ -139,8 +138,8 @@ impl MessagingClient {
         self.request(request_id, subscribe(request_id, room_id, user_id), None, read)
     }
 
-    /// Subscribes again, to the present owner replica. The event handler gets the answer. False if
-    /// too many requests are pending.
+    /// Subscribes again, to the present owner replica. The event handler gets the answer. Returns
+    /// false if too many requests are pending.
     pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
         let request_id = self.next_id();
         let message = subscribe(request_id, room_id, user_id);
@@ -168,12 +167,12 @@ impl MessagingClient {
         self.pending().streams.push(stream, Message::Release(room_id));
     }
 
-    /// The stream to the present owner replica of a room.
+    /// Returns the stream to the present owner replica of a room.
     pub(crate) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
         self.pending().streams.owner(room_id)
     }
 
-    /// The number of replicas that this gateway is attached to.
+    /// Counts the replicas that this gateway is attached to.
     pub(crate) fn attached(&self) -> usize {
         self.pending().streams.len()
     }
@@ -202,7 +201,7 @@ impl MessagingClient {
     }
 }
 
-/// The span of a message from [`submit`](MessagingClient::submit) to its commit.
+/// Describes the span of a message from [`submit`](MessagingClient::submit) to its commit.
 pub(crate) fn submit_span(room_id: RoomId) -> SpanBuilder {
     SpanBuilder::client("submit message").with("parlance.room.id", room_id.get())
 }

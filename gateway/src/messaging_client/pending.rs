@@ -15,11 +15,11 @@ use crate::messaging_client::streams::{StreamId, Streams};
 
 /// How long a request may stay unanswered, on however many streams it is sent.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// Unanswered requests. Beyond this number a request is answered `unavailable` at once.
+/// The most unanswered requests. Beyond this number a request is answered `unavailable` at once.
 pub(super) const MAX_PENDING: usize = 20_000;
 
 /// The unanswered requests and the attached streams.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PendingRequests {
     pub(super) streams: Streams,
     /// By request id, which is the order in which requests are made and in which they expire.
@@ -31,7 +31,7 @@ pub(super) struct PendingRequests {
 pub(super) type OrderingKey = (u64, RoomId);
 
 /// The unanswered sends with one key.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Ordering {
     /// The stream of the latest send. The next send goes there too, even when the room has another
     /// owner replica by then: on another stream it could be stored first.
@@ -41,7 +41,6 @@ struct Ordering {
     is_blocked: bool,
 }
 
-#[derive(Debug)]
 struct Request {
     message: Message,
     reply: Reply,
@@ -120,7 +119,7 @@ impl PendingRequests {
         self.send_unsent();
     }
 
-    /// True if the replica has sent its go-away and answered every request.
+    /// Returns true if the replica has sent its go-away and answered every request.
     pub(super) fn is_drained(&self, id: StreamId) -> bool {
         self.streams.is_leaving(id)
             && !self.requests.values().any(|request| request.stream == Some(id))

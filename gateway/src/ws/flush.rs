@@ -19,12 +19,12 @@ const FLUSHES_PER_TURN: usize = 32;
 /// ones before.
 ///
 /// A queue is in the list at most once. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FlushWorkers {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     scheduled: Mutex<VecDeque<Arc<SendQueue>>>,
     /// Notifies one worker, or all if there is more than one turn of work.

@@ -17,7 +17,7 @@ const MAX_HEADER_BYTES: usize = 10;
 pub(crate) struct Frames(Bytes);
 
 impl Frames {
-    /// One frame with this text.
+    /// Encodes a text as one frame.
     pub(crate) fn from_text(text: &str) -> Self {
         let mut wire = Vec::with_capacity(MAX_HEADER_BYTES + text.len());
         let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
@@ -27,12 +27,12 @@ impl Frames {
         Self(wire.into())
     }
 
-    /// Frames that are encoded already.
+    /// Takes frames that are encoded already.
     pub(crate) fn from_wire(wire: Bytes) -> Self {
         Self(wire)
     }
 
-    /// The length in bytes, headers included.
+    /// Returns the length in bytes, headers included.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -45,7 +45,7 @@ impl Frames {
         self.0
     }
 
-    /// The texts in the frames.
+    /// Decodes the texts of the frames.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let mut cursor = Cursor::new(&self.0);
         std::iter::from_fn(move || {

@@ -18,12 +18,11 @@ use crate::ws::frames::Frames;
 pub(crate) const SHARED_BYTES: usize = 2 * size_of::<CountedWire>();
 
 /// The bytes that wait for all clients, and the limits. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct SendBudget {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     max_bytes_each: usize,
     max_bytes: usize,
@@ -47,22 +46,21 @@ impl SendBudget {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The limit of one queue.
+    /// Returns the limit of one queue.
     pub(crate) fn max_bytes_each(&self) -> usize {
         self.shared.max_bytes_each
     }
 
-    /// The limit of all queues together.
+    /// Returns the limit of all queues together.
     pub(crate) fn max_bytes(&self) -> usize {
         self.shared.max_bytes
     }
 
-    /// The bytes that wait for all clients.
+    /// Returns the bytes that wait for all clients.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// An empty charge.
     pub(crate) fn charge(&self) -> Charge {
         Charge { send_budget: self.clone(), bytes: 0 }
     }
@@ -98,7 +96,6 @@ impl SendBudget {
 }
 
 /// Bytes that count until this is dropped.
-#[derive(Debug)]
 pub(crate) struct Charge {
     send_budget: SendBudget,
     bytes: usize,

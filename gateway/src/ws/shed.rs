@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use crate::ws::send_budget::SendBudget;
 use crate::ws::send_queue::SendQueue;
 
-/// If the budget is exceeded, closes the connections whose clients have read nothing since
-/// `stalled_since`, beginning with the longest queues. A queue below its share of the budget is
+/// Closes connections whose clients have read nothing since `stalled_since`, if the budget is
+/// exceeded. It begins with the longest queues. A queue below its share of the budget is
 /// spared.
 pub(crate) fn shed_slow_consumers<'a>(
     send_budget: &SendBudget,

@@ -83,14 +83,14 @@ async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: Socke
     }
 }
 
-/// The TCP stream and the bytes that were read behind the request, in a buffer of their size.
+/// Returns the TCP stream and the bytes that were read behind the request.
 fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
 }
 
-/// True for pages of the gateway's own origin or of a configured one, and for clients that are no
-/// web page.
+/// Returns true for pages of the gateway's own origin or of a configured one, and for clients that
+/// are no web page.
 fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };

@@ -34,7 +34,6 @@ pub(crate) enum SkipReason {
 }
 
 /// The names of a request, without duplicates, and their users.
-#[derive(Debug)]
 pub(crate) struct Candidates(Vec<(String, Option<Arc<User>>)>);
 
 impl Candidates {

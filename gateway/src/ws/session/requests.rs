@@ -276,12 +276,12 @@ impl Session {
     }
 }
 
-/// True for requests that do not wait for the answers to earlier ones.
+/// Returns true for requests that do not wait for the answers to earlier ones.
 fn is_pipelined(request: &Request) -> bool {
     matches!(request, Request::Send { .. } | Request::Typing { .. })
 }
 
-/// The answer to an edit or a deletion, whose room and `seq` are given.
+/// Encodes the answer to an edit or a deletion, whose room and `seq` are given.
 fn change_answer(
     reference: Option<String>,
     sentence: &str,

@@ -42,7 +42,7 @@ impl Timers {
         self.drain_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The next deadline. The one for a drain counts only if the connection may be closed.
+    /// Returns the next deadline. The one for a drain counts only if the connection may be closed.
     pub(super) fn next(&self, may_close: bool) -> Instant {
         let keep_alive = self
             .pinged_at
@@ -52,7 +52,7 @@ impl Timers {
         drain_at.map_or(deadline, |drain_at| drain_at.min(deadline))
     }
 
-    /// What is due now. The caller sends the ping that this returns.
+    /// Returns what is due now. The caller sends the ping that this returns.
     pub(super) fn due(&mut self, now: Instant, may_close: bool) -> Due {
         if may_close && self.is_drain_due() {
             return Due::CloseForDrain;
