@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::metrics::Histogram;
 use parlance_core::Clock;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::contacts::contacts_service_client::ContactsServiceClient;
@@ -15,7 +16,7 @@ use crate::cache::newest_pages::NewestPages;
 use crate::cache::users::UserCache;
 use crate::config::Config;
 use crate::fanout::Hub;
-use crate::http::observation::RequestDurations;
+use crate::http::observation::request_durations;
 use crate::http::sampling::Sampling;
 use crate::limits::ClientLimits;
 use crate::messaging_client::MessagingClient;
@@ -46,7 +47,7 @@ pub(crate) struct Parts {
     /// The subscriptions of this gateway.
     pub(crate) hub: Hub,
     pub(crate) limits: ClientLimits,
-    pub(crate) durations: RequestDurations,
+    pub(crate) durations: Histogram<f64>,
     pub(crate) sampling: Sampling,
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyh
         messaging_client,
         hub,
         limits: ClientLimits::new(&config.limits),
-        durations: RequestDurations::new(),
+        durations: request_durations(),
         sampling: Sampling::new(config.otel_traces_sampler_arg),
         config,
     }))

@@ -19,7 +19,7 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) struct ApiError {
-    code: ErrorCode,
+    pub(crate) code: ErrorCode,
     /// The wrong fields. Only an answer with status 422 shows them.
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
@@ -36,12 +36,6 @@ impl ApiError {
     pub(crate) fn contract_broken(what: &'static str) -> Self {
         tracing::error!(what, "service broke its contract; answering internal_error");
         ErrorCode::Internal.into()
-    }
-
-    /// Returns the code of the answer.
-    #[cfg(test)]
-    pub(crate) fn code(&self) -> ErrorCode {
-        self.code
     }
 }
 

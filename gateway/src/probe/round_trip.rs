@@ -99,7 +99,7 @@ impl Probe {
             None => {
                 let target = self.target.insert(Target::ensure(&self.app).await?);
                 let new = Subscription {
-                    send_queue: &self.send_queue,
+                    send_queue: self.send_queue.clone(),
                     user_id: target.sender.user_id,
                     room_id: target.room_id,
                     after_seq: None,

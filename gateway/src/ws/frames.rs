@@ -14,7 +14,9 @@ const MAX_HEADER_BYTES: usize = 10;
 
 /// One or more consecutive text frames. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frames(Bytes);
+pub(crate) struct Frames {
+    pub(crate) wire: Bytes,
+}
 
 impl Frames {
     /// Encodes a text as one frame.
@@ -24,36 +26,23 @@ impl Frames {
         #[expect(clippy::expect_used, reason = "writing to a vector does not fail")]
         header.format(text.len() as u64, &mut wire).expect("a vector accepts every write");
         wire.extend_from_slice(text.as_bytes());
-        Self(wire.into())
-    }
-
-    /// Takes frames that are encoded already.
-    pub(crate) fn from_wire(wire: Bytes) -> Self {
-        Self(wire)
+        Self { wire: wire.into() }
     }
 
     /// Returns the length in bytes, headers included.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn wire(&self) -> &Bytes {
-        &self.0
-    }
-
-    pub(crate) fn into_wire(self) -> Bytes {
-        self.0
+        self.wire.len()
     }
 
     /// Decodes the texts of the frames.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        let mut cursor = Cursor::new(&self.0);
+        let mut cursor = Cursor::new(&self.wire);
         std::iter::from_fn(move || {
             let (_, length) = FrameHeader::parse(&mut cursor).ok()??;
             let start = usize::try_from(cursor.position()).ok()?;
             let end = start.checked_add(usize::try_from(length).ok()?)?;
             cursor.set_position(end as u64);
-            std::str::from_utf8(self.0.get(start..end)?).ok()
+            std::str::from_utf8(self.wire.get(start..end)?).ok()
         })
     }
 }

@@ -25,7 +25,8 @@ pub(super) struct QueuedFrames {
     finished: u64,
     /// True while a control frame, or the rest of one, waits to be written before the next entry.
     pub(super) is_control_frame_next: bool,
-    bytes: usize,
+    /// The memory of the entries.
+    pub(super) bytes: usize,
     /// The part of the bytes that the budget does not count as shared frames.
     charge: Charge,
     /// When the client stopped accepting bytes, if it has accepted none since.
@@ -48,11 +49,6 @@ impl QueuedFrames {
             charge: send_budget.charge(),
             stalled_since: None,
         }
-    }
-
-    /// Returns the memory of the entries.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -118,7 +114,7 @@ impl QueuedFrames {
         if self.is_control_frame_next && !self.is_inside_entry() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let mut entries = self.entries.iter().map(|entry| entry.frames.wire());
+        let mut entries = self.entries.iter().map(|entry| &entry.frames.wire);
         let rest_of_first = entries.next().map_or(&[][..], |first| &first[self.written_of_first..]);
         if self.entries.len() == 1 || self.is_control_frame_next {
             return stream.try_write(rest_of_first);

@@ -74,8 +74,8 @@ impl SendBudget {
     pub(crate) fn share_with_spans(&self, frames: Frames, spans: Vec<Arc<Span>>) -> SharedFrames {
         let mut charge = self.charge();
         charge.add(frames.len() + SHARED_BYTES);
-        let wire = CountedWire { wire: frames.into_wire(), _charge: charge, _spans: spans.clone() };
-        SharedFrames { frames: Frames::from_wire(Bytes::from_owner(wire)), spans }
+        let wire = CountedWire { wire: frames.wire, _charge: charge, _spans: spans.clone() };
+        SharedFrames { frames: Frames { wire: Bytes::from_owner(wire) }, spans }
     }
 
     /// Joins frames into one piece.
@@ -84,9 +84,9 @@ impl SendBudget {
         frames: impl Iterator<Item = &'a SharedFrames> + Clone,
     ) -> SharedFrames {
         let mut wire = Vec::with_capacity(frames.clone().map(SharedFrames::len).sum());
-        frames.clone().for_each(|frames| wire.extend_from_slice(frames.frames.wire()));
+        frames.clone().for_each(|frames| wire.extend_from_slice(&frames.frames.wire));
         let spans = frames.flat_map(|frames| &frames.spans).cloned().collect();
-        self.share_with_spans(Frames::from_wire(wire.into()), spans)
+        self.share_with_spans(Frames { wire: wire.into() }, spans)
     }
 
     /// Counts a slow consumer that is shed.
@@ -122,7 +122,7 @@ impl Drop for Charge {
 /// Frames that many queues share.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedFrames {
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// The spans of the recorded events among them.
     spans: Vec<Arc<Span>>,
 }
@@ -130,10 +130,6 @@ pub(crate) struct SharedFrames {
 impl SharedFrames {
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
-    }
-
-    pub(crate) fn frames(&self) -> &Frames {
-        &self.frames
     }
 }
 

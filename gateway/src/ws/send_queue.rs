@@ -97,7 +97,7 @@ impl SendQueue {
 
     /// Queues frames that other queues share.
     pub(crate) fn push_shared(&self, frames: &SharedFrames) {
-        if let Some(state) = self.enqueue(frames.frames().clone(), 0) {
+        if let Some(state) = self.enqueue(frames.frames.clone(), 0) {
             wake(state);
         }
     }
@@ -106,13 +106,13 @@ impl SendQueue {
     /// has to schedule a [flush](Self::flush): none is scheduled yet.
     #[must_use]
     pub(crate) fn push_unflushed(&self, frames: &SharedFrames) -> bool {
-        let state = self.enqueue(frames.frames().clone(), 0);
+        let state = self.enqueue(frames.frames.clone(), 0);
         state.is_some_and(|mut state| !std::mem::replace(&mut state.is_flush_scheduled, true))
     }
 
     /// Queues shared frames unless the queue is more than half full.
     pub(crate) fn push_droppable(&self, frames: &SharedFrames) {
-        if self.lock().frames.bytes() <= self.send_budget.max_bytes_each() / 2 {
+        if self.lock().frames.bytes <= self.send_budget.max_bytes_each() / 2 {
             self.push_shared(frames);
         }
     }
@@ -122,7 +122,7 @@ impl SendQueue {
         if state.closing.is_some() {
             return None;
         }
-        let bytes = state.frames.bytes() + frames.len() + ENTRY_BYTES;
+        let bytes = state.frames.bytes + frames.len() + ENTRY_BYTES;
         if bytes > self.send_budget.max_bytes_each() {
             drop(state);
             self.shed();
@@ -211,7 +211,7 @@ impl SendQueue {
     /// Returns the bytes that wait for a client that has accepted none since then, else 0.
     pub(crate) fn stalled_bytes(&self, since: Instant) -> usize {
         let state = self.lock();
-        if state.frames.is_stalled_since(since) { state.frames.bytes() } else { 0 }
+        if state.frames.is_stalled_since(since) { state.frames.bytes } else { 0 }
     }
 
     /// Waits until the queue is at most a quarter full, so that a replay reads from the store only
@@ -228,7 +228,7 @@ impl SendQueue {
 
     fn is_mostly_empty(&self) -> bool {
         let state = self.lock();
-        state.closing.is_some() || state.frames.bytes() <= self.send_budget.max_bytes_each() / 4
+        state.closing.is_some() || state.frames.bytes <= self.send_budget.max_bytes_each() / 4
     }
 
     /// Closes the connection after everything that is queued.

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, Uri};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -100,10 +101,8 @@ fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
 fn is_own_origin(origin: &str, headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin: Option<Uri> = origin.parse().ok();
-    let authority = origin.as_ref().and_then(Uri::authority);
-    authority
-        .zip(host)
-        .is_some_and(|(authority, host)| authority.as_str().eq_ignore_ascii_case(host))
+    let authority = origin.as_ref().and_then(Uri::authority).map(Authority::as_str);
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

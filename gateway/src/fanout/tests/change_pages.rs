@@ -5,7 +5,7 @@ use crate::ws::send_budget::SendBudget;
 /// A page that is complete up to 100, with changes of these lengths.
 fn page(lengths: &[usize]) -> ChangePage {
     let send_budget = SendBudget::with_limits(1, 1);
-    let frame = |length: usize| send_budget.share(Frames::from_wire("x".repeat(length).into()));
+    let frame = |length: usize| send_budget.share(Frames { wire: "x".repeat(length).into() });
     let changes = (1..).zip(lengths.iter().map(|&length| frame(length))).collect();
     ChangePage { changes, complete_up_to: 100 }
 }

@@ -137,12 +137,13 @@ impl Session {
         self.subscribed.insert(room_id);
         let (hub, send_queue) = (self.app.hub.clone(), self.send_queue.clone());
         let user_id = self.identity.user_id;
+        let new = Subscription { send_queue, user_id, room_id, after_seq, reference };
         self.start("websocket subscribe", async move {
-            let (send_queue, reference_str) = (&send_queue, reference.as_deref());
-            let new =
-                Subscription { send_queue, user_id, room_id, after_seq, reference: reference_str };
             let result = hub.subscribe(&new).await;
-            Finished::Subscribe(room_id, result.map_err(|code| ErrorFrame::new(reference, code)))
+            Finished::Subscribe(
+                room_id,
+                result.map_err(|code| ErrorFrame::new(new.reference, code)),
+            )
         });
         if let Some(active) = &mut self.active {
             active.is_subscribe = true;

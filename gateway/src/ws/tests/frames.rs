@@ -11,8 +11,8 @@ fn frames_have_unmasked_headers_and_their_texts() {
     ] {
         let text = "x".repeat(length);
         let frame = Frames::from_text(&text);
-        assert_eq!(&frame.wire()[..header.len()], header);
-        let two = Frames::from_wire([&frame.wire()[..], &frame.wire()[..]].concat().into());
+        assert_eq!(&frame.wire[..header.len()], header);
+        let two = Frames { wire: [&frame.wire[..], &frame.wire[..]].concat().into() };
         assert_eq!(two.texts().collect::<Vec<_>>(), [&text, &text]);
     }
 }

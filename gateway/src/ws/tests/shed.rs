@@ -24,7 +24,7 @@ async fn connections(send_budget: &SendBudget, lengths: &[usize]) -> Connections
 
 /// A frame of this many bytes, header included.
 fn frame(length: usize) -> Frames {
-    Frames::from_wire("x".repeat(length).into())
+    Frames { wire: "x".repeat(length).into() }
 }
 
 /// Sheds slow consumers and returns which of the connections are closed.
