@@ -1,9 +1,8 @@
 //! The dependencies of all requests, built once.
 
-use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
+use opentelemetry::metrics::Histogram;
 use parlance_core::Clock;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::contacts::contacts_service_client::ContactsServiceClient;
@@ -17,7 +16,7 @@ use crate::cache::newest_pages::NewestPages;
 use crate::cache::users::UserCache;
 use crate::config::Config;
 use crate::fanout::Hub;
-use crate::http::observation::RequestDurations;
+use crate::http::observation::request_durations;
 use crate::http::sampling::Sampling;
 use crate::limits::ClientLimits;
 use crate::messaging_client::MessagingClient;
@@ -28,11 +27,8 @@ use crate::ws::send_budget::SendBudget;
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// The dependencies of endpoints and sockets. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct App(Arc<Parts>);
+pub(crate) type App = Arc<Parts>;
 
-/// The parts of an [`App`].
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
@@ -51,74 +47,57 @@ pub(crate) struct Parts {
     /// The subscriptions of this gateway.
     pub(crate) hub: Hub,
     pub(crate) limits: ClientLimits,
-    pub(crate) durations: RequestDurations,
+    pub(crate) durations: Histogram<f64>,
     pub(crate) sampling: Sampling,
 }
 
-impl App {
-    /// Makes the clients, which connect when first used, and starts the background tasks.
-    pub(crate) fn start(
-        config: Config,
-        clock: Clock,
-        lifecycle: &Lifecycle,
-    ) -> anyhow::Result<Self> {
-        let credential = Credential::start(&config.credential, lifecycle)?;
-        let client = |service, addresses: &str, deadline: Duration| {
-            let (addresses, credential) = (addresses.to_owned(), credential.clone());
-            Client::start(ClientConfig { service, addresses, credential, deadline }, lifecycle)
-        };
-        let auth = client("auth", &config.auth_addresses, config.upstream_deadline)?;
-        let contacts = client("contacts", &config.contacts_addresses, config.upstream_deadline)?;
-        let rooms = client("rooms", &config.rooms_addresses, config.upstream_deadline)?;
-        let messaging = client("messaging", &config.messaging_addresses, config.upstream_deadline)?;
+/// Makes the clients, which connect when first used, and starts the background tasks.
+pub(crate) fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<App> {
+    let credential = Credential::start(&config.credential, lifecycle)?;
+    let client = |service, addresses: &str| {
+        let (addresses, credential) = (addresses.to_owned(), credential.clone());
+        let deadline = config.upstream_deadline;
+        Client::start(ClientConfig { service, addresses, credential, deadline }, lifecycle)
+    };
+    let auth = client("auth", &config.auth_addresses)?;
+    let contacts = client("contacts", &config.contacts_addresses)?;
+    let rooms = client("rooms", &config.rooms_addresses)?;
+    let messaging = client("messaging", &config.messaging_addresses)?;
 
-        let messaging_client = MessagingClient::new(messaging.clone());
-        let messaging =
-            MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_RESPONSE_BYTES);
-        let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
-        let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_RESPONSE_BYTES);
-        let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
-        let users = UserCache::start(auth.clone(), &token_verifier, lifecycle);
-        let send_budget = SendBudget::new(&config.limits);
-        let hub = Hub::new(
-            messaging_client.clone(),
-            messaging.clone(),
-            users.clone(),
-            send_budget,
-            clock.clone(),
-            lifecycle,
-        );
-        hub.run(&token_verifier, lifecycle);
-        Ok(Self(Arc::new(Parts {
-            clock,
-            lifecycle: lifecycle.clone(),
-            token_verifier,
-            users,
-            auth,
-            passwords,
-            contacts: ContactsServiceClient::new(contacts)
-                .max_decoding_message_size(MAX_RESPONSE_BYTES),
-            rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_RESPONSE_BYTES),
-            newest_pages: NewestPages::start(
-                messaging.clone(),
-                config.upstream_deadline,
-                lifecycle,
-            ),
-            messaging,
-            messaging_client,
-            hub,
-            limits: ClientLimits::new(&config.limits),
-            durations: RequestDurations::new(),
-            sampling: Sampling::new(config.otel_traces_sampler_arg),
-            config,
-        })))
-    }
-}
-
-impl Deref for App {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
+    let messaging_client = MessagingClient::new(messaging.clone());
+    let messaging =
+        MessagingServiceClient::new(messaging).max_decoding_message_size(MAX_RESPONSE_BYTES);
+    let passwords = AuthServiceClient::new(auth.with_deadline(config.password_deadline));
+    let auth = AuthServiceClient::new(auth).max_decoding_message_size(MAX_RESPONSE_BYTES);
+    let token_verifier = TokenVerifier::start(auth.clone(), &config, clock.clone(), lifecycle);
+    let users = UserCache::start(auth.clone(), &token_verifier, lifecycle);
+    let send_budget = SendBudget::new(&config.limits);
+    let hub = Hub::new(
+        messaging_client.clone(),
+        messaging.clone(),
+        users.clone(),
+        send_budget,
+        clock.clone(),
+        lifecycle,
+    );
+    hub.run(&token_verifier, lifecycle);
+    Ok(Arc::new(Parts {
+        clock,
+        lifecycle: lifecycle.clone(),
+        token_verifier,
+        users,
+        auth,
+        passwords,
+        contacts: ContactsServiceClient::new(contacts)
+            .max_decoding_message_size(MAX_RESPONSE_BYTES),
+        rooms: RoomsServiceClient::new(rooms).max_decoding_message_size(MAX_RESPONSE_BYTES),
+        newest_pages: NewestPages::start(messaging.clone(), config.upstream_deadline, lifecycle),
+        messaging,
+        messaging_client,
+        hub,
+        limits: ClientLimits::new(&config.limits),
+        durations: request_durations(),
+        sampling: Sampling::new(config.otel_traces_sampler_arg),
+        config,
+    }))
 }

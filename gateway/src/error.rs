@@ -7,7 +7,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
-use parlance_core::{ErrorCode, Violation};
+use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::{code_from_status, http_status, retry_after_from_status};
 use serde::Serialize;
@@ -19,7 +19,7 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) struct ApiError {
-    code: ErrorCode,
+    pub(crate) code: ErrorCode,
     /// The wrong fields. Only an answer with status 422 shows them.
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
@@ -36,12 +36,6 @@ impl ApiError {
     pub(crate) fn contract_broken(what: &'static str) -> Self {
         tracing::error!(what, "service broke its contract; answering internal_error");
         ErrorCode::Internal.into()
-    }
-
-    /// Returns the code of the answer.
-    #[cfg(test)]
-    pub(crate) fn code(&self) -> ErrorCode {
-        self.code
     }
 }
 
@@ -73,11 +67,12 @@ impl IntoResponse for ApiError {
         let status = http_status(self.code);
         let code = self.code.public_name();
         let mut response = if status == http::StatusCode::UNPROCESSABLE_ENTITY {
-            let detail = if self.fields.is_empty() {
-                vec![FieldError::for_body(self.code)]
-            } else {
-                self.fields
-            };
+            let mut detail = self.fields;
+            if detail.is_empty() {
+                // The request passed the checks here, and a service refused it.
+                let loc = [LocSegment::Name("body")];
+                detail.push(FieldError::new(loc, "value_error", self.code.sentence()));
+            }
             Json(FieldErrors { detail, code }).into_response()
         } else {
             let request_id =
@@ -153,23 +148,5 @@ impl FieldError {
         msg: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { loc: loc.into_iter().collect(), msg: msg.into(), kind }
-    }
-
-    /// Makes an entry for a text that breaks a rule.
-    pub(crate) fn from_violation(
-        loc: impl IntoIterator<Item = LocSegment>,
-        violation: Violation,
-    ) -> Self {
-        let kind = match violation {
-            Violation::TooShort { .. } => "string_too_short",
-            Violation::TooLong { .. } => "string_too_long",
-            Violation::Other(_) => "value_error",
-        };
-        Self::new(loc, kind, violation.to_string())
-    }
-
-    /// Makes the entry for a request that passed the checks here and that a service refused.
-    fn for_body(code: ErrorCode) -> Self {
-        Self::new([LocSegment::Name("body")], "value_error", code.sentence())
     }
 }

@@ -10,7 +10,9 @@ mod error;
 mod fanout;
 mod http;
 mod limits;
+mod lock;
 mod messaging_client;
+mod metrics;
 mod probe;
 mod router;
 mod ws;
@@ -34,7 +36,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let listener = http::server::listen(listen)
         .with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
     let proxies = config.limits.trusted_proxies.clone();
-    let app = App::start(config, clock, lifecycle)?;
+    let app = app::start(config, clock, lifecycle)?;
     let probe = Probe::new(&app)?;
     lifecycle.spawn_background("probe", run_probe(app.clone(), probe));
     let server =

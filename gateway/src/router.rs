@@ -7,18 +7,17 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::{self, docs, openapi};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::middleware::MiddlewareLayer;
+use crate::http::middleware;
 use crate::ws;
 
 /// Returns the public API. The middleware surrounds every answer, 404 and 405 included.
 pub(crate) fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
-    router
+    let router = router
         .route("/v1/openapi.json", docs::serve_document(openapi::encode(document)))
         .fallback(async || ApiError::from(ErrorCode::NotFound))
-        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
-        .layer(MiddlewareLayer { app: app.clone() })
-        .with_state(app)
+        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed));
+    middleware::surround(router, app.clone()).with_state(app)
 }
 
 fn routes() -> OpenApiRouter<App> {

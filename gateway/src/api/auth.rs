@@ -115,7 +115,7 @@ async fn log_in(
     get, path = "/v1/auth/me", tag = "auth", security(("bearer" = [])),
     responses((status = 200, description = "The account", body = User)),
 )]
-async fn me(State(app): State<App>, Caller(caller): Caller) -> Result<Encoded, ApiError> {
-    let user = app.users.for_token(caller.user_id).await?;
+async fn me(caller: Caller) -> Result<Encoded, ApiError> {
+    let user = caller.app.users.for_token(caller.identity.user_id).await?;
     Encoded::new(&*user)
 }

@@ -1,7 +1,6 @@
 //! Invitations and contacts.
 
 use axum::Json;
-use axum::extract::State;
 use http::StatusCode;
 use parlance_core::{ErrorCode, UserId};
 use parlance_proto::contacts::{
@@ -77,18 +76,13 @@ pub(crate) struct ContactCheck {
         (status = 404, description = "`user_not_found`"),
     ),
 )]
-async fn invite(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(body): Valid<Invitee>,
-) -> Result<Encoded, ApiError> {
-    let invited = app.users.find_one(&body.username).await?.filter(|user| user.is_active);
+async fn invite(caller: Caller, Valid(body): Valid<Invitee>) -> Result<Encoded, ApiError> {
+    let invited = caller.app.users.find_one(&body.username).await?.filter(|user| user.is_active);
     let invited = invited.ok_or(ErrorCode::UserNotFound)?;
-    let users = app.users.by_ids([caller.user_id, invited.id]).await?;
+    let users = caller.app.users.by_ids([caller.identity.user_id, invited.id]).await?;
 
-    let request =
-        InviteRequest { acting_user_id: caller.user_id.get(), invited_user_id: invited.id.get() };
-    let answer = app.contacts.clone().invite(request).await?.into_inner();
+    let request = InviteRequest { acting_user_id: caller.id(), invited_user_id: invited.id.get() };
+    let answer = caller.app.contacts.clone().invite(request).await?.into_inner();
     Encoded::new(&Invitation::join(&required(answer.invitation)?, &users)?)
 }
 
@@ -101,15 +95,11 @@ async fn invite(
         (status = 404, description = "`invitation_not_found`"),
     ),
 )]
-async fn accept(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(InvitationId(invitation_id)): Valid<InvitationId>,
-) -> Result<Encoded, ApiError> {
-    let request = AcceptInvitationRequest { acting_user_id: caller.user_id.get(), invitation_id };
-    let answer = app.contacts.clone().accept_invitation(request).await?.into_inner();
+async fn accept(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<Encoded, ApiError> {
+    let request = AcceptInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
+    let answer = caller.app.contacts.clone().accept_invitation(request).await?.into_inner();
     let contact = required(answer.contact)?;
-    let users = app.users.by_ids([UserId::new(contact.other_user_id)]).await?;
+    let users = caller.app.users.by_ids([UserId::new(contact.other_user_id)]).await?;
     Encoded::new(&Contact::join(&contact, &users)?)
 }
 
@@ -122,13 +112,9 @@ async fn accept(
         (status = 404, description = "`invitation_not_found`"),
     ),
 )]
-async fn reject(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(InvitationId(invitation_id)): Valid<InvitationId>,
-) -> Result<StatusCode, ApiError> {
-    let request = RejectInvitationRequest { acting_user_id: caller.user_id.get(), invitation_id };
-    app.contacts.clone().reject_invitation(request).await?;
+async fn reject(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<StatusCode, ApiError> {
+    let request = RejectInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
+    caller.app.contacts.clone().reject_invitation(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -137,20 +123,17 @@ async fn reject(
     get, path = "/v1/contacts", tag = "contacts", security(("bearer" = [])),
     responses((status = 200, description = "All of them", body = Contacts)),
 )]
-async fn list(State(app): State<App>, Caller(caller): Caller) -> Result<Encoded, ApiError> {
-    let request = ListContactsRequest { acting_user_id: caller.user_id.get() };
-    let lists = app.contacts.clone().list_contacts(request).await?.into_inner();
-    let users = app.users.by_ids(user_ids(&lists)).await?;
+async fn list(caller: Caller) -> Result<Encoded, ApiError> {
+    let request = ListContactsRequest { acting_user_id: caller.id() };
+    let lists = caller.app.contacts.clone().list_contacts(request).await?.into_inner();
+    let users = caller.app.users.by_ids(user_ids(&lists)).await?;
 
     let invitation = |invitation| Invitation::join(invitation, &users);
+    let contact = |contact| Contact::join(contact, &users);
     Encoded::new(&Contacts {
         sent_invitations: lists.sent.iter().map(invitation).collect::<Result<_, _>>()?,
         received_invitations: lists.received.iter().map(invitation).collect::<Result<_, _>>()?,
-        contacts: lists
-            .contacts
-            .iter()
-            .map(|contact| Contact::join(contact, &users))
-            .collect::<Result<_, _>>()?,
+        contacts: lists.contacts.iter().map(contact).collect::<Result<_, _>>()?,
     })
 }
 
@@ -171,14 +154,13 @@ fn user_ids(lists: &ListContactsResponse) -> impl Iterator<Item = UserId> {
     ),
 )]
 async fn check(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid(PathUsername(username)): Valid<PathUsername>,
 ) -> Result<Json<ContactCheck>, ApiError> {
-    let other = app.users.find_one(&username).await?.ok_or(ErrorCode::UserNotFound)?;
+    let other = caller.app.users.find_one(&username).await?.ok_or(ErrorCode::UserNotFound)?;
     let request =
-        CheckContactRequest { acting_user_id: caller.user_id.get(), other_user_id: other.id.get() };
-    let answer = app.contacts.clone().check_contact(request).await?.into_inner();
+        CheckContactRequest { acting_user_id: caller.id(), other_user_id: other.id.get() };
+    let answer = caller.app.contacts.clone().check_contact(request).await?.into_inner();
     Ok(Json(ContactCheck {
         username: other.username.clone(),
         is_mutual_contact: answer.are_contacts,

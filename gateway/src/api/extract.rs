@@ -16,9 +16,18 @@ use crate::auth::verifier::Identity;
 use crate::error::ApiError;
 use crate::http::body::BufferedBody;
 
-/// The user whose token is in the header `Authorization`.
-#[derive(Debug)]
-pub(crate) struct Caller(pub(crate) Arc<Identity>);
+/// The user whose token is in the header `Authorization`, and what its request is served with.
+pub(crate) struct Caller {
+    pub(crate) app: App,
+    pub(crate) identity: Arc<Identity>,
+}
+
+impl Caller {
+    /// Returns the caller's id as services expect it.
+    pub(crate) fn id(&self) -> i64 {
+        self.identity.user_id.get()
+    }
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
@@ -27,7 +36,7 @@ impl FromRequestParts<App> for Caller {
         let token = bearer_token(&parts.headers)?.ok_or(ErrorCode::Unauthenticated)?;
         let identity = app.token_verifier.authenticate(token).await?;
         BufferedBody::from_parts(parts)?;
-        Ok(Self(identity))
+        Ok(Self { app: app.clone(), identity })
     }
 }
 
@@ -59,7 +68,6 @@ impl FromRequestParts<App> for Input {
 }
 
 /// Input that follows the rules. A request that breaks some is answered with 422 and all errors.
-#[derive(Debug)]
 pub(crate) struct Valid<T>(pub(crate) T);
 
 impl<T: FromInput> FromRequestParts<App> for Valid<T> {

@@ -1,6 +1,5 @@
 //! Reads the path, the query and the body of a request, and collects all errors for one answer.
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, Violation};
@@ -56,7 +55,7 @@ impl<A: FromInput, B: FromInput> FromInput for (A, B) {
 }
 
 /// What a client sent. Each reading method keeps its error for [`into_error`](Self::into_error).
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Input {
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
@@ -199,11 +198,8 @@ impl Input {
             }
             let [body, list] = ["body", name].map(LocSegment::Name);
             let (kind, sentence) = string_type();
-            self.errors.push(FieldError::new(
-                [body, list, LocSegment::Index(index)],
-                kind,
-                sentence,
-            ));
+            let loc = [body, list, LocSegment::Index(index)];
+            self.errors.push(FieldError::new(loc, kind, sentence));
         }
         if texts.len() == count { Ok(texts) } else { Err(Invalid) }
     }
@@ -219,9 +215,12 @@ impl Input {
     }
 
     fn reject_violation(&mut self, name: &'static str, violation: Violation) -> Invalid {
-        let loc = ["body", name].map(LocSegment::Name);
-        self.errors.push(FieldError::from_violation(loc, violation));
-        Invalid
+        let kind = match violation {
+            Violation::TooShort { .. } => "string_too_short",
+            Violation::TooLong { .. } => "string_too_long",
+            Violation::Other(_) => "value_error",
+        };
+        self.reject("body", name, (kind, violation.to_string()))
     }
 
     fn reject(
@@ -255,18 +254,18 @@ fn integer(text: &str, range: RangeInclusive<i64>) -> Result<i64, (&'static str,
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(("int_parsing", "An integer is required here".to_owned()));
     }
-    let too_small =
-        |min: &dyn Display| ("greater_than_equal", format!("The number should be at least {min}"));
-    let too_large =
-        |max: &dyn Display| ("less_than_equal", format!("The number should be at most {max}"));
-    match text.parse::<i64>() {
-        Ok(number) if number < *range.start() => Err(too_small(range.start())),
-        Ok(number) if number > *range.end() => Err(too_large(range.end())),
-        Ok(number) => Ok(number),
-        Err(_) if text.starts_with('-') => Err(too_small(range.start())),
-        Err(_) => Err(too_large(range.end())),
+    let is_negative = text.starts_with('-');
+    let number = text.parse().unwrap_or(if is_negative { i128::MIN } else { i128::MAX });
+    if number < i128::from(*range.start()) {
+        let sentence = format!("The number should be at least {}", range.start());
+        return Err(("greater_than_equal", sentence));
     }
+    i64::try_from(number)
+        .ok()
+        .filter(|number| number <= range.end())
+        .ok_or_else(|| ("less_than_equal", format!("The number should be at most {}", range.end())))
 }
 
 #[cfg(test)]
+#[path = "tests/input.rs"]
 mod tests;

@@ -1,6 +1,5 @@
 //! Reading, sending, editing and deleting messages.
 
-use axum::extract::State;
 use bytes::Bytes;
 use http::StatusCode;
 use parlance_core::{MessageContent, MessageId, RoomId};
@@ -112,20 +111,16 @@ pub(crate) struct History<'a> {
         (status = 404, description = "`room_not_found`"),
     ),
 )]
-async fn history(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(query): Valid<HistoryQuery>,
-) -> Result<Encoded, ApiError> {
+async fn history(caller: Caller, Valid(query): Valid<HistoryQuery>) -> Result<Encoded, ApiError> {
     let question = HistoryQuestion {
-        acting_user_id: caller.user_id.get(),
+        acting_user_id: caller.id(),
         room_id: query.room_id.get(),
         limit: u32::try_from(query.limit).unwrap_or(u32::MAX),
         from: query.from,
         known_last_seq: None,
     };
-    let page = app.newest_pages.page(question).await?;
-    let senders = app.users.by_ids(page.senders.iter().copied()).await?;
+    let page = caller.app.newest_pages.page(question).await?;
+    let senders = caller.app.users.by_ids(page.senders.iter().copied()).await?;
     Ok(Encoded(page.encoded(&senders, |page| encode(page, &senders))?))
 }
 
@@ -150,14 +145,17 @@ fn encode(page: &Page, senders: &UsersById) -> Result<Bytes, ApiError> {
     ),
 )]
 async fn send(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid((room_id, body)): Valid<(RoomId, NewMessage)>,
 ) -> Result<(StatusCode, Encoded), ApiError> {
     // The sender is looked up first: no step may fail once the message is stored.
-    let sender = app.users.for_token(caller.user_id).await?;
+    let sender = caller.app.users.for_token(caller.identity.user_id).await?;
     let NewMessage { content, client_msg_id } = body;
-    let sent = app.messaging_client.send(room_id, &caller, content, client_msg_id.as_ref()).await?;
+    let sent = caller
+        .app
+        .messaging_client
+        .send(room_id, &caller.identity, content, client_msg_id.as_ref())
+        .await?;
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Encoded::new(&Message::from((&sent.message, &*sender)))?))
 }
@@ -174,19 +172,18 @@ async fn send(
     ),
 )]
 async fn edit(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid((message_id, body)): Valid<(MessageId, NewContent)>,
 ) -> Result<Encoded, ApiError> {
     // Only the sender may edit a message, so the caller is the sender. The sender is looked up
     // first: no step may fail once the message has changed.
-    let sender = app.users.for_token(caller.user_id).await?;
+    let sender = caller.app.users.for_token(caller.identity.user_id).await?;
     let request = EditMessageRequest {
-        acting_user_id: caller.user_id.get(),
+        acting_user_id: caller.id(),
         message_id: message_id.get(),
         content: body.content.into_string(),
     };
-    let answer = app.messaging.clone().edit_message(request).await?.into_inner();
+    let answer = caller.app.messaging.clone().edit_message(request).await?.into_inner();
     Encoded::new(&Message::from((&required(answer.message)?, &*sender)))
 }
 
@@ -201,12 +198,11 @@ async fn edit(
     ),
 )]
 async fn delete(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid(message_id): Valid<MessageId>,
 ) -> Result<StatusCode, ApiError> {
     let request =
-        DeleteMessageRequest { acting_user_id: caller.user_id.get(), message_id: message_id.get() };
-    app.messaging.clone().delete_message(request).await?;
+        DeleteMessageRequest { acting_user_id: caller.id(), message_id: message_id.get() };
+    caller.app.messaging.clone().delete_message(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,7 +2,6 @@
 
 mod members;
 
-use axum::extract::State;
 use http::StatusCode;
 use parlance_core::{RoomId, RoomName, UserId};
 use parlance_proto::rooms::{
@@ -76,19 +75,18 @@ pub(crate) struct RoomWithSkipped<'a> {
     responses((status = 201, description = "The room was made", body = RoomWithSkipped)),
 )]
 async fn create(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid(body): Valid<NewRoom>,
 ) -> Result<(StatusCode, Encoded), ApiError> {
-    let candidates = Candidates::look_up(&app.users, &body.member_usernames).await?;
+    let candidates = Candidates::look_up(&caller.app.users, &body.member_usernames).await?;
     let request = CreateRoomRequest {
-        acting_user_id: caller.user_id.get(),
+        acting_user_id: caller.id(),
         name: body.name.into_string(),
         member_ids: candidates.user_ids(),
     };
-    let answer = app.rooms.clone().create_room(request).await?.into_inner();
+    let answer = caller.app.rooms.clone().create_room(request).await?.into_inner();
     let skipped = candidates.skipped(&answer.skipped);
-    Ok((StatusCode::CREATED, room_with_skipped(&app, answer.room, skipped).await?))
+    Ok((StatusCode::CREATED, room_with_skipped(&caller.app, answer.room, skipped).await?))
 }
 
 /// Lists the rooms of which the caller is a member.
@@ -96,10 +94,10 @@ async fn create(
     get, path = "/v1/rooms", tag = "rooms", security(("bearer" = [])),
     responses((status = 200, description = "All of them", body = Rooms)),
 )]
-async fn list(State(app): State<App>, Caller(caller): Caller) -> Result<Encoded, ApiError> {
-    let request = ListRoomsRequest { acting_user_id: caller.user_id.get() };
-    let found = app.rooms.clone().list_rooms(request).await?.into_inner().rooms;
-    let users = app.users.by_ids(found.iter().flat_map(user_ids)).await?;
+async fn list(caller: Caller) -> Result<Encoded, ApiError> {
+    let request = ListRoomsRequest { acting_user_id: caller.id() };
+    let found = caller.app.rooms.clone().list_rooms(request).await?.into_inner().rooms;
+    let users = caller.app.users.by_ids(found.iter().flat_map(user_ids)).await?;
     let rooms = found.iter().map(|room| Room::join(room, &users)).collect::<Result<_, _>>()?;
     Encoded::new(&Rooms { rooms })
 }
@@ -114,15 +112,11 @@ async fn list(State(app): State<App>, Caller(caller): Caller) -> Result<Encoded,
         (status = 404, description = "`room_not_found`"),
     ),
 )]
-async fn show(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(room_id): Valid<RoomId>,
-) -> Result<Encoded, ApiError> {
-    let request = GetRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
-    let answer = app.rooms.clone().get_room(request).await?.into_inner();
+async fn show(caller: Caller, Valid(room_id): Valid<RoomId>) -> Result<Encoded, ApiError> {
+    let request = GetRoomRequest { acting_user_id: caller.id(), room_id: room_id.get() };
+    let answer = caller.app.rooms.clone().get_room(request).await?.into_inner();
     let room = required(answer.room)?;
-    let users = app.users.by_ids(user_ids(&room)).await?;
+    let users = caller.app.users.by_ids(user_ids(&room)).await?;
     Encoded::new(&Room::join(&room, &users)?)
 }
 
@@ -138,19 +132,18 @@ async fn show(
     ),
 )]
 async fn add_members(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid((room_id, body)): Valid<(RoomId, NewMembers)>,
 ) -> Result<Encoded, ApiError> {
-    let candidates = Candidates::look_up(&app.users, &body.usernames).await?;
+    let candidates = Candidates::look_up(&caller.app.users, &body.usernames).await?;
     // The call is made without candidates, too: rooms may refuse the caller.
     let request = AddMembersRequest {
-        acting_user_id: caller.user_id.get(),
+        acting_user_id: caller.id(),
         room_id: room_id.get(),
         member_ids: candidates.user_ids(),
     };
-    let answer = app.rooms.clone().add_members(request).await?.into_inner();
-    room_with_skipped(&app, answer.room, candidates.skipped(&answer.skipped)).await
+    let answer = caller.app.rooms.clone().add_members(request).await?.into_inner();
+    room_with_skipped(&caller.app, answer.room, candidates.skipped(&answer.skipped)).await
 }
 
 async fn room_with_skipped(
@@ -178,17 +171,16 @@ async fn room_with_skipped(
     ),
 )]
 async fn remove_member(
-    State(app): State<App>,
-    Caller(caller): Caller,
+    caller: Caller,
     Valid((room_id, PathUsername(username))): Valid<(RoomId, PathUsername)>,
 ) -> Result<StatusCode, ApiError> {
-    let member = app.users.find_one(&username).await?;
+    let member = caller.app.users.find_one(&username).await?;
     let request = RemoveMemberRequest {
-        acting_user_id: caller.user_id.get(),
+        acting_user_id: caller.id(),
         room_id: room_id.get(),
         member_id: member.map(|user| user.id.get()),
     };
-    app.rooms.clone().remove_member(request).await?;
+    caller.app.rooms.clone().remove_member(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -202,13 +194,9 @@ async fn remove_member(
         (status = 404, description = "`room_not_found`, `not_a_member`"),
     ),
 )]
-async fn leave(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(room_id): Valid<RoomId>,
-) -> Result<StatusCode, ApiError> {
-    let request = LeaveRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
-    app.rooms.clone().leave_room(request).await?;
+async fn leave(caller: Caller, Valid(room_id): Valid<RoomId>) -> Result<StatusCode, ApiError> {
+    let request = LeaveRoomRequest { acting_user_id: caller.id(), room_id: room_id.get() };
+    caller.app.rooms.clone().leave_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -222,14 +210,9 @@ async fn leave(
         (status = 404, description = "`room_not_found`"),
     ),
 )]
-async fn delete(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Valid(room_id): Valid<RoomId>,
-) -> Result<StatusCode, ApiError> {
-    let request =
-        DeleteRoomRequest { acting_user_id: caller.user_id.get(), room_id: room_id.get() };
-    app.rooms.clone().delete_room(request).await?;
+async fn delete(caller: Caller, Valid(room_id): Valid<RoomId>) -> Result<StatusCode, ApiError> {
+    let request = DeleteRoomRequest { acting_user_id: caller.id(), room_id: room_id.get() };
+    caller.app.rooms.clone().delete_room(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -6,7 +6,7 @@
 //! together with the room's `last_seq`. Messaging still checks for each request that the reader is
 //! a member and that `last_seq` has not changed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,31 +25,31 @@ use tokio::time::Instant;
 
 use crate::api::dto::{User, UsersById};
 use crate::error::ApiError;
+use crate::lock::lock;
 
 /// The memory that the cached pages may take, in bytes.
 const MAX_CACHED_BYTES: u64 = 16 << 20;
-/// The number of pages of usual size in that memory, from which the cache derives its number of
-/// shards, at most 8. A page that is larger than a shard is not cached.
+/// The number of pages of usual size in that memory. The cache derives its number of shards from
+/// it, at most 8. A page that is larger than a shard is not cached.
 const USUAL_CACHED_PAGES: usize = 400;
 /// The time for which a page is cached, whatever messaging answers. After a failover to a standby
 /// that lacks the last changes, their numbers are given to other changes.
 const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// The weight of a call is the number of messages it asks for. It is at most 32 pages of usual size,
-/// which take 26 MB if each message has the largest size.
+/// Returns the limits of the batcher. The weight of a call is the number of messages it asks for. At
+/// most it is 32 pages of usual size, which take 26 MB if each message has the largest size.
 fn limits(deadline: Duration) -> BatchLimits<HistoryQuestion> {
     let weight = |question: &HistoryQuestion| question.limit as usize;
     BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight }
 }
 
 /// Reads pages of history. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct NewestPages {
     batcher: Batcher<HistoryQuestion, Result<Reading, ErrorCode>>,
     newest: Arc<Newest>,
 }
 
-#[derive(Debug)]
 enum Reading {
     Page(HistoryPage),
     Unchanged,
@@ -90,8 +90,6 @@ impl NewestPages {
 /// A room and a limit.
 type Key = (i64, u32);
 
-/// The cached newest pages.
-#[derive(Debug)]
 struct Newest(Cache<Key, Arc<Page>, Weight>);
 
 /// Weighs a page by the bytes it takes.
@@ -144,7 +142,6 @@ fn decode(answer: HistoryAnswer) -> Result<Reading, ErrorCode> {
 }
 
 /// A page and its last encoding.
-#[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) messages: Vec<Message>,
     /// True if there are more in the direction of reading.
@@ -157,9 +154,8 @@ pub(crate) struct Page {
     encoding: Mutex<Option<Encoding>>,
 }
 
-#[derive(Debug)]
 struct Encoding {
-    /// The senders at the time of encoding.
+    /// The senders when the page was encoded.
     senders: Vec<Arc<User>>,
     body: Bytes,
 }
@@ -192,7 +188,7 @@ impl Page {
         senders: &UsersById,
         encode: impl FnOnce(&Self) -> Result<Bytes, ApiError>,
     ) -> Result<Bytes, ApiError> {
-        let mut encoding = self.encoding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoding = lock(&self.encoding);
         if let Some(encoding) = &*encoding
             && encoding.senders.len() == senders.len()
             && encoding.senders.iter().all(|known| is_unchanged(known, senders))
@@ -212,37 +208,5 @@ fn is_unchanged(known: &Arc<User>, users: &UsersById) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: Key = (1, 50);
-
-    fn page(content: &str) -> Page {
-        let message = Message { content: content.to_owned(), ..Default::default() };
-        Page::from(HistoryPage { messages: vec![message], has_more: false, last_seq: 1 })
-    }
-
-    #[test]
-    fn a_page_is_cached_for_a_limited_time() {
-        let newest = Newest::new();
-        newest.insert(KEY, Arc::new(page("hello")));
-        assert!(newest.get(KEY).is_some());
-        assert!(newest.get((1, 49)).is_none() && newest.get((2, 50)).is_none());
-
-        let read_at = Instant::now().checked_sub(CACHED_FOR).unwrap();
-        newest.insert(KEY, Arc::new(Page { read_at, ..page("hello") }));
-        assert!(newest.get(KEY).is_none());
-    }
-
-    #[test]
-    fn cached_pages_take_bounded_memory() {
-        let newest = Newest::new();
-        let content = "x".repeat(100_000);
-        for room in 0..1_000 {
-            newest.insert((room, 50), Arc::new(page(&content)));
-        }
-        let cached = (0..1_000).filter(|&room| newest.get((room, 50)).is_some()).count() as u64;
-        let limit = MAX_CACHED_BYTES / page(&content).weight;
-        assert!((limit / 2..=limit).contains(&cached), "{cached} of {limit}");
-    }
-}
+#[path = "tests/newest_pages.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 //! auth is unreachable, cached users are still served.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, UserId, Username};
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::api::dto::{BuildIdHasher, User, UsersById};
 use crate::auth::verifier::TokenVerifier;
 use crate::error::ApiError;
+use crate::lock::lock;
 
 /// The number of cached users.
 const MAX_CACHED: usize = 100_000;
@@ -105,7 +106,7 @@ impl UserCache {
         } else if !stale.is_empty() && !self.has_failed_recently() {
             match tokio::time::timeout(REFRESH_TIMEOUT, self.fetch(&stale)).await {
                 Ok(Ok(users)) => found.extend(users),
-                _ => self.record_failure(),
+                _ => *lock(&self.last_failure) = Some(Instant::now()),
             }
         }
         Ok(found)
@@ -176,13 +177,8 @@ impl UserCache {
         user
     }
 
-    fn record_failure(&self) {
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
     fn has_failed_recently(&self) -> bool {
-        let last_failure = *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        last_failure.is_some_and(|at| at.elapsed() < REFRESH_BACKOFF)
+        lock(&self.last_failure).is_some_and(|at| at.elapsed() < REFRESH_BACKOFF)
     }
 
     async fn evict_changed(
@@ -202,10 +198,10 @@ impl UserCache {
 }
 
 fn new_cache() -> CacheById {
-    let capacity = MAX_CACHED as u64;
     let (hasher, lifecycle) = (BuildIdHasher::default(), DefaultLifecycle::default());
-    Cache::with(MAX_CACHED, capacity, UnitWeighter, hasher, lifecycle)
+    Cache::with(MAX_CACHED, MAX_CACHED as u64, UnitWeighter, hasher, lifecycle)
 }
 
 #[cfg(test)]
+#[path = "tests/users.rs"]
 mod tests;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, UserId};
-use parlance_runtime::Lifecycle;
+use parlance_runtime::{Lifecycle, ticks};
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::auth::verifier::TokenVerifier;
 use crate::fanout::hub::{Hub, Shared};
 use crate::fanout::room::Room;
+use crate::metrics::METER;
 use crate::ws::close_code::CloseCode;
 use crate::ws::protocol::ErrorFrame;
 use crate::ws::shed::shed_slow_consumers;
@@ -58,7 +59,7 @@ impl Hub {
     fn register_gauges(&self) {
         for (name, description, value) in GAUGES {
             let hub = Arc::downgrade(&self.0);
-            opentelemetry::global::meter("parlance")
+            opentelemetry::global::meter(METER)
                 .u64_observable_gauge(format!("parlance.gateway.{name}"))
                 .with_description(description)
                 .with_callback(move |gauge| {
@@ -112,10 +113,4 @@ impl Hub {
             inactive_users.changed().await?;
         }
     }
-}
-
-fn ticks(period: Duration) -> Interval {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }

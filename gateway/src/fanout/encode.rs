@@ -1,7 +1,7 @@
 //! Encodes events as frames that all subscribers share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlance_core::{RoomId, Timestamp, UserId};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::api::dto::{Message, User};
 use crate::cache::users::UserCache;
+use crate::lock::lock;
 use crate::ws::protocol::ServerFrame;
 use crate::ws::send_budget::{SendBudget, SharedFrames};
 
@@ -21,7 +22,6 @@ const SENDER_TIMEOUT: Duration = Duration::from_secs(1);
 const SENDER_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Encodes events, with the users they name.
-#[derive(Debug)]
 pub(super) struct Encoder {
     users: UserCache,
     send_budget: SendBudget,
@@ -32,7 +32,6 @@ pub(super) struct Encoder {
 /// The `seq` and the frame of a change.
 pub(super) type Change = (i64, SharedFrames);
 
-/// An encoded event.
 pub(super) struct EncodedEvent {
     pub(super) room_id: RoomId,
     pub(super) seq: i64,
@@ -98,8 +97,8 @@ impl Encoder {
         Some(EncodedEvent { room_id, seq, created_at, frame, typing_origin, span })
     }
 
-    /// The users that the events name. A user that auth does not return in time is built from the
-    /// event, so that no event is held back.
+    /// Returns the users that the events name. A user that auth does not return in time is built
+    /// from the event, so that no event is held back.
     async fn users(&self, events: &[Event]) -> HashMap<UserId, Arc<User>> {
         let mut users = HashMap::new();
         let mut uncached = HashMap::new();
@@ -109,21 +108,18 @@ impl Encoder {
                 None => drop(uncached.insert(user_id, name)),
             }
         }
-        if !uncached.is_empty() && self.retry_senders_at().is_none_or(|at| at <= Instant::now()) {
+        let may_ask = || lock(&self.retry_senders_at).is_none_or(|at| at <= Instant::now());
+        if !uncached.is_empty() && may_ask() {
             let lookup = self.users.by_ids(uncached.keys().copied());
             match timeout(SENDER_TIMEOUT, lookup).await {
                 Ok(Ok(found)) => users.extend(found),
-                _ => *self.retry_senders_at() = Some(Instant::now() + SENDER_BACKOFF),
+                _ => *lock(&self.retry_senders_at) = Some(Instant::now() + SENDER_BACKOFF),
             }
         }
         for (user_id, name) in uncached {
             users.entry(user_id).or_insert_with(|| Arc::new(placeholder(user_id, name)));
         }
         users
-    }
-
-    fn retry_senders_at(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.retry_senders_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,7 +133,7 @@ fn delivery_span(event: &Event) -> Span {
     })
 }
 
-/// The id and name of the user that an event names.
+/// Returns the id and name of the user that an event names.
 fn user(event: &Event) -> Option<(UserId, &str)> {
     match event.kind.as_ref()? {
         Kind::Created(message) | Kind::Edited(message) => {
@@ -148,7 +144,7 @@ fn user(event: &Event) -> Option<(UserId, &str)> {
     }
 }
 
-/// A user with unknown times.
+/// Makes a user with unknown times.
 fn placeholder(id: UserId, username: &str) -> User {
     let unknown = Timestamp::from_micros(0);
     User::new(id, username.to_owned(), true, unknown, unknown)

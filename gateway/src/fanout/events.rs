@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use parlance_core::{ErrorCode, RoomId, UserId};
+use parlance_core::{ErrorCode, RoomId, Timestamp, UserId};
 use parlance_proto::messaging::{AttachResponse, EndReason, MembershipEnd};
 
 use crate::fanout::encode::{Change, EncodedEvent};
@@ -81,7 +81,17 @@ impl Hub {
                 self.start_backfill(room_id, room);
             }
         }
-        self.delivery_delay.record(created);
+        self.record_delays(&created);
+    }
+
+    /// Records the time of messages from the commit to the send queues. Postgres sets the time of
+    /// creation, so a difference between the clocks counts as delay.
+    fn record_delays(&self, created: &[Timestamp]) {
+        let now = self.clock.now().as_micros();
+        for created_at in created {
+            let micros = now.saturating_sub(created_at.as_micros()).max(0);
+            self.delays.record(micros as f64 / 1e6, &[]);
+        }
     }
 
     fn end_membership(&self, rooms: &mut Rooms, end: &MembershipEnd) {

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use opentelemetry::metrics::Counter;
+use opentelemetry::metrics::{Counter, Histogram};
 use parlance_core::{Clock, RoomId, UserId};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_runtime::Lifecycle;
@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 
 use crate::cache::users::UserCache;
 use crate::fanout::change_pages::ChangePages;
-use crate::fanout::delivery_delay::DeliveryDelay;
 use crate::fanout::encode::Encoder;
 use crate::fanout::room::Room;
+use crate::lock::lock;
 use crate::messaging_client::MessagingClient;
+use crate::metrics;
 use crate::ws::flush::FlushWorkers;
 use crate::ws::send_budget::SendBudget;
 use crate::ws::send_queue::SendQueue;
@@ -27,10 +28,9 @@ const MAX_CONCURRENT_BACKFILLS: usize = 32;
 const MAX_CONCURRENT_REPLAYS: usize = 32;
 
 /// The subscriptions of this gateway. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Hub(pub(super) Arc<Shared>);
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) messaging_client: MessagingClient,
     pub(super) encoder: Arc<Encoder>,
@@ -38,7 +38,9 @@ pub(crate) struct Shared {
     pub(super) lifecycle: Lifecycle,
     pub(super) send_budget: SendBudget,
     pub(super) flush_workers: FlushWorkers,
-    pub(super) delivery_delay: DeliveryDelay,
+    pub(super) clock: Clock,
+    /// Of messages, from the commit to the send queues.
+    pub(super) delays: Histogram<f64>,
     pub(super) backfills: Counter<u64>,
     rooms: Mutex<Rooms>,
     connections: Mutex<Connections>,
@@ -53,7 +55,7 @@ pub(super) type Rooms = HashMap<RoomId, Room>;
 type Connections = HashMap<u64, (UserId, Arc<SendQueue>)>;
 
 impl Hub {
-    /// A hub without subscriptions. [`run`](Self::run) starts its tasks.
+    /// Makes a hub without subscriptions. [`run`](Self::run) starts its tasks.
     pub(crate) fn new(
         messaging_client: MessagingClient,
         messaging: MessagingServiceClient<Client>,
@@ -63,10 +65,10 @@ impl Hub {
         lifecycle: &Lifecycle,
     ) -> Self {
         let encoder = Arc::new(Encoder::new(users, send_budget.clone()));
-        let backfills = opentelemetry::global::meter("parlance")
-            .u64_counter("parlance.gateway.backfills")
-            .with_description("Pages read from the store to close gaps in the events of rooms.")
-            .build();
+        let backfills = metrics::counter(
+            "parlance.gateway.backfills",
+            "Pages read from the store to close gaps in the events of rooms.",
+        );
         backfills.add(0, &[]);
         Self(Arc::new(Shared {
             messaging_client,
@@ -75,7 +77,12 @@ impl Hub {
             lifecycle: lifecycle.clone(),
             send_budget,
             flush_workers: FlushWorkers::default(),
-            delivery_delay: DeliveryDelay::new(clock),
+            clock,
+            delays: metrics::seconds(
+                "parlance.gateway.delivery.delay",
+                "Time from a message's creation in the store to the send queues.",
+                &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0],
+            ),
             backfills,
             rooms: Mutex::default(),
             connections: Mutex::default(),
@@ -84,7 +91,7 @@ impl Hub {
         }))
     }
 
-    /// A send queue for a client at the other end of a stream or, without one, in this process.
+    /// Makes a send queue for a client at the other end of a stream or, without one, in this process.
     pub(crate) fn send_queue(&self, id: u64, stream: Option<Arc<TcpStream>>) -> Arc<SendQueue> {
         Arc::new(SendQueue::new(id, stream, &self.send_budget))
     }
@@ -163,11 +170,11 @@ impl Deref for Hub {
 impl Shared {
     /// Locks the rooms, to copy frames into queues. Never held across an await.
     pub(super) fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rooms)
     }
 
     /// Locks the connections. Never held across an await.
     pub(super) fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connections)
     }
 }

@@ -8,7 +8,6 @@
 mod backfill;
 mod background;
 mod change_pages;
-mod delivery_delay;
 mod encode;
 mod events;
 mod hub;

@@ -1,9 +1,6 @@
 //! One room on this gateway: its subscribers, the `seq` up to which changes are delivered, and the
 //! changes that are held back behind a gap. Pure state: it awaits nothing and makes no calls.
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -26,7 +23,6 @@ const MAX_CHUNK_BYTES: usize = 64 << 10;
 const FLUSH_BATCH: usize = 64;
 
 /// A room with at least one subscriber.
-#[derive(Debug)]
 pub(super) struct Room {
     send_budget: SendBudget,
     flush_workers: FlushWorkers,
@@ -47,7 +43,6 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// A room without subscribers.
     pub(super) fn new(send_budget: &SendBudget, flush_workers: &FlushWorkers) -> Self {
         Self {
             send_budget: send_budget.clone(),
@@ -74,12 +69,12 @@ impl Room {
         self.subscribers.remove(&connection_id).is_some()
     }
 
-    /// True if this connection is a subscriber, confirmed or not.
+    /// Returns true if this connection is a subscriber, confirmed or not.
     pub(super) fn has(&self, connection_id: u64) -> bool {
         self.subscribers.contains_key(&connection_id)
     }
 
-    /// The number of subscribers, confirmed or not.
+    /// Counts the subscribers, confirmed or not.
     pub(super) fn subscribers(&self) -> usize {
         self.subscribers.len()
     }
@@ -92,7 +87,7 @@ impl Room {
         self.subscribers.get(&connection_id).is_some_and(Subscriber::is_live)
     }
 
-    /// The users of the subscribers, each once.
+    /// Returns the users of the subscribers, each once.
     pub(super) fn users(&self) -> Vec<UserId> {
         let users = self.subscribers.values().map(|subscriber| subscriber.user_id);
         let mut users: Vec<UserId> = users.collect();
@@ -125,7 +120,7 @@ impl Room {
         }
     }
 
-    /// Queues a missed change for one subscriber. False if the subscription has ended.
+    /// Queues a missed change for one subscriber. Returns false if the subscription has ended.
     pub(super) fn replay(&self, connection_id: u64, frame: &SharedFrames) -> bool {
         let subscriber = self.subscribers.get(&connection_id);
         subscriber.map(|subscriber| subscriber.send_queue.push_shared(frame)).is_some()
@@ -169,7 +164,7 @@ impl Room {
         self.gap().is_some() && !was_backfilling
     }
 
-    /// The first gap, as the `seq` before it and its last `seq`. None ends the backfill.
+    /// Returns the first gap: the `seq` before it and its last `seq`. `None` ends the backfill.
     pub(super) fn gap(&mut self) -> Option<(i64, i64)> {
         let gap = self.delivered_seq.and_then(|delivered_seq| {
             let first_held = self.held.keys().next();
@@ -294,7 +289,7 @@ impl Room {
     }
 }
 
-/// The frames of a run, joined into chunks of at most [`MAX_CHUNK_BYTES`].
+/// Joins the frames of a run into chunks of at most [`MAX_CHUNK_BYTES`].
 fn join_in_chunks(run: &[Change], send_budget: &SendBudget) -> Vec<SharedFrames> {
     let mut bytes = 0;
     let chunks = run.chunk_by(|(_, frame), (_, next)| {
@@ -309,3 +304,7 @@ fn join_in_chunks(run: &[Change], send_budget: &SendBudget) -> Vec<SharedFrames>
     });
     joined.collect()
 }
+
+#[cfg(test)]
+#[path = "tests/room.rs"]
+mod tests;

@@ -24,18 +24,18 @@ const MAX_REPLAY: i64 = 1_000;
 const FIRST_PAGE_LENGTH: i64 = 64;
 
 /// A request to subscribe a connection to a room.
-pub(crate) struct Subscription<'a> {
-    pub(crate) send_queue: &'a Arc<SendQueue>,
+pub(crate) struct Subscription {
+    pub(crate) send_queue: Arc<SendQueue>,
     pub(crate) user_id: UserId,
     pub(crate) room_id: RoomId,
     pub(crate) after_seq: Option<i64>,
-    pub(crate) reference: Option<&'a str>,
+    pub(crate) reference: Option<String>,
 }
 
 impl Hub {
     /// Subscribes a connection to a room. Queues the answer, the missed changes and the live ones,
     /// in this order. An error is left for the caller to send.
-    pub(crate) async fn subscribe(&self, new: &Subscription<'_>) -> Result<(), ErrorCode> {
+    pub(crate) async fn subscribe(&self, new: &Subscription) -> Result<(), ErrorCode> {
         loop {
             let permit = self.permit_if_new(new).await;
             let was_live = self.join(new);
@@ -68,7 +68,7 @@ impl Hub {
     }
 
     /// Waits for a permit, unless the connection is live in the room.
-    async fn permit_if_new(&self, new: &Subscription<'_>) -> Option<SemaphorePermit<'_>> {
+    async fn permit_if_new(&self, new: &Subscription) -> Option<SemaphorePermit<'_>> {
         let is_live_in = |room: &Room| room.is_live(new.send_queue.id);
         let is_live = self.rooms().get(&new.room_id).is_some_and(is_live_in);
         if is_live { None } else { self.replay_permit().await }
@@ -79,7 +79,7 @@ impl Hub {
     }
 
     /// Adds the connection to the room. Returns whether it is live there already.
-    fn join(&self, new: &Subscription<'_>) -> bool {
+    fn join(&self, new: &Subscription) -> bool {
         let mut rooms = self.rooms();
         let room = rooms
             .entry(new.room_id)
@@ -87,14 +87,14 @@ impl Hub {
         if room.owner.is_none() {
             room.owner = self.messaging_client.owner(new.room_id);
         }
-        room.join(new.send_queue, new.user_id);
+        room.join(&new.send_queue, new.user_id);
         room.is_live(new.send_queue.id)
     }
 
     /// Confirms a new subscription, replays what was missed and makes it live.
     async fn start(
         &self,
-        new: &Subscription<'_>,
+        new: &Subscription,
         start: Subscribed,
         permit: Option<SemaphorePermit<'_>>,
     ) -> Result<(), ErrorCode> {
@@ -118,7 +118,7 @@ impl Hub {
         Ok(())
     }
 
-    fn confirm(&self, new: &Subscription<'_>, start: &Subscribed, resync: bool) -> bool {
+    fn confirm(&self, new: &Subscription, start: &Subscribed, resync: bool) -> bool {
         let fields = SuccessFields {
             room_id: Some(new.room_id.get()),
             head_seq: Some(start.last_seq),
@@ -126,7 +126,7 @@ impl Hub {
             ..SuccessFields::default()
         };
         let sentence = format!("Subscribed to room {}", new.room_id);
-        let answer = success(new.reference, &sentence, fields);
+        let answer = success(new.reference.as_deref(), &sentence, fields);
         self.rooms().get_mut(&new.room_id).is_some_and(|room| {
             let (last_seq, room_version) = (start.last_seq, start.room_version);
             let is_confirmed = room.confirm(new.send_queue.id, last_seq, room_version, answer);
@@ -139,7 +139,7 @@ impl Hub {
     /// live. Stops early if the subscription ends.
     async fn replay(
         &self,
-        new: &Subscription<'_>,
+        new: &Subscription,
         mut page: ChangePage,
         mut last_seq: i64,
     ) -> Result<(), ErrorCode> {

@@ -12,7 +12,6 @@ use crate::ws::send_queue::SendQueue;
 /// The most bytes that are buffered for a subscriber. Changes beyond are read from the store.
 pub(super) const MAX_BUFFERED_BYTES: usize = 256 << 10;
 
-#[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) send_queue: Arc<SendQueue>,
     pub(super) user_id: UserId,
@@ -25,7 +24,6 @@ pub(super) struct Subscriber {
     ended_version: i64,
 }
 
-#[derive(Debug)]
 pub(super) enum Phase {
     /// Not confirmed, or missed changes are replayed. Later changes are buffered behind them.
     Buffering(Buffer),
@@ -33,7 +31,7 @@ pub(super) enum Phase {
     Live { after_seq: i64 },
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Buffer {
     /// The buffer has every change delivered above this `seq`. Unknown as long as the room's
     /// `delivered_seq` is.
@@ -61,7 +59,7 @@ impl Buffer {
 }
 
 impl Subscriber {
-    /// A subscriber who is not confirmed yet.
+    /// Makes a subscriber that is not confirmed yet.
     pub(super) fn new(
         send_queue: Arc<SendQueue>,
         user_id: UserId,
@@ -87,7 +85,7 @@ impl Subscriber {
         self.is_confirmed
     }
 
-    /// See [`Room::go_live`](super::room::Room::go_live).
+    /// Makes the subscriber live, or returns the `seq` up to which more has to be replayed first.
     pub(super) fn go_live(&mut self, replayed_seq: i64, delivered_seq: i64) -> Option<i64> {
         let Phase::Buffering(buffer) = &mut self.phase else { return None };
         if let Some(after_seq) = buffer.after_seq.filter(|after_seq| *after_seq > replayed_seq) {

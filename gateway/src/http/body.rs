@@ -25,23 +25,14 @@ const MAX_READ: usize = 2 << 20;
 /// The time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body of a request, as an extension of it.
-#[derive(Clone, Debug)]
-pub(crate) enum BufferedBody {
-    /// The whole body.
-    Whole(Bytes),
-    /// The body was too large and was discarded.
-    TooLarge,
-}
+/// The body of a request, as an extension of it. The error is that it was too large.
+#[derive(Clone)]
+pub(crate) struct BufferedBody(Result<Bytes, ErrorCode>);
 
 impl BufferedBody {
     /// Returns the body of a request, or an error if it was too large.
     pub(crate) fn from_parts(parts: &Parts) -> Result<Bytes, ErrorCode> {
-        match parts.extensions.get() {
-            Some(Self::Whole(bytes)) => Ok(bytes.clone()),
-            Some(Self::TooLarge) => Err(ErrorCode::PayloadTooLarge),
-            None => Ok(Bytes::new()),
-        }
+        parts.extensions.get().map_or(Ok(Bytes::new()), |Self(body)| body.clone())
     }
 
     async fn read(mut body: Body) -> Result<Self, ErrorCode> {
@@ -57,7 +48,8 @@ impl BufferedBody {
                 kept.extend_from_slice(&data);
             }
         }
-        Ok(if length <= MAX_KEPT { Self::Whole(kept.freeze()) } else { Self::TooLarge })
+        let is_kept = length <= MAX_KEPT;
+        Ok(Self(if is_kept { Ok(kept.freeze()) } else { Err(ErrorCode::PayloadTooLarge) }))
     }
 }
 

@@ -8,7 +8,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use crate::config::AllowedOrigins;
 
@@ -24,7 +24,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 /// What CORS needs of a request.
 pub(crate) struct CrossOrigin {
     origin: Option<HeaderValue>,
-    is_preflight: bool,
+    /// True if the browser asks whether it may send the request.
+    pub(crate) is_preflight: bool,
 }
 
 impl CrossOrigin {
@@ -36,32 +37,19 @@ impl CrossOrigin {
         Self { origin, is_preflight }
     }
 
-    /// Returns true if the browser asks whether it may send the request.
-    pub(crate) fn is_preflight(&self) -> bool {
-        self.is_preflight
-    }
-
     /// Lets a page of an allowed origin read the answer.
     pub(crate) fn allow(self, allowed: &AllowedOrigins, response: &mut Response) {
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = self.origin.filter(|origin| is_allowed(allowed, origin)) {
-            grant(headers, origin, self.is_preflight);
+        let is_allowed = |origin: &HeaderValue| origin.to_str().is_ok_and(|o| allowed.contains(o));
+        let Some(origin) = self.origin.filter(is_allowed) else { return };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        if self.is_preflight {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+            headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
         }
-    }
-}
-
-fn is_allowed(allowed: &AllowedOrigins, origin: &HeaderValue) -> bool {
-    origin.to_str().is_ok_and(|origin| allowed.contains(origin))
-}
-
-fn grant(headers: &mut HeaderMap, origin: HeaderValue, is_preflight: bool) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-    if is_preflight {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
-        headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     }
 }

@@ -15,13 +15,15 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::http::sampling::Sampling;
+use crate::metrics::METER;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The observation of a request, from its arrival to its answer.
 pub(crate) struct Observation {
     started: Instant,
-    context: RequestContext,
+    /// The context in which the request is handled.
+    pub(crate) context: RequestContext,
     method: Method,
     uri: Uri,
     route: Option<MatchedPath>,
@@ -41,20 +43,15 @@ impl Observation {
         Self { started: Instant::now(), context, method, uri, route, span }
     }
 
-    /// Returns the context in which the request is handled.
-    pub(crate) fn context(&self) -> RequestContext {
-        self.context.clone()
-    }
-
     /// Finishes with the answer. Sets its request id, and logs it if it is a server error.
-    pub(crate) fn finish(self, durations: &RequestDurations, response: &mut Response) {
+    pub(crate) fn finish(self, durations: &Histogram<f64>, response: &mut Response) {
         let Self { started, context, method, uri, route, mut span } = self;
         let (status, duration) = (response.status(), started.elapsed());
         span.set("http.response.status_code", i64::from(status.as_u16()));
         if status.is_server_error() && span.is_recorded() {
             span.fail(status.as_str().to_owned());
         }
-        durations.record(&method, route.as_ref(), status, duration);
+        record(durations, &method, route.as_ref(), status, duration);
         if let Ok(value) = HeaderValue::from_str(&context.request_id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
@@ -72,14 +69,12 @@ fn describe(
     route: Option<&MatchedPath>,
 ) -> SpanBuilder {
     let method = method_name(method);
-    let span = match route {
-        Some(route) => {
-            let route = route.as_str();
-            SpanBuilder::server(format!("{method} {route}")).with("http.route", route.to_owned())
-        }
-        None => SpanBuilder::server(method),
+    let with_route = |route: &str| {
+        SpanBuilder::server(format!("{method} {route}")).with("http.route", route.to_owned())
     };
-    span.with("http.request.method", method)
+    let span = route.map(MatchedPath::as_str).map(with_route);
+    span.unwrap_or_else(|| SpanBuilder::server(method))
+        .with("http.request.method", method)
         .with("url.scheme", "http")
         .with("url.path", uri.path().to_owned())
         .with("parlance.request.id", request_id.to_owned())
@@ -127,38 +122,30 @@ fn is_valid_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// The histogram of the durations of requests, by route and status. Its names follow
+/// Makes the histogram of the durations of requests, by route and status. Its names follow
 /// OpenTelemetry's semantic conventions for HTTP.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestDurations {
-    histogram: Histogram<f64>,
+pub(crate) fn request_durations() -> Histogram<f64> {
+    global::meter(METER)
+        .f64_histogram("http.server.request.duration")
+        .with_unit("s")
+        .with_boundaries(vec![
+            0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+        ])
+        .build()
 }
 
-impl RequestDurations {
-    pub(crate) fn new() -> Self {
-        let histogram = global::meter("parlance")
-            .f64_histogram("http.server.request.duration")
-            .with_unit("s")
-            .with_boundaries(vec![
-                0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-            ])
-            .build();
-        Self { histogram }
-    }
-
-    fn record(
-        &self,
-        method: &Method,
-        route: Option<&MatchedPath>,
-        status: StatusCode,
-        duration: Duration,
-    ) {
-        let method = KeyValue::new("http.request.method", method_name(method));
-        let status = KeyValue::new("http.response.status_code", i64::from(status.as_u16()));
-        match route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())) {
-            Some(route) => self.histogram.record(duration.as_secs_f64(), &[method, status, route]),
-            None => self.histogram.record(duration.as_secs_f64(), &[method, status]),
-        }
+fn record(
+    durations: &Histogram<f64>,
+    method: &Method,
+    route: Option<&MatchedPath>,
+    status: StatusCode,
+    duration: Duration,
+) {
+    let method = KeyValue::new("http.request.method", method_name(method));
+    let status = KeyValue::new("http.response.status_code", i64::from(status.as_u16()));
+    match route.map(|route| KeyValue::new("http.route", route.as_str().to_owned())) {
+        Some(route) => durations.record(duration.as_secs_f64(), &[method, status, route]),
+        None => durations.record(duration.as_secs_f64(), &[method, status]),
     }
 }
 

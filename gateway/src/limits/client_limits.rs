@@ -1,10 +1,10 @@
 //! The counters of all limits.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
 use parlance_core::{ErrorCode, UserId};
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
@@ -13,6 +13,8 @@ use crate::limits::address::{ClientAddress, Network};
 use crate::limits::bucket::{Refill, TokenBucket};
 use crate::limits::config::LimitsConfig;
 use crate::limits::permits::{Permit, Permits};
+use crate::lock::lock;
+use crate::metrics::counter;
 
 /// The networks whose log-ins are counted. With more, the count of the network that logs in least
 /// often starts anew.
@@ -28,7 +30,6 @@ pub(crate) type SocketPermit = Permit<Network>;
 pub(crate) type ConnectionPermit = Permit<UserId>;
 
 /// The limits and what is used of them.
-#[derive(Debug)]
 pub(crate) struct ClientLimits {
     sockets: Permits<Network>,
     unauthenticated_sockets: Permits<Network>,
@@ -43,13 +44,10 @@ pub(crate) struct ClientLimits {
 
 impl ClientLimits {
     pub(crate) fn new(config: &LimitsConfig) -> Self {
-        let log_ins = Refill::new(config.max_log_ins_per_second, config.log_ins_burst);
-        let refused = global::meter("parlance")
-            .u64_counter("parlance.gateway.rate_limited")
-            .with_description(
-                "Sockets, connections, subscriptions, frames and log-ins over a limit.",
-            )
-            .build();
+        let refused = counter(
+            "parlance.gateway.rate_limited",
+            "Sockets, connections, subscriptions, frames and log-ins over a limit.",
+        );
         for limit in LIMITS {
             refused.add(0, &[KeyValue::new("limit", limit)]);
         }
@@ -59,7 +57,7 @@ impl ClientLimits {
             connections: Permits::new(config.max_connections_per_user),
             max_rooms: config.max_rooms_per_connection as usize,
             frames: Refill::new(config.max_frames_per_second, config.frames_burst),
-            log_ins,
+            log_ins: Refill::new(config.max_log_ins_per_second, config.log_ins_burst),
             log_in_buckets: Cache::new(MAX_NETWORKS),
             refused,
         }
@@ -108,8 +106,7 @@ impl ClientLimits {
         let now = Instant::now();
         let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
         let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        if bucket.take(self.log_ins, now) { Ok(()) } else { Err(self.refuse("log_ins")) }
+        if lock(&bucket).take(self.log_ins, now) { Ok(()) } else { Err(self.refuse("log_ins")) }
     }
 
     fn refuse(&self, limit: &'static str) -> ErrorCode {

@@ -14,40 +14,41 @@ pub struct LimitsConfig {
     /// Behind a load balancer, set its addresses. Else all clients count as one.
     #[arg(long, env = "TRUSTED_PROXIES", default_value = "")]
     pub trusted_proxies: TrustedProxies,
-    /// The most authenticated connections of a user. The default lets one account serve a whole
-    /// installation of screens or sensors; an idle connection costs some kilobytes.
-    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "10000", value_parser = number(1..=u32::MAX))]
+    /// The most authenticated connections of a user. One account can serve a whole installation of
+    /// screens or sensors. An idle connection costs some kilobytes.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_USER", default_value = "10000", value_parser = count())]
     pub max_connections_per_user: u32,
-    /// The most sockets from an address. Behind one address there may be an office, a university or
-    /// a mobile network. This and everything else that counts by address takes an IPv6 network of
-    /// 64 bits for one address: whoever has one has all of it.
-    #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value = "20000", value_parser = number(1..=u32::MAX))]
+    /// The most sockets from an address. An address may stand for an office, a university or a
+    /// mobile network. An IPv6 network of 64 bits counts as one address, because a client can use
+    /// all of it.
+    #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value = "20000", value_parser = count())]
     pub max_sockets_per_address: u32,
-    /// The most sockets from an address that have not said yet whose they are; each has 10 seconds
-    /// for it.
-    #[arg(long, env = "MAX_UNAUTHENTICATED_SOCKETS_PER_ADDRESS", default_value = "1000", value_parser = number(1..=u32::MAX))]
+    /// The most unauthenticated sockets from an address. Each is closed after 10 seconds.
+    #[arg(
+        long, env = "MAX_UNAUTHENTICATED_SOCKETS_PER_ADDRESS",
+        default_value = "1000", value_parser = count()
+    )]
     pub max_unauthenticated_sockets_per_address: u32,
     /// The most rooms that a connection is subscribed to.
-    #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = number(1..=u32::MAX))]
+    #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = count())]
     pub max_rooms_per_connection: u32,
     /// The frames of a connection that are handled each second in the long run.
     ///
-    /// Lower it to hold back clients that send little of use quickly.
-    #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = number(1..=1_000_000))]
+    /// Lower it to slow down clients that send too much.
+    #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = rate())]
     pub max_frames_per_second: u32,
-    /// How many frames of a connection are handled at any speed before that counts. The default
-    /// lets several thousand messages through that a program had ready at once, and a few seconds
-    /// of whatever a connection can carry.
-    #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = number(1..=1_000_000))]
+    /// The frames of a connection that are handled at any speed before the rate applies. The default
+    /// admits several thousand messages that a program sends at once.
+    #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = rate())]
     pub frames_burst: u32,
-    /// How many registrations and log-ins from an address are handled a second, on the long run.
-    #[arg(long, env = "MAX_LOG_INS_PER_SECOND", default_value = "20", value_parser = number(1..=1_000_000))]
+    /// The registrations and log-ins from an address that are handled each second in the long run.
+    #[arg(long, env = "MAX_LOG_INS_PER_SECOND", default_value = "20", value_parser = rate())]
     pub max_log_ins_per_second: u32,
     /// The registrations and log-ins from an address that are handled at any speed before the rate
     /// applies.
     ///
-    /// Where clients do not share addresses, a lower one holds back who guesses passwords.
-    #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = number(1..=1_000_000))]
+    /// Where clients do not share addresses, a lower value slows down attacks on passwords.
+    #[arg(long, env = "LOG_INS_BURST", default_value = "5000", value_parser = rate())]
     pub log_ins_burst: u32,
     /// The most bytes in the send queue of a client. Beyond it, the connection is closed with code
     /// 4429.
@@ -67,6 +68,14 @@ pub struct LimitsConfig {
 
 /// The fewest bytes with which a client can catch up: a few of the longest frames.
 const MIN_QUEUED_BYTES: usize = 1 << 20;
+
+fn count() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    number(1..=u32::MAX)
+}
+
+fn rate() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    number(1..=1_000_000)
+}
 
 fn bytes(text: &str) -> Result<usize, String> {
     match text.parse() {

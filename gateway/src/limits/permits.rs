@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::lock::lock;
 
 /// A number of permits for each key. Only keys that hold a permit take memory.
-#[derive(Debug)]
 pub(super) struct Permits<K> {
     max: u32,
     taken: Arc<Taken<K>>,
@@ -14,8 +15,7 @@ pub(super) struct Permits<K> {
 
 type Taken<K> = Mutex<HashMap<K, u32>>;
 
-/// A permit. Dropping it gives it back.
-#[derive(Debug)]
+/// A permit, given back when it is dropped.
 pub(crate) struct Permit<K: Copy + Eq + Hash> {
     key: K,
     taken: Arc<Taken<K>>,
@@ -49,32 +49,6 @@ impl<K: Copy + Eq + Hash> Drop for Permit<K> {
     }
 }
 
-fn lock<K>(taken: &Taken<K>) -> MutexGuard<'_, HashMap<K, u32>> {
-    taken.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_key_has_its_own_permits_and_gets_them_back() {
-        let permits = Permits::new(2);
-        let first = permits.take("a").unwrap();
-        let _second = permits.take("a").unwrap();
-        assert!(permits.take("a").is_none());
-        assert!(permits.take("b").is_some());
-        drop(first);
-        assert!(permits.take("a").is_some());
-    }
-
-    #[test]
-    fn keys_without_a_permit_take_no_memory() {
-        let permits = Permits::new(1);
-        let permit = permits.take("a");
-        drop((permits.take("a"), permits.take("b")));
-        assert_eq!(lock(&permits.taken).len(), 1);
-        drop(permit);
-        assert!(lock(&permits.taken).is_empty());
-    }
-}
+#[path = "tests/permits.rs"]
+mod tests;

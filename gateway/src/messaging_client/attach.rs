@@ -5,12 +5,12 @@ use std::time::Duration;
 use parlance_core::ErrorCode;
 use parlance_proto::messaging::AttachResponse;
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
-use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::Replica;
+use parlance_runtime::{Lifecycle, ticks};
 use rand::Rng;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::messaging_client::client::MessagingClient;
 use crate::messaging_client::message::{Renewal, batches};
@@ -105,7 +105,7 @@ impl MessagingClient {
         mut responses: tonic::Streaming<AttachResponse>,
         handler: &impl EventHandler,
     ) -> Result<(), ErrorCode> {
-        let mut sweep = sweep();
+        let mut sweep = ticks(SWEEP_INTERVAL);
         loop {
             let response = tokio::select! {
                 response = responses.message() => response,
@@ -120,7 +120,7 @@ impl MessagingClient {
                 return Ok(());
             };
             if response.going_away {
-                self.pending().mark_leaving(id);
+                self.pending().streams.mark_leaving(id);
                 handler.on_replicas_changed();
             }
             let answers = std::mem::take(&mut response.answers);
@@ -131,19 +131,13 @@ impl MessagingClient {
     }
 
     async fn expire_requests(self, handler: impl EventHandler) -> anyhow::Result<()> {
-        let mut sweep = sweep();
+        let mut sweep = ticks(SWEEP_INTERVAL);
         loop {
             let now = sweep.tick().await;
             let renewals = self.pending().expire(now);
             renewals.into_iter().for_each(|renewal| handler.on_renewed(renewal));
         }
     }
-}
-
-fn sweep() -> Interval {
-    let mut sweep = interval(SWEEP_INTERVAL);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    sweep
 }
 
 /// Removes the stream also when its task is aborted because the replica is gone.

@@ -1,7 +1,7 @@
 //! The calls that the gateway makes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use parlance_core::{ErrorCode, MessageContent, RoomId, UserId};
 use parlance_proto::messaging::answer::Outcome;
@@ -14,18 +14,18 @@ use tokio::sync::oneshot;
 
 use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
+use crate::lock::lock;
 use crate::messaging_client::message::{Message, Reply};
 use crate::messaging_client::pending::{OrderingKey, PendingRequests};
 use crate::messaging_client::streams::StreamId;
 
 /// Sends messages and subscribes to rooms. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct MessagingClient {
     pub(super) grpc: Client,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     pending: Mutex<PendingRequests>,
     last_id: AtomicU64,
@@ -68,7 +68,7 @@ impl<T> Pending<T> {
 }
 
 impl MessagingClient {
-    /// A client for the replicas that `grpc` resolves. It sends nothing before
+    /// Makes a client for the replicas that `grpc` resolves. It sends nothing before
     /// [`run`](Self::run).
     pub(crate) fn new(grpc: Client) -> Self {
         let (pending, last_id) = (Mutex::default(), AtomicU64::new(0));
@@ -100,7 +100,6 @@ impl MessagingClient {
             content: content.into_string(),
             idempotency_key,
             traceparent: span.traceparent(),
-            // To be removed together with the field of the proto.
         };
         let ordering_key = connection_id.map(|connection_id| (connection_id, room_id));
         let read = |outcome| match outcome {
@@ -139,8 +138,8 @@ impl MessagingClient {
         self.request(request_id, subscribe(request_id, room_id, user_id), None, read)
     }
 
-    /// Subscribes again, to the present owner replica. The event handler gets the answer. False if
-    /// too many requests are pending.
+    /// Subscribes again, to the present owner replica. The event handler gets the answer. Returns
+    /// false if too many requests are pending.
     pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
         let request_id = self.next_id();
         let message = subscribe(request_id, room_id, user_id);
@@ -165,17 +164,17 @@ impl MessagingClient {
     pub(crate) fn release(&self, room_id: RoomId, stream: StreamId) {
         // A full queue belongs to a replica in trouble. Events of a room without subscribers are
         // dropped on arrival.
-        self.pending().streams().push(stream, Message::Release(room_id));
+        self.pending().streams.push(stream, Message::Release(room_id));
     }
 
-    /// The stream to the present owner replica of a room.
+    /// Returns the stream to the present owner replica of a room.
     pub(crate) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
-        self.pending().streams().owner(room_id)
+        self.pending().streams.owner(room_id)
     }
 
-    /// The number of replicas that this gateway is attached to.
+    /// Counts the replicas that this gateway is attached to.
     pub(crate) fn attached(&self) -> usize {
-        self.pending().streams().len()
+        self.pending().streams.len()
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -183,7 +182,7 @@ impl MessagingClient {
     }
 
     pub(super) fn pending(&self) -> MutexGuard<'_, PendingRequests> {
-        self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.pending)
     }
 
     fn request<T>(
@@ -202,7 +201,7 @@ impl MessagingClient {
     }
 }
 
-/// The span of a message from [`submit`](MessagingClient::submit) to its commit.
+/// Describes the span of a message from [`submit`](MessagingClient::submit) to its commit.
 pub(crate) fn submit_span(room_id: RoomId) -> SpanBuilder {
     SpanBuilder::client("submit message").with("parlance.room.id", room_id.get())
 }

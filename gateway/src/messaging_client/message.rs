@@ -6,7 +6,7 @@ use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::{AttachRequest, Send, Subscribe, Subscribed, Typing};
 use tokio::sync::{mpsc, oneshot};
 
-/// Messages in one batch.
+/// The most messages in one batch.
 const MAX_BATCH: usize = 400;
 
 /// A message to a replica. All but releases are requests, which are answered.
@@ -28,7 +28,7 @@ impl Message {
         }
     }
 
-    /// The position of the kind in a batch: a replica handles a batch kind by kind.
+    /// Returns the position of the kind in a batch: a replica handles a batch kind by kind.
     fn position(&self) -> u8 {
         match self {
             Self::Send(_) => 0,
@@ -49,7 +49,6 @@ impl Message {
 }
 
 /// The receiver of the answer to a request.
-#[derive(Debug)]
 pub(super) enum Reply {
     Caller(oneshot::Sender<Result<Outcome, ErrorCode>>),
     /// The event handler, which renews this user's subscription to this room.
@@ -83,7 +82,7 @@ pub(crate) struct Renewal {
     pub(crate) result: Result<Subscribed, ErrorCode>,
 }
 
-/// Batches of everything that is queued, in its order: a message whose kind comes earlier in a
+/// Returns batches of everything that is queued, in its order: a message whose kind comes earlier in a
 /// batch begins a new one.
 pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
     let queued = Vec::new().into_iter().peekable();

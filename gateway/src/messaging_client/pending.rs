@@ -15,13 +15,13 @@ use crate::messaging_client::streams::{StreamId, Streams};
 
 /// How long a request may stay unanswered, on however many streams it is sent.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-/// Unanswered requests. Beyond this number a request is answered `unavailable` at once.
+/// The most unanswered requests. Beyond this number a request is answered `unavailable` at once.
 pub(super) const MAX_PENDING: usize = 20_000;
 
 /// The unanswered requests and the attached streams.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PendingRequests {
-    streams: Streams,
+    pub(super) streams: Streams,
     /// By request id, which is the order in which requests are made and in which they expire.
     requests: BTreeMap<u64, Request>,
     orderings: HashMap<OrderingKey, Ordering>,
@@ -31,7 +31,7 @@ pub(super) struct PendingRequests {
 pub(super) type OrderingKey = (u64, RoomId);
 
 /// The unanswered sends with one key.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Ordering {
     /// The stream of the latest send. The next send goes there too, even when the room has another
     /// owner replica by then: on another stream it could be stored first.
@@ -41,7 +41,6 @@ struct Ordering {
     is_blocked: bool,
 }
 
-#[derive(Debug)]
 struct Request {
     message: Message,
     reply: Reply,
@@ -120,15 +119,7 @@ impl PendingRequests {
         self.send_unsent();
     }
 
-    pub(super) fn streams(&self) -> &Streams {
-        &self.streams
-    }
-
-    pub(super) fn mark_leaving(&mut self, id: StreamId) {
-        self.streams.mark_leaving(id);
-    }
-
-    /// True if the replica has sent its go-away and answered every request.
+    /// Returns true if the replica has sent its go-away and answered every request.
     pub(super) fn is_drained(&self, id: StreamId) -> bool {
         self.streams.is_leaving(id)
             && !self.requests.values().any(|request| request.stream == Some(id))
@@ -187,74 +178,5 @@ impl Request {
 }
 
 #[cfg(test)]
-mod tests {
-    use parlance_proto::messaging::Typing;
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    type Answers = oneshot::Receiver<Result<Outcome, ErrorCode>>;
-
-    /// Makes a request with this id; none if it is refused.
-    fn open(pending: &mut PendingRequests, id: u64, key: Option<OrderingKey>) -> Option<Answers> {
-        let (caller, answer) = oneshot::channel();
-        let message = Message::Typing(Typing { request_id: id, ..Typing::default() });
-        pending.open(id, message, key, Reply::Caller(caller)).ok().map(|()| answer)
-    }
-
-    /// Attaches a stream whose queue holds one message.
-    fn attach(pending: &mut PendingRequests, port: u16) -> (StreamId, mpsc::Receiver<Message>) {
-        let (queue, sent) = mpsc::channel(1);
-        let id = StreamId { address: ([127, 0, 0, 1], port).into(), epoch: 1 };
-        pending.add_stream(id, queue);
-        (id, sent)
-    }
-
-    fn next(sent: &mut mpsc::Receiver<Message>) -> Option<u64> {
-        match sent.try_recv() {
-            Ok(Message::Typing(typing)) => Some(typing.request_id),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn requests_beyond_the_limit_are_refused_until_others_are_answered() {
-        let mut pending = PendingRequests::default();
-        let limit = MAX_PENDING as u64;
-        let mut answers: Vec<Answers> =
-            (0..limit).filter_map(|id| open(&mut pending, id, None)).collect();
-        assert_eq!(answers.len(), MAX_PENDING);
-        assert!(open(&mut pending, limit, None).is_none());
-        pending.expire(Instant::now() + REQUEST_TIMEOUT);
-        for answer in &mut answers {
-            assert_eq!(answer.try_recv(), Ok(Err(ErrorCode::Unavailable)));
-        }
-        assert!(open(&mut pending, limit, None).is_some());
-    }
-
-    #[test]
-    fn sends_of_a_connection_to_a_room_do_not_overtake_one_that_waits() {
-        let mut pending = PendingRequests::default();
-        let (_, mut sent) = attach(&mut pending, 1);
-        let key = Some((1, RoomId::new(1)));
-        let _first = open(&mut pending, 1, key);
-        let _second = open(&mut pending, 2, key);
-        assert_eq!(next(&mut sent), Some(1));
-        let _third = open(&mut pending, 3, key);
-        for id in [2, 3] {
-            pending.expire(Instant::now());
-            assert_eq!(next(&mut sent), Some(id));
-        }
-    }
-
-    #[test]
-    fn requests_of_a_lost_stream_are_sent_on_another_one() {
-        let mut pending = PendingRequests::default();
-        let (lost, mut first) = attach(&mut pending, 1);
-        let _answer = open(&mut pending, 1, Some((1, RoomId::new(1))));
-        let (_, mut second) = attach(&mut pending, 2);
-        assert_eq!((next(&mut first), next(&mut second)), (Some(1), None));
-        pending.remove_stream(lost);
-        assert_eq!(next(&mut second), Some(1));
-    }
-}
+#[path = "tests/pending.rs"]
+mod tests;

@@ -18,10 +18,9 @@ pub(crate) struct StreamId {
 }
 
 /// The attached streams, one to each replica.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Streams(BTreeMap<SocketAddr, AttachedStream>);
 
-#[derive(Debug)]
 struct AttachedStream {
     epoch: u64,
     queue: mpsc::Sender<Message>,
@@ -59,15 +58,15 @@ impl Streams {
         self.get(id).is_some_and(|stream| stream.is_leaving)
     }
 
-    /// Queues a message. False if the stream is gone or its queue is full.
+    /// Queues a message. Returns false if the stream is gone or its queue is full.
     pub(super) fn push(&self, id: StreamId, message: Message) -> bool {
         self.get(id).is_some_and(|stream| stream.queue.try_send(message).is_ok())
     }
 
-    /// The stream to the owner replica of a room: the one with the highest hash of room and address
-    /// (rendezvous hashing), so that only the rooms of a lost replica are reassigned. Gateways that
-    /// see different replicas for a while pick different owners; Redis carries the events between
-    /// them.
+    /// Returns the stream to the owner replica of a room: the one with the highest hash of room and
+    /// address (rendezvous hashing), so that only the rooms of a lost replica are reassigned.
+    /// Gateways that see different replicas for a while pick different owners. Redis carries the
+    /// events between the owners.
     pub(super) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
         let staying = self.0.iter().filter(|(_, stream)| !stream.is_leaving);
         let (&address, stream) = staying.max_by_key(|(address, _)| {

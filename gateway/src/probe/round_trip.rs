@@ -1,13 +1,14 @@
-//! One probe: subscribe like a connection, send, wait for the event.
+//! One probe: it sends a message and waits for the event, as a connection does.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, MessageContent, Violation};
+use parlance_runtime::ticks;
 use rand::Rng;
 use serde_json::Value;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
 use crate::fanout::Subscription;
@@ -21,18 +22,18 @@ const CONTENT: &str = "probe";
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time between probes until the first one succeeds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
-/// With more changes than this the room is deleted, so that probes take a bounded space.
+/// The room is deleted after this many changes, so that probes take bounded space in the store.
 const MAX_SEQ: i64 = 10_000;
 
 /// Sends probes, one after the other.
 pub(crate) struct Probe {
     app: App,
     content: MessageContent,
-    /// None before the first probe and after a failure.
+    /// The target whose room the queue is subscribed to. `None` before the first probe and after a
+    /// failure.
     target: Option<Target>,
     /// Receives the events of the target's room, also those of other gateways' probes.
     send_queue: Arc<SendQueue>,
-    is_subscribed: bool,
     is_failing: bool,
     metrics: Metrics,
 }
@@ -44,22 +45,23 @@ impl Probe {
             content: MessageContent::parse(CONTENT.to_owned())?,
             target: None,
             send_queue: new_send_queue(app),
-            is_subscribed: false,
             is_failing: false,
             metrics: Metrics::new(),
         })
     }
 
-    /// Returns after the first success.
+    /// Probes until the first success.
     pub(crate) async fn succeed_once(&mut self) {
         while !self.probe().await {
             sleep(RETRY_INTERVAL).await;
         }
     }
 
+    /// Probes at an interval, which starts now.
     pub(crate) async fn probe_forever(&mut self, every: Duration) {
-        let mut ticks = interval_at(Instant::now() + every, every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(every);
+        // The first tick is due at once, but a probe has just succeeded.
+        ticks.tick().await;
         loop {
             ticks.tick().await;
             self.probe().await;
@@ -73,9 +75,14 @@ impl Probe {
         self.metrics.record(result);
         match result {
             Err(code) if !self.is_failing => {
-                tracing::warn!(error.code = code.name(), "probe failed: messages do not flow");
+                tracing::warn!(
+                    error.code = code.name(),
+                    "synthetic probe failed: messages do not flow; probing again"
+                );
             }
-            Ok(_) if self.is_failing => tracing::info!("probe succeeded: messages flow again"),
+            Ok(_) if self.is_failing => {
+                tracing::info!("synthetic probe succeeded: messages flow again")
+            }
             _ => {}
         }
         self.is_failing = result.is_err();
@@ -85,26 +92,24 @@ impl Probe {
         result.is_ok()
     }
 
-    /// Subscribes, unless the last probe did, sends a message and waits for its event. Returns the
-    /// time since the send.
+    /// Sends a message and waits for its event. Returns the time between the two.
     async fn round_trip(&mut self) -> Result<Duration, ErrorCode> {
         let target = match self.target.take() {
-            Some(target) => target,
-            None => Target::ensure(&self.app).await?,
+            Some(target) => self.target.insert(target),
+            None => {
+                let target = self.target.insert(Target::ensure(&self.app).await?);
+                let new = Subscription {
+                    send_queue: self.send_queue.clone(),
+                    user_id: target.sender.user_id,
+                    room_id: target.room_id,
+                    after_seq: None,
+                    reference: None,
+                };
+                self.app.hub.subscribe(&new).await?;
+                target
+            }
         };
-        let target = self.target.insert(target);
-        if !self.is_subscribed {
-            let new = Subscription {
-                send_queue: &self.send_queue,
-                user_id: target.sender.user_id,
-                room_id: target.room_id,
-                after_seq: None,
-                reference: None,
-            };
-            self.app.hub.subscribe(&new).await?;
-            self.is_subscribed = true;
-        }
-        // Events of other gateways' probes.
+        // Frames that arrived since the last probe belong to probes of other gateways.
         drop(self.send_queue.take());
         let sent_at = Instant::now();
         let content = self.content.clone();
@@ -125,16 +130,15 @@ impl Probe {
             self.app.hub.disconnect(self.send_queue.id, &HashSet::from([target.room_id]));
         }
         self.send_queue = new_send_queue(&self.app);
-        self.is_subscribed = false;
     }
 }
 
-/// A queue that no socket writes.
+/// Makes a queue that no socket writes.
 fn new_send_queue(app: &App) -> Arc<SendQueue> {
     app.hub.send_queue(rand::rng().random(), None)
 }
 
-/// Waits for the event of a sent message.
+/// Waits until the event of a message is in the queue.
 async fn wait_for_event(send_queue: &SendQueue, sent: &SentMessage) -> Result<(), ErrorCode> {
     loop {
         let Wake::Queued(closing) = send_queue.wait().await else { continue };
@@ -149,7 +153,7 @@ async fn wait_for_event(send_queue: &SendQueue, sent: &SentMessage) -> Result<()
     }
 }
 
-/// The id of the message in a frame, if there is one.
+/// Returns the id of the message in a frame, if there is one.
 fn message_id(text: &str) -> Option<i64> {
     let frame: Value = serde_json::from_str(text).ok()?;
     frame["message"]["id"].as_i64()

@@ -24,54 +24,48 @@ impl Target {
     pub(super) async fn ensure(app: &App) -> Result<Self, ErrorCode> {
         let response = app.auth.clone().ensure_probe_account(EnsureProbeAccountRequest {}).await;
         let user = response.map_err(code)?.into_inner().user.ok_or(ErrorCode::Internal)?;
-        let mut target = Self {
-            sender: Identity {
-                user_id: UserId::new(user.id),
-                username: user.username,
-                expires_at: Timestamp::from_micros(i64::MAX),
-            },
-            room_id: RoomId::new(0),
-        };
-        let mut rooms = target.rooms(app).await?;
+        let mut rooms = list_rooms(app, user.id).await?;
         if rooms.is_empty() {
-            target.make_room(app).await?;
-            rooms = target.rooms(app).await?;
+            create_room(app, user.id).await?;
+            rooms = list_rooms(app, user.id).await?;
         }
-        target.room_id = rooms.iter().copied().min().ok_or(ErrorCode::Unavailable)?;
-        for &room_id in rooms.iter().filter(|&&room_id| room_id != target.room_id) {
-            target.delete_room(app, room_id).await?;
+        rooms.sort_unstable();
+        let (&room_id, others) = rooms.split_first().ok_or(ErrorCode::Unavailable)?;
+        for &other in others {
+            delete_room(app, user.id, other).await?;
         }
-        Ok(target)
+        let sender = Identity {
+            user_id: UserId::new(user.id),
+            username: user.username,
+            expires_at: Timestamp::from_micros(i64::MAX),
+        };
+        Ok(Self { sender, room_id: RoomId::new(room_id) })
     }
 
     /// Deletes the room with its messages. The next probe of each gateway makes or finds another.
     pub(super) async fn delete(&self, app: &App) -> Result<(), ErrorCode> {
-        self.delete_room(app, self.room_id).await
+        delete_room(app, self.sender.user_id.get(), self.room_id.get()).await
     }
+}
 
-    async fn rooms(&self, app: &App) -> Result<Vec<RoomId>, ErrorCode> {
-        let request = ListRoomsRequest { acting_user_id: self.sender.user_id.get() };
-        let rooms = app.rooms.clone().list_rooms(request).await.map_err(code)?.into_inner().rooms;
-        Ok(rooms.into_iter().map(|room| RoomId::new(room.id)).collect())
-    }
+async fn list_rooms(app: &App, acting_user_id: i64) -> Result<Vec<i64>, ErrorCode> {
+    let request = ListRoomsRequest { acting_user_id };
+    let rooms = app.rooms.clone().list_rooms(request).await.map_err(code)?.into_inner().rooms;
+    Ok(rooms.into_iter().map(|room| room.id).collect())
+}
 
-    async fn make_room(&self, app: &App) -> Result<(), ErrorCode> {
-        let request = CreateRoomRequest {
-            acting_user_id: self.sender.user_id.get(),
-            name: ROOM_NAME.to_owned(),
-            member_ids: Vec::new(),
-        };
-        app.rooms.clone().create_room(request).await.map(drop).map_err(code)
-    }
+async fn create_room(app: &App, acting_user_id: i64) -> Result<(), ErrorCode> {
+    let (name, member_ids) = (ROOM_NAME.to_owned(), Vec::new());
+    let request = CreateRoomRequest { acting_user_id, name, member_ids };
+    app.rooms.clone().create_room(request).await.map(drop).map_err(code)
+}
 
-    async fn delete_room(&self, app: &App, room_id: RoomId) -> Result<(), ErrorCode> {
-        let acting_user_id = self.sender.user_id.get();
-        let request = DeleteRoomRequest { acting_user_id, room_id: room_id.get() };
-        match app.rooms.clone().delete_room(request).await.map_err(code) {
-            // Another gateway was faster.
-            Ok(_) | Err(ErrorCode::RoomNotFound) => Ok(()),
-            Err(code) => Err(code),
-        }
+async fn delete_room(app: &App, acting_user_id: i64, room_id: i64) -> Result<(), ErrorCode> {
+    let request = DeleteRoomRequest { acting_user_id, room_id };
+    match app.rooms.clone().delete_room(request).await.map_err(code) {
+        // Another gateway has deleted it.
+        Ok(_) | Err(ErrorCode::RoomNotFound) => Ok(()),
+        Err(code) => Err(code),
     }
 }
 

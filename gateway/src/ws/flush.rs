@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use parlance_runtime::Lifecycle;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::lock::lock;
 use crate::ws::send_queue::SendQueue;
 
 /// Queues that a worker flushes before it yields.
@@ -18,12 +19,12 @@ const FLUSHES_PER_TURN: usize = 32;
 /// ones before.
 ///
 /// A queue is in the list at most once. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FlushWorkers {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     scheduled: Mutex<VecDeque<Arc<SendQueue>>>,
     /// Notifies one worker, or all if there is more than one turn of work.
@@ -40,7 +41,7 @@ impl FlushWorkers {
     /// Schedules the flush of queues for which none is scheduled.
     pub(crate) fn add(&self, queues: Vec<Arc<SendQueue>>) {
         let added = queues.len();
-        self.lock().extend(queues);
+        lock(&self.shared.scheduled).extend(queues);
         match added {
             0 => {}
             1..=FLUSHES_PER_TURN => self.shared.added.notify_one(),
@@ -57,23 +58,15 @@ impl FlushWorkers {
             let mut added = pin!(self.shared.added.notified());
             added.as_mut().enable();
             // A queue that was added before is not notified.
-            if self.is_empty() {
+            if lock(&self.shared.scheduled).is_empty() {
                 added.await;
             }
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
     fn take(&self) -> Option<Vec<Arc<SendQueue>>> {
-        let mut scheduled = self.lock();
+        let mut scheduled = lock(&self.shared.scheduled);
         let count = scheduled.len().min(FLUSHES_PER_TURN);
         (count > 0).then(|| scheduled.drain(..count).collect())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<SendQueue>>> {
-        self.shared.scheduled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,6 @@ const MAX_GATHERED: usize = 64;
 const MAX_SPARE: usize = 4;
 
 /// Frames that wait for one client.
-#[derive(Debug)]
 pub(super) struct QueuedFrames {
     entries: VecDeque<Entry>,
     /// The bytes of the first entry that are written.
@@ -26,14 +25,14 @@ pub(super) struct QueuedFrames {
     finished: u64,
     /// True while a control frame, or the rest of one, waits to be written before the next entry.
     pub(super) is_control_frame_next: bool,
-    bytes: usize,
+    /// The memory of the entries.
+    pub(super) bytes: usize,
     /// The part of the bytes that the budget does not count as shared frames.
     charge: Charge,
-    /// Since when the client has accepted nothing.
+    /// When the client stopped accepting bytes, if it has accepted none since.
     stalled_since: Option<Instant>,
 }
 
-#[derive(Debug)]
 struct Entry {
     frames: Frames,
     charged: usize,
@@ -52,16 +51,11 @@ impl QueuedFrames {
         }
     }
 
-    /// The memory of the entries.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The value of `finished` once all present entries are written.
+    /// Returns the value of `finished` once all present entries are written.
     pub(super) fn end(&self) -> u64 {
         self.finished + self.entries.len() as u64
     }
@@ -70,7 +64,7 @@ impl QueuedFrames {
         self.stalled_since.is_some_and(|stalled_since| stalled_since <= since)
     }
 
-    /// True if the first entry is half written.
+    /// Returns true if the first entry is half written.
     pub(super) fn is_inside_entry(&self) -> bool {
         self.written_of_first > 0
     }
@@ -99,8 +93,8 @@ impl QueuedFrames {
         }
     }
 
-    /// Writes entries without waiting. `WouldBlock` if those up to an [`end`](Self::end) are not
-    /// all written.
+    /// Writes entries without waiting. Fails with `WouldBlock` if the entries up to an
+    /// [`end`](Self::end) are not all written.
     pub(super) fn write(&mut self, stream: &TcpStream, end: u64) -> io::Result<()> {
         while !self.entries.is_empty() {
             match self.write_once(stream) {
@@ -120,7 +114,7 @@ impl QueuedFrames {
         if self.is_control_frame_next && !self.is_inside_entry() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let mut entries = self.entries.iter().map(|entry| entry.frames.wire());
+        let mut entries = self.entries.iter().map(|entry| &entry.frames.wire);
         let rest_of_first = entries.next().map_or(&[][..], |first| &first[self.written_of_first..]);
         if self.entries.len() == 1 || self.is_control_frame_next {
             return stream.try_write(rest_of_first);

@@ -7,23 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Bytes;
-use opentelemetry::global;
 use opentelemetry::metrics::Counter;
 use parlance_runtime::trace::Span;
 
 use crate::limits::LimitsConfig;
+use crate::metrics::counter;
 use crate::ws::frames::Frames;
 
 /// The memory of shared frames besides their bytes.
 pub(crate) const SHARED_BYTES: usize = 2 * size_of::<CountedWire>();
 
 /// The bytes that wait for all clients, and the limits. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct SendBudget {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     max_bytes_each: usize,
     max_bytes: usize,
@@ -37,32 +36,31 @@ impl SendBudget {
     }
 
     pub(crate) fn with_limits(max_bytes_each: usize, max_bytes: usize) -> Self {
-        let slow_clients_closed = global::meter("parlance")
-            .u64_counter("parlance.gateway.slow_clients_closed")
-            .with_description("Connections closed because the client did not read fast enough.")
-            .build();
+        let slow_clients_closed = counter(
+            "parlance.gateway.slow_clients_closed",
+            "Connections closed because the client did not read fast enough.",
+        );
         slow_clients_closed.add(0, &[]);
         let bytes = AtomicUsize::new(0);
         let shared = Shared { max_bytes_each, max_bytes, bytes, slow_clients_closed };
         Self { shared: Arc::new(shared) }
     }
 
-    /// The limit of one queue.
+    /// Returns the limit of one queue.
     pub(crate) fn max_bytes_each(&self) -> usize {
         self.shared.max_bytes_each
     }
 
-    /// The limit of all queues together.
+    /// Returns the limit of all queues together.
     pub(crate) fn max_bytes(&self) -> usize {
         self.shared.max_bytes
     }
 
-    /// The bytes that wait for all clients.
+    /// Returns the bytes that wait for all clients.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// An empty charge.
     pub(crate) fn charge(&self) -> Charge {
         Charge { send_budget: self.clone(), bytes: 0 }
     }
@@ -76,8 +74,8 @@ impl SendBudget {
     pub(crate) fn share_with_spans(&self, frames: Frames, spans: Vec<Arc<Span>>) -> SharedFrames {
         let mut charge = self.charge();
         charge.add(frames.len() + SHARED_BYTES);
-        let wire = CountedWire { wire: frames.into_wire(), _charge: charge, _spans: spans.clone() };
-        SharedFrames { frames: Frames::from_wire(Bytes::from_owner(wire)), spans }
+        let wire = CountedWire { wire: frames.wire, _charge: charge, _spans: spans.clone() };
+        SharedFrames { frames: Frames { wire: Bytes::from_owner(wire) }, spans }
     }
 
     /// Joins frames into one piece.
@@ -86,9 +84,9 @@ impl SendBudget {
         frames: impl Iterator<Item = &'a SharedFrames> + Clone,
     ) -> SharedFrames {
         let mut wire = Vec::with_capacity(frames.clone().map(SharedFrames::len).sum());
-        frames.clone().for_each(|frames| wire.extend_from_slice(frames.frames.wire()));
+        frames.clone().for_each(|frames| wire.extend_from_slice(&frames.frames.wire));
         let spans = frames.flat_map(|frames| &frames.spans).cloned().collect();
-        self.share_with_spans(Frames::from_wire(wire.into()), spans)
+        self.share_with_spans(Frames { wire: wire.into() }, spans)
     }
 
     /// Counts a slow consumer that is shed.
@@ -98,7 +96,6 @@ impl SendBudget {
 }
 
 /// Bytes that count until this is dropped.
-#[derive(Debug)]
 pub(crate) struct Charge {
     send_budget: SendBudget,
     bytes: usize,
@@ -125,7 +122,7 @@ impl Drop for Charge {
 /// Frames that many queues share.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedFrames {
-    frames: Frames,
+    pub(crate) frames: Frames,
     /// The spans of the recorded events among them.
     spans: Vec<Arc<Span>>,
 }
@@ -133,10 +130,6 @@ pub(crate) struct SharedFrames {
 impl SharedFrames {
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
-    }
-
-    pub(crate) fn frames(&self) -> &Frames {
-        &self.frames
     }
 }
 

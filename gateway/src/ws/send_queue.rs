@@ -1,17 +1,15 @@
 //! The queue of one connection to its client, bounded in bytes.
 
-#[cfg(test)]
-mod tests;
-
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::lock::lock;
 use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
 use crate::ws::queued_frames::{ENTRY_BYTES, QueuedFrames};
@@ -22,7 +20,6 @@ use crate::ws::send_budget::{SendBudget, SharedFrames};
 ///
 /// Any task may [flush](Self::flush) the queue. What the socket does not accept then is left to the
 /// task of the connection.
-#[derive(Debug)]
 pub(crate) struct SendQueue {
     /// The connection id: random, unique among all gateways.
     pub(crate) id: u64,
@@ -35,14 +32,13 @@ pub(crate) struct SendQueue {
     written: Notify,
 }
 
-#[derive(Debug)]
 struct State {
     frames: QueuedFrames,
     /// The code to close with. Nothing is queued once it is set.
     closing: Option<CloseCode>,
     /// True once the connection is to be closed without waiting for the queued frames.
     is_shed: bool,
-    /// True until the connection has been told that the process drains.
+    /// True while the task of the connection does not know that the process drains.
     is_drain_pending: bool,
     /// True while a flush is scheduled.
     is_flush_scheduled: bool,
@@ -101,7 +97,7 @@ impl SendQueue {
 
     /// Queues frames that other queues share.
     pub(crate) fn push_shared(&self, frames: &SharedFrames) {
-        if let Some(state) = self.enqueue(frames.frames().clone(), 0) {
+        if let Some(state) = self.enqueue(frames.frames.clone(), 0) {
             wake(state);
         }
     }
@@ -110,13 +106,13 @@ impl SendQueue {
     /// has to schedule a [flush](Self::flush): none is scheduled yet.
     #[must_use]
     pub(crate) fn push_unflushed(&self, frames: &SharedFrames) -> bool {
-        let state = self.enqueue(frames.frames().clone(), 0);
+        let state = self.enqueue(frames.frames.clone(), 0);
         state.is_some_and(|mut state| !std::mem::replace(&mut state.is_flush_scheduled, true))
     }
 
     /// Queues shared frames unless the queue is more than half full.
     pub(crate) fn push_droppable(&self, frames: &SharedFrames) {
-        if self.lock().frames.bytes() <= self.send_budget.max_bytes_each() / 2 {
+        if self.lock().frames.bytes <= self.send_budget.max_bytes_each() / 2 {
             self.push_shared(frames);
         }
     }
@@ -126,7 +122,7 @@ impl SendQueue {
         if state.closing.is_some() {
             return None;
         }
-        let bytes = state.frames.bytes() + frames.len() + ENTRY_BYTES;
+        let bytes = state.frames.bytes + frames.len() + ENTRY_BYTES;
         if bytes > self.send_budget.max_bytes_each() {
             drop(state);
             self.shed();
@@ -153,13 +149,13 @@ impl SendQueue {
         }
     }
 
-    /// The end up to which to [write](Self::write) for everything that is queued now.
+    /// Returns the end up to which to [write](Self::write) for everything that is queued now.
     pub(crate) fn end(&self) -> u64 {
         self.lock().frames.end()
     }
 
-    /// Writes what the socket accepts now. `WouldBlock` if the frames up to an [end](Self::end) are
-    /// not all written. For the task of the connection.
+    /// Writes what the socket accepts now. Fails with `WouldBlock` if the frames up to an
+    /// [end](Self::end) are not all written. For the task of the connection.
     pub(crate) fn write(&self, stream: &TcpStream, end: u64) -> io::Result<()> {
         let result = self.lock().frames.write(stream, end);
         self.written.notify_one();
@@ -195,7 +191,7 @@ impl SendQueue {
         self.lock().is_shed
     }
 
-    /// Ready once the connection is shed.
+    /// Resolves once the connection is shed.
     pub(crate) fn poll_shed(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.is_shed {
@@ -212,10 +208,10 @@ impl SendQueue {
         wake(state);
     }
 
-    /// The bytes that wait for a client that has accepted nothing since then; 0 for any other.
+    /// Returns the bytes that wait for a client that has accepted none since then, else 0.
     pub(crate) fn stalled_bytes(&self, since: Instant) -> usize {
         let state = self.lock();
-        if state.frames.is_stalled_since(since) { state.frames.bytes() } else { 0 }
+        if state.frames.is_stalled_since(since) { state.frames.bytes } else { 0 }
     }
 
     /// Waits until the queue is at most a quarter full, so that a replay reads from the store only
@@ -232,7 +228,7 @@ impl SendQueue {
 
     fn is_mostly_empty(&self) -> bool {
         let state = self.lock();
-        state.closing.is_some() || state.frames.bytes() <= self.send_budget.max_bytes_each() / 4
+        state.closing.is_some() || state.frames.bytes <= self.send_budget.max_bytes_each() / 4
     }
 
     /// Closes the connection after everything that is queued.
@@ -244,20 +240,19 @@ impl SendQueue {
 
     /// Waits until there is something to do.
     pub(crate) async fn wait(&self) -> Wake {
-        poll_fn(|cx| self.poll_wait(cx)).await
-    }
-
-    fn poll_wait(&self, cx: &Context<'_>) -> Poll<Wake> {
-        let mut state = self.lock();
-        let frames = &state.frames;
-        if !frames.is_empty() || frames.is_control_frame_next || state.closing.is_some() {
-            return Poll::Ready(Wake::Queued(state.closing));
-        }
-        if std::mem::take(&mut state.is_drain_pending) {
-            return Poll::Ready(Wake::Draining);
-        }
-        state.wake_later(cx);
-        Poll::Pending
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            let frames = &state.frames;
+            if !frames.is_empty() || frames.is_control_frame_next || state.closing.is_some() {
+                return Poll::Ready(Wake::Queued(state.closing));
+            }
+            if std::mem::take(&mut state.is_drain_pending) {
+                return Poll::Ready(Wake::Draining);
+            }
+            state.wake_later(cx);
+            Poll::Pending
+        })
+        .await
     }
 
     /// Takes everything that is queued, for a client in this process.
@@ -267,6 +262,10 @@ impl SendQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/send_queue.rs"]
+mod tests;

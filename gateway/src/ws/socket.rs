@@ -54,7 +54,7 @@ pub(crate) enum Incoming {
 }
 
 impl Socket {
-    /// A socket after the WebSocket handshake. `read_ahead` was read behind the HTTP request.
+    /// Makes a socket after the WebSocket handshake. `read_ahead` was read behind the HTTP request.
     pub(crate) fn new(
         stream: Arc<TcpStream>,
         read_ahead: Vec<u8>,
@@ -93,7 +93,7 @@ impl Socket {
         }
     }
 
-    /// Writes what is queued now. False if the connection has failed or the client is shed.
+    /// Writes what is queued now. Returns false if the connection has failed or the client is shed.
     pub(crate) async fn write(&mut self) -> bool {
         self.write_up_to(self.wire.send_queue.end()).await
     }
@@ -122,7 +122,7 @@ impl Socket {
         }
     }
 
-    /// Sends a ping before everything that is queued. False if it cannot be written.
+    /// Sends a ping before everything that is queued. Returns false if it cannot be written.
     pub(crate) async fn ping(&mut self) -> bool {
         self.send_control(Message::Ping(Bytes::new())).is_ok() && self.write_up_to(0).await
     }
@@ -190,7 +190,7 @@ impl Socket {
     }
 }
 
-/// False if the operation would block.
+/// Returns false if the operation would block.
 fn completes_now(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::{HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderMap, Uri};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -83,14 +84,14 @@ async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: Socke
     }
 }
 
-/// The TCP stream and the bytes that were read behind the request, in a buffer of their size.
+/// Returns the TCP stream and the bytes that were read behind the request.
 fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
 }
 
-/// True for pages of the gateway's own origin or of a configured one, and for clients that are no
-/// web page.
+/// Returns true for pages of the gateway's own origin or of a configured one, and for clients that
+/// are no web page.
 fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
@@ -100,35 +101,10 @@ fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
 fn is_own_origin(origin: &str, headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let origin: Option<Uri> = origin.parse().ok();
-    let authority = origin.as_ref().and_then(Uri::authority);
-    authority
-        .zip(host)
-        .is_some_and(|(authority, host)| authority.as_str().eq_ignore_ascii_case(host))
+    let authority = origin.as_ref().and_then(Uri::authority).map(Authority::as_str);
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn allowed(origin: &'static str) -> bool {
-        let headers = HeaderMap::from_iter([
-            (HOST, HeaderValue::from_static("chat.example:8000")),
-            (ORIGIN, HeaderValue::from_static(origin)),
-        ]);
-        is_allowed(&headers, &"http://localhost:3000".parse().unwrap())
-    }
-
-    #[test]
-    fn only_pages_of_known_origins_may_connect() {
-        assert!(allowed("http://localhost:3000"));
-        assert!(allowed("https://chat.example:8000"));
-        assert!(is_allowed(&HeaderMap::new(), &AllowedOrigins::default()));
-        for origin in
-            ["https://evil.example", "null", "http://localhost:3001", "https://chat.example"]
-        {
-            assert!(!allowed(origin), "{origin}");
-        }
-    }
-}
+#[path = "tests/upgrade.rs"]
+mod tests;

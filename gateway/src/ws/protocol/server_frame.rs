@@ -96,7 +96,7 @@ pub(crate) fn success(reference: Option<&str>, message: &str, fields: SuccessFie
     ServerFrame::Success { message, reference, fields }.encode()
 }
 
-/// The answer to a token that is accepted.
+/// Encodes the answer to a token that is accepted.
 pub(crate) fn authenticated(reference: Option<&str>, user_id: UserId) -> Frames {
     let fields = SuccessFields { user_id: Some(user_id.get()), ..SuccessFields::default() };
     success(reference, "Authenticated successfully", fields)
@@ -112,7 +112,7 @@ pub(crate) struct ErrorFrame {
 }
 
 impl ErrorFrame {
-    /// An error with the sentence of its code.
+    /// Makes an error with the sentence of its code.
     pub(crate) fn new(reference: Option<String>, code: ErrorCode) -> Self {
         Self::with_sentence(reference, code, code.sentence())
     }

@@ -48,7 +48,7 @@ impl InFlight {
     }
 }
 
-/// The ack of a stored message, if the client can match it to its frame.
+/// Encodes the ack of a stored message, if the client can match it to its frame.
 fn ack(
     sent: &Sent,
     room_id: RoomId,

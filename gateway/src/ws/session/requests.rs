@@ -137,12 +137,13 @@ impl Session {
         self.subscribed.insert(room_id);
         let (hub, send_queue) = (self.app.hub.clone(), self.send_queue.clone());
         let user_id = self.identity.user_id;
+        let new = Subscription { send_queue, user_id, room_id, after_seq, reference };
         self.start("websocket subscribe", async move {
-            let (send_queue, reference_str) = (&send_queue, reference.as_deref());
-            let new =
-                Subscription { send_queue, user_id, room_id, after_seq, reference: reference_str };
             let result = hub.subscribe(&new).await;
-            Finished::Subscribe(room_id, result.map_err(|code| ErrorFrame::new(reference, code)))
+            Finished::Subscribe(
+                room_id,
+                result.map_err(|code| ErrorFrame::new(new.reference, code)),
+            )
         });
         if let Some(active) = &mut self.active {
             active.is_subscribe = true;
@@ -260,7 +261,7 @@ impl Session {
     ) -> Option<CloseCode> {
         let error = match result {
             Ok(identity) if identity.user_id == self.identity.user_id => {
-                self.timers.set_expiry(expiry(&self.app, &identity));
+                self.timers.token_expires_at = expiry(&self.app, &identity);
                 self.send_queue.push(authenticated(reference.as_deref(), identity.user_id));
                 self.identity = identity;
                 return None;
@@ -276,12 +277,12 @@ impl Session {
     }
 }
 
-/// True for requests that do not wait for the answers to earlier ones.
+/// Returns true for requests that do not wait for the answers to earlier ones.
 fn is_pipelined(request: &Request) -> bool {
     matches!(request, Request::Send { .. } | Request::Typing { .. })
 }
 
-/// The answer to an edit or a deletion, whose room and `seq` are given.
+/// Encodes the answer to an edit or a deletion, whose room and `seq` are given.
 fn change_answer(
     reference: Option<String>,
     sentence: &str,

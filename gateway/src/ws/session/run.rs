@@ -73,7 +73,7 @@ impl Session {
                     }
                 }
                 Event::Woken(Wake::Draining) => {
-                    self.timers.drain_at(Instant::now() + self.drain_delay())
+                    self.timers.drain_at = Some(Instant::now() + self.drain_delay())
                 }
                 Event::Answered(answer) => {
                     self.in_flight.pop_front();
@@ -144,8 +144,8 @@ impl Session {
             && !self.timers.is_drain_due()
     }
 
-    /// True if a drain may close the connection: all requests are answered, but for a subscription,
-    /// which starts sooner on another gateway.
+    /// Returns true if a drain may close the connection: all requests are answered. A subscription
+    /// does not count, because it starts sooner on another gateway.
     fn may_close(&self) -> bool {
         self.in_flight.is_empty() && self.active.as_ref().is_none_or(|active| active.is_subscribe)
     }
@@ -176,7 +176,7 @@ impl Session {
         Err(ErrorFrame::new(reference, code))
     }
 
-    /// Does what is due. Returns the code to close with, if the connection is to be closed.
+    /// Acts on a deadline. Returns the code to close with, if the connection is to be closed.
     async fn on_deadline(&mut self) -> Option<CloseCode> {
         match self.timers.due(Instant::now(), self.may_close()) {
             Due::Nothing => None,
@@ -195,7 +195,7 @@ impl Session {
         Some(if is_shed { CloseCode::TOO_SLOW } else { CloseCode::GOING_AWAY })
     }
 
-    /// A random part of the drain time: clients of a draining gateway do not all reconnect at once.
+    /// Returns a random part of the drain time, so that the clients do not all reconnect at once.
     fn drain_delay(&self) -> Duration {
         self.app.lifecycle.drain_timeout().mul_f64(rand::rng().random_range(0.0..0.7))
     }

@@ -77,7 +77,7 @@ impl Session {
     }
 }
 
-/// When the token of an identity expires.
+/// Returns when the token of an identity expires.
 pub(super) fn expiry(app: &App, identity: &Identity) -> Instant {
     let remaining_us = identity.expires_at.as_micros() - app.clock.now().as_micros();
     Instant::now() + Duration::from_micros(u64::try_from(remaining_us).unwrap_or(0))

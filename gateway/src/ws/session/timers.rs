@@ -12,9 +12,9 @@ pub(super) struct Timers {
     last_activity: Instant,
     /// When the client was pinged, if it has been silent since then.
     pinged_at: Option<Instant>,
-    token_expires_at: Instant,
+    pub(super) token_expires_at: Instant,
     /// When the connection is closed because the process drains.
-    drain_at: Option<Instant>,
+    pub(super) drain_at: Option<Instant>,
 }
 
 /// What is to be done.
@@ -38,19 +38,11 @@ impl Timers {
         self.pinged_at = None;
     }
 
-    pub(super) fn set_expiry(&mut self, token_expires_at: Instant) {
-        self.token_expires_at = token_expires_at;
-    }
-
-    pub(super) fn drain_at(&mut self, at: Instant) {
-        self.drain_at = Some(at);
-    }
-
     pub(super) fn is_drain_due(&self) -> bool {
         self.drain_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The next deadline. The one for a drain counts only if the connection may be closed.
+    /// Returns the next deadline. The one for a drain counts only if the connection may be closed.
     pub(super) fn next(&self, may_close: bool) -> Instant {
         let keep_alive = self
             .pinged_at
@@ -60,7 +52,7 @@ impl Timers {
         drain_at.map_or(deadline, |drain_at| drain_at.min(deadline))
     }
 
-    /// What is due now. The caller sends the ping that this returns.
+    /// Returns what is due now. The caller sends the ping that this returns.
     pub(super) fn due(&mut self, now: Instant, may_close: bool) -> Due {
         if may_close && self.is_drain_due() {
             return Due::CloseForDrain;

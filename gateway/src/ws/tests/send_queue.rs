@@ -124,7 +124,7 @@ async fn a_flush_writes_and_leaves_the_rest_to_the_task_of_the_connection() {
     send_queue.flush();
     assert_eq!(send_queue.wait().await, Wake::Queued(None), "the client is busy");
     let (received, ()) = tokio::join!(read(&mut client, 10), send_queue.write_all());
-    assert_eq!(received, frame().wire().to_vec());
+    assert_eq!(received, frame().wire.to_vec());
 
     let frames = ["1", "2", "3"].map(Frames::from_text);
     let needs_flush = frames.each_ref().map(|frame| {
@@ -135,7 +135,7 @@ async fn a_flush_writes_and_leaves_the_rest_to_the_task_of_the_connection() {
     send_queue.flush();
     let woken = timeout(Duration::from_millis(10), send_queue.wait()).await;
     assert!(woken.is_err(), "nothing is left for the task of the connection");
-    let expected = frames.map(|frame| frame.wire().to_vec()).concat();
+    let expected = frames.map(|frame| frame.wire.to_vec()).concat();
     assert_eq!(read(&mut client, 9).await, expected);
 }
 
@@ -172,7 +172,7 @@ async fn a_control_frame_goes_between_a_half_written_entry_and_the_next_one() {
             is_written = send_queue.write(&stream, end).is_ok();
         }
     };
-    let expected = [long.wire(), &b"ping"[..], frame().wire()].concat();
+    let expected = [&long.wire, &b"ping"[..], &frame().wire].concat();
     let (read, ()) = tokio::join!(read(&mut client, expected.len()), write);
     assert!(read == expected, "{} bytes instead of {}", read.len(), expected.len());
 }
@@ -199,7 +199,7 @@ async fn shedding_keeps_the_rest_of_a_half_written_entry() {
     send_queue.push(frame());
     send_queue.shed();
     let (read, ()) = tokio::join!(read(&mut client, long.len()), send_queue.write_all());
-    assert!(read == long.wire().to_vec(), "{} bytes instead of {}", read.len(), long.len());
+    assert!(read == long.wire.to_vec(), "{} bytes instead of {}", read.len(), long.len());
     assert_eq!(woken(&send_queue).await, SHED);
 }
 
@@ -220,7 +220,7 @@ async fn entries_wait_for_the_rest_of_a_control_frame() {
         assert!(send_queue.take().is_empty());
     };
     let (read, ()) = tokio::join!(read(&mut client, 14), write);
-    assert_eq!(read, [&b"ping"[..], frame().wire()].concat());
+    assert_eq!(read, [&b"ping"[..], &frame().wire].concat());
 }
 
 #[tokio::test]

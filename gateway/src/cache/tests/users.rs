@@ -67,7 +67,7 @@ async fn a_user_that_is_not_cached_is_unavailable_while_auth_is_away() {
     let users = users("127.0.0.1:1").await;
     users.insert(user(1));
     let error = users.by_ids([UserId::new(1), UserId::new(2)]).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::Unavailable);
+    assert_eq!(error.code, ErrorCode::Unavailable);
 }
 
 #[tokio::test]

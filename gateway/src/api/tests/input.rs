@@ -85,11 +85,11 @@ async fn an_optional_field_may_be_absent_but_not_null() {
 async fn bad_content_has_its_own_code_only_if_it_is_the_only_error() {
     let mut alone = input(r#"{"content": " "}"#);
     assert!(alone.content("content").is_err());
-    assert_eq!(alone.into_error().code(), ErrorCode::ContentInvalid);
+    assert_eq!(alone.into_error().code, ErrorCode::ContentInvalid);
 
     let mut both = input(r#"{"content": " "}"#);
     assert!(both.content("content").is_err() && RoomId::from_input(&mut both).is_err());
-    assert_eq!(both.into_error().code(), ErrorCode::Validation);
+    assert_eq!(both.into_error().code, ErrorCode::Validation);
 }
 
 #[tokio::test]
