@@ -42,10 +42,11 @@ def forms(name):
         raise SystemExit(f"{GUIDE} lists {name}, which no program declares")
     method, rest = declared.groups()
     base = name.replace(".", "_")
-    # One function declares all durations of calls, with the name as its argument.
-    if method == "named" or 'with_unit("s")' in rest:
+    # Functions that declare histograms of durations, with the name as their argument.
+    is_duration = method == "seconds" or name.startswith("rpc.")
+    if is_duration or 'with_unit("s")' in rest:
         base += "_seconds"
-    if method == "named" or method.endswith("histogram"):
+    if is_duration or method.endswith("histogram"):
         return [f"{base}_bucket", f"{base}_sum", f"{base}_count"]
     is_counter = method.endswith("counter") and not method.endswith("up_down_counter")
     return [f"{base}_total" if is_counter else base]

@@ -23,26 +23,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a room whose stream was lost looks for another owner replica.
 const REASSIGN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A gauge's name, description and value.
-type Gauge = (&'static str, &'static str, fn(&Shared) -> usize);
-
-const GAUGES: [Gauge; 6] = [
-    ("sockets", "Authenticated sockets.", |hub| hub.connections().len()),
-    ("subscriptions", "Subscriptions of sockets to rooms.", |hub| {
-        hub.rooms().values().map(Room::subscribers).sum()
-    }),
-    ("streams", "Replicas of messaging that this gateway is attached to.", |hub| {
-        hub.messaging_client.attached()
-    }),
-    ("rooms", "Rooms with a subscriber.", |hub| hub.rooms().len()),
-    ("queued_bytes", "Memory of the frames that wait for clients, in bytes.", |hub| {
-        hub.send_budget.bytes()
-    }),
-    ("queued_bytes.limit", "Limit of the frames that wait for clients, in bytes.", |hub| {
-        hub.send_budget.max_bytes()
-    }),
-];
-
 impl Hub {
     /// Attaches to the replicas of messaging and starts the tasks of the hub.
     pub(crate) fn run(&self, access: &TokenVerifier, lifecycle: &Lifecycle) {
@@ -57,18 +37,35 @@ impl Hub {
     }
 
     fn register_gauges(&self) {
-        for (name, description, value) in GAUGES {
-            let hub = Arc::downgrade(&self.0);
-            opentelemetry::global::meter(METER)
-                .u64_observable_gauge(format!("parlance.gateway.{name}"))
-                .with_description(description)
-                .with_callback(move |gauge| {
-                    if let Some(hub) = hub.upgrade() {
-                        gauge.observe(value(&hub) as u64, &[]);
-                    }
-                })
-                .build();
-        }
+        self.gauge("parlance.gateway.sockets", "Authenticated sockets.", |hub| {
+            hub.connections().len()
+        });
+        self.gauge("parlance.gateway.subscriptions", "Subscriptions of sockets to rooms.", |hub| {
+            hub.rooms().values().map(Room::subscribers).sum()
+        });
+        self.gauge("parlance.gateway.streams", "Streams to replicas of messaging.", |hub| {
+            hub.messaging_client.attached()
+        });
+        self.gauge("parlance.gateway.rooms", "Rooms with a subscriber.", |hub| hub.rooms().len());
+        self.gauge("parlance.gateway.queued_bytes", "Bytes that wait for clients.", |hub| {
+            hub.send_budget.bytes()
+        });
+        self.gauge("parlance.gateway.queued_bytes.limit", "Limit of queued bytes.", |hub| {
+            hub.send_budget.max_bytes()
+        });
+    }
+
+    fn gauge(&self, name: &'static str, description: &'static str, value: fn(&Shared) -> usize) {
+        let hub = Arc::downgrade(&self.0);
+        opentelemetry::global::meter(METER)
+            .u64_observable_gauge(name)
+            .with_description(description)
+            .with_callback(move |gauge| {
+                if let Some(hub) = hub.upgrade() {
+                    gauge.observe(value(&hub) as u64, &[]);
+                }
+            })
+            .build();
     }
 
     async fn reassign_rooms_forever(self) -> anyhow::Result<()> {
