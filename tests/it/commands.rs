@@ -1,6 +1,6 @@
 //! Commands that an operator runs next to the serving processes.
 
-use parlance_devstack::testing::fresh_database;
+use parlance_testkit::fresh_database;
 use serde_json::Value;
 
 use crate::support::migrate;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use parlance_devstack::testing::fresh_database;
 use parlance_runtime::config::PostgresConfig;
 use parlance_runtime::postgres;
+use parlance_testkit::fresh_database;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 

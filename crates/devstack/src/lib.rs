@@ -18,12 +18,13 @@ mod redis;
 mod secrets;
 mod spawn;
 mod stack;
-pub mod testing;
 mod user;
 
-pub use port::free_port;
+pub use folder::TemporaryFolder;
+pub use port::{free_address, free_port};
 pub use postgres::{Durability, Postgres, Settings as PostgresSettings};
 pub use process::Process;
 pub use progress::spinner;
-pub use redis::Redis;
+pub use redis::{Redis, Settings as RedisSettings};
+pub use secrets::random_secret;
 pub use stack::{Arrow, Stack, StackBuilder, program};

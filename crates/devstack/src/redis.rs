@@ -25,14 +25,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Describes a private Redis.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// The parent of the log.
-    pub(crate) folder: PathBuf,
-    pub(crate) port: u16,
+    pub folder: PathBuf,
+    /// The port without TLS.
+    pub port: u16,
     /// The password of messaging: letters and digits.
-    pub(crate) password: String,
+    pub password: String,
     /// A port with TLS, which messaging then uses, and the certificate of the server.
-    pub(crate) encrypted: Option<(u16, CertificateFiles)>,
+    pub encrypted: Option<(u16, CertificateFiles)>,
 }
 
 /// A running private Redis, reachable with a user name and a password over 127.0.0.1.

@@ -78,7 +78,7 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Makes one secret, 190 bits of randomness.
-pub(crate) fn random_secret() -> String {
+pub fn random_secret() -> String {
     rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect()
 }
 

@@ -16,7 +16,7 @@ pub(crate) use parlance_devstack::{program, testing::eventually};
 pub(crate) use collector::{Collector, Span};
 pub(crate) use operator::{auth_command, health, migrate, try_auth_command};
 pub(crate) use own_stack::{RECOVERY, RESTART, on_own_stack, on_stack};
-pub(crate) use parlance_devstack::testing::{
+pub(crate) use parlance_testkit::{
     server_certificate, server_certificate_without_client_certificate,
 };
 pub(crate) use people::{

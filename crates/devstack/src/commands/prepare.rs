@@ -20,8 +20,10 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::folder::TemporaryFolder;
+use crate::port::free_port;
+use crate::postgres::{Durability, Postgres, Settings};
+use crate::secrets::random_secret;
 use crate::stack::SERVICES;
-use crate::testing;
 
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -35,7 +37,16 @@ pub struct Options {
 
 /// Writes or checks the folders `.sqlx`. Runs in the folder of the project.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let database_url = testing::fresh_database().await?;
+    let data = TemporaryFolder::new()?;
+    let postgres = Postgres::start(Settings {
+        folder: data.path().to_owned(),
+        port: free_port()?,
+        password: random_secret(),
+        durability: Durability::Volatile,
+        certificate: None,
+    })
+    .await?;
+    let database_url = postgres.url("postgres");
     for service in SERVICES {
         migrate(service, &folder(service), &database_url).await?;
     }

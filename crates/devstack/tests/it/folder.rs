@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use parlance_devstack::testing::TemporaryFolder;
+use parlance_devstack::TemporaryFolder;
 
 #[test]
 fn folders_without_a_running_owner_are_removed() {

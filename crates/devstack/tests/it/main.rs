@@ -3,4 +3,3 @@
 
 mod folder;
 mod postgres;
-mod testing;

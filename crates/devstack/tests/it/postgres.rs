@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use parlance_devstack::testing::TemporaryFolder;
+use parlance_devstack::TemporaryFolder;
 use parlance_devstack::{Durability, Postgres, PostgresSettings, free_port};
 use sqlx::Connection;
 

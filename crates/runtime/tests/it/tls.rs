@@ -5,11 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parlance_devstack::certificates::{Authority, CertificateFiles};
-use parlance_devstack::testing::{
-    server_certificate, server_certificate_without_client_certificate,
-};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Credential;
+use parlance_testkit::{server_certificate, server_certificate_without_client_certificate};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;

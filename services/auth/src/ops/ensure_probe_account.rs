@@ -1,5 +1,7 @@
 //! Making the account of the gateways' synthetic probes.
 
+use sqlx::PgConnection;
+
 use crate::app::App;
 use crate::error::Error;
 use crate::model::{NewUser, User};
@@ -10,14 +12,26 @@ const NAME: &str = "parlance-probe";
 /// No bcrypt hash, so no password matches.
 const NO_HASH: &str = "!";
 
-/// Returns the account. Makes it if there is none; of several requests at once, one does.
+/// Returns the account. Makes it if there is none.
 pub(crate) async fn ensure_probe_account(app: &App) -> Result<User, Error> {
     let mut conn = app.pool.acquire().await?;
+    if let Some(account) = find(&mut conn).await? {
+        return Ok(account);
+    }
     let account = NewUser {
         username: NAME,
         folded_username: NAME,
         password_hash: NO_HASH,
         created_at: app.clock.now(),
     };
-    Ok(users::ensure(&mut conn, &account).await?)
+    match users::insert(&mut conn, &account).await {
+        // Another request was faster.
+        Err(error) => find(&mut conn).await?.ok_or(Error::Database(error)),
+        Ok(account) => Ok(account),
+    }
+}
+
+async fn find(conn: &mut PgConnection) -> Result<Option<User>, Error> {
+    let found = users::list_by_folded_usernames(conn, &[NAME.to_owned()]).await?;
+    Ok(found.into_iter().next().map(|(_, account)| account))
 }

@@ -29,28 +29,6 @@ pub(crate) async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx:
     .await
 }
 
-/// Returns the user with the name, after adding it if there is none.
-pub(crate) async fn ensure(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx::Result<User> {
-    sqlx::query_as!(
-        User,
-        "INSERT INTO auth.users (username, folded_username, password_hash, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $4)
-        ON CONFLICT (folded_username) DO UPDATE SET folded_username = EXCLUDED.folded_username
-        RETURNING
-            id,
-            username,
-            is_active,
-            created_at,
-            updated_at",
-        user.username,
-        user.folded_username,
-        user.password_hash,
-        user.created_at
-    )
-    .fetch_one(conn)
-    .await
-}
-
 /// True if a user has the name.
 pub(crate) async fn is_taken(conn: &mut PgConnection, folded_username: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use parlance_auth::commands;
 use parlance_core::{Clock, ErrorCode, Timestamp};
-use parlance_devstack::testing;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest};
+use parlance_testkit;
 
 use crate::app::{Auth, PASSWORD, refusal};
 

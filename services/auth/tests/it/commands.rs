@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use parlance_core::Clock;
-use parlance_devstack::testing;
+use parlance_testkit;
 use tokio::process::Command;
 
 use crate::app::{Auth, PASSWORD};

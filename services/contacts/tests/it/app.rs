@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use parlance_contacts::Config;
 use parlance_core::{Clock, ErrorCode, Timestamp};
-use parlance_devstack::testing::fresh_database;
 use parlance_proto::contacts::contacts_service_client::ContactsServiceClient;
 use parlance_proto::contacts::*;
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
@@ -16,6 +15,7 @@ use parlance_runtime::Lifecycle;
 use parlance_runtime::config::{CredentialConfig, GrpcServerConfig, GrpcTlsConfig, PostgresConfig};
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
+use parlance_testkit::fresh_database;
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 use tonic::{Response, Status};

@@ -2,9 +2,9 @@
 
 use parlance_contacts::{MIGRATIONS, SERVICE};
 use parlance_core::Clock;
-use parlance_devstack::testing::fresh_database;
 use parlance_runtime::config::PostgresConfig;
 use parlance_runtime::postgres;
+use parlance_testkit::fresh_database;
 
 use crate::app::{ALICE, BOB, TestApp, free_address};
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use parlance_core::{Clock, ErrorCode};
 use parlance_devstack::free_port;
-use parlance_devstack::testing::{fresh_database, redis_url};
 use parlance_messaging::Config;
 use parlance_proto::messaging::history_answer::Outcome;
 use parlance_proto::messaging::history_question::From;
@@ -26,6 +25,7 @@ use parlance_runtime::config::{
 };
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
+use parlance_testkit::{fresh_database, redis_url};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
 use tokio::time::timeout;

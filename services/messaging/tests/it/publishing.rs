@@ -4,8 +4,8 @@ use fred::clients::SubscriberClient;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Builder;
 use fred::types::config::Config;
-use parlance_devstack::testing::start_redis;
 use parlance_proto::messaging::PublishedEvents;
+use parlance_testkit::start_redis;
 use prost::Message as _;
 use tokio::time::timeout;
 

@@ -1,11 +1,11 @@
 //! Starting on an empty database, and the internal credential.
 
 use parlance_core::ErrorCode;
-use parlance_devstack::testing::fresh_database;
 use parlance_messaging::{MIGRATIONS, NAME};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_proto::messaging::{AttachRequest, ReadHistoryRequest};
 use parlance_runtime::postgres;
+use parlance_testkit::fresh_database;
 
 use crate::app::{Rooms, TestApp, response};
 

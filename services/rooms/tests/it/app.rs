@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use parlance_core::{Clock, ErrorCode, Timestamp};
-pub(crate) use parlance_devstack::testing::answer;
-use parlance_devstack::testing::{Service, free_address, fresh_database, grpc_server, postgres};
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::*;
 use parlance_rooms::Config;
 use parlance_runtime::grpc::Client;
+pub(crate) use parlance_testkit::answer;
+use parlance_testkit::{Service, free_address, fresh_database, grpc_server, postgres};
 use sqlx::{Connection, PgConnection};
 use tonic::Streaming;
 

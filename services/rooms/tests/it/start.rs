@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use parlance_core::Clock;
-use parlance_devstack::testing::fresh_database;
 use parlance_rooms::{MIGRATIONS, SERVICE};
 use parlance_runtime::config::PostgresConfig;
 use parlance_runtime::postgres;
+use parlance_testkit::fresh_database;
 
 use crate::app::{FRIEND, OWNER, TestApp};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parlance_devstack::certificates::CertificateFiles;
 use rustls::client::WantsClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -15,8 +16,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-
-use crate::certificates::CertificateFiles;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first bytes of an HTTP/2 client: the preface and an empty SETTINGS frame.

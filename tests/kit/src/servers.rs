@@ -4,13 +4,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
+use parlance_devstack::{
+    Durability, Postgres, PostgresSettings, Redis, RedisSettings, TemporaryFolder, free_port,
+    random_secret,
+};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::sync::OnceCell;
-
-use crate::folder::TemporaryFolder;
-use crate::postgres::{Durability, Postgres, Settings};
-use crate::secrets::random_secret;
-use crate::{Redis, free_port, redis};
 
 /// A server and its folder. The server is dropped first.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ pub async fn redis_url() -> anyhow::Result<String> {
 
 async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
     let folder = TemporaryFolder::new()?;
-    let server = Postgres::start(Settings {
+    let server = Postgres::start(PostgresSettings {
         folder: folder.path().to_owned(),
         port: free_port()?,
         password: random_secret(),
@@ -58,7 +57,7 @@ async fn start_postgres() -> anyhow::Result<InFolder<Postgres>> {
 /// Starts a Redis for one test.
 pub async fn start_redis() -> anyhow::Result<InFolder<Redis>> {
     let folder = TemporaryFolder::new()?;
-    let server = Redis::start(redis::Settings {
+    let server = Redis::start(RedisSettings {
         folder: folder.path().to_owned(),
         port: free_port()?,
         password: random_secret(),

@@ -5,8 +5,7 @@ mod service;
 mod tls;
 mod wait;
 
-pub use crate::folder::TemporaryFolder;
-pub use crate::port::free_address;
+pub use parlance_devstack::{TemporaryFolder, free_address};
 pub use servers::{InFolder, fresh_database, redis_url, start_redis};
 pub use service::{INTERNAL_TOKEN, Service, answer, connect, credential, grpc_server, postgres};
 pub use tls::{server_certificate, server_certificate_without_client_certificate};

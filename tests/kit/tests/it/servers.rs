@@ -1,6 +1,6 @@
 //! The databases and the Redis that are shared by the tests of a process.
 
-use parlance_devstack::testing::{fresh_database, redis_url};
+use parlance_testkit::{fresh_database, redis_url};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
