@@ -138,7 +138,7 @@ pub struct Contact<'a> {
 }
 
 impl<'a> Contact<'a> {
-    /// Adds the user, who must be among the given ones.
+    /// Adds the user, which must be among the given ones.
     pub(crate) fn join(
         contact: &contacts::Contact,
         users: &'a UsersById,
@@ -187,7 +187,7 @@ pub struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Adds the users, who must be among the given ones.
+    /// Adds the users, which must be among the given ones.
     pub(crate) fn join(room: &'a rooms::Room, users: &'a UsersById) -> Result<Self, ApiError> {
         let member = |member: &rooms::Member| {
             let joined_at = Timestamp::from_micros(member.joined_at_us);

@@ -36,8 +36,8 @@ const USUAL_CACHED_PAGES: usize = 400;
 /// that lacks the last changes, their numbers are given to other changes.
 const CACHED_FOR: Duration = Duration::from_secs(60);
 
-/// Returns the limits of the batcher. The weight of a call is the number of messages it asks for. At
-/// most it is 32 pages of usual size, which take 26 MB if each message has the largest size.
+/// Returns the limits of the batcher. The weight of a call is the number of messages it asks for:
+/// at most 32 pages of usual size, which take 26 MB if each message has the largest size.
 fn limits(deadline: Duration) -> BatchLimits<HistoryQuestion> {
     let weight = |question: &HistoryQuestion| question.limit as usize;
     BatchLimits { max_queued: 4_096, timeout: deadline, max_calls: 4, max_weight: 1_600, weight }

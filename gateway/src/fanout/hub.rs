@@ -91,7 +91,7 @@ impl Hub {
         }))
     }
 
-    /// Makes a send queue for a client at the other end of a stream or, without one, in this process.
+    /// Makes a send queue. Without a stream, the client is in this process.
     pub(crate) fn send_queue(&self, id: u64, stream: Option<Arc<TcpStream>>) -> Arc<SendQueue> {
         Arc::new(SendQueue::new(id, stream, &self.send_budget))
     }

@@ -16,7 +16,7 @@ pub(super) struct Subscriber {
     pub(super) send_queue: Arc<SendQueue>,
     pub(super) user_id: UserId,
     pub(super) phase: Phase,
-    /// True once the client has been told that it is subscribed.
+    /// True once the answer to the subscription is queued.
     pub(super) is_confirmed: bool,
     /// The latest room version at which the user is known to be a member.
     pub(super) room_version: i64,

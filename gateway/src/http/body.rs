@@ -61,7 +61,7 @@ pub(crate) async fn buffer(request: &mut Request) -> Result<(), Response> {
     let body = std::mem::take(request.body_mut());
     let in_time = tokio::time::timeout(BODY_TIMEOUT, BufferedBody::read(body)).await;
     let body = in_time.unwrap_or(Err(ErrorCode::RequestTimeout)).map_err(|code| {
-        // The rest of the body cannot be told from the next request on this connection.
+        // The next request on this connection cannot be distinguished from the rest of the body.
         let mut response = ApiError::from(code).into_response();
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

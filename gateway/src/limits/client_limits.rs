@@ -29,7 +29,7 @@ pub(crate) type SocketPermit = Permit<Network>;
 /// Counts a user's connection until it is dropped.
 pub(crate) type ConnectionPermit = Permit<UserId>;
 
-/// The limits and what is used of them.
+/// The limits, and how much of each is used.
 pub(crate) struct ClientLimits {
     sockets: Permits<Network>,
     unauthenticated_sockets: Permits<Network>,

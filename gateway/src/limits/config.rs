@@ -37,8 +37,8 @@ pub struct LimitsConfig {
     /// Lower it to slow down clients that send too much.
     #[arg(long, env = "MAX_FRAMES_PER_SECOND", default_value = "5000", value_parser = rate())]
     pub max_frames_per_second: u32,
-    /// The frames of a connection that are handled at any speed before the rate applies. The default
-    /// admits several thousand messages that a program sends at once.
+    /// The frames of a connection that are handled at any speed before the rate applies. The
+    /// default admits several thousand messages that a program sends at once.
     #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = rate())]
     pub frames_burst: u32,
     /// The registrations and log-ins from an address that are handled each second in the long run.

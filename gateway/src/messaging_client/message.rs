@@ -82,8 +82,8 @@ pub(crate) struct Renewal {
     pub(crate) result: Result<Subscribed, ErrorCode>,
 }
 
-/// Returns batches of everything that is queued, in its order: a message whose kind comes earlier in a
-/// batch begins a new one.
+/// Returns batches of everything that is queued, in its order: a message whose kind comes earlier
+/// in a batch begins a new one.
 pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
     let queued = Vec::new().into_iter().peekable();
     stream::unfold((messages, queued), |(mut messages, mut queued)| async move {

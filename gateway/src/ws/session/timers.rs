@@ -10,7 +10,7 @@ const PONG_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) struct Timers {
     last_activity: Instant,
-    /// When the client was pinged, if it has been silent since then.
+    /// When the client was pinged. `None` if it has sent something since.
     pinged_at: Option<Instant>,
     pub(super) token_expires_at: Instant,
     /// When the connection is closed because the process drains.
