@@ -45,7 +45,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+    /// Starts a server and waits until it answers.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let operator_password = random_secret();
         let process = Process::start(server(&settings, &operator_password)?).await?;
         process.wait_until_ready(START_TIMEOUT).await?;

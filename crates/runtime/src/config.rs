@@ -34,8 +34,8 @@ pub struct LogConfig {
     pub log_format: LogFormat,
     /// Which log lines are written, as directives of tracing-subscriber's EnvFilter.
     ///
-    /// `info,parlance_gateway::http::observation=debug` adds a line for every request. More than `info` costs
-    /// time for each message: use it to look for a bug.
+    /// `info,parlance_gateway::http::observation=debug` adds a line for every request. More than
+    /// `info` costs time for each message: use it to look for a bug.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub log_filter: String,
 }

@@ -11,7 +11,8 @@ use parlance_devstack::Stack;
 use tokio::sync::OnceCell;
 
 pub(crate) use parlance_client::PASSWORD;
-pub(crate) use parlance_devstack::{program, testing::eventually};
+pub(crate) use parlance_devstack::program;
+pub(crate) use parlance_testkit::eventually;
 
 pub(crate) use collector::{Collector, Span};
 pub(crate) use operator::{auth_command, health, migrate, try_auth_command};

@@ -89,8 +89,8 @@ impl Workload {
     }
 
     /// Sends the final messages, waits until the subscribers have got them, and ends the run.
-    /// Returns what all clients recorded. `removed` is the number of subscriptions of removed members,
-    /// which do not get the final messages.
+    /// Returns what all clients recorded. `removed` is the number of subscriptions of removed
+    /// members, which do not get the final messages.
     pub(crate) async fn finish(mut self, removed: usize) -> anyhow::Result<(Vec<Send>, Vec<View>)> {
         if !self.is_over() {
             let mut tasks = JoinSet::new();

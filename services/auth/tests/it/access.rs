@@ -6,7 +6,6 @@ use parlance_auth::commands;
 use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{AccessState, GetAccessStateRequest};
-use parlance_testkit;
 
 use crate::app::{Auth, PASSWORD, refusal};
 
@@ -22,7 +21,7 @@ fn kids(state: &AccessState) -> Vec<&str> {
 
 #[tokio::test]
 async fn three_replicas_on_an_empty_database_make_one_key() {
-    let url = testing::fresh_database().await.unwrap();
+    let url = parlance_testkit::fresh_database().await.unwrap();
     let clock = Clock::system();
     let start = || Auth::start_on(&url, clock.clone(), &[]);
     let (first, second, third) = tokio::join!(start(), start(), start());

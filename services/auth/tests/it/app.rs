@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use parlance_auth::config::{Config, RotateKeysConfig};
 use parlance_core::{Clock, ErrorCode, Timestamp};
-use parlance_devstack::{free_port, testing};
+use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
     AccessState, GetAccessStateRequest, LogInRequest, LogInResponse, RegisterRequest, User,
@@ -52,7 +52,7 @@ impl Auth {
 
     /// Starts a replica on an empty database, with more arguments for `auth serve`.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
-        let database_url = testing::fresh_database().await.unwrap();
+        let database_url = parlance_testkit::fresh_database().await.unwrap();
         let clock = Clock::manual(Timestamp::from_micros(1_800_000_000_000_000));
         Self::start_on(&database_url, clock, arguments).await
     }

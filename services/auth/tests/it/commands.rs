@@ -3,7 +3,6 @@
 use std::process::Output;
 
 use parlance_core::Clock;
-use parlance_testkit;
 use tokio::process::Command;
 
 use crate::app::{Auth, PASSWORD};
@@ -57,7 +56,7 @@ async fn deactivating_an_unknown_user_fails_and_names_the_user() {
 #[tokio::test]
 async fn rotate_keys_adds_a_key() {
     // The command uses the clock of the machine, so the service must use it, too.
-    let url = testing::fresh_database().await.unwrap();
+    let url = parlance_testkit::fresh_database().await.unwrap();
     let auth = Auth::start_on(&url, Clock::system(), &[]).await;
     let output = run(&auth.database_url, &["rotate-keys"]).await;
     let state = auth.access_state().await;
@@ -67,7 +66,7 @@ async fn rotate_keys_adds_a_key() {
 
 #[tokio::test]
 async fn migrations_are_listed_and_applied_alone() {
-    let url = testing::fresh_database().await.unwrap();
+    let url = parlance_testkit::fresh_database().await.unwrap();
     let pending = run(&url, &["migrate", "--status"]).await;
     assert!(printed(&pending).lines().count() >= 1);
     assert!(printed(&pending).lines().all(|line| line.contains("pending")));
