@@ -150,6 +150,11 @@ pub fn code_from_error(error: &sqlx::Error) -> ErrorCode {
     }
 }
 
+/// Returns true if a statement waited too long for a lock (`lock_not_available`).
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("55P03")
+}
+
 fn connect_options(
     service: &'static str,
     config: &PostgresConfig,

@@ -1,6 +1,7 @@
 //! `messaging.room_heads`: the `last_seq` of each room, and the lock of a room.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parlance_core::RoomId;
 use sqlx::PgConnection;
@@ -46,8 +47,17 @@ pub(crate) async fn create_missing(
     .await
 }
 
-/// Locks a room until the end of the transaction. Waits for locks of other transactions.
-pub(crate) async fn lock(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
+/// Locks a room until the end of the transaction. Waits for locks of other transactions, and fails
+/// with a lock timeout if it must wait for longer.
+pub(crate) async fn lock_within(
+    conn: &mut PgConnection,
+    room_id: RoomId,
+    timeout: Duration,
+) -> sqlx::Result<()> {
+    let milliseconds = timeout.as_millis().to_string();
+    sqlx::query!("SELECT set_config('lock_timeout', $1, TRUE)", milliseconds)
+        .fetch_one(&mut *conn)
+        .await?;
     sqlx::query!("SELECT FROM messaging.room_heads WHERE room_id = $1 FOR UPDATE", room_id.get())
         .execute(conn)
         .await?;

@@ -1,5 +1,7 @@
 //! Rooms that another transaction has locked.
 
+use std::time::Duration;
+
 use parlance_core::ErrorCode;
 use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::{Answer, AttachRequest};
@@ -117,6 +119,27 @@ async fn a_room_that_stays_locked_is_unavailable_and_others_are_served() {
     assert_eq!(gateway.store(free, "g:1").await.seq, 2);
     lock.rollback().await.unwrap();
     assert_eq!(gateway.store(locked, "g:1").await.seq, 2);
+}
+
+#[tokio::test]
+async fn a_late_message_is_refused_before_younger_ones_of_its_room() {
+    let app = TestApp::start().await;
+    let (mut gateway, locked, free) = two_rooms(&app).await;
+    let mut database = app.database().await;
+    let lock = lock_room(&mut database, locked).await;
+    let old = gateway.draft(locked, OWNER, "g:old", "old");
+    let young = gateway.draft(locked, OWNER, "g:young", "young");
+    let (old_id, young_id) = (old.request_id, young.request_id);
+    gateway.request(AttachRequest { sends: vec![old], ..AttachRequest::default() }).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    gateway.request(AttachRequest { sends: vec![young], ..AttachRequest::default() }).await;
+    gateway.wait("the answer to the old message", |it| ids(&it.answers).contains(&old_id)).await;
+    assert!(!ids(&gateway.received.answers).contains(&young_id));
+    assert_eq!(gateway.store(free, "g:1").await.seq, 2);
+    lock.rollback().await.unwrap();
+    gateway.wait("the answer to the young one", |it| ids(&it.answers).contains(&young_id)).await;
+    // The old message was not stored, the young one was.
+    assert_eq!(gateway.store(locked, "g:next").await.seq, 3);
 }
 
 #[tokio::test]

@@ -38,6 +38,17 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// Returns the result of a message that repeats the key of this one.
+    pub(super) fn repeated_result(&self) -> Option<WriteResult> {
+        match self.result.as_ref()? {
+            &WriteResult::Stored { id, seq, created_at } => {
+                let first = self.draft.clone().into_message(id, seq, created_at);
+                Some(WriteResult::Duplicate(first))
+            }
+            result => Some(result.clone()),
+        }
+    }
+
     /// Refuses the message, unless it has a result.
     pub(super) fn refuse(&mut self, code: ErrorCode) {
         self.result.get_or_insert(WriteResult::Refused(code));

@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use parlance_core::RoomId;
 use parlance_runtime::Lifecycle;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
-use super::batch::{Batch, Job, MAX_BATCH, SEND_TIMEOUT, take_unwritten};
+use super::batch::{Batch, Job, MAX_BATCH};
 use super::write::Committer;
 
 /// Messages that may wait for locked rooms. Further ones are answered `unavailable`.
 const MAX_DEFERRED: usize = 16_384;
-/// Connections to Postgres that deferred messages use. As long as fewer rooms are locked, no room
-/// waits for another.
+/// Connections to Postgres that deferred messages use, one for each locked room. Further locked
+/// rooms wait for one of them.
 const MAX_CONNECTIONS: usize = 4;
+/// The pause after a room stayed locked.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Cheap to clone. The lock of the queue is held for map look-ups, never across an await.
 #[derive(Clone)]
@@ -39,8 +43,8 @@ impl DeferredQueue {
         Self { committer, lifecycle, queue: Arc::default(), connections }
     }
 
-    /// Moves messages for rooms that have deferred messages to the queue, so that they keep their
-    /// order.
+    /// Takes the messages whose rooms already have deferred messages, and queues them behind those,
+    /// so that each room keeps its order.
     pub(super) fn take_followers(&self, jobs: &mut Vec<Job>) {
         let followers = {
             let queue = self.lock();
@@ -75,19 +79,18 @@ impl DeferredQueue {
     /// Writes the messages of a room until none is queued.
     async fn write_room(self, room_id: RoomId) {
         let mut jobs: Vec<Job> = Vec::new();
-        let mut is_locked = true;
         while self.take(room_id, &mut jobs) {
             let Ok(_connection) = self.connections.acquire().await else { return };
-            if is_locked {
-                let waited = jobs[0].received_at.elapsed();
-                self.committer.wait_for_lock(room_id, SEND_TIMEOUT.saturating_sub(waited)).await;
-            }
             let mut batch = Batch::new(std::mem::take(&mut jobs));
             batch.refuse_late();
-            self.committer.write(&mut None, &mut batch).await;
-            jobs = take_unwritten(&mut batch.jobs);
-            is_locked = !jobs.is_empty();
+            self.committer.write_locked(&mut batch).await;
+            let is_unwritten = |job: &Job| job.result.is_none();
+            let done = batch.jobs.iter().position(is_unwritten).unwrap_or(batch.jobs.len());
+            jobs = batch.jobs.split_off(done);
             self.committer.respond(batch.jobs);
+            if !jobs.is_empty() {
+                sleep(RETRY_PAUSE).await;
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Writes batches to the store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use parlance_core::{ErrorCode, RoomId};
@@ -9,7 +9,7 @@ use parlance_runtime::error::chain;
 use parlance_runtime::postgres;
 use parlance_runtime::trace::{Span, SpanBuilder};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Job, SEND_TIMEOUT};
@@ -23,12 +23,14 @@ use crate::streams::Streams;
 /// A connection that may be kept for the next batch.
 pub(super) type HeldConnection = Option<PoolConnection<Postgres>>;
 
-/// What one call wrote.
-struct Written {
-    /// The result of each message; `None` for a room that was skipped.
-    results: Vec<Option<WriteResult>>,
-    /// The skipped rooms that had no row yet, and have one now.
-    new_rooms: HashSet<RoomId>,
+/// How long a transaction waits for the lock of a room. Shorter than the statement timeout.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What happens with rooms that another transaction has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lock {
+    Skip,
+    Wait,
 }
 
 /// Writes batches. In [`respond`](super::respond) it answers the senders and delivers the messages.
@@ -45,16 +47,16 @@ impl Committer {
     /// Writes the messages that have no result yet, and sets their results. Messages for rooms that
     /// another transaction has locked stay without result.
     pub(super) async fn write(&self, connection: &mut HeldConnection, batch: &mut Batch) {
-        let write = Box::pin(self.write_jobs(connection, &mut batch.jobs));
+        let write = Box::pin(self.write_jobs(connection, Lock::Skip, &mut batch.jobs));
         batch.spans.scope(write).await;
     }
 
-    /// Waits until no other transaction has locked the room, or until the timeout.
-    pub(super) async fn wait_for_lock(&self, room_id: RoomId, timeout: Duration) {
-        let lock = async { room_heads::lock(&mut *self.pool.acquire().await?, room_id).await };
-        if let Err(error) = with_timeout(timeout, lock).await {
-            tracing::warn!(room.id = %room_id, error = chain(&error), "a room is locked; retrying");
-        }
+    /// Writes like [`write`](Self::write), but waits for the lock of the room, which is the same
+    /// for all messages. They stay without result if the lock cannot be had in time.
+    pub(super) async fn write_locked(&self, batch: &mut Batch) {
+        let mut connection = None;
+        let write = Box::pin(self.write_jobs(&mut connection, Lock::Wait, &mut batch.jobs));
+        batch.spans.scope(write).await;
     }
 
     /// Returns true if the pool has no connection for other work.
@@ -62,13 +64,12 @@ impl Committer {
         self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections()
     }
 
-    /// Writes everything in one call. Further calls are needed only for repeated keys, which then
-    /// find the first message, for new rooms, and if the call fails because of its content: then
-    /// the batch is split, so that a poison message fails alone.
-    async fn write_jobs(&self, connection: &mut HeldConnection, jobs: &mut [Job]) {
+    /// Writes everything in one call. Further calls are needed only for new rooms, and if the call
+    /// fails because of its content: then the batch is split, so that a poison message fails alone.
+    async fn write_jobs(&self, connection: &mut HeldConnection, lock: Lock, jobs: &mut [Job]) {
         let mut locked_rooms: HashSet<RoomId> = HashSet::new();
-        let unwritten = (0..jobs.len()).filter(|&index| jobs[index].result.is_none()).collect();
-        let mut pieces = split_repeated_keys(unwritten, jobs);
+        let (first, repeats) = split_repeated_keys(jobs);
+        let mut pieces = vec![first];
         while let Some(mut piece) = pieces.pop() {
             // A room that was locked for an earlier piece may be unlocked for this one, which would
             // change the order of its messages.
@@ -77,14 +78,16 @@ impl Committer {
                 continue;
             }
             let drafts: Vec<&Draft> = piece.iter().map(|&index| &jobs[index].draft).collect();
-            match self.write_piece(connection, &drafts).await {
-                Ok(Written { results, new_rooms }) => {
+            match self.write_piece(connection, lock, &drafts).await {
+                Ok(results) => {
                     for (&index, result) in piece.iter().zip(results) {
                         jobs[index].result = result;
                     }
                     piece.retain(|&index| jobs[index].result.is_none());
-                    let skipped = piece.iter().map(|&index| jobs[index].draft.room_id);
-                    locked_rooms.extend(skipped.filter(|room_id| !new_rooms.contains(room_id)));
+                    let skipped: HashSet<RoomId> =
+                        piece.iter().map(|&index| jobs[index].draft.room_id).collect();
+                    let new_rooms = self.create_rooms(connection, &skipped).await;
+                    locked_rooms.extend(skipped.difference(&new_rooms));
                     pieces.push(piece);
                 }
                 Err(error) if is_poisoned(&error) && piece.len() > 1 => {
@@ -92,35 +95,41 @@ impl Committer {
                     let back = piece.split_off(piece.len() / 2);
                     pieces.extend([back, piece]);
                 }
+                Err(error) if postgres::is_lock_timeout(&error) => {
+                    tracing::warn!(room.id = %drafts[0].room_id, "a room is locked; retrying");
+                    locked_rooms.insert(drafts[0].room_id);
+                }
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "cannot store a batch; refusing it");
                     piece.iter().for_each(|&index| jobs[index].refuse(ErrorCode::Unavailable));
                 }
             }
         }
+        for (index, first) in repeats {
+            jobs[index].result = jobs[first].repeated_result();
+        }
     }
 
+    /// Writes one piece in one transaction. Returns the result of each message; `None` for a room
+    /// that was skipped.
     async fn write_piece(
         &self,
         connection: &mut HeldConnection,
+        lock: Lock,
         drafts: &[&Draft],
-    ) -> sqlx::Result<Written> {
+    ) -> sqlx::Result<Vec<Option<WriteResult>>> {
         let started = Instant::now();
         let mut span = start_span(drafts.len());
         let write = async {
-            let connection = match connection {
-                Some(connection) => connection,
-                None => connection.insert(self.pool.acquire().await?),
-            };
-            let results = write_batch(connection, drafts).await?;
-            let skipped = drafts.iter().zip(&results).filter(|(_, result)| result.is_none());
-            let skipped: Vec<RoomId> = skipped.map(|(draft, _)| draft.room_id).collect();
-            let new_rooms = match &skipped[..] {
-                [] => Vec::new(),
-                // After a failure the messages are deferred, and written from there.
-                rooms => room_heads::create_missing(connection, rooms).await.unwrap_or_default(),
-            };
-            Ok(Written { results, new_rooms: new_rooms.into_iter().collect() })
+            let connection = self.connect(connection).await?;
+            if lock == Lock::Skip {
+                return write_batch(connection, drafts).await;
+            }
+            let mut transaction = connection.begin().await?;
+            room_heads::lock_within(&mut transaction, drafts[0].room_id, LOCK_TIMEOUT).await?;
+            let results = write_batch(&mut transaction, drafts).await?;
+            transaction.commit().await?;
+            Ok(results)
         };
         let written = with_timeout(SEND_TIMEOUT, write).await;
         match &written {
@@ -135,22 +144,57 @@ impl Committer {
         }
         written
     }
+
+    /// Creates the rows of skipped rooms that have none. Returns the rooms that have one now. After
+    /// a failure the messages are deferred, and written from there.
+    async fn create_rooms(
+        &self,
+        connection: &mut HeldConnection,
+        skipped: &HashSet<RoomId>,
+    ) -> HashSet<RoomId> {
+        if skipped.is_empty() {
+            return HashSet::new();
+        }
+        let room_ids: Vec<RoomId> = skipped.iter().copied().collect();
+        let create =
+            async { room_heads::create_missing(self.connect(connection).await?, &room_ids).await };
+        match with_timeout(SEND_TIMEOUT, create).await {
+            Ok(created) => created.into_iter().collect(),
+            Err(error) => {
+                *connection = None;
+                tracing::warn!(error = chain(&error), "cannot create the rows of new rooms");
+                HashSet::new()
+            }
+        }
+    }
+
+    async fn connect<'a>(
+        &self,
+        connection: &'a mut HeldConnection,
+    ) -> sqlx::Result<&'a mut PgConnection> {
+        Ok(match connection {
+            Some(connection) => connection,
+            None => connection.insert(self.pool.acquire().await?),
+        })
+    }
 }
 
-/// Splits messages so that no key occurs twice in a piece. The last piece is to be written first.
-fn split_repeated_keys(mut piece: Vec<usize>, jobs: &[Job]) -> Vec<Vec<usize>> {
-    let mut pieces = Vec::new();
-    while !piece.is_empty() {
-        let mut keys = HashSet::with_capacity(piece.len());
-        let is_repeated = |index: &mut usize| {
-            let draft = &jobs[*index].draft;
-            !keys.insert((draft.room_id, draft.sender_id, draft.key.as_str()))
-        };
-        let repeated = piece.extract_if(.., is_repeated).collect();
-        pieces.push(std::mem::replace(&mut piece, repeated));
-    }
-    pieces.reverse();
-    pieces
+/// Splits the messages without result: the first of each key, and the repeats, each with the index
+/// of the first.
+fn split_repeated_keys(jobs: &[Job]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let mut firsts = HashMap::with_capacity(jobs.len());
+    let mut repeats = Vec::new();
+    let unwritten = (0..jobs.len()).filter(|&index| jobs[index].result.is_none());
+    let is_first = |&index: &usize| {
+        let draft = &jobs[index].draft;
+        let first =
+            *firsts.entry((draft.room_id, draft.sender_id, draft.key.as_str())).or_insert(index);
+        if first != index {
+            repeats.push((index, first));
+        }
+        first == index
+    };
+    (unwritten.filter(is_first).collect(), repeats)
 }
 
 /// Returns true if the failure is one of the content, not of the store: smaller batches may
