@@ -9,9 +9,10 @@ use futures_util::future::join_all;
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
 use parlance_core::RoomId;
+use parlance_runtime::ticks;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::timeout;
 
 use super::header::channel_name;
 use crate::streams::Streams;
@@ -36,9 +37,12 @@ pub(super) struct Subscriptions {
     streams: Streams,
     /// The rooms whose subscription Redis has confirmed on the current connection.
     confirmed: HashSet<RoomId>,
+    /// The rooms whose last call has not succeeded: Redis may have executed it, or may do so later.
+    /// None of them is in `confirmed`.
+    uncertain: HashSet<RoomId>,
     /// Callers that wait for a confirmation.
     waiting: Vec<(RoomId, oneshot::Sender<()>)>,
-    /// True if a call has failed since all rooms were last compared.
+    /// True if a call has failed, or could not be made, since all rooms were last compared.
     has_failed: bool,
     connections: Counter<u64>,
 }
@@ -49,15 +53,14 @@ impl Subscriptions {
             .u64_counter("parlance.messaging.redis.connections")
             .with_description("Connections made to Redis; 1 if none was ever lost.")
             .build();
-        let (confirmed, waiting) = (HashSet::new(), Vec::new());
-        Self { subscriber, streams, confirmed, waiting, has_failed: false, connections }
+        let (confirmed, uncertain, waiting) = (HashSet::new(), HashSet::new(), Vec::new());
+        Self { subscriber, streams, confirmed, uncertain, waiting, has_failed: false, connections }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) -> anyhow::Result<()> {
         let mut reconnects = self.subscriber.reconnect_rx();
         let _connection = self.subscriber.connect();
-        let mut retry = tokio::time::interval(RETRY_INTERVAL);
-        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry = ticks(RETRY_INTERVAL);
         let mut commands = Vec::new();
         loop {
             tokio::select! {
@@ -67,15 +70,22 @@ impl Subscriptions {
                     Ok(_) | Err(RecvError::Lagged(_)) => self.on_connected().await,
                     Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
                 },
+                // Before the commands, so that a steady flow of them does not hold up the retry.
+                // The interval starts after it, so that slow retries do not hold up the commands.
+                _ = retry.tick(), if self.has_failed => {
+                    self.update_all().await;
+                    retry.reset();
+                }
                 1.. = queue.recv_many(&mut commands, MAX_COMMANDS) => {
                     self.on_commands(std::mem::take(&mut commands)).await;
                 }
-                _ = retry.tick(), if self.has_failed => self.update_all().await,
             }
         }
     }
 
     async fn on_commands(&mut self, commands: Vec<Command>) {
+        // Callers that gave up must not pile up while Redis is away.
+        self.waiting.retain(|(_, confirmation)| !confirmation.is_closed());
         let rooms = commands.iter().map(|command| command.room_id).collect();
         let waiting = |command: Command| Some((command.room_id, command.confirmation?));
         self.waiting.extend(commands.into_iter().filter_map(waiting));
@@ -92,24 +102,22 @@ impl Subscriptions {
 
     async fn update_all(&mut self) {
         self.has_failed = false;
-        let rooms = self.confirmed.iter().copied().chain(self.streams.rooms()).collect();
+        let known = self.confirmed.iter().chain(&self.uncertain).copied();
+        let rooms = known.chain(self.streams.rooms()).collect();
         self.update(rooms).await;
     }
 
     /// Subscribes to rooms that have subscribers, and unsubscribes from the others. Calls are made
-    /// only where something changes, and at most one at a time for a room, so that a subscription
-    /// and its end cannot overtake each other.
+    /// only where something changes or is uncertain, and at most one at a time for a room, so that
+    /// a subscription and its end cannot overtake each other.
     async fn update(&mut self, rooms: HashSet<RoomId>) {
         if !self.subscriber.is_connected() {
-            // All rooms are subscribed to once it is.
+            // The client announces a connection shortly before it is connected. So the announcement
+            // may have come already, and only the retry is sure to come after.
+            self.has_failed = true;
             return;
         }
-        let change = |room_id: RoomId| {
-            let is_wanted = self.streams.has_subscribers(room_id);
-            (is_wanted != self.confirmed.contains(&room_id)).then_some((room_id, is_wanted))
-        };
-        let changes = rooms.into_iter().filter_map(change);
-        let calls = changes.map(|(room_id, is_wanted)| {
+        let calls = self.start_changes(rooms).into_iter().map(|(room_id, is_wanted)| {
             let subscriber = self.subscriber.clone();
             async move {
                 let channel = channel_name(room_id);
@@ -127,8 +135,12 @@ impl Subscriptions {
         };
         for (room_id, is_subscribed, result) in results {
             match result {
-                Ok(()) if is_subscribed => drop(self.confirmed.insert(room_id)),
-                Ok(()) => drop(self.confirmed.remove(&room_id)),
+                Ok(()) => {
+                    self.uncertain.remove(&room_id);
+                    if is_subscribed {
+                        self.confirmed.insert(room_id);
+                    }
+                }
                 Err(error) => {
                     self.has_failed = true;
                     tracing::debug!(room.id = %room_id, %error, "subscribing failed; retrying");
@@ -136,6 +148,23 @@ impl Subscriptions {
             }
         }
         self.confirm();
+    }
+
+    /// Returns the rooms that need a call, and whether each is to be subscribed. They are uncertain
+    /// until their calls succeed.
+    fn start_changes(&mut self, rooms: HashSet<RoomId>) -> Vec<(RoomId, bool)> {
+        let change = |room_id: RoomId| {
+            let is_wanted = self.streams.has_subscribers(room_id);
+            let is_changed = is_wanted != self.confirmed.contains(&room_id);
+            let needs_call = is_changed || self.uncertain.contains(&room_id);
+            needs_call.then_some((room_id, is_wanted))
+        };
+        let changes: Vec<(RoomId, bool)> = rooms.into_iter().filter_map(change).collect();
+        for &(room_id, _) in &changes {
+            self.confirmed.remove(&room_id);
+            self.uncertain.insert(room_id);
+        }
+        changes
     }
 
     /// Informs callers whose channel is subscribed. Forgets those that have stopped waiting.
