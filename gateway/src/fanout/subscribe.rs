@@ -2,7 +2,8 @@
 //!
 //! A new subscription reads from the store. In a reconnect storm, subscriptions wait for permits in
 //! the order of their requests, for as long as it takes: the load refuses none. Live subscriptions,
-//! sends and backfills need no permit. No permit is held while a client is to read.
+//! sends and backfills need no permit. The synthetic probe needs none either: it has to succeed in
+//! a storm, too. No permit is held while a client is to read.
 
 use std::sync::Arc;
 
@@ -32,12 +33,30 @@ pub(crate) struct Subscription {
     pub(crate) reference: Option<String>,
 }
 
+/// Who subscribes.
+#[derive(Clone, Copy)]
+enum Subscribing {
+    /// The connection of a client. It takes permits.
+    Client,
+    /// The synthetic probe. It takes none, so that no storm holds it up.
+    Probe,
+}
+
 impl Hub {
     /// Subscribes a connection to a room. Queues the answer, the missed changes and the live ones,
     /// in this order. An error is left for the caller to send.
     pub(crate) async fn subscribe(&self, new: &Subscription) -> Result<(), ErrorCode> {
+        self.subscribe_as(Subscribing::Client, new).await
+    }
+
+    /// Subscribes the synthetic probe like a connection, but without a wait for permits.
+    pub(crate) async fn subscribe_probe(&self, new: &Subscription) -> Result<(), ErrorCode> {
+        self.subscribe_as(Subscribing::Probe, new).await
+    }
+
+    async fn subscribe_as(&self, who: Subscribing, new: &Subscription) -> Result<(), ErrorCode> {
         loop {
-            let permit = self.permit_if_new(new).await;
+            let permit = self.permit_if_new(who, new).await;
             let was_live = self.join(new);
             let start = self.messaging_client.subscribe(new.room_id, new.user_id).answer().await;
             let result = match start {
@@ -48,7 +67,7 @@ impl Hub {
                     // The membership ended before the answer. The next check finds a newer one.
                     continue;
                 }
-                Ok(start) => self.start(new, start, permit).await,
+                Ok(start) => self.start(who, new, start, permit).await,
                 // An existing subscription stays while the membership cannot be checked.
                 Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
                 Err(code) => Err(code),
@@ -68,14 +87,21 @@ impl Hub {
     }
 
     /// Waits for a permit, unless the connection is live in the room.
-    async fn permit_if_new(&self, new: &Subscription) -> Option<SemaphorePermit<'_>> {
+    async fn permit_if_new(
+        &self,
+        who: Subscribing,
+        new: &Subscription,
+    ) -> Option<SemaphorePermit<'_>> {
         let is_live_in = |room: &Room| room.is_live(new.send_queue.id);
         let is_live = self.rooms().get(&new.room_id).is_some_and(is_live_in);
-        if is_live { None } else { self.replay_permit().await }
+        if is_live { None } else { self.replay_permit(who).await }
     }
 
-    async fn replay_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.replay_permits.acquire().await.ok()
+    async fn replay_permit(&self, who: Subscribing) -> Option<SemaphorePermit<'_>> {
+        match who {
+            Subscribing::Client => self.replay_permits.acquire().await.ok(),
+            Subscribing::Probe => None,
+        }
     }
 
     /// Adds the connection to the room. Returns whether it is live there already.
@@ -94,6 +120,7 @@ impl Hub {
     /// Confirms a new subscription, replays what was missed and makes it live.
     async fn start(
         &self,
+        who: Subscribing,
         new: &Subscription,
         start: Subscribed,
         permit: Option<SemaphorePermit<'_>>,
@@ -111,7 +138,7 @@ impl Hub {
         if !self.confirm(new, &start, resync) {
             return Err(ErrorCode::NotAMember);
         }
-        if self.replay(new, first_page, last_seq).await.is_err() {
+        if self.replay(who, new, first_page, last_seq).await.is_err() {
             // The answer is queued already. The client comes back with the last `seq` it has seen.
             new.send_queue.close(CloseCode::TRY_AGAIN);
         }
@@ -139,6 +166,7 @@ impl Hub {
     /// live. Stops early if the subscription ends.
     async fn replay(
         &self,
+        who: Subscribing,
         new: &Subscription,
         mut page: ChangePage,
         mut last_seq: i64,
@@ -160,7 +188,7 @@ impl Hub {
                     None => return Ok(()),
                 }
             }
-            let _permit = self.replay_permit().await;
+            let _permit = self.replay_permit(who).await;
             let after_seq = page.complete_up_to;
             page = self
                 .change_pages

@@ -19,7 +19,11 @@ use crate::ws::frames::Frames;
 use crate::ws::send_queue::{SendQueue, Wake};
 
 const CONTENT: &str = "probe";
+/// The most time from the subscription, if there is none yet, to the event.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most time to find or make the target, and to delete its room. A probe does not fail because
+/// this takes longer than a round trip may.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between probes until the first one succeeds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// The room is deleted after this many changes, so that probes take bounded space in the store.
@@ -31,7 +35,7 @@ pub(crate) struct Probe {
     content: MessageContent,
     /// The target whose room the queue is subscribed to. `None` before the first probe and after a
     /// failure.
-    target: Option<Target>,
+    target: Option<Arc<Target>>,
     /// Receives the events of the target's room, also those of other gateways' probes.
     send_queue: Arc<SendQueue>,
     is_failing: bool,
@@ -70,8 +74,7 @@ impl Probe {
 
     /// Sends a probe. Returns whether its event arrived in time.
     async fn probe(&mut self) -> bool {
-        let result = timeout(PROBE_TIMEOUT, self.round_trip()).await;
-        let result = result.unwrap_or(Err(ErrorCode::Unavailable));
+        let result = self.send_to_held_or_new_target().await;
         self.metrics.record(result);
         match result {
             Err(code) if !self.is_failing => {
@@ -92,23 +95,56 @@ impl Probe {
         result.is_ok()
     }
 
-    /// Sends a message and waits for its event. Returns the time between the two.
-    async fn round_trip(&mut self) -> Result<Duration, ErrorCode> {
-        let target = match self.target.take() {
-            Some(target) => self.target.insert(target),
+    /// Sends a probe. Tries once more, with a new target, if the room of a held one is gone:
+    /// another gateway has deleted it. Returns the time from sending to the event.
+    async fn send_to_held_or_new_target(&mut self) -> Result<Duration, ErrorCode> {
+        let is_held = self.target.is_some();
+        match self.send().await {
+            Err(ErrorCode::RoomNotFound | ErrorCode::NotAMember) if is_held => {
+                self.reset();
+                self.send().await
+            }
+            result => result,
+        }
+    }
+
+    /// Sends a probe to the held target, or else to one that it finds or makes. Deletes the room
+    /// after too many changes.
+    async fn send(&mut self) -> Result<Duration, ErrorCode> {
+        let held = self.target.clone();
+        let is_new = held.is_none();
+        let target = match held {
+            Some(target) => target,
             None => {
-                let target = self.target.insert(Target::ensure(&self.app).await?);
-                let new = Subscription {
-                    send_queue: self.send_queue.clone(),
-                    user_id: target.sender.user_id,
-                    room_id: target.room_id,
-                    after_seq: None,
-                    reference: None,
-                };
-                self.app.hub.subscribe(&new).await?;
-                target
+                let ensured = within(TARGET_TIMEOUT, Target::ensure(&self.app)).await?;
+                self.target.insert(Arc::new(ensured)).clone()
             }
         };
+        let round_trip = self.round_trip(&target, is_new);
+        let (duration, seq) = within(PROBE_TIMEOUT, round_trip).await?;
+        if seq > MAX_SEQ {
+            self.delete(&target).await;
+        }
+        Ok(duration)
+    }
+
+    /// Sends a message and waits for its event. Returns the time between the two, and the `seq` of
+    /// the message. Subscribes first if the target is new.
+    async fn round_trip(
+        &self,
+        target: &Target,
+        is_new: bool,
+    ) -> Result<(Duration, i64), ErrorCode> {
+        if is_new {
+            let new = Subscription {
+                send_queue: self.send_queue.clone(),
+                user_id: target.sender.user_id,
+                room_id: target.room_id,
+                after_seq: None,
+                reference: None,
+            };
+            self.app.hub.subscribe_probe(&new).await?;
+        }
         // Frames that arrived since the last probe belong to probes of other gateways.
         drop(self.send_queue.take());
         let sent_at = Instant::now();
@@ -116,12 +152,19 @@ impl Probe {
         let client = &self.app.messaging_client;
         let sent = client.send(target.room_id, &target.sender, content, None).await?;
         wait_for_event(&self.send_queue, &sent).await?;
-        let duration = sent_at.elapsed();
-        if sent.message.seq > MAX_SEQ {
-            target.delete(&self.app).await?;
-            self.reset();
+        Ok((sent_at.elapsed(), sent.message.seq))
+    }
+
+    /// Deletes the room. A failure does not count as one of the probe, whose event has arrived: the
+    /// next probe tries again.
+    async fn delete(&mut self, target: &Target) {
+        if let Err(code) = within(TARGET_TIMEOUT, target.delete(&self.app)).await {
+            tracing::warn!(
+                error.code = code.name(),
+                "the room of the synthetic probes could not be deleted; the next probe tries again"
+            );
         }
-        Ok(duration)
+        self.reset();
     }
 
     /// Ends the subscription. The next probe starts anew.
@@ -136,6 +179,14 @@ impl Probe {
 /// Makes a queue that no socket writes.
 fn new_send_queue(app: &App) -> Arc<SendQueue> {
     app.hub.send_queue(rand::rng().random(), None)
+}
+
+/// Waits for a result, but at most for some time.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ErrorCode>>,
+) -> Result<T, ErrorCode> {
+    timeout(limit, work).await.unwrap_or(Err(ErrorCode::Unavailable))
 }
 
 /// Waits until the event of a message is in the queue.
