@@ -50,7 +50,7 @@ struct Follower {
     rooms: Client,
     streams: Streams,
     deleted_rooms: mpsc::Sender<RoomId>,
-    /// Where a new stream starts. Every change below was delivered, from any replica.
+    /// Where a new stream starts. Every change before it was delivered.
     cursor: Arc<AtomicU64>,
 }
 
@@ -98,8 +98,7 @@ impl Follower {
         let ends: Vec<MembershipEnd> = batch.ends.iter().filter_map(decode).collect();
         self.streams.deliver_ends(&ends);
         for end in ends.iter().filter(|end| end.reason == EndReason::RoomDeleted) {
-            // Sending fails only when the process is ending. It waits while the queue is full, and
-            // the log with it.
+            // Sending fails only when the process is ending. A full queue delays the next batch.
             let _ = self.deleted_rooms.send(end.room_id).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Another service watches the log of ended memberships.
+//! Streams the log of ended memberships to another service.
 //!
 //! Each watcher has a task that polls the log, and reads it at once after a change by this replica.
 //! The task continues from snapshot to snapshot. So it misses no entry, however long a transaction

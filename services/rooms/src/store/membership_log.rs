@@ -17,6 +17,10 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
+    fn new(text: String, cursor: i64) -> Self {
+        Self { text, cursor: Cursor(cursor.cast_unsigned()) }
+    }
+
     /// Makes a snapshot that has seen every transaction below the cursor and no other.
     pub(crate) fn from_cursor(cursor: Cursor) -> Self {
         // No transaction has an id whose lower half is zero, and Postgres refuses to parse one.
@@ -85,7 +89,7 @@ pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> sqlx::Result<Sn
     )
     .fetch_one(conn)
     .await?;
-    Ok(Snapshot { text: row.text, cursor: Cursor(row.cursor.cast_unsigned()) })
+    Ok(Snapshot::new(row.text, row.cursor))
 }
 
 /// Returns up to `limit` entries after a position that the snapshot has not seen, in reading order.
@@ -100,7 +104,8 @@ pub(crate) async fn read(
         SELECT
             pg_current_snapshot()::TEXT AS "text!",
             pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT AS "cursor!",
-            floor.xid >= pg_snapshot_xmin(seen.snapshot)
+            -- A reader from the oldest entry on misses none that is kept.
+            (floor.xid >= pg_snapshot_xmin(seen.snapshot) AND seen.snapshot::TEXT <> '1:1:')
                 -- A cursor from the future belongs to another database.
                 OR pg_snapshot_xmin(seen.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
                 AS "is_truncated!",
@@ -133,26 +138,14 @@ pub(crate) async fn read(
 
     // The join to the one row of the floor gives a row even without an entry.
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let snapshot =
-        Snapshot { text: first.text.clone(), cursor: Cursor(first.cursor.cast_unsigned()) };
+    let snapshot = Snapshot::new(first.text.clone(), first.cursor);
     let is_truncated = first.is_truncated;
-    let mut position = after;
-    let mut ends = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (Some(xid), Some(id), Some(room_id), Some(reason), Some(version)) =
-            (row.xid, row.id, row.room_id, row.reason, row.room_version)
-        else {
-            continue;
-        };
-        position = Position { xid, id };
-        ends.push(MembershipEnd {
-            room_id,
-            user_id: row.user_id,
-            reason,
-            room_version: RoomVersion(version),
-        });
-    }
-    Ok(Page { ends, position, snapshot, is_truncated })
+    let last = rows.last().and_then(|row| Some(Position { xid: row.xid?, id: row.id? }));
+    let ends = rows.into_iter().filter_map(|row| {
+        let (room_version, user_id) = (RoomVersion(row.room_version?), row.user_id);
+        Some(MembershipEnd { room_id: row.room_id?, user_id, reason: row.reason?, room_version })
+    });
+    Ok(Page { ends: ends.collect(), position: last.unwrap_or(after), snapshot, is_truncated })
 }
 
 /// Deletes up to `limit` entries older than `before`, and raises the floor. Returns how many were
