@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parlance_core::{Timestamp, UserId, Violation};
+use parlance_core::{Timestamp, UserId, Violation, check_length};
 use parlance_proto::{auth, contacts, messaging, rooms};
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -256,12 +256,7 @@ impl ClientMessageId {
 
     /// Checks the rules of the key.
     pub fn parse(text: String) -> Result<Self, Violation> {
-        if text.is_empty() {
-            return Err(Violation::TooShort { min: 1 });
-        }
-        if text.chars().count() > Self::MAX_CHARACTERS {
-            return Err(Violation::TooLong { max: Self::MAX_CHARACTERS, unit: "characters" });
-        }
+        check_length(&text, Self::MAX_CHARACTERS)?;
         if text.contains('\0') {
             return Err(Violation::Other("The id must not contain NUL"));
         }

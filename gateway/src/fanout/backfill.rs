@@ -22,7 +22,7 @@ impl Hub {
     /// Reads pages from the store until the room has no gap.
     async fn backfill(self, room_id: RoomId) {
         tokio::time::sleep(GAP_TIMEOUT).await;
-        while let Some((after_seq, up_to_seq)) = self.gap(room_id) {
+        while let Some((after_seq, up_to_seq)) = self.next_gap(room_id) {
             let Ok(_permit) = self.backfill_permits.acquire().await else { return };
             match self.change_pages.read(room_id, after_seq, up_to_seq).await {
                 Ok(page) => {
@@ -43,7 +43,7 @@ impl Hub {
         }
     }
 
-    fn gap(&self, room_id: RoomId) -> Option<(i64, i64)> {
-        self.rooms().get_mut(&room_id)?.gap()
+    fn next_gap(&self, room_id: RoomId) -> Option<(i64, i64)> {
+        self.rooms().get_mut(&room_id)?.next_gap()
     }
 }

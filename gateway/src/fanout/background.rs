@@ -1,20 +1,15 @@
 //! The tasks and gauges of the hub.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlance_core::{ErrorCode, UserId};
 use parlance_runtime::{Lifecycle, ticks};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::auth::verifier::TokenVerifier;
 use crate::fanout::hub::{Hub, Shared};
 use crate::fanout::room::Room;
 use crate::metrics::METER;
-use crate::ws::close_code::CloseCode;
-use crate::ws::protocol::ErrorFrame;
 use crate::ws::shed::shed_slow_consumers;
 
 const SHED_INTERVAL: Duration = Duration::from_millis(100);
@@ -91,23 +86,5 @@ impl Hub {
         self.lifecycle.draining().cancelled().await;
         self.connections().values().for_each(|(_, send_queue)| send_queue.notify_drain());
         Ok(())
-    }
-
-    /// Closes the sockets of users who become inactive.
-    async fn close_inactive(
-        self,
-        mut inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
-    ) -> anyhow::Result<()> {
-        let notice = ErrorFrame::new(None, ErrorCode::InactiveUser).encode();
-        loop {
-            let inactive = inactive_users.borrow_and_update().clone();
-            for (user_id, send_queue) in self.connections().values() {
-                if inactive.contains(user_id) {
-                    send_queue.push(notice.clone());
-                    send_queue.close(CloseCode::UNAUTHENTICATED);
-                }
-            }
-            inactive_users.changed().await?;
-        }
     }
 }

@@ -11,6 +11,7 @@ mod change_pages;
 mod encode;
 mod events;
 mod hub;
+mod inactive_users;
 mod room;
 mod subscribe;
 mod subscriber;

@@ -161,11 +161,11 @@ impl Room {
     #[must_use]
     pub(super) fn begin_backfill(&mut self) -> bool {
         let was_backfilling = self.is_backfilling;
-        self.gap().is_some() && !was_backfilling
+        self.next_gap().is_some() && !was_backfilling
     }
 
     /// Returns the first gap: the `seq` before it and its last `seq`. `None` ends the backfill.
-    pub(super) fn gap(&mut self) -> Option<(i64, i64)> {
+    pub(super) fn next_gap(&mut self) -> Option<(i64, i64)> {
         let gap = self.delivered_seq.and_then(|delivered_seq| {
             let first_held = self.held.keys().next();
             let last_missing = first_held.map_or(self.last_seq, |first_held| first_held - 1);
@@ -181,7 +181,7 @@ impl Room {
         let delivered_seq = self.delivered_seq;
         let is_new = |&(seq, _): &Change| delivered_seq.is_none_or(|delivered| seq > delivered);
         let run: Vec<Change> = changes.into_iter().filter(is_new).collect();
-        // A missing `seq` below belongs to a change that a later one has replaced.
+        // The store has only the last change of each message: a `seq` without one is no gap.
         let last = run.last().map(|(seq, _)| *seq);
         self.delivered_seq = delivered_seq.max(last).max(Some(complete_up_to));
         self.release_held(run);

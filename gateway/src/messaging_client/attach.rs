@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::messaging_client::client::MessagingClient;
-use crate::messaging_client::message::{Renewal, batches};
 use crate::messaging_client::pending::MAX_PENDING;
+use crate::messaging_client::stream_message::{Renewal, batches};
 use crate::messaging_client::streams::StreamId;
 
 /// Space for releases in the queue of a stream, besides the requests: a request never finds the

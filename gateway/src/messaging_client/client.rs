@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
 use crate::lock::lock;
-use crate::messaging_client::message::{Message, Reply};
 use crate::messaging_client::pending::{OrderingKey, PendingRequests};
+use crate::messaging_client::stream_message::{Reply, StreamMessage};
 use crate::messaging_client::streams::StreamId;
 
 /// Sends messages and subscribes to rooms. Cheap to clone.
@@ -88,6 +88,7 @@ impl MessagingClient {
         span: Span,
     ) -> Pending<Sent> {
         let request_id = self.next_id();
+        // A key of the client, or else of the gateway, which makes its own resends idempotent.
         let idempotency_key = match client_msg_id {
             Some(id) => format!("c:{}", id.as_str()),
             None => format!("g:{:x}-{request_id:x}", self.shared.instance),
@@ -106,7 +107,7 @@ impl MessagingClient {
             Outcome::Sent(sent) => Some(sent),
             _ => None,
         };
-        Pending { span, ..self.request(request_id, Message::Send(send), ordering_key, read) }
+        Pending { span, ..self.request(request_id, StreamMessage::Send(send), ordering_key, read) }
     }
 
     /// Sends a message and waits until it is committed.
@@ -157,14 +158,14 @@ impl MessagingClient {
             origin,
         };
         let read = |outcome| matches!(outcome, Outcome::TypingShown(_)).then_some(());
-        self.request(request_id, Message::Typing(typing), None, read)
+        self.request(request_id, StreamMessage::Typing(typing), None, read)
     }
 
     /// Ends this gateway's subscription to a room on a stream.
     pub(crate) fn release(&self, room_id: RoomId, stream: StreamId) {
         // A full queue belongs to a replica in trouble. Events of a room without subscribers are
         // dropped on arrival.
-        self.pending().streams.push(stream, Message::Release(room_id));
+        self.pending().streams.push(stream, StreamMessage::Release(room_id));
     }
 
     /// Returns the stream to the present owner replica of a room.
@@ -188,7 +189,7 @@ impl MessagingClient {
     fn request<T>(
         &self,
         request_id: u64,
-        message: Message,
+        message: StreamMessage,
         ordering_key: Option<OrderingKey>,
         read: fn(Outcome) -> Option<T>,
     ) -> Pending<T> {
@@ -206,7 +207,7 @@ pub(crate) fn submit_span(room_id: RoomId) -> SpanBuilder {
     SpanBuilder::client("submit message").with("parlance.room.id", room_id.get())
 }
 
-fn subscribe(request_id: u64, room_id: RoomId, user_id: UserId) -> Message {
+fn subscribe(request_id: u64, room_id: RoomId, user_id: UserId) -> StreamMessage {
     let (room_id, user_id) = (room_id.get(), user_id.get());
-    Message::Subscribe(Subscribe { request_id, room_id, user_id })
+    StreamMessage::Subscribe(Subscribe { request_id, room_id, user_id })
 }

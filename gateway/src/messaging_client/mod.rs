@@ -11,11 +11,11 @@
 
 mod attach;
 mod client;
-mod message;
 mod pending;
+mod stream_message;
 mod streams;
 
 pub(crate) use attach::EventHandler;
 pub(crate) use client::{MessagingClient, Pending, SentMessage, submit_span};
-pub(crate) use message::Renewal;
+pub(crate) use stream_message::Renewal;
 pub(crate) use streams::StreamId;

@@ -10,7 +10,7 @@ use parlance_proto::messaging::answer::Outcome;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::messaging_client::message::{Message, Renewal, Reply};
+use crate::messaging_client::stream_message::{Renewal, Reply, StreamMessage};
 use crate::messaging_client::streams::{StreamId, Streams};
 
 /// How long a request may stay unanswered, on however many streams it is sent.
@@ -42,7 +42,7 @@ struct Ordering {
 }
 
 struct Request {
-    message: Message,
+    message: StreamMessage,
     reply: Reply,
     ordering_key: Option<OrderingKey>,
     /// The stream that the request was sent on; none while it has not been sent.
@@ -56,7 +56,7 @@ impl PendingRequests {
     pub(super) fn open(
         &mut self,
         request_id: u64,
-        message: Message,
+        message: StreamMessage,
         ordering_key: Option<OrderingKey>,
         reply: Reply,
     ) -> Result<(), Reply> {
@@ -105,7 +105,7 @@ impl PendingRequests {
     }
 
     /// Adds a stream and sends the waiting requests.
-    pub(super) fn add_stream(&mut self, id: StreamId, queue: mpsc::Sender<Message>) {
+    pub(super) fn add_stream(&mut self, id: StreamId, queue: mpsc::Sender<StreamMessage>) {
         self.streams.add(id, queue);
         self.send_unsent();
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use parlance_core::RoomId;
 use tokio::sync::mpsc;
 
-use crate::messaging_client::message::Message;
+use crate::messaging_client::stream_message::StreamMessage;
 
 /// Names one stream to one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +23,13 @@ pub(super) struct Streams(BTreeMap<SocketAddr, AttachedStream>);
 
 struct AttachedStream {
     epoch: u64,
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<StreamMessage>,
     /// The replica has sent its go-away: it answers pending requests and gets no new rooms.
     is_leaving: bool,
 }
 
 impl Streams {
-    pub(super) fn add(&mut self, id: StreamId, queue: mpsc::Sender<Message>) {
+    pub(super) fn add(&mut self, id: StreamId, queue: mpsc::Sender<StreamMessage>) {
         self.0.insert(id.address, AttachedStream { epoch: id.epoch, queue, is_leaving: false });
     }
 
@@ -59,7 +59,7 @@ impl Streams {
     }
 
     /// Queues a message. Returns false if the stream is gone or its queue is full.
-    pub(super) fn push(&self, id: StreamId, message: Message) -> bool {
+    pub(super) fn push(&self, id: StreamId, message: StreamMessage) -> bool {
         self.get(id).is_some_and(|stream| stream.queue.try_send(message).is_ok())
     }
 

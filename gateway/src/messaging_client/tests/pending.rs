@@ -8,21 +8,21 @@ type Answers = oneshot::Receiver<Result<Outcome, ErrorCode>>;
 /// Makes a request with this id; none if it is refused.
 fn open(pending: &mut PendingRequests, id: u64, key: Option<OrderingKey>) -> Option<Answers> {
     let (caller, answer) = oneshot::channel();
-    let message = Message::Typing(Typing { request_id: id, ..Typing::default() });
+    let message = StreamMessage::Typing(Typing { request_id: id, ..Typing::default() });
     pending.open(id, message, key, Reply::Caller(caller)).ok().map(|()| answer)
 }
 
 /// Attaches a stream whose queue holds one message.
-fn attach(pending: &mut PendingRequests, port: u16) -> (StreamId, mpsc::Receiver<Message>) {
+fn attach(pending: &mut PendingRequests, port: u16) -> (StreamId, mpsc::Receiver<StreamMessage>) {
     let (queue, sent) = mpsc::channel(1);
     let id = StreamId { address: ([127, 0, 0, 1], port).into(), epoch: 1 };
     pending.add_stream(id, queue);
     (id, sent)
 }
 
-fn next(sent: &mut mpsc::Receiver<Message>) -> Option<u64> {
+fn next(sent: &mut mpsc::Receiver<StreamMessage>) -> Option<u64> {
     match sent.try_recv() {
-        Ok(Message::Typing(typing)) => Some(typing.request_id),
+        Ok(StreamMessage::Typing(typing)) => Some(typing.request_id),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The messages of a stream and the receivers of their answers.
+//! What a stream sends to a replica of messaging, and the receivers of its answers.
 
 use futures_util::stream::{self, Stream};
 use parlance_core::{ErrorCode, RoomId, UserId};
@@ -11,14 +11,14 @@ const MAX_BATCH: usize = 400;
 
 /// A message to a replica. All but releases are requests, which are answered.
 #[derive(Clone, Debug)]
-pub(super) enum Message {
+pub(super) enum StreamMessage {
     Send(Send),
     Subscribe(Subscribe),
     Release(RoomId),
     Typing(Typing),
 }
 
-impl Message {
+impl StreamMessage {
     pub(super) fn room_id(&self) -> RoomId {
         match self {
             Self::Send(send) => RoomId::new(send.room_id),
@@ -84,7 +84,9 @@ pub(crate) struct Renewal {
 
 /// Returns batches of everything that is queued, in its order: a message whose kind comes earlier
 /// in a batch begins a new one.
-pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = AttachRequest> {
+pub(super) fn batches(
+    messages: mpsc::Receiver<StreamMessage>,
+) -> impl Stream<Item = AttachRequest> {
     let queued = Vec::new().into_iter().peekable();
     stream::unfold((messages, queued), |(mut messages, mut queued)| async move {
         if queued.peek().is_none() {
@@ -96,7 +98,8 @@ pub(super) fn batches(messages: mpsc::Receiver<Message>) -> impl Stream<Item = A
         }
         let mut batch = AttachRequest::default();
         let mut position = 0;
-        while let Some(message) = queued.next_if(|next: &Message| next.position() >= position) {
+        while let Some(message) = queued.next_if(|next: &StreamMessage| next.position() >= position)
+        {
             position = message.position();
             message.add_to(&mut batch);
         }
