@@ -44,3 +44,24 @@ macro_rules! id {
 id!(UserId, "The id of a user, given by auth.");
 id!(RoomId, "The id of a room, given by rooms.");
 id!(MessageId, "The id of a message, given by messaging; grows with `seq` inside a room.");
+
+/// Two different users, the lower id first.
+#[derive(Clone, Copy, Debug)]
+pub struct UserPair {
+    /// The lower id.
+    pub low: UserId,
+    /// The higher id.
+    pub high: UserId,
+}
+
+impl UserPair {
+    /// Takes two users in any order. `None` if they are the same.
+    pub fn new(first: UserId, second: UserId) -> Option<Self> {
+        (first != second).then(|| Self { low: first.min(second), high: first.max(second) })
+    }
+
+    /// Returns the user of the pair that is not `user`.
+    pub fn other_than(self, user: UserId) -> UserId {
+        if self.low == user { self.high } else { self.low }
+    }
+}

@@ -60,6 +60,17 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Checks that a text has 1 to `max` characters.
+pub fn check_length(text: &str, max: usize) -> Result<(), Violation> {
+    if text.is_empty() {
+        return Err(Violation::TooShort { min: 1 });
+    }
+    if text.chars().count() > max {
+        return Err(Violation::TooLong { max, unit: "characters" });
+    }
+    Ok(())
+}
+
 /// The name of a room: 1 to 255 characters, stored as sent, without NUL (which Postgres cannot
 /// store).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +81,7 @@ impl RoomName {
 
     /// Checks the rules.
     pub fn parse(text: String) -> Result<Self, Violation> {
-        if text.is_empty() {
-            return Err(Violation::TooShort { min: 1 });
-        }
-        if text.chars().count() > Self::MAX_CHARACTERS {
-            return Err(Violation::TooLong { max: Self::MAX_CHARACTERS, unit: "characters" });
-        }
+        check_length(&text, Self::MAX_CHARACTERS)?;
         if text.contains('\0') {
             return Err(Violation::Other("Name must not contain NUL"));
         }

@@ -1,5 +1,6 @@
 //! Pairs of users and their states, as the use cases see them.
 
+pub(crate) use parlance_core::UserPair;
 use parlance_core::{Timestamp, UserId};
 
 /// The id of a pair: first of its invitation, then of its contact.
@@ -11,25 +12,6 @@ pub(crate) struct PairId(pub(crate) i64);
 #[derive(Clone, Copy, Debug, sqlx::Type)]
 #[sqlx(transparent)]
 pub(crate) struct OutboxId(pub(crate) i64);
-
-/// Two different users, the lower id first.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UserPair {
-    pub(crate) low: UserId,
-    pub(crate) high: UserId,
-}
-
-impl UserPair {
-    /// Takes two users in any order. `None` if they are the same.
-    pub(crate) fn new(first: UserId, second: UserId) -> Option<Self> {
-        (first != second).then(|| Self { low: first.min(second), high: first.max(second) })
-    }
-
-    /// Returns the user of the pair that is not `user`.
-    pub(crate) fn other_than(self, user: UserId) -> UserId {
-        if self.low == user { self.high } else { self.low }
-    }
-}
 
 /// Two users with an invitation or a contact.
 #[derive(Clone, Copy, Debug)]

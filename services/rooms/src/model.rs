@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub(crate) use parlance_core::UserPair;
 use parlance_core::{RoomId, Timestamp, UserId};
 
 /// A room with its members.
@@ -67,20 +68,6 @@ pub(crate) struct Member {
 /// Counts the changes of a room's members. 0 if there is no such room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomVersion(pub(crate) i64);
-
-/// Two different users, the lower id first.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UserPair {
-    pub(crate) low: UserId,
-    pub(crate) high: UserId,
-}
-
-impl UserPair {
-    /// Takes two users in any order. `None` if they are the same.
-    pub(crate) fn new(first: UserId, second: UserId) -> Option<Self> {
-        (first != second).then(|| Self { low: first.min(second), high: first.max(second) })
-    }
-}
 
 /// A user whom the owner of a room wants to add.
 #[derive(Clone, Copy, Debug)]

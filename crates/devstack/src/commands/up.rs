@@ -173,12 +173,5 @@ impl Signals {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::CONVERSATION;
-
-    #[test]
-    fn the_readme_shows_the_same_commands() {
-        let readme = include_str!("../../../../README.md");
-        assert!(readme.contains(CONVERSATION));
-    }
-}
+#[path = "tests/up.rs"]
+mod tests;

@@ -1,11 +1,11 @@
 //! Sends the spans of recorded traces to a collector, in OTLP over gRPC.
 //!
-//! No request waits for that. A span is lost, and counted, if it does not fit into the queue or if
-//! the collector does not accept it in time.
+//! No request waits for that. The SDK drops a span that does not fit into its queue. A span is lost,
+//! and counted, if the collector does not accept it in time.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -16,8 +16,8 @@ use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithTon
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
-    SpanExporter, SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanData,
+    SpanExporter,
 };
 use tonic::transport::Endpoint;
 use uuid::Uuid;
@@ -57,7 +57,7 @@ pub(super) fn tracer() -> Option<&'static SdkTracer> {
 /// Records traces from now on if the settings name a collector. Called once in a process, within
 /// its asynchronous runtime and after [`telemetry::init`](crate::telemetry::init).
 pub fn start(service: &'static str, config: &ProcessConfig) -> anyhow::Result<()> {
-    let queue = Queue::new();
+    let lost = lost_spans();
     if config.otel_exporter_otlp_endpoint.is_empty() {
         return Ok(());
     }
@@ -71,7 +71,7 @@ pub fn start(service: &'static str, config: &ProcessConfig) -> anyhow::Result<()
         .with_channel(channel)
         .with_timeout(EXPORT_TIMEOUT)
         .build()?;
-    let exporter = Exporter { collector, queue: queue.clone(), is_failing: AtomicBool::new(false) };
+    let exporter = Exporter { collector, lost, is_failing: AtomicBool::new(false) };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(MAX_QUEUED)
         .with_max_export_batch_size(MAX_BATCH)
@@ -82,7 +82,7 @@ pub fn start(service: &'static str, config: &ProcessConfig) -> anyhow::Result<()
         .with_sampler(Sampler::AlwaysOn)
         .with_max_links_per_span(MAX_LINKS)
         .with_resource(resource(service))
-        .with_span_processor(Processor { batches, queue })
+        .with_span_processor(batches)
         .build();
     let export = Export { tracer: provider.tracer("parlance"), provider };
     ensure!(EXPORT.set(export).is_ok(), "traces are recorded already");
@@ -110,74 +110,20 @@ fn resource(service: &'static str) -> Resource {
     Resource::builder().with_service_name(service).with_attributes(attributes).build()
 }
 
-/// Counts the spans that wait to be sent, and those that are lost. Shared by [`Processor`], which
-/// adds spans, and [`Exporter`], which takes them out. The batch processor of the SDK drops spans
-/// without telling the program.
-#[derive(Clone, Debug)]
-struct Queue {
-    len: Arc<AtomicUsize>,
-    lost: Counter<u64>,
-}
-
-impl Queue {
-    fn new() -> Self {
-        let lost = global::meter("parlance")
-            .u64_counter("parlance.process.spans_lost")
-            .with_description("Recorded spans that did not reach the collector.")
-            .build();
-        lost.add(0, &[]);
-        Self { len: Arc::default(), lost }
-    }
-
-    /// Returns true if the queue has space for one more span, which is then taken.
-    fn reserve(&self) -> bool {
-        let has_space = self.len.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED;
-        if !has_space {
-            self.release(1);
-            self.lost.add(1, &[]);
-        }
-        has_space
-    }
-
-    fn release(&self, spans: usize) {
-        self.len.fetch_sub(spans, Ordering::Relaxed);
-    }
-}
-
-/// Queues spans that have ended. Never waits.
-#[derive(Debug)]
-struct Processor {
-    batches: BatchSpanProcessor,
-    queue: Queue,
-}
-
-impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if self.queue.reserve() {
-            self.batches.on_end(span);
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.batches.force_flush()
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.batches.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.batches.set_resource(resource);
-    }
+fn lost_spans() -> Counter<u64> {
+    let lost = global::meter("parlance")
+        .u64_counter("parlance.process.spans_lost")
+        .with_description("Recorded spans that the collector did not accept in time.")
+        .build();
+    lost.add(0, &[]);
+    lost
 }
 
 /// Sends batches to the collector.
 #[derive(Debug)]
 struct Exporter {
     collector: OtlpExporter,
-    queue: Queue,
+    lost: Counter<u64>,
     /// True if the last call failed.
     is_failing: AtomicBool,
 }
@@ -186,9 +132,8 @@ impl SpanExporter for Exporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.collector.export(batch).await;
-        self.queue.release(spans);
         if result.is_err() {
-            self.queue.lost.add(spans as u64, &[]);
+            self.lost.add(spans as u64, &[]);
         }
         // Logged once when the collector is away, and once when it is back.
         let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);

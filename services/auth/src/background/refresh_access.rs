@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_core::{Clock, Timestamp};
-use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
+use parlance_runtime::{Lifecycle, ticks};
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::access::Access;
 use crate::error::Error;
@@ -32,8 +32,7 @@ pub(crate) async fn start(
 }
 
 async fn run(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) -> anyhow::Result<()> {
-    let mut ticks = interval(POLL_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(POLL_INTERVAL);
     loop {
         ticks.tick().await;
         let known = sender.borrow().clone();

@@ -3,7 +3,7 @@
 //!
 //! The transaction that makes the contact writes an outbox row. The request then tries once to make
 //! the room, before it answers; `background::make_system_rooms` retries until the rooms service has
-//! confirmed. Making a room twice makes one room, so a repeated try does no harm: the claims on
+//! confirmed. Making a room is idempotent, so a repeated try does no harm: the claims on
 //! outbox rows only keep the replicas from all doing the same work.
 
 use std::time::Duration;

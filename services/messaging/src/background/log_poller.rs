@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
-use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
+use parlance_runtime::{Lifecycle, ticks};
 use sqlx::PgPool;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::store::{batches, room_heads, with_timeout};
 use crate::streams::Streams;
 
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum age of a cursor. Rows live ten minutes; after half of that without a read, all rooms
-/// are compared instead.
+/// The maximum age of a cursor. Rows of `batches` are kept for ten minutes; after half of that
+/// without a read, the poller compares the `last_seq` of all rooms instead.
 const MAX_CURSOR_AGE: Duration = Duration::from_secs(300);
 
 /// Starts the log poller.
@@ -44,8 +44,7 @@ struct LogPoller {
 
 impl LogPoller {
     async fn run(self, poll_interval: Duration) -> anyhow::Result<()> {
-        let mut ticks = interval(poll_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks(poll_interval);
         let mut cursor: Option<i64> = None;
         let mut last_read = Instant::now();
         loop {

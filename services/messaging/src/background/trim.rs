@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
+use parlance_runtime::{Lifecycle, ticks};
 use sqlx::PgPool;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::{batches, with_timeout};
 
@@ -18,8 +17,7 @@ pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) {
 }
 
 async fn run(pool: PgPool) -> anyhow::Result<()> {
-    let mut ticks = interval(TRIM_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(TRIM_INTERVAL);
     loop {
         ticks.tick().await;
         if let Err(error) = with_timeout(TRIM_TIMEOUT, trim(&pool)).await {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use parlance_core::Timestamp;
 use parlance_runtime::error::chain;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use parlance_runtime::ticks;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::Error;
@@ -19,8 +20,7 @@ const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs until the process drains.
 pub(crate) async fn run(app: App) -> anyhow::Result<()> {
     let draining = app.lifecycle.draining().clone();
-    let mut ticks = interval(app.membership_log_retention / TRIMS_PER_RETENTION);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(app.membership_log_retention / TRIMS_PER_RETENTION);
     while draining.run_until_cancelled(ticks.tick()).await.is_some() {
         let trimmed = timeout(TRIM_TIMEOUT, trim(&app)).await;
         if let Err(error) = trimmed.unwrap_or(Err(Error::DatabaseTimeout)) {
