@@ -58,8 +58,8 @@ async fn subscribe_returns_the_head_seq_of_the_room() {
 
 #[tokio::test]
 async fn only_members_subscribe() {
-    let ([_, _, stranger], room) = room_with_members().await;
-    let mut socket = stranger.socket().await;
+    let ([_, _, outsider], room) = room_with_members().await;
+    let mut socket = outsider.socket().await;
     let answer = socket.ask(&json!({"type": "subscribe", "room_id": room, "ref": "1"})).await;
     assert_error(&answer, "not_a_member", Some("1"));
     assert_eq!(answer["error"], "You are not a member of this room");
@@ -189,8 +189,8 @@ async fn deleting_a_message_frees_its_client_msg_id() {
 
 #[tokio::test]
 async fn only_members_send() {
-    let ([anna, _, stranger], room) = room_with_members().await;
-    let mut socket = stranger.socket().await;
+    let ([anna, _, outsider], room) = room_with_members().await;
+    let mut socket = outsider.socket().await;
     assert_error(&socket.ask(&message_with_ref(room, "x", "1")).await, "not_a_member", Some("1"));
     assert_error(&socket.ask(&message_to(NOWHERE, "x")).await, "room_not_found", None);
     assert_eq!(anna.history(room).await, [Value::Null; 0]);
@@ -219,11 +219,11 @@ async fn the_sender_edits_and_all_subscribers_see_it() {
 
 #[tokio::test]
 async fn only_the_sender_edits() {
-    let ([anna, ben, stranger], room) = room_with_members().await;
+    let ([anna, ben, outsider], room) = room_with_members().await;
     let message = ben.send_message(room, "Mine").await;
     assert_error(&edit(&mut anna.socket().await, &message, "x").await, "not_the_sender", Some("e"));
     assert_error(
-        &edit(&mut stranger.socket().await, &message, "x").await,
+        &edit(&mut outsider.socket().await, &message, "x").await,
         "message_not_found",
         Some("e"),
     );
@@ -256,11 +256,11 @@ async fn the_sender_and_the_owner_delete_and_all_subscribers_see_it() {
 
 #[tokio::test]
 async fn only_the_sender_or_the_owner_deletes() {
-    let ([anna, ben, stranger], room) = room_with_members().await;
+    let ([anna, ben, outsider], room) = room_with_members().await;
     let message = anna.send_message(room, "Mine").await;
     assert_error(&delete(&mut ben.socket().await, &message).await, "not_the_sender", Some("d"));
     assert_error(
-        &delete(&mut stranger.socket().await, &message).await,
+        &delete(&mut outsider.socket().await, &message).await,
         "message_not_found",
         Some("d"),
     );
@@ -303,9 +303,9 @@ async fn typing_events_are_limited_to_one_every_two_seconds() {
 
 #[tokio::test]
 async fn only_members_send_typing() {
-    let ([anna, _, stranger], room) = room_with_members().await;
+    let ([anna, _, outsider], room) = room_with_members().await;
     let mut annas = anna.subscribed(room).await;
-    let mut socket = stranger.socket().await;
+    let mut socket = outsider.socket().await;
     let answer = socket.ask(&json!({"type": "typing", "room_id": room, "ref": "t"})).await;
     assert_error(&answer, "not_a_member", Some("t"));
     assert_error(
