@@ -6,12 +6,12 @@
 //! read from the store through [`change_pages`].
 
 mod backfill;
-mod background;
 mod change_pages;
+mod close_inactive_users;
 mod encode;
 mod events;
 mod hub;
-mod inactive_users;
+mod hub_tasks;
 mod room;
 mod subscribe;
 mod subscriber;

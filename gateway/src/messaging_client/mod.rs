@@ -1,7 +1,7 @@
 //! The client of messaging: one bidirectional gRPC stream to each replica, on which requests and
 //! events travel in batches.
 //!
-//! Everything about a room goes to its owner replica, which a rendezvous hash picks. All gateways
+//! Everything about a room goes to its owner replica, which [`owner_replica`] picks. All gateways
 //! pick the same one, so the sends of a room keep their order. When a stream ends, its unanswered
 //! requests are sent again on another stream, in the same order. The idempotency key of a send
 //! prevents that a message is stored twice.
@@ -11,6 +11,7 @@
 
 mod attach;
 mod client;
+mod owner_replica;
 mod pending;
 mod stream_message;
 mod streams;

@@ -1,10 +1,8 @@
-//! The attached streams, and which of them belongs to the owner replica of a room.
+//! The attached streams: one to each replica of messaging.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
-use parlance_core::RoomId;
 use tokio::sync::mpsc;
 
 use crate::messaging_client::stream_message::StreamMessage;
@@ -19,13 +17,13 @@ pub(crate) struct StreamId {
 
 /// The attached streams, one to each replica.
 #[derive(Default)]
-pub(super) struct Streams(BTreeMap<SocketAddr, AttachedStream>);
+pub(super) struct Streams(pub(super) BTreeMap<SocketAddr, AttachedStream>);
 
-struct AttachedStream {
-    epoch: u64,
+pub(super) struct AttachedStream {
+    pub(super) epoch: u64,
     queue: mpsc::Sender<StreamMessage>,
     /// The replica has sent its go-away: it answers pending requests and gets no new rooms.
-    is_leaving: bool,
+    pub(super) is_leaving: bool,
 }
 
 impl Streams {
@@ -61,20 +59,6 @@ impl Streams {
     /// Queues a message. Returns false if the stream is gone or its queue is full.
     pub(super) fn push(&self, id: StreamId, message: StreamMessage) -> bool {
         self.get(id).is_some_and(|stream| stream.queue.try_send(message).is_ok())
-    }
-
-    /// Returns the stream to the owner replica of a room: the one with the highest hash of room and
-    /// address (rendezvous hashing), so that only the rooms of a lost replica are reassigned.
-    /// Gateways that see different replicas for a while pick different owners. Redis carries the
-    /// events between the owners.
-    pub(super) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
-        let staying = self.0.iter().filter(|(_, stream)| !stream.is_leaving);
-        let (&address, stream) = staying.max_by_key(|(address, _)| {
-            let mut hasher = DefaultHasher::new();
-            (room_id, address).hash(&mut hasher);
-            hasher.finish()
-        })?;
-        Some(StreamId { address, epoch: stream.epoch })
     }
 
     fn get(&self, id: StreamId) -> Option<&AttachedStream> {

@@ -29,7 +29,7 @@ use tower::{Service, ServiceExt};
 use super::call_telemetry::{self, CallDurations};
 use super::connect::Target;
 use super::credential::Credential;
-use super::replica::Replica;
+use super::replica_channel::Replica;
 use super::resolver::resolve_forever;
 use crate::Lifecycle;
 use crate::config::addresses;

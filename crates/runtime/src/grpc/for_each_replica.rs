@@ -7,7 +7,7 @@ use anyhow::bail;
 use tokio_util::task::JoinMap;
 
 use super::client::Client;
-use super::replica::Replica;
+use super::replica_channel::Replica;
 
 impl Client {
     /// Starts a task for each replica that appears. When a replica is gone, drops its task and then

@@ -6,12 +6,12 @@ mod client;
 mod connect;
 mod credential;
 mod for_each_replica;
-mod replica;
+mod replica_channel;
 mod resolver;
 mod server;
 mod tls_incoming;
 
 pub use client::{Client, ClientConfig};
 pub use credential::Credential;
-pub use replica::Replica;
+pub use replica_channel::Replica;
 pub use server::serve;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::connect::Target;
-use super::replica::Replica;
+use super::replica_channel::Replica;
 
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
 
