@@ -32,7 +32,7 @@ pub struct LogConfig {
     /// `json` where a log collector reads them: one object a line.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// Which log lines are written, as directives of tracing-subscriber's EnvFilter.
+    /// Which log lines are written: a level, and levels of single modules, as `info,fred=warn`.
     ///
     /// `info,parlance_gateway::http::observation=debug` adds a line for every request. More than
     /// `info` costs time for each message: use it to look for a bug.

@@ -10,12 +10,13 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::TextEncoder;
 use prometheus::process_collector::ProcessCollector;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogConfig, LogFormat, ProcessConfig};
 use crate::context::RequestContext;
@@ -48,8 +49,8 @@ pub fn init(service: &'static str, config: &ProcessConfig) -> anyhow::Result<Met
 
 /// Sets up the log alone. Called once in a process, by a command that does one thing and ends.
 pub fn init_log(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_filter)
-        .context("LOG_FILTER is not a list of filter directives")?;
+    let filter: Targets =
+        config.log_filter.parse().context("LOG_FILTER is not a list of filter directives")?;
     let lines = log_layer(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
     tracing_subscriber::registry().with(lines).with(filter).try_init()?;
     Ok(())
