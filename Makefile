@@ -12,7 +12,7 @@ PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 SCENARIO_OPTION = $(if $(SCENARIO),--scenario $(SCENARIO))
 QUICK_OPTION = $(if $(filter-out 0,$(QUICK)),--quick)
 
-.PHONY: help up reset test test-compose chaos bench drill lint format clippy doc sqlx configuration
+.PHONY: help up reset test test-compose chaos bench drill lint format clippy doc sqlx
 .PHONY: k8s images observability dashboards settings prepare install programs devstack
 
 help: ## list the tasks
@@ -46,7 +46,7 @@ bench: install ## measure Parlance beside baselines (SCENARIO=hot-room,many-room
 drill: install ## restore a backup into a private Postgres (BACKUP=file)
 	@scripts/drill "$(BACKUP)"
 
-lint: format k8s images observability clippy doc sqlx configuration ## run all checks but the tests
+lint: format k8s images observability clippy doc sqlx ## run all checks but the tests
 
 format: ## check the formatting
 	cargo fmt --all --check
@@ -59,9 +59,6 @@ doc: install ## build the documentation of the code
 
 sqlx: install devstack ## check the descriptions of SQL statements
 	$(PROGRAMS)/devstack prepare --check
-
-configuration: programs ## check the page of settings
-	@$(PROGRAMS)/devstack settings --check
 
 k8s: ## check the Kubernetes manifests
 	@scripts/install k8s
@@ -80,7 +77,7 @@ dashboards: ## generate the dashboards after a change of dashboards.yaml
 	@"$$(scripts/tools)/python" -B scripts/observability/dashboards.py
 
 settings: programs ## generate docs/configuration.md after a change of settings
-	@$(PROGRAMS)/devstack settings
+	UPDATE_DOCS=1 cargo test --package parlance-tests --test settings
 
 prepare: install devstack ## describe the SQL statements after a change of statements or migrations
 	$(PROGRAMS)/devstack prepare

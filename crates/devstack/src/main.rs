@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use parlance_devstack::commands::{prepare, reset, settings, up};
+use parlance_devstack::commands::{prepare, reset, up};
 
 /// Parlance on this machine, for development.
 #[derive(Parser)]
@@ -21,8 +21,6 @@ enum Command {
     Reset(reset::Options),
     /// Describes all SQL statements, for builds without a database (the folders `.sqlx`).
     Prepare(prepare::Options),
-    /// Writes the tables of `docs/configuration.md` from the settings of the programs.
-    Settings(settings::Options),
 }
 
 #[tokio::main]
@@ -31,7 +29,6 @@ async fn main() -> ExitCode {
         Command::Up(options) => up::run(options).await,
         Command::Reset(options) => reset::run(options),
         Command::Prepare(options) => prepare::run(options).await,
-        Command::Settings(options) => settings::run(&options).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,5 +2,4 @@
 
 pub mod prepare;
 pub mod reset;
-pub mod settings;
 pub mod up;

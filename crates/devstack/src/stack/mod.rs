@@ -12,7 +12,7 @@ mod wiring;
 
 pub use builder::StackBuilder;
 pub use parts::program;
-pub(crate) use parts::{GATEWAY, SERVICES};
+pub(crate) use parts::SERVICES;
 pub(crate) use plan::Plan;
 pub use running::Stack;
 pub use wiring::Arrow;

@@ -1,29 +1,22 @@
-//! `devstack settings`: writes the settings of all programs into `docs/configuration.md`.
+//! The tables of `docs/configuration.md` are what the programs say about their settings.
 
+use std::env;
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use parlance_devstack::program;
 use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::stack::{GATEWAY, SERVICES, program};
-
-const PAGE: &str = "docs/configuration.md";
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
 /// The page is written by hand above this line and generated below it.
 const MARK: &str = "<!-- What follows is written by `make settings`. -->\n";
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The options of `devstack settings`.
-#[derive(Args, Debug)]
-pub struct Options {
-    /// Changes nothing, and fails if the page is out of date.
-    #[arg(long)]
-    check: bool,
-}
+const GATEWAY: &str = "gateway";
+const SERVICES: [&str; 4] = ["auth", "contacts", "rooms", "messaging"];
 
 /// A line of the output of `<program> settings`.
 #[derive(Deserialize)]
@@ -40,26 +33,21 @@ struct Setting {
 /// A program and the rows of its table, in the order in which the settings are declared.
 type Program = (&'static str, Vec<String>);
 
-/// Writes or checks the page. Runs in the folder of the project, with all programs built.
-pub async fn run(options: &Options) -> anyhow::Result<()> {
+/// Rewrites the page if the environment has `UPDATE_DOCS`.
+#[tokio::test]
+async fn the_page_of_settings_is_current() {
     let mut programs = Vec::new();
     for name in [GATEWAY].into_iter().chain(SERVICES) {
-        let rows = rows(name).await;
-        programs.push((name, rows.with_context(|| format!("cannot list the settings of {name}"))?));
+        programs.push((name, rows(name).await.unwrap()));
     }
     let generated = tables(&programs);
-
-    let page = fs::read_to_string(PAGE).with_context(|| format!("cannot read {PAGE}"))?;
-    let (by_hand, current) =
-        page.split_once(MARK).with_context(|| format!("{PAGE} lacks `{MARK}`"))?;
-    if options.check {
-        ensure!(current == generated, "{PAGE} is out of date: run `make settings`");
+    let page = fs::read_to_string(PAGE).unwrap();
+    let (by_hand, current) = page.split_once(MARK).unwrap();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(PAGE, format!("{by_hand}{MARK}{generated}")).unwrap();
     } else {
-        fs::write(PAGE, format!("{by_hand}{MARK}{generated}"))
-            .with_context(|| format!("cannot write {PAGE}"))?;
+        assert!(current == generated, "docs/configuration.md is out of date: run `make settings`");
     }
-    println!("{PAGE}: {} settings", generated.matches("\n| `").count());
-    Ok(())
 }
 
 async fn rows(name: &str) -> anyhow::Result<Vec<String>> {
@@ -112,6 +100,31 @@ fn tables(programs: &[Program]) -> String {
     shared.into_iter().chain(programs.iter().map(|program| table(program.0, program))).collect()
 }
 
-#[cfg(test)]
-#[path = "tests/settings.rs"]
-mod tests;
+#[test]
+fn a_setting_is_listed_once_with_the_programs_that_have_it() {
+    let rows = |own: &str, shared: &[&str]| {
+        let rows = shared.iter().copied().chain([own]);
+        rows.map(|name| format!("| `{name}` |\n")).collect()
+    };
+    let service = |service| (service, rows(service, &["A", "B"]));
+    let programs: Vec<Program> = [(GATEWAY, rows("B, with other words", &["A"]))]
+        .into_iter()
+        .chain(SERVICES.map(service))
+        .collect();
+    let tables = tables(&programs);
+    let lines = tables.lines().filter(|line| line.starts_with("## ") || line.starts_with("| `"));
+    let mut expected = vec!["## Every program", "| `A` |", "## Every service", "| `B` |"];
+    expected.extend(["## gateway", "| `B, with other words` |", "## auth", "| `auth` |"]);
+    expected.extend(["## contacts", "| `contacts` |", "## rooms", "| `rooms` |"]);
+    expected.extend(["## messaging", "| `messaging` |"]);
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_setting_of_another_command_than_serve_names_it() {
+    let line = r#"{"variable": "X", "flag": "--x", "commands": ["rotate-keys"], "default": "7",
+        "required": false, "allowed": null, "text": ["One.", "Two | three."]}"#;
+    let expected =
+        "| `X`<br>`--x`<br>only `rotate-keys` | `7` | any text | One.<br>Two \\| three. |\n";
+    assert_eq!(row(&serde_json::from_str(line).unwrap()), expected);
+}
