@@ -15,7 +15,7 @@ use parlance_chaos::plot::plot;
 use parlance_chaos::report::{PLOT, Report};
 use parlance_chaos::run::{Environment, execute_with_resources};
 use parlance_chaos::scenarios::{Measured, RemoteHosts, Scenario};
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 
 /// Injects faults into a private Parlance while simulated clients chat, and checks that every
 /// promise is kept.

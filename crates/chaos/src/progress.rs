@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 use tokio::time::sleep;
 
 use crate::clients::Counters;

@@ -24,7 +24,7 @@ pub use folder::TemporaryFolder;
 pub use port::{free_address, free_port};
 pub use postgres::{Durability, Postgres, Settings as PostgresSettings};
 pub use process::Process;
-pub use progress::spinner;
+pub use progress::Progress;
 pub use redis::{Redis, Settings as RedisSettings};
 pub use secrets::random_secret;
 pub use stack::{Arrow, Stack, StackBuilder, program};

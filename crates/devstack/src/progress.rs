@@ -1,45 +1,56 @@
-//! Progress of a command: a spinner on a terminal, a line for each step elsewhere.
+//! Shows how far a run is: a spinner on a terminal, lines elsewhere.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Returns a spinner if the standard error is a terminal.
-pub fn spinner() -> Option<ProgressBar> {
-    io::stderr().is_terminal().then(|| {
-        let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        spinner
-    })
-}
-
-/// Shows the steps of one command. Dropping it removes the spinner from the terminal.
+/// The progress of one run, on standard error. The spinner vanishes when this value is dropped.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
+    begin: Instant,
     spinner: Option<ProgressBar>,
-    last: Mutex<Option<String>>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        Self { spinner: spinner(), last: Mutex::new(None) }
+    /// Shows a spinner if standard error is a terminal.
+    pub fn new() -> Self {
+        Self { begin: Instant::now(), spinner: spinner() }
     }
 
-    /// Shows the next step and marks the last one as done.
-    pub(crate) fn step(&self, text: &str) {
-        let last =
-            self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(text.to_owned());
-        match (&self.spinner, last) {
-            (None, _) => eprintln!("{text} ..."),
-            (Some(spinner), last) => {
-                if let Some(last) = last {
-                    spinner.println(format!("✓ {last}"));
-                }
-                spinner.set_message(text.to_owned());
-            }
+    /// Prints lines, without a spinner even on a terminal. For tests.
+    pub fn plain() -> Self {
+        Self { begin: Instant::now(), spinner: None }
+    }
+
+    /// Prints a line that stays, with the seconds since the run began.
+    pub fn line(&self, text: &str) {
+        let line = format!("{:>6.1} s  {text}", self.begin.elapsed().as_secs_f64());
+        match &self.spinner {
+            Some(spinner) => spinner.println(line),
+            None => eprintln!("{line}"),
         }
+    }
+
+    /// Begins a step: the text of the spinner, or a line.
+    pub fn step(&self, text: &str) {
+        match &self.spinner {
+            Some(spinner) => spinner.set_message(text.to_owned()),
+            None => self.line(text),
+        }
+    }
+
+    /// Sets the text of the spinner. Prints nothing without one, so that it may be called often.
+    pub fn status(&self, text: impl FnOnce() -> String) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(text());
+        }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -49,4 +60,13 @@ impl Drop for Progress {
             spinner.finish_and_clear();
         }
     }
+}
+
+/// Returns a spinner if standard error is a terminal.
+fn spinner() -> Option<ProgressBar> {
+    io::stderr().is_terminal().then(|| {
+        let spinner = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
+    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 use tokio::task::JoinSet;
 
 use super::environment::Environment;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use parlance_measure::{Latencies, Progress};
+use parlance_devstack::Progress;
+use parlance_measure::Latencies;
 
 use super::measured::{Measured, findings};
 use crate::checker::{Verdict, check};

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 
 use super::measured::Measured;
 use super::{redis_away, slow_readers};

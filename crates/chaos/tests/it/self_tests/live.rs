@@ -11,7 +11,7 @@ use parlance_chaos::misbehaving::Misbehaviour;
 use parlance_chaos::nemesis::{Fault, ScheduledFaults};
 use parlance_chaos::plan::{NewContact, Plan, Removal, Scale, Waits};
 use parlance_chaos::run::{Environment, execute, execute_with_resources};
-use parlance_measure::Progress;
+use parlance_devstack::Progress;
 
 use super::interceptor::Interceptor;
 use super::tampering::Tampering;
