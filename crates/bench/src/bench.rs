@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parlance_devstack::Progress;
 use parlance_devstack::Stack;
-use parlance_measure::Progress;
 use tokio::sync::OnceCell;
 
 use crate::baselines::pgbench;

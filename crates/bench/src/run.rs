@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use parlance_devstack::Progress;
 use parlance_devstack::{Process, Stack};
-use parlance_measure::Progress;
 
 use crate::bench::Bench;
 use crate::machine::{Cores, Machine};

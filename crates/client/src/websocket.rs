@@ -9,17 +9,22 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::Error;
 
-const PATH: &str = "/v1/messages/ws";
+/// tungstenite fills its buffer with zeros before each read, so its default of 128 KiB would cost
+/// more than the frames, and 10,000 sockets would take more than a gigabyte.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 
 /// How a [`WebSocket`] connects.
 #[derive(Clone, Debug)]
 pub struct WebSocketOptions {
+    /// The path of the upgrade request.
+    pub path: &'static str,
     /// Authenticates in the upgrade request, with `Authorization: Bearer <token>`. The gateway then
     /// sends a `success` frame first.
     pub token: Option<String>,
@@ -37,6 +42,7 @@ pub struct WebSocketOptions {
 impl Default for WebSocketOptions {
     fn default() -> Self {
         Self {
+            path: "/v1/messages/ws",
             token: None,
             headers: Vec::new(),
             timeout: Duration::from_secs(15),
@@ -155,13 +161,18 @@ impl WebSocket {
     pub fn stream(&mut self) -> &mut WebSocketStream<TcpStream> {
         &mut self.stream
     }
+
+    /// Returns the connection itself, without the frames that wait for [`next`](Self::next).
+    pub fn into_stream(self) -> WebSocketStream<TcpStream> {
+        self.stream
+    }
 }
 
 async fn upgrade(
     gateway: SocketAddr,
     options: WebSocketOptions,
 ) -> Result<WebSocketStream<TcpStream>, Error> {
-    let mut request = format!("ws://{gateway}{PATH}").into_client_request()?;
+    let mut request = format!("ws://{gateway}{}", options.path).into_client_request()?;
     let authorization = options.token.map(|token| ("authorization", format!("Bearer {token}")));
     for (name, value) in authorization.into_iter().chain(options.headers) {
         let value = HeaderValue::try_from(value).map_err(http::Error::from)?;
@@ -176,5 +187,6 @@ async fn upgrade(
         socket.set_recv_buffer_size(bytes)?;
     }
     let stream = socket.connect(gateway).await?;
-    Ok(tokio_tungstenite::client_async(request, stream).await?.0)
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    Ok(client_async_with_config(request, stream, Some(config)).await?.0)
 }

@@ -2,9 +2,6 @@
 //! `/send` goes to all clients at `/listen`, in one order. The server has no parsing, no store and
 //! no Redis. A text is in memory once, and all texts that wait for a client are written with one
 //! flush.
-//!
-//! With a database the server stores each text before the broadcast, and all texts that wait with
-//! one statement.
 
 use axum::Router;
 use axum::extract::State;
@@ -12,9 +9,8 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::routing::any;
 use axum::serve::ListenerExt;
 use futures_util::SinkExt;
-use sqlx::{Connection, PgConnection};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc};
 
 use super::process::Parent;
 
@@ -29,54 +25,29 @@ pub const SEND: &str = "/send";
 const QUEUE_LENGTH: usize = 8_192;
 /// The same as the gateway's.
 const READ_BUFFER_BYTES: usize = 4 << 10;
-/// Texts that one statement stores.
-const MAX_BATCH: usize = 400;
 
 type Texts = broadcast::Sender<Utf8Bytes>;
 
-/// The queues of the server.
-#[derive(Clone)]
-struct Room {
-    /// The texts that all clients receive.
-    texts: Texts,
-    /// The texts that are to be stored before that.
-    store: Option<mpsc::Sender<Utf8Bytes>>,
-}
-
-/// Serves until the parent process ends it. The parent's line is the URL of a database with the
-/// table `single_rows`, or empty.
+/// Serves until the parent process ends it.
 pub async fn serve() -> anyhow::Result<()> {
     let parent = Parent::new()?;
-    let (texts, _) = broadcast::channel(QUEUE_LENGTH);
-    let (store, waiting) = mpsc::channel(QUEUE_LENGTH);
-    let database = Some(parent.line.trim()).filter(|url| !url.is_empty());
-    let storing = match database {
-        Some(url) => Some(store_forever(PgConnection::connect(url).await?, waiting, texts.clone())),
-        None => None,
-    };
-    let room = Room { texts, store: storing.is_some().then_some(store) };
     let listener = parent.listener().await?.tap_io(|stream| {
         // A failure costs speed only.
         let _ = stream.set_nodelay(true);
     });
     tokio::select! {
-        served = axum::serve(listener, router(room)) => Ok(served?),
-        Some(stored) = async { Some(storing?.await) } => stored,
+        served = axum::serve(listener, router()) => Ok(served?),
         () = parent.end() => Ok(()),
     }
 }
 
-/// Returns the router of a server without a database and without a listener.
-pub fn router_without_store() -> Router {
-    router(Room { texts: broadcast::channel(QUEUE_LENGTH).0, store: None })
-}
-
-fn router(room: Room) -> Router {
+/// Returns the router of a server without a listener.
+pub fn router() -> Router {
     Router::new()
         .route(
             LISTEN,
-            any(async |upgrade: WebSocketUpgrade, State(room): State<Room>| {
-                let texts = room.texts.subscribe();
+            any(async |upgrade: WebSocketUpgrade, State(texts): State<Texts>| {
+                let texts = texts.subscribe();
                 upgrade
                     .read_buffer_size(READ_BUFFER_BYTES)
                     .on_upgrade(|socket| listen(socket, texts))
@@ -84,42 +55,20 @@ fn router(room: Room) -> Router {
         )
         .route(
             SEND,
-            any(async |upgrade: WebSocketUpgrade, State(room): State<Room>| {
-                upgrade.read_buffer_size(READ_BUFFER_BYTES).on_upgrade(|socket| send(socket, room))
+            any(async |upgrade: WebSocketUpgrade, State(texts): State<Texts>| {
+                upgrade.read_buffer_size(READ_BUFFER_BYTES).on_upgrade(|socket| send(socket, texts))
             }),
         )
-        .with_state(room)
+        .with_state(broadcast::channel(QUEUE_LENGTH).0)
 }
 
-async fn send(mut socket: WebSocket, room: Room) {
+async fn send(mut socket: WebSocket, texts: Texts) {
     while let Some(Ok(message)) = socket.recv().await {
-        let Message::Text(text) = message else { continue };
-        match &room.store {
-            // The server ends if storing fails.
-            Some(store) => drop(store.send(text).await),
+        if let Message::Text(text) = message {
             // An error means that no client listens.
-            None => drop(room.texts.send(text)),
-        }
-    }
-}
-
-/// Stores the texts that wait and broadcasts them.
-async fn store_forever(
-    mut connection: PgConnection,
-    mut waiting: mpsc::Receiver<Utf8Bytes>,
-    texts: Texts,
-) -> anyhow::Result<()> {
-    let mut batch = Vec::new();
-    while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let contents: Vec<&str> = batch.iter().map(Utf8Bytes::as_str).collect();
-        let insert =
-            "INSERT INTO single_rows (room_id, sender_id, content) SELECT 1, 1, unnest($1::TEXT[])";
-        sqlx::query(insert).bind(contents).execute(&mut connection).await?;
-        for text in batch.drain(..) {
             let _ = texts.send(text);
         }
     }
-    Ok(())
 }
 
 /// Ends with the connection, or when the client is too slow and has missed texts: its count would

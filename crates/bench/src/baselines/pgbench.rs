@@ -131,11 +131,6 @@ pub(crate) async fn create_tables(postgres: &Postgres) -> anyhow::Result<()> {
     Ok(connection.close().await?)
 }
 
-/// Returns the URL of the database with these tables.
-pub(crate) fn database_url(stack: &Stack) -> String {
-    stack.postgres().url(DATABASE)
-}
-
 /// Brings the WAL into its state after some minutes of use, in which Postgres reuses segments.
 /// Postgres fills a new segment with zeros when it is first needed, and all commits wait for that.
 pub(crate) async fn fill_wal(postgres: &Postgres) -> anyhow::Result<()> {

@@ -4,18 +4,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
 use parlance_core::Clock;
 use parlance_measure::Latencies;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::arrivals::wait_for;
-use super::pacer::{self, Schedule, Sender};
+use super::pacer::{Schedule, Sender};
 use crate::setup::{Group, Setup};
 use crate::usage::Window;
 use crate::ws::Socket;
@@ -61,31 +62,30 @@ impl Ready {
         let mut senders = Vec::new();
         for (number, group) in groups.iter().enumerate() {
             let socket = setup.connect(number, &group.members[0]).await?;
-            senders.push(Sender::new(socket, group.room)?);
+            senders.push((socket, group.room));
         }
         let members = groups.first().map_or(0, |group| group.members.len() as u64);
         Ok(Self { subscribers, senders, members, rate })
     }
 
     /// Sends at the rate until the window ends, and waits until everything has arrived.
-    pub(crate) async fn run(self, window: Window) -> anyhow::Result<Tally> {
+    pub(crate) async fn run(mut self, window: Window) -> anyhow::Result<Tally> {
         let recorder = Arc::new(Recorder::new(Instant::now(), window));
         let mut subscribers = JoinSet::new();
         for socket in self.subscribers {
             subscribers.spawn(receive(socket, recorder.clone()));
         }
         let schedule = Schedule { begin: recorder.begin, rate: self.rate, window };
-        let sent = pacer::start(self.senders, schedule)?;
         let running = async {
-            let mut sent = sent.await.context("the pacer has ended")??;
-            let expected = sent.messages * self.members;
+            let (messages, lateness) = schedule.send(&mut self.senders).await?;
+            let expected = messages * self.members;
             wait_for(&recorder.received, expected..=expected, DRAIN_TIMEOUT).await.map_err(
-                |error| match sent.senders.iter_mut().find_map(Sender::received) {
+                |error| match self.senders.iter_mut().find_map(received) {
                     Some(text) => error.context(format!("a sender received {text}")),
                     None => error,
                 },
             )?;
-            anyhow::Ok(sent.lateness)
+            anyhow::Ok(lateness)
         };
         let lateness = tokio::select! {
             lateness = running => lateness?,
@@ -95,6 +95,11 @@ impl Ready {
         let tally = std::mem::take(&mut *recorder.tally());
         Ok(Tally { lateness, ..tally })
     }
+}
+
+/// Returns a text that the gateway has sent to a sender: an error.
+fn received((socket, _): &mut Sender) -> Option<Utf8Bytes> {
+    socket.try_next().ok().flatten()
 }
 
 /// Returns the error that ends a subscription.
@@ -150,7 +155,7 @@ impl Recorder {
             anyhow::bail!("a subscriber received {text}")
         };
         let due = self.begin + Duration::from_nanos(message.content.trim_end().parse()?);
-        if self.window.contains(due.into()) {
+        if self.window.contains(due) {
             let created_at = OffsetDateTime::parse(message.created_at, &Rfc3339)?;
             let since_commit = Duration::try_from(OffsetDateTime::from(wall) - created_at);
             let mut tally = self.tally();

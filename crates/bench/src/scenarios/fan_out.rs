@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use parlance_measure::Scale;
 use serde_json::json;
 
-use crate::baselines::{broadcast, pgbench, process};
+use crate::baselines::{broadcast, process};
 use crate::bench::Bench;
 use crate::curve::{Curve, Points};
 use crate::goal::Goal;
@@ -71,26 +71,21 @@ pub(super) async fn run(bench: &Bench<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// Measures a variant beside the bare server that broadcasts messages, the one that broadcasts
-/// events, and the one that also stores them.
+/// Measures a variant beside the bare server that broadcasts messages and the one that broadcasts
+/// events.
 async fn measure(
     bench: &Bench<'_>,
     group: &Group,
     variant: Variant,
     event: &str,
 ) -> anyhow::Result<Row> {
-    let database = pgbench::database_url(&bench.stack);
-    let bare_servers = [
-        ("bare server", CONTENT, ""),
-        ("bare server with whole events", event, ""),
-        ("bare server that stores them", event, database.as_str()),
-    ];
-    let mut bare = [const { Vec::new() }; 3];
+    let bare_servers = [("bare server", CONTENT), ("bare server with whole events", event)];
+    let mut bare = [const { Vec::new() }; 2];
     let (mut rounds, subscribers) = (Vec::new(), bench.scale.subscribers);
     for round in 0..bench.scale.rounds {
-        for ((name, text, database), measured) in bare_servers.iter().zip(&mut bare) {
+        for ((name, text), measured) in bare_servers.iter().zip(&mut bare) {
             bench.step(Scenario::FanOut, round, &format!("{name}, {}", variant.name));
-            measured.push(measure_bare_server(bench, variant, text, database).await?);
+            measured.push(measure_bare_server(bench, variant, text).await?);
         }
         bench.step(Scenario::FanOut, round, variant.name);
         let duration = bench.scale.duration;
@@ -98,14 +93,10 @@ async fn measure(
     }
     let name = format!("{} to {subscribers}: {}", Scenario::FanOut.name(), variant.name);
     let row = Row::new(name, UNIT, &rounds);
-    let compare = |rounds: &[Measured]| {
-        row.clone().with_baseline(Baseline::from_rounds("", rounds, None)).comparison()
-    };
+    let events = Baseline::from_rounds("", &bare[1], None);
     let note = format!(
-        "beside the bare server with events as long as Parlance's, {}\
-         <br>that stores them first, {}",
-        compare(&bare[1]),
-        compare(&bare[2]),
+        "beside the bare server with events as long as Parlance's, {}",
+        row.clone().with_baseline(events).comparison(),
     );
     let minimum = Some(variant.min_baseline);
     Ok(row
@@ -148,14 +139,13 @@ async fn measure_parlance(
     Ok(measured(duration, tally, usage))
 }
 
-/// The bare server broadcasts any text. With the URL of a database it stores the text first.
+/// The bare server broadcasts any text.
 async fn measure_bare_server(
     bench: &Bench<'_>,
     variant: Variant,
     text: &str,
-    database: &str,
 ) -> anyhow::Result<Measured> {
-    let server = process::Server::start(broadcast::COMMAND, database).await?;
+    let server = process::Server::start(broadcast::COMMAND, "").await?;
     let ready = connect_to_bare_server(bench, &server, variant, text).await?;
     let duration = bench.scale.duration;
     let (tally, usage) =

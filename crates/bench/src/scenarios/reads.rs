@@ -114,31 +114,25 @@ impl HistoryPage {
     }
 }
 
-/// Measures a page beside both of its baselines. The goal refers to Postgres.
+/// Measures a page beside Postgres.
 async fn measure_history(
     bench: &Bench<'_>,
     group: &Group,
     page: &HistoryPage,
 ) -> anyhow::Result<Row> {
     let HistoryPage { name, path, before_seq } = page;
-    let body = response(bench, path, &group.members[0]).await?;
     let script = Script::history_page(group.room, *before_seq);
-    let (mut rounds, mut selects, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rounds, mut selects) = (Vec::new(), Vec::new());
     for round in 0..bench.scale.rounds {
         bench.step(Scenario::Reads, round, &format!("pgbench, {name}"));
         selects.push(script.run(&bench.stack, bench.scale.point).await?);
-        bench.step(Scenario::Reads, round, &format!("bare route, {name}"));
-        let without_query = path.split('?').next().unwrap_or(path);
-        bare.push(measure_bare_route(bench, without_query, &body).await?);
         bench.step(Scenario::Reads, round, name);
         rounds.push(measure_gateway(bench, path, &group.members).await?);
     }
-    let bare = Row::new("", UNIT, &bare).summary();
     let baseline = Baseline::new("pgbench: the same rows by index", selects, Some(MIN_SELECTS));
     Ok(Row::new(format!("{}: {name}", Scenario::Reads.name()), UNIT, &rounds)
         .with_baseline(baseline)
-        .with_goals([Goal::RatioAtLeast(0.4)])
-        .with_note(format!("a bare route with the same bytes: {bare}")))
+        .with_goals([Goal::RatioAtLeast(0.4)]))
 }
 
 async fn response(bench: &Bench<'_>, path: &str, account: &Account) -> anyhow::Result<String> {

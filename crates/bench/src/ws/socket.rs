@@ -5,22 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use http::header::AUTHORIZATION;
+use parlance_client::{Message, WebSocket, WebSocketOptions, WebSocketStream};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::counting::CountingSocket;
 
 /// Bounds the upgrade, each write, and the wait for each text.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// tungstenite fills its buffer with zeros before each read, so the default of 128 KiB would cost
-/// more than the frames, and 10,000 sockets would take more than a gigabyte.
-const READ_BUFFER_BYTES: usize = 4 << 10;
 /// The `ref` of a `subscribe` frame.
 const SUBSCRIBE_REF: &str = "subscribe";
 
@@ -45,32 +39,16 @@ impl Endpoint {
         local_address: Option<Ipv4Addr>,
         token: Option<&str>,
     ) -> anyhow::Result<Socket> {
-        let upgraded = timeout(TIMEOUT, self.upgrade(local_address, token)).await;
-        let mut socket = Socket(upgraded.context("no answer to the upgrade")??);
-        if token.is_some() {
+        let Self { address, path } = self;
+        let has_token = token.is_some();
+        let token = token.map(str::to_owned);
+        let options =
+            WebSocketOptions { path, token, timeout: TIMEOUT, local_address, ..Default::default() };
+        let mut socket = Socket(WebSocket::connect_with(address, options).await?.into_stream());
+        if has_token {
             socket.next().await.context("no success frame")?;
         }
         Ok(socket)
-    }
-
-    async fn upgrade(
-        &self,
-        local_address: Option<Ipv4Addr>,
-        token: Option<&str>,
-    ) -> anyhow::Result<WebSocketStream<TcpStream>> {
-        let Self { address, path } = self;
-        let mut request = format!("ws://{address}{path}").into_client_request()?;
-        if let Some(token) = token {
-            request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").try_into()?);
-        }
-        let socket = TcpSocket::new_v4()?;
-        socket.set_nodelay(true)?;
-        if let Some(local_address) = local_address {
-            socket.bind((local_address, 0).into())?;
-        }
-        let stream = socket.connect(*address).await?;
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        Ok(client_async_with_config(request, stream, Some(config)).await?.0)
     }
 }
 
@@ -142,10 +120,5 @@ impl Socket {
     /// tungstenite may have read a part of it, which would be lost.
     pub fn into_counting(self) -> CountingSocket {
         CountingSocket::new(self.0.into_inner())
-    }
-
-    /// Returns the TCP stream, under the same condition as [`into_counting`](Self::into_counting).
-    pub(crate) fn into_stream(self) -> TcpStream {
-        self.0.into_inner()
     }
 }

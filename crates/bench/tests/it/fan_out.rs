@@ -14,7 +14,7 @@ use crate::server::serve;
 
 #[tokio::test]
 async fn every_message_arrives_at_every_subscriber() {
-    let (_server, address) = serve(broadcast::router_without_store()).await;
+    let (_server, address) = serve(broadcast::router()).await;
     let connect = async |path| Endpoint { address, path }.connect(None, None).await.unwrap();
     let (mut subscribers, mut senders) = (Vec::new(), Vec::new());
     for _ in 0..3 {

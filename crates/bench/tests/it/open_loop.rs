@@ -1,11 +1,12 @@
 //! The load of *latency*.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlance_bench::load::open_loop::Recorder;
 use parlance_bench::load::pacer::message;
 use parlance_bench::usage::Window;
 use serde_json::Value;
+use tokio::time::Instant;
 
 fn recorder(begin: Instant) -> Recorder {
     let mut window = Window::after(Duration::ZERO, Duration::from_secs(60));
