@@ -264,7 +264,7 @@ impl Spec {
         // this process, which ends its children in order. Autogroup scheduling, see sched(7), also
         // gives each session its own share of the cores.
         let mut command = Command::new(programs::find_in_package("setsid", "util-linux")?);
-        command.arg(&setpriv).arg("--pdeathsig").arg(self.death_signal.as_raw().to_string());
+        command.arg(&setpriv).arg("--pdeathsig").arg(signal_name(self.death_signal));
         if let Some(user) = &self.user {
             command.args(user.setpriv_arguments(&setpriv, &self.folder));
         }
@@ -302,4 +302,13 @@ impl Drop for Process {
 
 fn if_running(child: &mut Child) -> Option<&mut Child> {
     matches!(child.try_wait(), Ok(None)).then_some(child)
+}
+
+fn signal_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::QUIT => "QUIT",
+        Signal::INT => "INT",
+        Signal::TERM => "TERM",
+        _ => "KILL",
+    }
 }
