@@ -69,7 +69,7 @@ impl Ready {
     }
 
     /// Sends at the rate until the window ends, and waits until everything has arrived.
-    pub(crate) async fn run(mut self, window: Window) -> anyhow::Result<Tally> {
+    pub(crate) async fn run(self, window: Window) -> anyhow::Result<Tally> {
         let recorder = Arc::new(Recorder::new(Instant::now(), window));
         let mut subscribers = JoinSet::new();
         for socket in self.subscribers {
@@ -77,15 +77,15 @@ impl Ready {
         }
         let schedule = Schedule { begin: recorder.begin, rate: self.rate, window };
         let running = async {
-            let (messages, lateness) = schedule.send(&mut self.senders).await?;
-            let expected = messages * self.members;
+            let mut sent = schedule.send(self.senders).await?;
+            let expected = sent.messages * self.members;
             wait_for(&recorder.received, expected..=expected, DRAIN_TIMEOUT).await.map_err(
-                |error| match self.senders.iter_mut().find_map(received) {
+                |error| match sent.senders.iter_mut().find_map(received) {
                     Some(text) => error.context(format!("a sender received {text}")),
                     None => error,
                 },
             )?;
-            anyhow::Ok(lateness)
+            anyhow::Ok(sent.lateness)
         };
         let lateness = tokio::select! {
             lateness = running => lateness?,

@@ -1,9 +1,12 @@
 //! Sends messages when they are due.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use parlance_measure::Latencies;
-use tokio::time::{Instant, sleep_until};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::usage::Window;
 use crate::ws::Socket;
@@ -24,24 +27,35 @@ pub(super) struct Schedule {
     pub(super) window: Window,
 }
 
+/// What was sent.
+pub(super) struct Sent {
+    pub(super) senders: Vec<Sender>,
+    pub(super) messages: u64,
+    /// From when each message of the window was due until it was sent.
+    pub(super) lateness: Latencies,
+}
+
 impl Schedule {
-    /// Sends until the window ends. Returns how many messages were sent, and for those of the
-    /// window the time from when each was due until it was sent.
-    ///
-    /// A message may wait for the one before it, and up to a millisecond for the timer. Both are in
-    /// its latency, which counts from when it was due.
-    pub(super) async fn send(self, senders: &mut [Sender]) -> anyhow::Result<(u64, Latencies)> {
+    /// Sends until the window ends. A message may wait for the one before it, which is in its
+    /// latency.
+    pub(super) async fn send(self, senders: Vec<Sender>) -> anyhow::Result<Sent> {
+        let runtime = Handle::current();
+        // A thread of its own: the timers of Tokio are exact to a millisecond only.
+        spawn_blocking(move || self.send_blocking(senders, &runtime)).await?
+    }
+
+    fn send_blocking(self, mut senders: Vec<Sender>, runtime: &Handle) -> anyhow::Result<Sent> {
         let interval = Duration::from_secs(1) / self.rate.max(1);
         let (mut messages, mut lateness) = (0, Latencies::new());
         loop {
             let due = self.begin + interval * u32::try_from(messages)?;
             if due >= self.window.to {
-                return Ok((messages, lateness));
+                return Ok(Sent { senders, messages, lateness });
             }
-            sleep_until(due).await;
+            sleep(due.saturating_duration_since(Instant::now()));
             let index = usize::try_from(messages)? % senders.len();
             let (socket, room) = &mut senders[index];
-            socket.send([message(*room, due - self.begin)]).await?;
+            runtime.block_on(socket.send([message(*room, due - self.begin)]))?;
             if self.window.contains(due) {
                 lateness.record(due.elapsed());
             }

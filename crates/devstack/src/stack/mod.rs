@@ -11,8 +11,8 @@ mod start;
 mod wiring;
 
 pub use builder::StackBuilder;
-pub use parts::program;
 pub(crate) use parts::SERVICES;
+pub use parts::program;
 pub(crate) use plan::Plan;
 pub use running::Stack;
 pub use wiring::Arrow;
