@@ -138,6 +138,11 @@ impl WebSocket {
         if answer["type"] == "error" { Err(Error::Frame(answer)) } else { Ok(answer) }
     }
 
+    /// Throws away the frames that are kept for [`next`](Self::next).
+    pub fn forget_unread(&mut self) {
+        self.unread.clear();
+    }
+
     /// Authenticates with a frame.
     pub async fn authenticate(&mut self, token: &str) -> Result<Value, Error> {
         self.request(json!({"type": "auth", "token": token})).await

@@ -1,6 +1,7 @@
 //! Scenarios: each measures one promise under the condition that is hardest for it, and makes a
 //! report of its own.
 
+mod hostile;
 mod measured;
 mod redis_away;
 mod remote_hosts;

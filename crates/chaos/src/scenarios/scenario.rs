@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use parlance_devstack::Progress;
 
 use super::measured::Measured;
-use super::{redis_away, slow_readers};
+use super::{hostile, redis_away, slow_readers};
 use crate::run::Environment;
 
 /// A scenario.
@@ -16,6 +16,8 @@ pub enum Scenario {
     SlowReaders,
     /// Redis down for a minute, then paused for a minute
     RedisAway,
+    /// Abusers, each kind alone and all together, and 100 clients that must not notice them
+    Hostile,
 }
 
 impl Scenario {
@@ -24,6 +26,7 @@ impl Scenario {
         match self {
             Self::SlowReaders => "slow-readers",
             Self::RedisAway => "redis-away",
+            Self::Hostile => "hostile",
         }
     }
 
@@ -44,6 +47,11 @@ impl Scenario {
                 let environment = Environment::start(false).await?;
                 let measured = redis_away::measure(&environment, seed, progress).await;
                 (environment.stack, measured)
+            }
+            Self::Hostile => {
+                let stack = hostile::start().await?;
+                let measured = hostile::measure(&stack, progress).await;
+                (stack, measured)
             }
         };
         stack.keep_logs(&output.join("logs"))?;
