@@ -19,7 +19,7 @@ const UNFINISHED_SOCKETS: usize = 200;
 const FRAME_HEADER: [u8; 14] = [0x81, 0xFF, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0];
 /// All of the frame but its last byte.
 const UNFINISHED_BYTES: usize = (2 << 20) - 1;
-const CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
+static CHUNK: [u8; 64 << 10] = [b'x'; 64 << 10];
 const READERS: usize = 32;
 const LOG_INS: usize = 80;
 const SEND_SOCKETS: usize = 300;
