@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
-use http::header::{RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::{code_from_status, http_status, retry_after_from_status};
@@ -87,7 +87,9 @@ impl IntoResponse for ApiError {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if status == http::StatusCode::UPGRADE_REQUIRED {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         if matches!(self.code, ErrorCode::RateLimited | ErrorCode::Unavailable) {
             let retry_after = self.retry_after.unwrap_or(DEFAULT_RETRY_AFTER);

@@ -33,3 +33,4 @@ mod tokens;
 mod traces;
 mod two_gateways;
 mod ws;
+mod ws_protocol;

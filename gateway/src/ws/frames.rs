@@ -22,10 +22,7 @@ impl Frames {
     /// Encodes a text as one frame.
     pub(crate) fn from_text(text: &str) -> Self {
         let mut wire = Vec::with_capacity(MAX_HEADER_BYTES + text.len());
-        let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-        #[expect(clippy::expect_used, reason = "writing to a vector does not fail")]
-        header.format(text.len() as u64, &mut wire).expect("a vector accepts every write");
-        wire.extend_from_slice(text.as_bytes());
+        encode(OpCode::Data(Data::Text), text.as_bytes(), &mut wire);
         Self { wire: wire.into() }
     }
 
@@ -45,6 +42,14 @@ impl Frames {
             std::str::from_utf8(self.wire.get(start..end)?).ok()
         })
     }
+}
+
+/// Appends one whole frame.
+pub(super) fn encode(opcode: OpCode, payload: &[u8], wire: &mut Vec<u8>) {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    #[expect(clippy::expect_used, reason = "writing to a vector does not fail")]
+    header.format(payload.len() as u64, wire).expect("a vector accepts every write");
+    wire.extend_from_slice(payload);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parlance_core::ErrorCode;
 use parlance_runtime::context::RequestContext;
 use rand::Rng;
@@ -29,7 +30,7 @@ pub(super) enum Handshake {
 }
 
 /// Serves a socket until it is closed. `read_ahead` was read behind the HTTP request.
-pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Vec<u8>, handshake: Handshake) {
+pub(super) async fn serve(app: App, stream: TcpStream, read_ahead: Bytes, handshake: Handshake) {
     let id: u64 = rand::rng().random();
     // The connection id is the request id of its calls to services.
     let context = RequestContext::new(format!("ws-{id:016x}"));
@@ -66,6 +67,7 @@ async fn first_frame(
                 Incoming::KeepAlive => {}
                 Incoming::End => return Err(None),
                 Incoming::TooBig => return Err(Some(CloseCode::TOO_BIG)),
+                Incoming::Close(code) => return Err(Some(code)),
                 Incoming::Frame(frame) => return Ok(frame),
             }
         }

@@ -14,9 +14,13 @@
 //! 5. `FlushWorkers` in `ws/flush.rs` write the queues.
 
 pub(crate) mod close_code;
+mod decoder;
+mod ending;
 pub(crate) mod flush;
 pub(crate) mod frames;
 mod handshake;
+mod origin;
+mod partial_message;
 pub(crate) mod protocol;
 mod queued_frames;
 pub(crate) mod send_budget;
@@ -24,4 +28,6 @@ pub(crate) mod send_queue;
 mod session;
 pub(crate) mod shed;
 mod socket;
+mod unfinished;
 pub(crate) mod upgrade;
+mod upgrade_request;

@@ -14,6 +14,7 @@ use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
 use crate::ws::queued_frames::{ENTRY_BYTES, QueuedFrames};
 use crate::ws::send_budget::{SendBudget, SharedFrames};
+use crate::ws::unfinished::Unfinished;
 
 /// The queue of a connection, shared with every part that sends to its client. Pushing never waits:
 /// a client that does not read is shed.
@@ -34,6 +35,8 @@ pub(crate) struct SendQueue {
 
 struct State {
     frames: QueuedFrames,
+    /// The message that the client is sending.
+    unfinished: Unfinished,
     /// The code to close with. Nothing is queued once it is set.
     closing: Option<CloseCode>,
     /// True once the connection is to be closed without waiting for the queued frames.
@@ -77,6 +80,7 @@ impl SendQueue {
     pub(crate) fn new(id: u64, stream: Option<Arc<TcpStream>>, send_budget: &SendBudget) -> Self {
         let state = State {
             frames: QueuedFrames::new(send_budget),
+            unfinished: Unfinished::new(send_budget),
             closing: None,
             is_shed: false,
             is_drain_pending: false,
@@ -122,7 +126,7 @@ impl SendQueue {
         if state.closing.is_some() {
             return None;
         }
-        let bytes = state.frames.bytes + frames.len() + ENTRY_BYTES;
+        let bytes = state.unfinished.bytes + state.frames.bytes + frames.len() + ENTRY_BYTES;
         if bytes > self.send_budget.max_bytes_each() {
             drop(state);
             self.shed();
@@ -208,10 +212,17 @@ impl SendQueue {
         wake(state);
     }
 
-    /// Returns the bytes that wait for a client that has accepted none since then, else 0.
+    /// Notes the memory of a message that the client has not finished.
+    pub(crate) fn set_unfinished(&self, bytes: usize) {
+        self.lock().unfinished.set(bytes);
+    }
+
+    /// Returns the bytes that wait for a client that has accepted none since then, and those of a
+    /// message that it has begun before and not finished.
     pub(crate) fn stalled_bytes(&self, since: Instant) -> usize {
         let state = self.lock();
-        if state.frames.is_stalled_since(since) { state.frames.bytes } else { 0 }
+        let queued = if state.frames.is_stalled_since(since) { state.frames.bytes } else { 0 };
+        queued + state.unfinished.bytes_since(since)
     }
 
     /// Waits until the queue is at most a quarter full, so that a replay reads from the store only

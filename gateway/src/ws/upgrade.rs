@@ -1,26 +1,23 @@
 //! Upgrades an HTTP request to a socket.
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{HOST, ORIGIN};
-use http::uri::Authority;
-use http::{HeaderMap, Uri};
+use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parlance_core::ErrorCode;
 use tokio::net::TcpStream;
-use tungstenite::handshake::server::create_response_with_body;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::extract::bearer_token;
 use crate::app::App;
-use crate::config::AllowedOrigins;
 use crate::error::ApiError;
 use crate::limits::{ClientAddress, SocketPermit};
 use crate::ws::handshake::{self, Handshake};
+use crate::ws::origin::is_allowed;
+use crate::ws::upgrade_request;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(upgrade))
@@ -36,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     tag = "messages",
     responses(
         (status = 101, description = "The socket is open."),
+        (status = 400, description = "`bad_request`: the key is not 16 bytes in base64."),
         (status = 401, description = "The token in `Authorization` is not accepted."),
         (status = 403, description = "`origin_not_allowed`: a page of another origin asks."),
         (status = 426, description = "`upgrade_required`: the request is no upgrade to WebSocket."),
@@ -60,8 +58,7 @@ async fn upgrade(
         }
         None => Handshake::Anonymous(app.limits.open_unauthenticated_socket(address)?),
     };
-    let response =
-        create_response_with_body(&request, Body::empty).map_err(|_| ErrorCode::UpgradeRequired)?;
+    let response = upgrade_request::accept(&request)?;
     let upgrade = request.extensions_mut().remove().ok_or(ErrorCode::UpgradeRequired)?;
     app.lifecycle.clone().spawn(serve(app, upgrade, handshake, place));
     Ok(response)
@@ -85,26 +82,7 @@ async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: Socke
 }
 
 /// Returns the TCP stream and the bytes that were read behind the request.
-fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
+    Some((parts.io.into_inner(), parts.read_buf))
 }
-
-/// Returns true for pages of the gateway's own origin or of a configured one, and for clients that
-/// are no web page.
-fn is_allowed(headers: &HeaderMap, allowed: &AllowedOrigins) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
-    allowed.contains(origin) || is_own_origin(origin, headers)
-}
-
-fn is_own_origin(origin: &str, headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let origin: Option<Uri> = origin.parse().ok();
-    let authority = origin.as_ref().and_then(Uri::authority).map(Authority::as_str);
-    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
-}
-
-#[cfg(test)]
-#[path = "tests/upgrade.rs"]
-mod tests;

@@ -1,5 +1,5 @@
 //! The gateway without services: the order of errors, bodies, CORS, connections, documents,
-//! settings.
+//! settings, WebSockets before they are authenticated.
 
 #![expect(clippy::unwrap_used, reason = "a helper outside the test functions may fail a test")]
 
@@ -13,3 +13,4 @@ mod errors;
 mod limits;
 mod outage;
 mod settings;
+mod websocket;

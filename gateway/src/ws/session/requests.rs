@@ -26,40 +26,32 @@ use crate::ws::protocol::{
 use crate::ws::session::active_request::{ActiveRequest, Finished};
 use crate::ws::session::in_flight::InFlight;
 use crate::ws::session::state::{Session, expiry};
-use crate::ws::socket::Incoming;
 
 /// How often a connection with too many rooms looks for ended subscriptions.
 const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const TYPING_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Session {
-    /// Handles waiting frames until one has to wait for an answer. Returns the code to close with,
-    /// if the connection is to be closed.
-    pub(super) fn handle_waiting(&mut self) -> Option<CloseCode> {
+    /// Handles waiting frames until one has to wait for an answer.
+    pub(super) fn handle_waiting(&mut self) {
         while self.active.is_none()
-            && let Some(incoming) = self.waiting.pop_front()
+            && let Some(frame) = self.waiting.pop_front()
         {
-            let is_idle = self.in_flight.is_empty();
-            match incoming {
-                Incoming::Frame(Err(error)) => {
-                    self.in_flight.push_back(InFlight::Answered(error.encode()))
-                }
-                Incoming::Frame(Ok(frame)) if is_idle || is_pipelined(&frame.request) => {
+            match frame {
+                Err(error) => self.in_flight.push_back(InFlight::Answered(error.encode())),
+                Ok(frame) if self.in_flight.is_empty() || is_pipelined(&frame.request) => {
                     self.handle(frame)
                 }
-                incoming if !is_idle => {
-                    self.waiting.push_front(incoming);
-                    return None;
+                frame => {
+                    self.waiting.push_front(frame);
+                    return;
                 }
-                Incoming::TooBig => return Some(self.refuse_too_big()),
-                _ => {}
             }
         }
         if self.waiting.is_empty() {
             // An idle connection keeps no memory.
             self.waiting.shrink_to_fit();
         }
-        None
     }
 
     /// Starts to handle a request.
@@ -83,7 +75,8 @@ impl Session {
         }
     }
 
-    fn refuse_too_big(&self) -> CloseCode {
+    /// Answers a frame that is too large. Returns the code to close with.
+    pub(super) fn refuse_too_big(&self) -> CloseCode {
         let sentence = "A frame must not be larger than 64 KiB";
         self.push_error(&ErrorFrame::with_sentence(None, ErrorCode::InvalidFrame, sentence));
         CloseCode::TOO_BIG
@@ -221,12 +214,11 @@ impl Session {
     /// Handles an expired token: uses a new one from a waiting frame, if there is one. Returns the
     /// code to close with, if the connection is to be closed.
     pub(super) async fn expire(&mut self) -> Option<CloseCode> {
-        let is_auth = |incoming: &Incoming| {
-            let Incoming::Frame(Ok(frame)) = incoming else { return false };
-            matches!(frame.request, Request::Auth { .. })
+        let is_auth = |frame: &Result<ClientFrame, ErrorFrame>| {
+            frame.as_ref().is_ok_and(|frame| matches!(frame.request, Request::Auth { .. }))
         };
         let position = self.waiting.iter().position(is_auth);
-        if let Some(Incoming::Frame(Ok(frame))) = position.and_then(|at| self.waiting.remove(at))
+        if let Some(Ok(frame)) = position.and_then(|at| self.waiting.remove(at))
             && let Request::Auth { token } = frame.request
         {
             let result = self.app.token_verifier.authenticate(&token).await;

@@ -22,8 +22,8 @@ const MAX_IN_FLIGHT: usize = 64;
 /// Frames that are read ahead: enough to detect that a client is gone, and few because each may be
 /// long.
 const MAX_WAITING: usize = 8;
-/// How long the requests of a client that is gone may take. They have no answers.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the requests may take that a client has sent before its last frame.
+const LAST_REQUESTS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the loop waits for.
 enum Event {
@@ -32,6 +32,14 @@ enum Event {
     Finished(Finished),
     Incoming(Incoming),
     Deadline,
+}
+
+/// Why the loop ends.
+enum Ending {
+    /// The gateway closes the connection.
+    Closing(CloseCode),
+    /// The client sends nothing any more: this was its last frame, or it is gone.
+    Last(Incoming),
 }
 
 impl Session {
@@ -44,59 +52,57 @@ impl Session {
             self.push_error(&ErrorFrame::new(None, ErrorCode::InactiveUser));
             self.send_queue.close(CloseCode::UNAUTHENTICATED);
         }
-        let code = self.serve().await;
-        // An unfinished subscription is dropped.
-        self.active.take_if(|active| code.is_some() || active.is_subscribe);
+        let code = match self.serve().await {
+            Ending::Closing(code) => Some(code),
+            Ending::Last(last) => self.finish(last).await,
+        };
+        // What is not finished is dropped.
+        self.active = None;
         self.app.hub.disconnect(self.send_queue.id, &self.subscribed);
-        match code {
-            Some(code) => {
-                tracing::debug!(close.code = code.0, "closing a socket");
-                Box::pin(self.socket.close(code)).await;
-            }
-            None => {
-                // A client that is gone sees in the history which of its requests were handled.
-                let _ = Box::pin(timeout(DRAIN_TIMEOUT, self.drain_pending())).await;
-            }
+        if let Some(code) = code {
+            tracing::debug!(close.code = code.0, "closing a socket");
+            Box::pin(self.socket.close(code)).await;
         }
     }
 
-    /// Serves the connection. Returns the code to close with, or none if the client is gone.
-    async fn serve(&mut self) -> Option<CloseCode> {
+    /// Serves the connection until it is to be closed or the client sends nothing any more.
+    async fn serve(&mut self) -> Ending {
         loop {
             match self.next_event().await {
                 Event::Woken(Wake::Queued(closing)) => {
                     if !self.write().await {
-                        return self.send_queue.is_shed().then_some(CloseCode::TOO_SLOW);
+                        let is_shed = self.send_queue.is_shed();
+                        return if is_shed {
+                            Ending::Closing(CloseCode::TOO_SLOW)
+                        } else {
+                            Ending::Last(Incoming::End)
+                        };
                     }
-                    if closing.is_some() {
-                        return closing;
+                    if let Some(code) = closing {
+                        return Ending::Closing(code);
                     }
                 }
                 Event::Woken(Wake::Draining) => {
                     self.timers.drain_at = Some(Instant::now() + self.drain_delay())
                 }
-                Event::Answered(answer) => {
-                    self.in_flight.pop_front();
-                    answer.into_iter().for_each(|frame| self.send_queue.push(frame));
-                }
+                Event::Answered(answer) => self.on_answered(answer),
                 Event::Finished(finished) => {
                     self.active = None;
                     if let Some(code) = self.on_finished(finished) {
-                        return Some(code);
+                        return Ending::Closing(code);
                     }
                 }
-                Event::Incoming(Incoming::End) => return None,
-                Event::Incoming(incoming) => self.on_incoming(incoming),
+                Event::Incoming(Incoming::Frame(frame)) => self.on_frame(frame),
+                Event::Incoming(Incoming::KeepAlive) => self.timers.note_activity(Instant::now()),
+                Event::Incoming(last) => return Ending::Last(last),
                 Event::Deadline => {
                     let context = self.context.clone();
                     if let Some(code) = Box::pin(context.scope(self.on_deadline())).await {
-                        return Some(code);
+                        return Ending::Closing(code);
                     }
                 }
             }
-            if let Some(code) = self.handle_waiting() {
-                return Some(code);
-            }
+            self.handle_waiting();
         }
     }
 
@@ -150,17 +156,17 @@ impl Session {
         self.in_flight.is_empty() && self.active.as_ref().is_none_or(|active| active.is_subscribe)
     }
 
-    fn on_incoming(&mut self, incoming: Incoming) {
+    fn on_frame(&mut self, frame: Result<ClientFrame, ErrorFrame>) {
         let now = Instant::now();
         self.timers.note_activity(now);
-        match incoming {
-            Incoming::Frame(frame) => {
-                let frame = self.limit_rate(frame, now);
-                self.waiting.push_back(Incoming::Frame(frame));
-            }
-            Incoming::TooBig => self.waiting.push_back(incoming),
-            Incoming::KeepAlive | Incoming::End => {}
-        }
+        let frame = self.limit_rate(frame, now);
+        self.waiting.push_back(frame);
+    }
+
+    /// Queues the answer to the first request in flight.
+    fn on_answered(&mut self, answer: Option<Frames>) {
+        self.in_flight.pop_front();
+        answer.into_iter().for_each(|frame| self.send_queue.push(frame));
     }
 
     /// Counts a frame, valid or not, against the rate limit.
@@ -200,28 +206,40 @@ impl Session {
         self.app.lifecycle.drain_timeout().mul_f64(rand::rng().random_range(0.0..0.7))
     }
 
-    /// Handles the read-ahead requests of a client that is gone, in their order: sends, edits and
-    /// deletions.
-    async fn drain_pending(&mut self) {
+    /// Finishes what the client has sent before its last frame. Returns the code to close with, or
+    /// none if the client is gone. It then sees in the history which of its requests were handled.
+    async fn finish(&mut self, last: Incoming) -> Option<CloseCode> {
+        // A subscription has no use any more.
+        self.active.take_if(|active| active.is_subscribe);
+        self.waiting.retain(|frame| !is_subscribe(frame));
+        let _ = Box::pin(timeout(LAST_REQUESTS_TIMEOUT, self.finish_requests())).await;
+        match last {
+            Incoming::TooBig => Some(self.refuse_too_big()),
+            Incoming::Close(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    async fn finish_requests(&mut self) {
         loop {
+            self.handle_waiting();
             if let Some(active) = &mut self.active {
-                active.run().await;
+                let finished = active.finish().await;
                 self.active = None;
-            }
-            let Some(Incoming::Frame(frame)) = self.waiting.pop_front() else { return };
-            let Ok(frame) = frame else { continue };
-            match frame.request {
-                Request::Send { .. } => self.handle(frame),
-                Request::Edit { .. } | Request::Delete { .. } => {
-                    while let Some(mut in_flight) = self.in_flight.pop_front() {
-                        in_flight.answer().await;
-                    }
-                    self.handle(frame);
+                if finished.and_then(|finished| self.on_finished(finished)).is_some() {
+                    // The frames behind a refused token are not handled.
+                    return;
                 }
-                // The frames behind a new token depend on its acceptance.
-                Request::Auth { .. } => return,
-                _ => {}
+            } else if let Some(first) = self.in_flight.front_mut() {
+                let answer = first.answer().await;
+                self.on_answered(answer);
+            } else {
+                return;
             }
         }
     }
+}
+
+fn is_subscribe(frame: &Result<ClientFrame, ErrorFrame>) -> bool {
+    frame.as_ref().is_ok_and(|frame| matches!(frame.request, Request::Subscribe { .. }))
 }

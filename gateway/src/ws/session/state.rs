@@ -12,12 +12,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::app::App;
 use crate::auth::verifier::Identity;
 use crate::limits::TokenBucket;
-use crate::ws::protocol::ErrorFrame;
+use crate::ws::protocol::{ClientFrame, ErrorFrame};
 use crate::ws::send_queue::SendQueue;
 use crate::ws::session::active_request::ActiveRequest;
 use crate::ws::session::in_flight::InFlight;
 use crate::ws::session::timers::Timers;
-use crate::ws::socket::{Incoming, Socket};
+use crate::ws::socket::Socket;
 
 /// An authenticated connection.
 pub(crate) struct Session {
@@ -35,7 +35,7 @@ pub(crate) struct Session {
     /// Sends and typing events, which are answered in the order of their frames.
     pub(super) in_flight: VecDeque<InFlight>,
     /// Frames that wait for the requests before them. Reading ahead detects that a client is gone.
-    pub(super) waiting: VecDeque<Incoming>,
+    pub(super) waiting: VecDeque<Result<ClientFrame, ErrorFrame>>,
     /// A request of any other kind. No frame is handled until it is finished.
     pub(super) active: Option<ActiveRequest>,
     pub(super) last_typing: HashMap<RoomId, Instant>,

@@ -238,3 +238,20 @@ async fn a_written_queue_has_space() {
     let (_, (), has_space) = tokio::join!(read(&mut client, 10), write, has_space);
     assert_eq!(has_space, Ok(()));
 }
+
+#[tokio::test]
+async fn an_unfinished_message_counts_like_queued_frames() {
+    let send_queue = SendQueue::new(1, None, &budget(10));
+    let before = Instant::now() - Duration::from_secs(1);
+    send_queue.set_unfinished(100);
+    send_queue.set_unfinished(200);
+    let stalled = [before, Instant::now()].map(|since| send_queue.stalled_bytes(since));
+    assert_eq!((stalled, send_queue.send_budget.bytes()), ([0, 200], 200));
+    send_queue.set_unfinished(0);
+    let stalled = send_queue.stalled_bytes(Instant::now());
+    assert_eq!((stalled, send_queue.send_budget.bytes()), (0, 0));
+
+    send_queue.set_unfinished(10 * (10 + ENTRY_BYTES) - 1);
+    send_queue.push(frame());
+    assert!(send_queue.is_shed(), "the queue and the message have one bound");
+}
