@@ -252,25 +252,26 @@ pub(crate) async fn read_changes(
     Ok(rows.into_iter().map(Row::into_event).collect())
 }
 
-/// Deletes up to `limit` messages of a deleted room for good; returns how many. Skips messages that
+/// Deletes up to `limit` messages of deleted rooms for good; returns how many. Skips messages that
 /// another replica is deleting.
 pub(crate) async fn purge(
     conn: &mut PgConnection,
-    room_id: RoomId,
+    room_ids: &[RoomId],
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let room_ids: Vec<i64> = room_ids.iter().map(|room_id| room_id.get()).collect();
     let result = sqlx::query!(
         r#"
         DELETE FROM messaging.messages
         WHERE id = ANY(ARRAY(
             SELECT id
             FROM messaging.messages
-            WHERE room_id = $1
+            WHERE room_id = ANY($1)
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ))
         "#,
-        room_id.get(),
+        &room_ids,
         limit,
     )
     .execute(conn)
