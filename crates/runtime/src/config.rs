@@ -141,9 +141,25 @@ pub struct PostgresConfig {
     /// Raise it when all have been in use for long (`db.client.connection.count`) and Postgres has
     /// processor time to spare. Those of all replicas, and of one more each during a rollout, have
     /// to be fewer than its `max_connections`.
+    ///
+    /// rooms and messaging keep half of them for membership checks and commits, and need at least 2.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10")]
     #[arg(value_parser = number(1..=1000))]
     pub database_max_connections: u32,
+}
+
+impl PostgresConfig {
+    /// Divides the connections between two pools, so that short work which many requests wait for,
+    /// such as a membership check or a commit, does not wait behind long reads. Returns the
+    /// settings of the pool for that work, and of the one for everything else; each has half of the
+    /// connections, and one at least.
+    pub fn divide(&self) -> [Self; 2] {
+        let vital = self.database_max_connections / 2;
+        [vital, self.database_max_connections - vital].map(|connections| Self {
+            database_max_connections: connections.max(1),
+            ..self.clone()
+        })
+    }
 }
 
 /// A Redis server.

@@ -32,7 +32,8 @@ const PLANNER_OPTIONS: [(&str, &str); 7] = [
 /// meanwhile.
 const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
-/// Returns a pool that connects when it is first used.
+/// Returns a pool that connects when it is first used. `service` is its name in metrics and that of
+/// its connections in Postgres.
 pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<PgPool> {
     let options = connect_options(service, config)?
         .options([("statement_timeout", STATEMENT_TIMEOUT)])
@@ -47,13 +48,15 @@ pub fn pool(service: &'static str, config: &PostgresConfig) -> anyhow::Result<Pg
             })
         })
         .connect_lazy_with(options);
-    observe(&pool);
+    observe(service, &pool);
     Ok(pool)
 }
 
 /// Exports how many connections the pool has and may have, with the names of OpenTelemetry's
 /// semantic conventions.
-fn observe(pool: &PgPool) {
+fn observe(name: &'static str, pool: &PgPool) {
+    let pool_name = KeyValue::new("db.client.connection.pool.name", name);
+    let max_attributes = [pool_name.clone()];
     let meter = global::meter("parlance");
     let (counted, limited) = (pool.clone(), pool.clone());
     meter
@@ -61,16 +64,18 @@ fn observe(pool: &PgPool) {
         .with_description("Connections to Postgres.")
         .with_callback(move |count| {
             let idle = i64::try_from(counted.num_idle()).unwrap_or(i64::MAX);
-            count.observe(idle, &[KeyValue::new("db.client.connection.state", "idle")]);
+            let state = |state| KeyValue::new("db.client.connection.state", state);
+            count.observe(idle, &[pool_name.clone(), state("idle")]);
             let used = i64::from(counted.size()).saturating_sub(idle);
-            count.observe(used, &[KeyValue::new("db.client.connection.state", "used")]);
+            count.observe(used, &[pool_name.clone(), state("used")]);
         })
         .build();
     meter
         .i64_observable_up_down_counter("db.client.connection.max")
         .with_description("The most connections to Postgres.")
         .with_callback(move |max| {
-            max.observe(i64::from(limited.options().get_max_connections()), &[]);
+            let limit = i64::from(limited.options().get_max_connections());
+            max.observe(limit, &max_attributes);
         })
         .build();
 }

@@ -262,32 +262,43 @@ BEGIN
 END
 $$;
 
--- Edits a message, or deletes it when the content is NULL. Returns the row afterwards; no row when
--- the message or its room is deleted.
+-- Edits a message, or deletes it when the content is NULL. Returns the message afterwards; no row
+-- when the message or its room is deleted. An edit to the content that the message has changes
+-- nothing.
 CREATE FUNCTION messaging.change_message(p_room_id BIGINT, p_message_id BIGINT, p_content TEXT)
-RETURNS SETOF messaging.messages
+RETURNS TABLE (is_changed BOOLEAN, message_after messaging.messages)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_seq BIGINT;
-    v_now TIMESTAMPTZ;
+    v_content TEXT;
+    v_seq     BIGINT;
+    v_now     TIMESTAMPTZ;
 BEGIN
     PERFORM FROM messaging.room_heads AS head
     WHERE head.room_id = p_room_id AND NOT head.deleted
     FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
 
-    PERFORM FROM messaging.messages AS message
+    SELECT message.content INTO v_content
+    FROM messaging.messages AS message
     WHERE message.id = p_message_id AND message.room_id = p_room_id AND message.deleted_at IS NULL;
     IF NOT FOUND THEN
         RETURN;
     END IF;
 
-    UPDATE messaging.room_heads AS head
-    SET last_seq = head.last_seq + 1
-    WHERE head.room_id = p_room_id AND NOT head.deleted
-    RETURNING head.last_seq INTO v_seq;
-    IF NOT FOUND THEN
+    IF v_content = p_content THEN
+        RETURN QUERY
+        SELECT FALSE, message
+        FROM messaging.messages AS message
+        WHERE message.id = p_message_id;
         RETURN;
     END IF;
+
+    UPDATE messaging.room_heads AS head
+    SET last_seq = head.last_seq + 1
+    WHERE head.room_id = p_room_id
+    RETURNING head.last_seq INTO v_seq;
 
     INSERT INTO messaging.batches (room_ids, last_seqs)
     VALUES (ARRAY[p_room_id], ARRAY[v_seq]);
@@ -306,7 +317,7 @@ BEGIN
         END,
         deleted_at = CASE WHEN p_content IS NULL THEN v_now END
     WHERE message.id = p_message_id
-    RETURNING message.*;
+    RETURNING TRUE, message;
 END
 $$;
 

@@ -6,17 +6,25 @@ use parlance_runtime::{Lifecycle, postgres, redis};
 use sqlx::PgPool;
 
 use crate::NAME;
-use crate::background::{log_poller, membership_ends, purge, trim};
+use crate::background::purge::DeletedRooms;
+use crate::background::{compare_rooms, log_poller, membership_ends, trim};
 use crate::clients::memberships::Memberships;
 use crate::config::Config;
 use crate::ops::send_messages::SendPipeline;
 use crate::pubsub::PubSub;
 use crate::streams::Streams;
 
+/// The name of the second pool in metrics and database connections.
+const VITAL_POOL: &str = "messaging-vital";
+
 /// The parts that handle requests. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
+    /// Connections for reads of history and for changes, which may wait for a locked room.
     pub(crate) pool: PgPool,
+    /// Connections for short work that does not wait behind those: commits, the log poller, and the
+    /// first step of a subscription.
+    pub(crate) vital_pool: PgPool,
     pub(crate) memberships: Memberships,
     pub(crate) streams: Streams,
     pub(crate) pubsub: PubSub,
@@ -31,7 +39,9 @@ impl App {
         credential: &Credential,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Self> {
-        let pool = postgres::pool(NAME, &config.postgres)?;
+        let [vital, ordinary] = config.postgres.divide();
+        let pool = postgres::pool(NAME, &ordinary)?;
+        let vital_pool = postgres::pool(VITAL_POOL, &vital)?;
         let client = Client::start(
             ClientConfig {
                 service: "rooms",
@@ -48,18 +58,19 @@ impl App {
         let pubsub = PubSub::start(publisher, subscriber, streams.clone(), lifecycle);
         let memberships = Memberships::start(rooms, lifecycle);
         let send_pipeline = SendPipeline::start(
-            pool.clone(),
+            vital_pool.clone(),
             memberships.clone(),
             streams.clone(),
             pubsub.clone(),
             lifecycle,
         );
 
-        let deleted_rooms = purge::start(pool.clone(), lifecycle);
+        let deleted_rooms = DeletedRooms::start(pool.clone(), lifecycle);
+        compare_rooms::start(pool.clone(), client.clone(), deleted_rooms.clone(), lifecycle);
         membership_ends::start(client, streams.clone(), deleted_rooms, lifecycle);
-        log_poller::start(pool.clone(), streams.clone(), config.log_poll_interval, lifecycle);
+        log_poller::start(vital_pool.clone(), streams.clone(), config.log_poll_interval, lifecycle);
         trim::start(pool.clone(), lifecycle);
         streams.go_away_on_drain(lifecycle);
-        Ok(Self { pool, memberships, streams, pubsub, send_pipeline })
+        Ok(Self { pool, vital_pool, memberships, streams, pubsub, send_pipeline })
     }
 }

@@ -15,6 +15,9 @@ CREATE TABLE rooms.rooms (
     -- and entries of the log can be put in order. A change of members locks the row of the room
     -- first. Begins at 1, because 0 stands for a room that does not exist.
     membership_version BIGINT NOT NULL DEFAULT 1,
+    -- The number of rows in rooms.members, which triggers keep. It tells how large an answer with
+    -- all members will be before they are read.
+    member_count INT NOT NULL DEFAULT 0,
     created_at TIMESTAMPTZ NOT NULL,
     -- When the room or its members last changed.
     updated_at TIMESTAMPTZ NOT NULL,
@@ -42,6 +45,31 @@ CREATE TABLE rooms.members (
 -- Finds the rooms of a user.
 CREATE INDEX members_user ON rooms.members (user_id, room_id);
 
+CREATE FUNCTION rooms.count_members()
+RETURNS TRIGGER
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE rooms.rooms AS room
+    SET member_count = room.member_count
+        + CASE TG_OP WHEN 'INSERT' THEN changed.members ELSE -changed.members END
+    FROM (
+        SELECT room_id, count(*)::INT AS members
+        FROM changed_members
+        GROUP BY room_id
+    ) AS changed
+    WHERE room.id = changed.room_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER members_added AFTER INSERT ON rooms.members
+    REFERENCING NEW TABLE AS changed_members
+    FOR EACH STATEMENT EXECUTE FUNCTION rooms.count_members();
+
+CREATE TRIGGER members_removed AFTER DELETE ON rooms.members
+    REFERENCING OLD TABLE AS changed_members
+    FOR EACH STATEMENT EXECUTE FUNCTION rooms.count_members();
+
 -- The ends of memberships, each written in the transaction that ends it, and read by watchers.
 -- Entries are kept for some minutes. A watcher that was away for longer checks all memberships
 -- again.
@@ -57,7 +85,8 @@ CREATE TABLE rooms.membership_log (
     reason TEXT NOT NULL CHECK (reason IN ('left', 'removed', 'room_deleted')),
     -- The membership_version of the room after this change.
     room_version BIGINT NOT NULL,
-    created_at TIMESTAMPTZ NOT NULL
+    -- The clock of Postgres, not that of a replica: entries that are old by it are deleted.
+    created_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 );
 
 -- The reading order.

@@ -1,8 +1,13 @@
 //! Everything that can go wrong in this service.
 
+use std::time::Duration;
+
 use parlance_core::{ErrorCode, Violation};
 use parlance_runtime::error::{Coded, status};
 use parlance_runtime::postgres;
+
+/// When what was too much may be possible again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,12 @@ pub(crate) enum Error {
     NameInvalid(#[source] Violation),
     #[error("the request is malformed: {0}")]
     Malformed(&'static str),
+    #[error("an answer with {members} members is too large")]
+    AnswerTooLarge { members: usize },
+    #[error("other large answers take too long")]
+    TooManyLargeAnswers,
+    #[error("earlier changes of the room take too long")]
+    TooManyChanges,
     #[error("a database statement failed")]
     Database(#[from] sqlx::Error),
     #[error("the database did not answer in time")]
@@ -44,8 +55,16 @@ impl Coded for Error {
             Self::NameInvalid(_) => ErrorCode::Validation,
             Self::Malformed(_) => ErrorCode::BadRequest,
             Self::Database(error) => postgres::code_from_error(error),
-            Self::DatabaseTimeout => ErrorCode::Unavailable,
+            Self::AnswerTooLarge { .. }
+            | Self::TooManyLargeAnswers
+            | Self::TooManyChanges
+            | Self::DatabaseTimeout => ErrorCode::Unavailable,
         }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let is_busy = matches!(self, Self::TooManyLargeAnswers | Self::TooManyChanges);
+        is_busy.then_some(RETRY_AFTER)
     }
 }
 

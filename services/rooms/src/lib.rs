@@ -4,8 +4,10 @@
 //! It calls no other service. Two users are contacts if they share a system room, which the
 //! contacts service asks for. This service knows neither the names of users nor messages.
 
+mod answer_budget;
 mod app;
 mod background;
+mod change_queue;
 mod config;
 mod error;
 mod grpc;
@@ -24,13 +26,18 @@ use sqlx::migrate::Migrator;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::answer_budget::AnswerBudget;
 use crate::app::App;
 use crate::background::trim_membership_log;
+use crate::change_queue::ChangeQueue;
 pub use crate::config::Config;
 use crate::member_cache::MemberCache;
 
 /// The name of the service in logs, metrics and database connections.
 pub const SERVICE: &str = "rooms";
+
+/// The name of the second pool in metrics and database connections.
+const VITAL_POOL: &str = "rooms-vital";
 
 /// The migrations of the schema `rooms`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -39,11 +46,15 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
+    let [vital, ordinary] = config.postgres.divide();
     let app = App {
-        pool: postgres::pool(SERVICE, &config.postgres)?,
+        pool: postgres::pool(SERVICE, &ordinary)?,
+        vital_pool: postgres::pool(VITAL_POOL, &vital)?,
         clock,
         lifecycle: lifecycle.clone(),
         member_cache: MemberCache::new(),
+        answer_budget: AnswerBudget::new(),
+        change_queue: ChangeQueue::default(),
         membership_log_retention: config.membership_log_retention,
         membership_ended: Arc::new(watch::Sender::new(())),
     };

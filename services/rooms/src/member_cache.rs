@@ -1,5 +1,5 @@
-//! The members of rooms as they were last read, so that a list of rooms need not read them all
-//! again.
+//! The members of rooms as they were last read, so that neither a room nor a list of rooms need
+//! read them all again.
 //!
 //! An entry is used only if it has the room version that was just read from the store. A change of
 //! the members, by any replica, changes the room version in the same transaction, so a stale entry
@@ -48,11 +48,12 @@ impl MemberCache {
         Self { cache: Arc::new(Cache::with_weighter(LARGE_ROOMS, MAX_MEMBERS, EntryWeighter)) }
     }
 
-    /// Returns the room with its members, or its id if the members of this version are not cached.
-    pub(crate) fn complete(&self, summary: RoomSummary) -> Result<Room, RoomId> {
+    /// Returns the room with its members, or what was given if the members of this version are not
+    /// cached.
+    pub(crate) fn complete(&self, summary: RoomSummary) -> Result<Room, RoomSummary> {
         match self.cache.get(&summary.id).filter(|entry| entry.version == summary.version) {
             Some(entry) => Ok(summary.with_members(entry.members)),
-            None => Err(summary.id),
+            None => Err(summary),
         }
     }
 

@@ -28,13 +28,14 @@ pub(crate) struct RoomSummary {
     pub(crate) id: RoomId,
     pub(crate) kind: Kind,
     pub(crate) version: RoomVersion,
+    pub(crate) member_count: usize,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
 }
 
 impl RoomSummary {
     pub(crate) fn with_members(self, members: Arc<[Member]>) -> Room {
-        let Self { id, kind, created_at, updated_at, version: _ } = self;
+        let Self { id, kind, created_at, updated_at, .. } = self;
         Room { id, kind, members, created_at, updated_at }
     }
 }

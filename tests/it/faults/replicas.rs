@@ -1,13 +1,13 @@
-//! Outages of one replica of messaging.
+//! Outages of one replica of messaging or rooms.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::calls::send_until_acked;
+use super::calls::{history_path, send_until_acked};
 use crate::support::{RECOVERY, RESTART, Socket, eventually, make_room, on_stack, people, person};
 use crate::ws::{message_with_ref, whole_history};
 
@@ -142,6 +142,33 @@ async fn pipelined_sends_keep_their_order_while_replicas_come_and_go() {
             let contents = contents
                 .map(|message| message["content"].as_str().unwrap().parse::<i64>().unwrap());
             assert!(contents.eq(1..=MESSAGES));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_replica_of_rooms_hangs_everything_that_needs_rooms_works() {
+    /// Longer than the first ejections, so that the hung replica is tried again.
+    const HANG: Duration = Duration::from_secs(6);
+    on_stack(2, 1, async |stack| {
+        let [anna, ben] = people(stack).await;
+        let room = make_room(&anna, &[&ben]).await;
+        let mut socket = anna.socket().await;
+        let mut sent = 0;
+        for replica in [0, 1] {
+            let process = stack.process("rooms", replica);
+            process.pause().unwrap();
+            let begin = Instant::now();
+            while begin.elapsed() < HANG {
+                sent += 1;
+                let ack = socket.ask(&message_with_ref(room, "meanwhile", "m")).await;
+                assert_eq!((&ack["type"], &ack["seq"]), (&json!("ack"), &json!(sent)), "{ack}");
+                for path in [&history_path(room), "/v1/rooms", &format!("/v1/rooms/{room}")] {
+                    ben.get(path).await.ok(200);
+                }
+            }
+            process.resume().unwrap();
         }
     })
     .await;

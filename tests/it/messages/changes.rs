@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::calls::{NOWHERE, delete, edit};
-use crate::support::{assert_message, become_contacts, make_room, people, person, stack};
+use crate::support::{
+    assert_message, become_contacts, event_seq, make_room, people, person, stack,
+};
 
 #[tokio::test]
 async fn editing_changes_the_content_and_not_the_order() {
@@ -21,6 +23,32 @@ async fn editing_changes_the_content_and_not_the_order() {
         assert_eq!(after[member], before[member]);
     }
     assert_eq!(anna.history(room).await[0], after);
+}
+
+#[tokio::test]
+async fn editing_to_the_same_content_changes_nothing() {
+    let stack = stack().await;
+    let [anna, ben] = people(stack).await;
+    let room = make_room(&anna, &[&ben]).await;
+    let before = anna.send_message(room, "same").await;
+    let mut bens = ben.at(stack, 1).subscribed(room).await;
+    let mut annas = anna.socket().await;
+    let frame =
+        json!({"type": "edit_message", "message_id": before["id"], "content": "same", "ref": "e"});
+
+    assert_eq!(edit(&anna, &before, "same").await.ok(200), before);
+    let answer = annas.ask(&frame).await;
+    assert_eq!((&answer["type"], &answer["ref"]), (&json!("success"), &json!("e")), "{answer}");
+    assert_eq!(anna.history(room).await, [before.clone()]);
+
+    let edited = edit(&anna, &before, "other").await.ok(200);
+    assert_eq!(edit(&anna.at(stack, 1), &before, "other").await.ok(200), edited);
+    // The edit has taken the number after that of the message.
+    let event = bens.next().await;
+    assert_eq!((&event["type"], event_seq(&event)), (&json!("message_edited"), 2), "{event}");
+    let last = anna.send_message(room, "last").await;
+    assert_eq!(last["seq"], 3);
+    assert_eq!(bens.next().await["message"], last);
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 //! HTTP/2 keeps one connection, so a load balancer in between would pin all calls to one replica.
 //! This client resolves the names of the service itself, keeps a connection to each address, and
 //! sends calls to the replicas in turn. A replica that cannot be reached, or does not respond in
-//! time, is ejected for a moment. A call is retried on another replica only where that is safe: if
-//! the first replica has certainly not handled it, or if the method is idempotent.
+//! time, is ejected for a while. [`attempts`](super::attempts) says when a call is tried on another
+//! replica.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use parlance_core::ErrorCode;
 use rand::Rng;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::{ConnectError, Extensions, Status};
-use tower::{Service, ServiceExt};
+use tonic::{Extensions, Status};
+use tower::Service;
 
+use super::attempts::{Call, MAX_SECOND_ATTEMPTS};
 use super::call_telemetry::{self, CallDurations};
 use super::connect::Target;
 use super::credential::Credential;
@@ -34,11 +35,8 @@ use super::resolver::resolve_forever;
 use crate::Lifecycle;
 use crate::config::addresses;
 use crate::context::{REQUEST_ID_KEY, RequestContext};
-use crate::error::{chain, status_from_code};
+use crate::error::status_from_code;
 use crate::trace::{Span, SpanBuilder};
-
-/// How many replicas are tried for one call.
-const MAX_ATTEMPTS: usize = 3;
 
 /// What a client needs to know of its service.
 #[derive(Clone, Debug)]
@@ -69,6 +67,8 @@ struct Shared {
     replicas: watch::Receiver<Arc<[Replica]>>,
     /// Counts the calls, so that they go to the replicas in turn.
     turn: AtomicUsize,
+    /// Held by the second attempts of calls.
+    second_attempts: Semaphore,
     durations: CallDurations,
 }
 
@@ -89,6 +89,7 @@ impl Client {
             authorization: config.credential.authorization()?,
             replicas,
             turn: AtomicUsize::new(rand::rng().random_range(0..1024)),
+            second_attempts: Semaphore::new(MAX_SECOND_ATTEMPTS),
             durations: CallDurations::for_client(),
         };
         Ok(Self { shared: Arc::new(shared), deadline: config.deadline })
@@ -112,14 +113,39 @@ impl Client {
         tonic::Request::from_parts(metadata, Extensions::default(), message)
     }
 
-    /// Returns the next replica in turn that is not among `tried`. An ejected replica comes last.
-    fn next_replica(&self, tried: &[SocketAddr]) -> Option<Replica> {
+    /// Returns a replica that is not among `tried`, and true if the call finds out whether it
+    /// answers again. Healthy replicas get the calls in turn, and after its ejection a replica gets
+    /// one, if the call can be repeated. Where nothing else is left, ejected ones are tried.
+    pub(super) fn next_replica(
+        &self,
+        tried: &[SocketAddr],
+        is_idempotent: bool,
+    ) -> Option<(Replica, bool)> {
         let replicas = self.shared.replicas.borrow().clone();
         let start = self.shared.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn =
-            (0..replicas.len()).map(|offset| &replicas[(start + offset) % replicas.len()]);
-        let untried = in_turn.filter(|replica| !tried.contains(&replica.address()));
-        untried.min_by_key(|replica| replica.is_ejected()).cloned()
+        let may_try = is_idempotent && tried.is_empty();
+        let next = || {
+            let in_turn =
+                (0..replicas.len()).map(|offset| &replicas[(start + offset) % replicas.len()]);
+            let untried = in_turn.filter(|replica| !tried.contains(&replica.address()));
+            untried.min_by_key(|replica| replica.rank(may_try))
+        };
+        let replica = next()?;
+        if replica.begin_trial() {
+            return Some((replica.clone(), true));
+        }
+        // Another call may have begun the trial meanwhile.
+        Some((next()?.clone(), false))
+    }
+
+    /// True if there is a replica that is not among `tried`.
+    pub(super) fn has_replica(&self, tried: &[SocketAddr]) -> bool {
+        let replicas = self.shared.replicas.borrow();
+        replicas.iter().any(|replica| !tried.contains(&replica.address()))
+    }
+
+    pub(super) fn service(&self) -> &'static str {
+        self.shared.service
     }
 
     async fn call(
@@ -127,47 +153,18 @@ impl Client {
         request: http::Request<Body>,
         context: Option<RequestContext>,
     ) -> Result<http::Response<Body>, Status> {
-        let timeout = RequestContext::limit_nested_call(self.deadline);
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + RequestContext::limit_nested_call(self.deadline);
         let (mut parts, body) = request.into_parts();
-        self.set_headers(&mut parts.headers, timeout, context);
+        self.set_headers(&mut parts.headers, context);
         let body: Bytes = body.collect().await?.to_bytes();
-        let is_idempotent = parlance_proto::is_idempotent(parts.uri.path());
-
-        let mut tried = Vec::new();
-        while tried.len() < MAX_ATTEMPTS {
-            let Some(replica) = self.next_replica(&tried) else { break };
-            tried.push(replica.address());
-            let body = Body::new(Full::new(body.clone()));
-            let request = http::Request::from_parts(parts.clone(), body);
-            // `oneshot` waits until the channel is ready, which a channel demands before a request.
-            let result = timeout_at(deadline, replica.channel().oneshot(request)).await;
-            if let Ok(Ok(response)) = result {
-                return Ok(response);
-            }
-            // A replica that exceeds the deadline may hang. The next call goes to another one.
-            replica.eject();
-            let Ok(Err(error)) = result else { break };
-            let (service, replica) = (self.shared.service, replica.address());
-            tracing::debug!(service, %replica, error = chain(&error), "a call failed");
-            if !is_idempotent && !was_not_handled(&error) {
-                break;
-            }
-        }
-        Err(status_from_code(ErrorCode::Unavailable, Some(Duration::from_secs(1))))
+        let call = Call::new(self, parts, body, deadline);
+        let answer = call.run(&self.shared.second_attempts).await;
+        let unavailable = || status_from_code(ErrorCode::Unavailable, Some(Duration::from_secs(1)));
+        answer.ok_or_else(unavailable)
     }
 
-    fn set_headers(
-        &self,
-        headers: &mut HeaderMap,
-        timeout: Duration,
-        context: Option<RequestContext>,
-    ) {
+    fn set_headers(&self, headers: &mut HeaderMap, context: Option<RequestContext>) {
         headers.insert(AUTHORIZATION, self.shared.authorization.clone());
-        let timeout = HeaderValue::try_from(format!("{}m", timeout.as_millis().max(1)));
-        if let (Ok(timeout), false) = (timeout, headers.contains_key("grpc-timeout")) {
-            headers.insert(HeaderName::from_static("grpc-timeout"), timeout);
-        }
         let Some(context) = context else { return };
         if let Ok(request_id) = HeaderValue::try_from(&*context.request_id) {
             headers.insert(HeaderName::from_static(REQUEST_ID_KEY), request_id);
@@ -205,31 +202,4 @@ impl Service<http::Request<Body>> for Client {
             result
         })
     }
-}
-
-/// True if the replica certainly has not handled the call: it could not be reached, or it was about
-/// to stop and refused the call.
-fn was_not_handled(error: &tonic::transport::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        let was_canceled = error.downcast_ref().is_some_and(hyper::Error::is_canceled);
-        if was_canceled
-            || error.is::<ConnectError>()
-            || error.downcast_ref().is_some_and(was_refused)
-        {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
-/// True if the peer reports that it has not touched the stream (RFC 9113, 6.8 and 8.7). A GOAWAY
-/// ends only those streams that the peer has not begun; the others go on, or break with the
-/// connection, which is another error.
-fn was_refused(error: &h2::Error) -> bool {
-    let reason = error.reason();
-    error.is_remote()
-        && (error.is_go_away() && reason == Some(h2::Reason::NO_ERROR)
-            || error.is_reset() && reason == Some(h2::Reason::REFUSED_STREAM))
 }

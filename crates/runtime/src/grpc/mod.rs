@@ -1,12 +1,14 @@
 //! gRPC between the programs: the server that every service runs, and the client that balances its
 //! calls over the replicas of a service.
 
+mod attempts;
 mod call_telemetry;
 mod client;
 mod connect;
 mod credential;
 mod for_each_replica;
 mod replica_channel;
+mod replica_health;
 mod resolver;
 mod server;
 mod tls_incoming;

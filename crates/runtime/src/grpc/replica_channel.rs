@@ -1,31 +1,27 @@
 //! One replica of a service, and whether the client passes it over.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::connect::Target;
-
-/// How long an ejected replica gets no calls, unless all replicas are ejected.
-const EJECTION_DURATION: Duration = Duration::from_millis(500);
+use super::replica_health::ReplicaHealth;
 
 /// One replica of a service. Clones share the connection and the ejection.
 #[derive(Clone, Debug)]
 pub struct Replica {
     address: SocketAddr,
     channel: Channel,
-    /// The end of the ejection, in milliseconds on [`monotonic_ms`].
-    ejected_until_ms: Arc<AtomicU64>,
+    /// Locked for look-ups, never across an await.
+    health: Arc<Mutex<ReplicaHealth>>,
 }
 
 impl Replica {
     pub(super) fn new(address: SocketAddr, target: &Target) -> anyhow::Result<Self> {
         let channel = target.channel(address)?;
-        Ok(Self { address, channel, ejected_until_ms: Arc::default() })
+        Ok(Self { address, channel, health: Arc::default() })
     }
 
     /// The address of the replica, which identifies it.
@@ -38,18 +34,27 @@ impl Replica {
         self.channel.clone()
     }
 
-    pub(super) fn is_ejected(&self) -> bool {
-        self.ejected_until_ms.load(Ordering::Relaxed) > monotonic_ms()
+    /// See [`ReplicaHealth::rank`].
+    pub(super) fn rank(&self, may_try: bool) -> (u8, u32) {
+        self.health().rank(may_try, Instant::now())
     }
 
-    pub(super) fn eject(&self) {
-        let until = monotonic_ms() + EJECTION_DURATION.as_millis() as u64;
-        self.ejected_until_ms.store(until, Ordering::Relaxed);
+    /// See [`ReplicaHealth::begin_trial`].
+    pub(super) fn begin_trial(&self) -> bool {
+        self.health().begin_trial(Instant::now())
     }
-}
 
-/// Returns the milliseconds since the first call.
-fn monotonic_ms() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_millis() as u64
+    /// The replica has answered a call, which ends its ejection.
+    pub(super) fn answered(&self) {
+        self.health().answered(Instant::now());
+    }
+
+    /// The replica has not answered a call that began then. See [`ReplicaHealth::failed`].
+    pub(super) fn failed(&self, began: Instant, is_trial: bool) {
+        self.health().failed(began, is_trial, Instant::now());
+    }
+
+    fn health(&self) -> MutexGuard<'_, ReplicaHealth> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

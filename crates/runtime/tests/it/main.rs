@@ -5,6 +5,7 @@ mod batcher;
 mod credential;
 mod error;
 mod log;
+mod replicas;
 mod settings;
 mod support;
 mod tls;

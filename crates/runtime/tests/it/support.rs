@@ -21,8 +21,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(credential: &CredentialConfig) -> Self {
+        Self::start_at(free_address(), credential).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr, credential: &CredentialConfig) -> Self {
         let (lifecycle, shutdown) = Lifecycle::new(Duration::from_secs(1));
-        let address = SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()));
         let credential = Credential::start(credential, &lifecycle).unwrap();
         grpc::serve(address, &credential, "test", Routes::default(), &lifecycle).await.unwrap();
         Self { address, lifecycle, _keep_alive: Box::new(shutdown) }
@@ -45,6 +48,10 @@ impl Server {
         client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
         client
     }
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], parlance_devstack::free_port().unwrap()))
 }
 
 /// A credential of one token or several, and no certificates.

@@ -15,10 +15,10 @@ use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_proto::rooms::{self as proto, WatchMembershipsRequest, WatchMembershipsResponse};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::{Client, Replica};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
+use crate::background::purge::DeletedRooms;
 use crate::model::{EndReason, MembershipEnd};
 use crate::streams::Streams;
 
@@ -26,8 +26,7 @@ use crate::streams::Streams;
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(15);
 const RECONNECT_BACKOFF: Duration = Duration::from_millis(200);
 /// Where a new process starts: at the oldest change in the log. Otherwise it would miss memberships
-/// that end between its first subscription and the first response, and rooms that were deleted
-/// while no replica ran.
+/// that end between its first subscription and the first response.
 const OLDEST_CURSOR: u64 = 1;
 
 /// Starts to follow the log at each replica of rooms. Ends go to `streams`, deleted rooms to
@@ -35,7 +34,7 @@ const OLDEST_CURSOR: u64 = 1;
 pub(crate) fn start(
     rooms: Client,
     streams: Streams,
-    deleted_rooms: mpsc::Sender<RoomId>,
+    deleted_rooms: DeletedRooms,
     lifecycle: &Lifecycle,
 ) {
     let cursor = Arc::new(AtomicU64::new(OLDEST_CURSOR));
@@ -49,7 +48,7 @@ pub(crate) fn start(
 struct Follower {
     rooms: Client,
     streams: Streams,
-    deleted_rooms: mpsc::Sender<RoomId>,
+    deleted_rooms: DeletedRooms,
     /// Where a new stream starts. Every change before it was delivered.
     cursor: Arc<AtomicU64>,
 }
@@ -81,9 +80,10 @@ impl Follower {
                 }
                 tracing::warn!("the membership log was trimmed too early; closing all streams");
                 self.streams.close_all();
+                self.deleted_rooms.note_missed();
             }
             cursor = batch.cursor;
-            self.deliver(&batch).await;
+            self.deliver(&batch);
             if batch.reset {
                 // The new cursor is lower if the database was replaced.
                 self.cursor.store(cursor, Ordering::Release);
@@ -94,12 +94,12 @@ impl Follower {
         Ok(())
     }
 
-    async fn deliver(&self, batch: &WatchMembershipsResponse) {
+    /// Waits for nothing: an end has to arrive within a second.
+    fn deliver(&self, batch: &WatchMembershipsResponse) {
         let ends: Vec<MembershipEnd> = batch.ends.iter().filter_map(decode).collect();
         self.streams.deliver_ends(&ends);
         for end in ends.iter().filter(|end| end.reason == EndReason::RoomDeleted) {
-            // Sending fails only when the process is ending. A full queue delays the next batch.
-            let _ = self.deleted_rooms.send(end.room_id).await;
+            self.deleted_rooms.note(end.room_id);
         }
     }
 }

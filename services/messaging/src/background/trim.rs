@@ -1,4 +1,4 @@
-//! Deletes rows of `batches` that are older than ten minutes.
+//! Deletes rows of `batches` that are older than ten minutes, in bounded steps.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use sqlx::PgPool;
 use crate::store::{batches, with_timeout};
 
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
-const TRIM_TIMEOUT: Duration = Duration::from_secs(2);
+const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
+/// Rows that one statement deletes, so that none takes long, however many are due.
+const MAX_DELETED: i64 = 2_000;
 
 /// Starts the task.
 pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) {
@@ -27,5 +29,6 @@ async fn run(pool: PgPool) -> anyhow::Result<()> {
 }
 
 async fn trim(pool: &PgPool) -> sqlx::Result<()> {
-    batches::trim(&mut *pool.acquire().await?).await
+    while batches::trim(&mut *pool.acquire().await?, MAX_DELETED).await? > 0 {}
+    Ok(())
 }

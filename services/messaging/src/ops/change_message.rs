@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::encode;
 use crate::error::Error;
 use crate::model::{Event, EventKind, Message};
-use crate::store::messages;
+use crate::store::messages::{self, Change};
 
 /// The users who may change a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,14 +18,14 @@ pub(super) enum Allowed {
 }
 
 /// Edits (with content) or deletes (without) a message, after checking that it exists and that the
-/// user may change it. Returns the message afterwards and the number of the change.
+/// user may change it.
 pub(super) async fn change_message(
     app: &App,
     user_id: UserId,
     message_id: MessageId,
     content: Option<&str>,
     allowed: Allowed,
-) -> Result<(Message, i64), Error> {
+) -> Result<Change, Error> {
     let origin = messages::find_origin(&mut *app.pool.acquire().await?, message_id).await?;
     let origin = origin.ok_or(ErrorCode::MessageNotFound)?;
     let membership = app.memberships.check(origin.room_id, user_id).await.map_err(hide_room)?;

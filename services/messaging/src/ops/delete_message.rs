@@ -6,6 +6,7 @@ use super::change_message::{Allowed, change_message, deliver};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::EventKind;
+use crate::store::messages::Change;
 
 /// Deletes a message. Returns its room and the number of the change.
 pub(crate) async fn delete_message(
@@ -13,7 +14,7 @@ pub(crate) async fn delete_message(
     user_id: UserId,
     message_id: MessageId,
 ) -> Result<(RoomId, i64), Error> {
-    let (message, seq) =
+    let Change { message, seq, .. } =
         change_message(app, user_id, message_id, None, Allowed::SenderOrOwner).await?;
     deliver(app, &message, seq, EventKind::Deleted(message_id));
     Ok((message.room_id, seq))

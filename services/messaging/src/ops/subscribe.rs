@@ -52,7 +52,7 @@ async fn read_last_seqs(
     app: &App,
     room_ids: Vec<RoomId>,
 ) -> Result<HashMap<RoomId, i64>, ErrorCode> {
-    let read = async { room_heads::read(&mut *app.pool.acquire().await?, &room_ids).await };
+    let read = async { room_heads::read(&mut *app.vital_pool.acquire().await?, &room_ids).await };
     with_timeout(READ_TIMEOUT, read).await.map_err(|error| {
         tracing::warn!(error = chain(&error), "cannot read room_heads; refusing subscriptions");
         postgres::code_from_error(&error)

@@ -47,10 +47,24 @@ pub(crate) async fn current_cursor(conn: &mut PgConnection) -> sqlx::Result<i64>
     .await
 }
 
-/// Deletes rows that are older than ten minutes.
-pub(crate) async fn trim(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM messaging.batches WHERE created_at < now() - INTERVAL '10 minutes'")
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Deletes up to `limit` rows that are older than ten minutes; returns how many. Skips rows that
+/// another replica is deleting.
+pub(crate) async fn trim(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        r#"
+        DELETE FROM messaging.batches
+        WHERE id = ANY(ARRAY(
+            SELECT id
+            FROM messaging.batches
+            WHERE created_at < now() - INTERVAL '10 minutes'
+            ORDER BY created_at
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        ))
+        "#,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected())
 }

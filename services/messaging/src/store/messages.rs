@@ -75,30 +75,38 @@ pub(crate) async fn find_origin(
     .await
 }
 
-/// Edits a message (with new content) or deletes it (without). Returns the message afterwards and
-/// the number of the change; `None` if the message is deleted already.
+/// A message after an edit or a deletion.
+pub(crate) struct Change {
+    pub(crate) message: Message,
+    /// The number of its last change.
+    pub(crate) seq: i64,
+    /// False if the message had this content before: then it is as it was.
+    pub(crate) is_changed: bool,
+}
+
+/// Edits a message (with new content) or deletes it (without). `None` if the message is deleted
+/// already.
 pub(crate) async fn change(
     conn: &mut PgConnection,
     room_id: RoomId,
     message_id: MessageId,
     content: Option<&str>,
-) -> sqlx::Result<Option<(Message, i64)>> {
-    let row = sqlx::query_as!(
-        Row,
+) -> sqlx::Result<Option<Change>> {
+    let row = sqlx::query!(
         r#"
         SELECT
-            change_seq AS "number!",
-            id AS "id!: MessageId",
-            room_id AS "room_id!: RoomId",
-            seq AS "seq!",
-            sender_id AS "sender_id!: UserId",
-            sender_name AS "sender_name!",
-            content AS "content!",
-            created_at AS "created_at!",
-            updated_at AS "updated_at!",
-            edited_at,
-            deleted_at
-        FROM messaging.change_message($1, $2, $3)
+            change.is_changed AS "is_changed!",
+            (change.message_after).change_seq AS "change_seq!",
+            (change.message_after).id AS "id!: MessageId",
+            (change.message_after).room_id AS "room_id!: RoomId",
+            (change.message_after).seq AS "seq!",
+            (change.message_after).sender_id AS "sender_id!: UserId",
+            (change.message_after).sender_name AS "sender_name!",
+            (change.message_after).content AS "content!",
+            (change.message_after).created_at AS "created_at!",
+            (change.message_after).updated_at AS "updated_at!",
+            (change.message_after).edited_at AS "edited_at: Timestamp"
+        FROM messaging.change_message($1, $2, $3) AS change
         "#,
         room_id.get(),
         message_id.get(),
@@ -106,9 +114,20 @@ pub(crate) async fn change(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| {
-        let seq = row.number;
-        (row.into_message(), seq)
+    Ok(row.map(|row| Change {
+        message: Message {
+            id: row.id,
+            room_id: row.room_id,
+            seq: row.seq,
+            sender_id: row.sender_id,
+            sender_name: row.sender_name,
+            content: row.content,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            edited_at: row.edited_at,
+        },
+        seq: row.change_seq,
+        is_changed: row.is_changed,
     }))
 }
 
@@ -252,25 +271,26 @@ pub(crate) async fn read_changes(
     Ok(rows.into_iter().map(Row::into_event).collect())
 }
 
-/// Deletes up to `limit` messages of a deleted room for good; returns how many. Skips messages that
+/// Deletes up to `limit` messages of deleted rooms for good; returns how many. Skips messages that
 /// another replica is deleting.
 pub(crate) async fn purge(
     conn: &mut PgConnection,
-    room_id: RoomId,
+    room_ids: &[RoomId],
     limit: i64,
 ) -> sqlx::Result<u64> {
+    let room_ids: Vec<i64> = room_ids.iter().map(|room_id| room_id.get()).collect();
     let result = sqlx::query!(
         r#"
         DELETE FROM messaging.messages
         WHERE id = ANY(ARRAY(
             SELECT id
             FROM messaging.messages
-            WHERE room_id = $1
+            WHERE room_id = ANY($1)
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         ))
         "#,
-        room_id.get(),
+        &room_ids,
         limit,
     )
     .execute(conn)

@@ -64,19 +64,62 @@ pub(crate) async fn lock_within(
     Ok(())
 }
 
-/// Marks a room as deleted, also one that never had a message: nothing can be added to it.
-pub(crate) async fn mark_deleted(conn: &mut PgConnection, room_id: RoomId) -> sqlx::Result<()> {
+/// Marks rooms as deleted, whose ids ascend; also those that never had a message: nothing can be
+/// added to them.
+pub(crate) async fn mark_deleted(conn: &mut PgConnection, room_ids: &[RoomId]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         INSERT INTO messaging.room_heads (room_id, deleted)
-        VALUES ($1, TRUE)
+        SELECT room.room_id, TRUE
+        FROM unnest($1::BIGINT[]) AS room (room_id)
         ON CONFLICT (room_id) DO UPDATE SET deleted = TRUE
         "#,
-        room_id.get(),
+        &to_i64(room_ids),
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// A room, and what is left of it.
+#[derive(Debug)]
+pub(crate) struct RoomHead {
+    pub(crate) room_id: RoomId,
+    pub(crate) deleted: bool,
+    /// True if the room is marked as deleted and still has messages.
+    pub(crate) is_left_over: bool,
+}
+
+/// Returns up to `limit` rooms with lower ids, the highest first.
+pub(crate) async fn list_before(
+    conn: &mut PgConnection,
+    before: RoomId,
+    limit: i64,
+) -> sqlx::Result<Vec<RoomHead>> {
+    sqlx::query_as!(
+        RoomHead,
+        r#"
+        SELECT
+            head.room_id,
+            head.deleted,
+            left_over.room_id IS NOT NULL AS "is_left_over!"
+        FROM messaging.room_heads AS head
+        LEFT JOIN LATERAL (
+            SELECT message.room_id
+            FROM messaging.messages AS message
+            WHERE head.deleted
+                AND message.room_id = head.room_id
+            LIMIT 1
+        ) AS left_over ON TRUE
+        WHERE head.room_id < $1
+        ORDER BY head.room_id DESC
+        LIMIT $2
+        "#,
+        before.get(),
+        limit,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 fn to_i64(room_ids: &[RoomId]) -> Vec<i64> {

@@ -26,6 +26,29 @@ async fn an_edit_takes_the_next_number_and_keeps_the_seq_of_the_message() {
 }
 
 #[tokio::test]
+async fn an_edit_to_the_same_content_changes_nothing() {
+    let app = TestApp::start().await;
+    let other = app.replica().await;
+    let room_id = app.rooms.room().await;
+    let (mut here, mut there) = (app.attach_to(room_id).await, other.attach_to(room_id).await);
+    let first = here.store(room_id, "g:1").await;
+    let content = app.whole_history(room_id).await.remove(0).content;
+    let unedited = app.edit(OWNER, first.id, &content).await.unwrap();
+    assert_eq!(unedited.change_seq, 1);
+    assert_eq!(unedited.message.unwrap(), app.whole_history(room_id).await[0]);
+    assert_eq!(app.whole_history(room_id).await[0].edited_at_us, None);
+
+    let edited = app.edit(OWNER, first.id, "anew").await.unwrap();
+    assert_eq!(edited.change_seq, 2);
+    assert_eq!(app.edit(OWNER, first.id, "anew").await.unwrap(), edited);
+    assert_eq!(here.store(room_id, "g:2").await.seq, 3, "it takes no number");
+    for gateway in [&mut here, &mut there] {
+        gateway.wait_for_event(room_id, 3).await;
+        assert_eq!(seqs(&gateway.received.events, room_id), [1, 2, 3], "there is no event of it");
+    }
+}
+
+#[tokio::test]
 async fn a_deletion_takes_the_next_number_and_the_message_is_gone() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;

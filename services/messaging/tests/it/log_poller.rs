@@ -93,9 +93,17 @@ async fn old_batches_are_deleted_and_recent_ones_kept() {
     .execute(&mut database)
     .await
     .unwrap();
+    // More than one statement deletes.
+    sqlx::query(
+        "INSERT INTO messaging.batches (created_at, room_ids, last_seqs)
+         SELECT now() - INTERVAL '1 day', '{7}', '{7}' FROM generate_series(1, 5000)",
+    )
+    .execute(&mut database)
+    .await
+    .unwrap();
     // A replica trims when it starts, and every minute.
     let _other = app.replica().await;
-    eventually("the old batch is deleted", async || {
+    eventually("the old batches are deleted", async || {
         let rooms: Vec<Vec<i64>> =
             sqlx::query_scalar("SELECT room_ids FROM messaging.batches ORDER BY id")
                 .fetch_all(&mut database)

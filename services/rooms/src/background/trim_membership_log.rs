@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use parlance_core::Timestamp;
 use parlance_runtime::error::chain;
 use parlance_runtime::ticks;
 use tokio::time::timeout;
@@ -31,10 +30,9 @@ pub(crate) async fn run(app: App) -> anyhow::Result<()> {
 }
 
 async fn trim(app: &App) -> Result<(), Error> {
-    let retention = i64::try_from(app.membership_log_retention.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp::from_micros(app.clock.now().as_micros().saturating_sub(retention));
     let mut conn = app.pool.acquire().await?;
-    while membership_log::trim(&mut conn, before, ENTRIES_PER_STATEMENT).await?
+    while membership_log::trim(&mut conn, app.membership_log_retention, ENTRIES_PER_STATEMENT)
+        .await?
         == ENTRIES_PER_STATEMENT
     {}
     Ok(())

@@ -47,14 +47,14 @@ impl RoomsService for Service {
 
     async fn list_rooms(&self, request: Request<ListRoomsRequest>) -> Reply<ListRoomsResponse> {
         let acting_user = UserId::new(request.into_inner().acting_user_id);
-        let rooms = ops::list_rooms(&self.app, acting_user).await?;
+        let (rooms, _reservation) = ops::list_rooms(&self.app, acting_user).await?;
         Ok(Response::new(ListRoomsResponse { rooms: convert_all(rooms) }))
     }
 
     async fn get_room(&self, request: Request<GetRoomRequest>) -> Reply<GetRoomResponse> {
         let GetRoomRequest { acting_user_id, room_id } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
-        let room = ops::get_room(&self.app, acting_user, room_id).await?;
+        let (room, _reservation) = ops::get_room(&self.app, acting_user, room_id).await?;
         Ok(Response::new(GetRoomResponse { room: Some(room.into()) }))
     }
 
@@ -62,7 +62,8 @@ impl RoomsService for Service {
         let AddMembersRequest { acting_user_id, room_id, member_ids } = request.into_inner();
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         let users = user_ids(&member_ids);
-        let (room, skipped) = ops::add_members(&self.app, acting_user, room_id, &users).await?;
+        let (room, skipped, _reservation) =
+            ops::add_members(&self.app, acting_user, room_id, &users).await?;
         let skipped = convert_all(skipped);
         Ok(Response::new(AddMembersResponse { room: Some(room.into()), skipped }))
     }

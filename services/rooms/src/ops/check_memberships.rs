@@ -19,5 +19,5 @@ pub(crate) async fn check_memberships(
     if questions.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(members::check(&mut *app.pool.acquire().await?, questions).await?)
+    Ok(members::check(&mut *app.vital_pool.acquire().await?, questions).await?)
 }

@@ -22,7 +22,7 @@ pub(super) async fn end_membership(
     let now = app.clock.now();
     let room_version = rooms::increase_version(&mut tx, room_id, now).await?;
     let end = MembershipEnd { room_id, user_id: Some(user_id), reason, room_version };
-    membership_log::insert(&mut tx, end, now).await?;
+    membership_log::insert(&mut tx, end).await?;
     tx.commit().await?;
     app.membership_ended.send_replace(());
     Ok(())

@@ -3,7 +3,7 @@
 use parlance_core::{RoomId, UserId};
 
 use super::end_membership::end_membership;
-use super::lock_room::lock_user_room;
+use super::lock_room::{check_may_leave, lock_user_room};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::EndReason;
@@ -15,6 +15,8 @@ pub(crate) async fn leave_room(
     acting_user: UserId,
     room_id: RoomId,
 ) -> Result<(), Error> {
+    check_may_leave(app, room_id, acting_user).await?;
+    let _turn = app.change_queue.turn(room_id).await?;
     let mut tx = app.pool.begin().await?;
     if lock_user_room(&mut tx, room_id).await? == acting_user {
         return Err(Error::OwnerCannotLeave);

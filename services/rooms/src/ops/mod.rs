@@ -1,7 +1,7 @@
 //! The use cases, one a file: rules and transactions.
 //!
-//! A use case that changes the members of a room locks the row of the room first. Changes of one
-//! room then happen one after the other, each with its own room version.
+//! A use case that changes the members of a room waits for its turn and locks the row of the room
+//! first. Changes of one room then happen one after the other, each with its own room version.
 
 mod add_contacts;
 mod add_members;

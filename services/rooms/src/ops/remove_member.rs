@@ -3,7 +3,7 @@
 use parlance_core::{RoomId, UserId};
 
 use super::end_membership::end_membership;
-use super::lock_room::lock_own_room;
+use super::lock_room::{find_own_room, lock_own_room};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::EndReason;
@@ -16,11 +16,13 @@ pub(crate) async fn remove_member(
     room_id: RoomId,
     member: Option<UserId>,
 ) -> Result<(), Error> {
-    let mut tx = app.pool.begin().await?;
-    lock_own_room(&mut tx, room_id, acting_user).await?;
+    find_own_room(app, room_id, acting_user).await?;
     let member = member.ok_or(Error::UserNotFound)?;
     if member == acting_user {
         return Err(Error::OwnerCannotLeave);
     }
+    let _turn = app.change_queue.turn(room_id).await?;
+    let mut tx = app.pool.begin().await?;
+    lock_own_room(&mut tx, room_id, acting_user).await?;
     end_membership(app, tx, room_id, member, EndReason::Removed).await
 }

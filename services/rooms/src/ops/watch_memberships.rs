@@ -125,7 +125,7 @@ impl Watcher {
 
     async fn current_snapshot(&self) -> Result<Snapshot, Stop> {
         let read = async {
-            let mut conn = self.app.pool.acquire().await?;
+            let mut conn = self.app.vital_pool.acquire().await?;
             membership_log::current_snapshot(&mut conn).await
         };
         Ok(timeout(READ_TIMEOUT, read).await.map_err(|_| Error::DatabaseTimeout)??)
@@ -133,7 +133,7 @@ impl Watcher {
 
     async fn read(&self, seen: &Snapshot, after: Position) -> Result<Page, Stop> {
         let read = async {
-            let mut conn = self.app.pool.acquire().await?;
+            let mut conn = self.app.vital_pool.acquire().await?;
             membership_log::read(&mut conn, seen, after, ENTRIES_PER_BATCH).await
         };
         Ok(timeout(READ_TIMEOUT, read).await.map_err(|_| Error::DatabaseTimeout)??)

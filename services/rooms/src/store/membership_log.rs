@@ -4,7 +4,9 @@
 //! Readers continue from snapshots, not from ids: an entry that a snapshot does not see was
 //! committed after it, whatever its id.
 
-use parlance_core::{Timestamp, UserId};
+use std::time::Duration;
+
+use parlance_core::UserId;
 use sqlx::PgConnection;
 
 use crate::model::{Cursor, EndReason, MembershipEnd, RoomVersion};
@@ -59,19 +61,14 @@ pub(crate) struct Page {
 }
 
 /// Adds an entry.
-pub(crate) async fn insert(
-    conn: &mut PgConnection,
-    end: MembershipEnd,
-    now: Timestamp,
-) -> sqlx::Result<()> {
+pub(crate) async fn insert(conn: &mut PgConnection, end: MembershipEnd) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO rooms.membership_log (room_id, user_id, reason, room_version, created_at)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO rooms.membership_log (room_id, user_id, reason, room_version)
+         VALUES ($1, $2, $3, $4)",
         end.room_id.get(),
         end.user_id.map(UserId::get),
         end.reason as EndReason,
         end.room_version.0,
-        now,
     )
     .execute(conn)
     .await?;
@@ -148,11 +145,12 @@ pub(crate) async fn read(
     Ok(Page { ends: ends.collect(), position: last.unwrap_or(after), snapshot, is_truncated })
 }
 
-/// Deletes up to `limit` entries older than `before`, and raises the floor. Returns how many were
-/// deleted. Keeps the entries that a reader with a current cursor may still read.
+/// Deletes up to `limit` entries that are older than the retention time, and raises the floor.
+/// Returns how many were deleted. Keeps the entries that a reader with a current cursor may still
+/// read.
 pub(crate) async fn trim(
     conn: &mut PgConnection,
-    before: Timestamp,
+    retention: Duration,
     limit: i64,
 ) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
@@ -162,7 +160,8 @@ pub(crate) async fn trim(
             WHERE id = ANY(ARRAY(
                 SELECT id
                 FROM rooms.membership_log
-                WHERE created_at < $1 AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                WHERE created_at < clock_timestamp() - make_interval(secs => $1)
+                  AND xid < pg_snapshot_xmin(pg_current_snapshot())
                 ORDER BY id
                 LIMIT $2
             ))
@@ -175,7 +174,7 @@ pub(crate) async fn trim(
         )
         SELECT COUNT(*) AS "count!" FROM deleted
         "#,
-        before,
+        retention.as_secs_f64(),
         limit,
     )
     .fetch_one(conn)

@@ -68,6 +68,47 @@ pub(crate) async fn lock(
         .await
 }
 
+/// Returns the room without its members, and true if the user is one of them.
+pub(crate) async fn find_summary(
+    conn: &mut PgConnection,
+    id: RoomId,
+    user: UserId,
+) -> sqlx::Result<Option<(RoomSummary, bool)>> {
+    let row = sqlx::query!(
+        r#"
+        SELECT
+            room.id,
+            room.name,
+            room.owner_id,
+            room.membership_version,
+            room.member_count,
+            room.created_at,
+            room.updated_at,
+            EXISTS (
+                SELECT FROM rooms.members
+                WHERE room_id = $1 AND user_id = $2
+            ) AS "is_member!"
+        FROM rooms.rooms AS room
+        WHERE room.id = $1
+        "#,
+        id.get(),
+        user.get(),
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let summary = RoomSummary {
+            id: row.id,
+            kind: Kind::from_columns(row.name, row.owner_id),
+            version: RoomVersion(row.membership_version),
+            member_count: member_count(row.member_count),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        (summary, row.is_member)
+    }))
+}
+
 /// Returns the room with its members.
 pub(crate) async fn find(conn: &mut PgConnection, id: RoomId) -> sqlx::Result<Option<Room>> {
     Ok(list_by_ids(conn, &[id]).await?.pop().map(|(room, _)| room))
@@ -92,11 +133,7 @@ pub(crate) async fn list_by_ids(
             member.joined_at AS "joined_at!: Vec<Timestamp>"
         FROM rooms.rooms AS room
         CROSS JOIN LATERAL (
-            SELECT
-                ARRAY_AGG(user_id ORDER BY user_id = room.owner_id DESC, joined_at, user_id)
-                    AS user_ids,
-                ARRAY_AGG(joined_at ORDER BY user_id = room.owner_id DESC, joined_at, user_id)
-                    AS joined_at
+            SELECT ARRAY_AGG(user_id) AS user_ids, ARRAY_AGG(joined_at) AS joined_at
             FROM rooms.members
             WHERE room_id = room.id
         ) AS member
@@ -109,10 +146,17 @@ pub(crate) async fn list_by_ids(
     .await?;
     let rooms = rows.into_iter().map(|row| {
         let members = row.user_ids.into_iter().zip(row.joined_at);
+        let members = members.map(|(user_id, joined_at)| Member { user_id, joined_at });
+        let mut members: Vec<Member> = members.collect();
+        // Here, because sorting costs Postgres far more.
+        let order = |member: &Member| {
+            (Some(member.user_id) != row.owner_id, member.joined_at, member.user_id)
+        };
+        members.sort_unstable_by_key(order);
         let room = Room {
             id: row.id,
             kind: Kind::from_columns(row.name, row.owner_id),
-            members: members.map(|(user_id, joined_at)| Member { user_id, joined_at }).collect(),
+            members: members.into(),
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
@@ -135,6 +179,7 @@ pub(crate) async fn list_summaries(
             room.name,
             room.owner_id,
             room.membership_version,
+            room.member_count,
             room.created_at,
             room.updated_at
         FROM rooms.rooms AS room
@@ -149,10 +194,16 @@ pub(crate) async fn list_summaries(
         id: row.id,
         kind: Kind::from_columns(row.name, row.owner_id),
         version: RoomVersion(row.membership_version),
+        member_count: member_count(row.member_count),
         created_at: row.created_at,
         updated_at: row.updated_at,
     });
     Ok(summaries.collect())
+}
+
+/// The column is never negative.
+fn member_count(column: i32) -> usize {
+    usize::try_from(column).unwrap_or(0)
 }
 
 /// Increases the room version, for a change of the room's members.

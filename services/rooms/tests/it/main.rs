@@ -3,6 +3,7 @@
 
 mod app;
 mod check_memberships;
+mod large_rooms;
 mod members;
 mod refusals;
 mod rooms;

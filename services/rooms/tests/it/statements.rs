@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::sync::Once;
 
+use parlance_core::ErrorCode;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use crate::app::{OWNER, TestApp};
+use crate::app::{FRIEND, OTHER_USER, OWNER, TestApp};
 
 thread_local! {
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
@@ -62,4 +63,27 @@ async fn the_number_of_statements_does_not_grow_with_rooms_members_or_questions(
     let (statements, answers) = count(app.check_memberships(&questions)).await;
     assert_eq!(answers.unwrap().len(), questions.len());
     assert_eq!(statements, 1);
+}
+
+#[tokio::test]
+async fn the_members_of_a_room_are_read_for_its_members_only_and_once() {
+    let app = TestApp::start().await;
+    let room_id = app.room_of_two().await;
+    let system_room = app.make_contacts(OWNER, FRIEND).await;
+    let (statements, refused) = count(app.get_room(OTHER_USER, room_id)).await;
+    assert_eq!((statements, refused.unwrap_err()), (1, ErrorCode::NotAMember));
+    for (user, room_id, expected) in [
+        (FRIEND, room_id, ErrorCode::NotTheOwner),
+        (OTHER_USER, room_id, ErrorCode::NotTheOwner),
+        (OWNER, system_room, ErrorCode::SystemRoom),
+        (OWNER, 999, ErrorCode::RoomNotFound),
+    ] {
+        let (statements, refused) = count(app.add_members(user, room_id, &[OTHER_USER])).await;
+        assert_eq!((statements, refused.unwrap_err()), (1, expected));
+    }
+
+    let (statements, room) = count(app.get_room(FRIEND, room_id)).await;
+    assert_eq!(statements, 2);
+    let (statements, again) = count(app.get_room(OWNER, room_id)).await;
+    assert_eq!((statements, again.unwrap()), (1, room.unwrap()));
 }
