@@ -7,17 +7,18 @@ use parlance_core::ErrorCode;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
 
+use crate::limits::InFlightPermit;
 use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
 use crate::ws::protocol::{ClientFrame, ErrorFrame, Request};
 use crate::ws::send_queue::Wake;
 use crate::ws::session::active_request::Finished;
-use crate::ws::session::state::Session;
+use crate::ws::session::state::{PermitWait, Session};
 use crate::ws::session::timers::Due;
 use crate::ws::socket::Incoming;
 
 /// Requests in flight of one connection. Beyond this number no frame is read: a client that sends
-/// too fast waits in its own connection.
+/// too fast waits in its own connection. So do frames beyond the requests in flight of a user.
 const MAX_IN_FLIGHT: usize = 64;
 /// Frames that are read ahead: enough to detect that a client is gone, and few because each may be
 /// long.
@@ -30,6 +31,7 @@ enum Event {
     Woken(Wake),
     Answered(Option<Frames>),
     Finished(Finished),
+    Permitted(Option<InFlightPermit>),
     Incoming(Incoming),
     Deadline,
 }
@@ -85,6 +87,10 @@ impl Session {
                         return Some(code);
                     }
                 }
+                Event::Permitted(permit) => {
+                    self.permit_wait = None;
+                    self.permit = permit;
+                }
                 Event::Incoming(Incoming::End) => return None,
                 Event::Incoming(incoming) => self.on_incoming(incoming),
                 Event::Deadline => {
@@ -108,12 +114,15 @@ impl Session {
         self.set_alarm();
         let (first, active) = (self.in_flight.front_mut(), self.active.as_mut());
         let (has_first, has_active) = (first.is_some(), active.is_some());
+        let permit_wait = self.permit_wait.as_mut();
+        let is_waiting = permit_wait.is_some();
         tokio::select! {
             wake = self.send_queue.wait() => Event::Woken(wake),
             answer = async { first?.answer().await }, if has_first => Event::Answered(answer),
             Some(finished) = async { active?.finish().await }, if has_active => {
                 Event::Finished(finished)
             }
+            permit = async { permit_wait?.await }, if is_waiting => Event::Permitted(permit),
             incoming = self.socket.read(), if may_read => Event::Incoming(incoming),
             () = self.alarm.as_mut() => Event::Deadline,
         }
@@ -144,10 +153,12 @@ impl Session {
             && !self.timers.is_drain_due()
     }
 
-    /// Returns true if a drain may close the connection: all requests are answered. A subscription
-    /// does not count, because it starts sooner on another gateway.
+    /// Returns true if a drain may close the connection: all requests are answered, and none waits
+    /// for a permit. A subscription does not count, because it starts sooner on another gateway.
     fn may_close(&self) -> bool {
-        self.in_flight.is_empty() && self.active.as_ref().is_none_or(|active| active.is_subscribe)
+        self.in_flight.is_empty()
+            && self.permit_wait.is_none()
+            && self.active.as_ref().is_none_or(|active| active.is_subscribe)
     }
 
     fn on_incoming(&mut self, incoming: Incoming) {
@@ -200,6 +211,14 @@ impl Session {
         self.app.lifecycle.drain_timeout().mul_f64(rand::rng().random_range(0.0..0.7))
     }
 
+    async fn wait_for_permit(&mut self) {
+        if self.permit.is_none() {
+            let wait = self.permit_wait.take();
+            let new = || Box::pin(self.user_share.clone().begin()) as PermitWait;
+            self.permit = wait.unwrap_or_else(new).await;
+        }
+    }
+
     /// Handles the read-ahead requests of a client that is gone, in their order: sends, edits and
     /// deletions.
     async fn drain_pending(&mut self) {
@@ -211,7 +230,10 @@ impl Session {
             let Some(Incoming::Frame(frame)) = self.waiting.pop_front() else { return };
             let Ok(frame) = frame else { continue };
             match frame.request {
-                Request::Send { .. } => self.handle(frame),
+                Request::Send { .. } => {
+                    self.wait_for_permit().await;
+                    self.handle(frame);
+                }
                 Request::Edit { .. } | Request::Delete { .. } => {
                     while let Some(mut in_flight) = self.in_flight.pop_front() {
                         in_flight.answer().await;
