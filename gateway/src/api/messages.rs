@@ -142,6 +142,7 @@ fn encode(page: &Page, senders: &UsersById) -> Result<Bytes, ApiError> {
         (status = 200, description = "The message stored first with this key", body = Message),
         (status = 403, description = "`not_a_member`"),
         (status = 404, description = "`room_not_found`"),
+        (status = 429, description = "`rate_limited`: too many messages of the caller wait"),
     ),
 )]
 async fn send(
@@ -151,10 +152,11 @@ async fn send(
     // The sender is looked up first: no step may fail once the message is stored.
     let sender = caller.app.users.for_token(caller.identity.user_id).await?;
     let NewMessage { content, client_msg_id } = body;
+    let permit = caller.app.limits.user_share(caller.identity.user_id).begin_or_refuse()?;
     let sent = caller
         .app
         .messaging_client
-        .send(room_id, &caller.identity, content, client_msg_id.as_ref())
+        .send(room_id, &caller.identity, content, client_msg_id.as_ref(), permit)
         .await?;
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Encoded::new(&Message::from((&sent.message, &*sender)))?))

@@ -129,6 +129,15 @@ impl UserCache {
         self.cache.get(&id).map(|cached| cached.user)
     }
 
+    /// Starts to look a user up, unless it is cached.
+    pub(crate) fn look_up_in_background(&self, lifecycle: &Lifecycle, id: UserId) {
+        if self.cached(id).is_none() {
+            let users = self.clone();
+            // Whoever needs the user afterwards and does not find it looks it up again.
+            lifecycle.spawn(async move { drop(users.by_ids([id]).await) });
+        }
+    }
+
     /// Finds the users with these names in any case. The keys of the result are the names as given,
     /// without the names that no user has.
     pub(crate) async fn find(

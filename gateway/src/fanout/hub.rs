@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::cache::users::UserCache;
 use crate::fanout::change_pages::ChangePages;
 use crate::fanout::encode::Encoder;
+use crate::fanout::reassign::Renewals;
 use crate::fanout::room::Room;
 use crate::lock::lock;
 use crate::messaging_client::MessagingClient;
@@ -23,7 +24,13 @@ use crate::ws::flush::FlushWorkers;
 use crate::ws::send_budget::SendBudget;
 use crate::ws::send_queue::SendQueue;
 
+/// Users whose memberships are being checked again because their rooms have moved. Further ones
+/// wait, so that the checks of sends and new subscriptions do not.
+const MAX_RENEWALS_IN_FLIGHT: usize = 1_000;
 const MAX_CONCURRENT_BACKFILLS: usize = 32;
+/// Batches of events that wait for the look-up of a user. Further ones leave at once, with what
+/// messaging knows of the user.
+const MAX_CONCURRENT_LOOK_UPS: usize = 32;
 /// Enough to keep the store busy without a queue inside it.
 const MAX_CONCURRENT_REPLAYS: usize = 32;
 
@@ -44,6 +51,8 @@ pub(crate) struct Shared {
     pub(super) backfills: Counter<u64>,
     rooms: Mutex<Rooms>,
     connections: Mutex<Connections>,
+    pub(super) renewals: Renewals,
+    pub(super) look_up_permits: Arc<Semaphore>,
     pub(super) backfill_permits: Semaphore,
     /// Given to new subscribers in the order of their requests.
     pub(super) replay_permits: Semaphore,
@@ -86,6 +95,8 @@ impl Hub {
             backfills,
             rooms: Mutex::default(),
             connections: Mutex::default(),
+            renewals: Renewals::new(MAX_RENEWALS_IN_FLIGHT),
+            look_up_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_LOOK_UPS)),
             backfill_permits: Semaphore::new(MAX_CONCURRENT_BACKFILLS),
             replay_permits: Semaphore::new(MAX_CONCURRENT_REPLAYS),
         }))
@@ -119,27 +130,6 @@ impl Hub {
         subscribed.retain(|room_id| rooms.get(room_id).is_some_and(|room| room.has(connection_id)));
     }
 
-    /// Renews the subscription of each room that has another owner replica now. The membership of
-    /// its users is checked again.
-    pub(super) fn reassign_rooms(&self) {
-        for (&room_id, room) in self.rooms().iter_mut() {
-            let owner = self.messaging_client.owner(room_id);
-            if owner.is_none() || (room.owner == owner && !room.needs_renewal) {
-                continue;
-            }
-            let mut users = room.users().into_iter();
-            if !users.all(|user_id| self.messaging_client.renew(room_id, user_id)) {
-                // Too many requests are pending. The next round tries again.
-                return;
-            }
-            room.needs_renewal = false;
-            let previous = std::mem::replace(&mut room.owner, owner);
-            if let Some(previous) = previous.filter(|_| previous != owner) {
-                self.messaging_client.release(room_id, previous);
-            }
-        }
-    }
-
     /// Ends the subscription of a connection to a room, if there is one.
     pub(super) fn leave(&self, rooms: &mut Rooms, room_id: RoomId, connection_id: u64) {
         if rooms.get_mut(&room_id).is_some_and(|room| room.leave(connection_id)) {
@@ -152,9 +142,9 @@ impl Hub {
     pub(super) fn drop_if_empty(&self, rooms: &mut Rooms, room_id: RoomId) {
         if rooms.get(&room_id).is_some_and(Room::is_empty)
             && let Some(room) = rooms.remove(&room_id)
-            && let Some(owner) = room.owner
         {
-            self.messaging_client.release(room_id, owner);
+            let streams = room.owner.into_iter().chain(room.previous_owner);
+            streams.for_each(|stream| self.messaging_client.release(room_id, stream));
         }
     }
 }

@@ -15,8 +15,6 @@ use crate::ws::shed::shed_slow_consumers;
 const SHED_INTERVAL: Duration = Duration::from_millis(100);
 /// A client that reads accepts some of its queued bytes within this time.
 const STALL_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a room whose stream was lost looks for another owner replica.
-const REASSIGN_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Hub {
     /// Attaches to the replicas of messaging and starts the tasks of the hub.
@@ -25,6 +23,7 @@ impl Hub {
         self.flush_workers.run(lifecycle);
         self.messaging_client.run(self.clone(), lifecycle);
         lifecycle.spawn_task("room reassignment", self.clone().reassign_rooms_forever());
+        lifecycle.spawn_task("subscription renewal", self.clone().renew_forever());
         lifecycle.spawn_task("slow consumer shedding", self.clone().shed_forever());
         let inactive_users = access.inactive_users();
         lifecycle.spawn_task("inactive users", self.clone().close_inactive(inactive_users));
@@ -61,14 +60,6 @@ impl Hub {
                 }
             })
             .build();
-    }
-
-    async fn reassign_rooms_forever(self) -> anyhow::Result<()> {
-        let mut ticks = ticks(REASSIGN_INTERVAL);
-        loop {
-            ticks.tick().await;
-            self.reassign_rooms();
-        }
     }
 
     async fn shed_forever(self) -> anyhow::Result<()> {

@@ -1,13 +1,16 @@
 //! One room on this gateway: its subscribers, the `seq` up to which changes are delivered, and the
 //! changes that are held back behind a gap. Pure state: it awaits nothing and makes no calls.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use parlance_core::UserId;
+use tokio::time::Instant;
 
-use crate::fanout::encode::Change;
+use crate::fanout::encode::{Change, Typist};
 use crate::fanout::subscriber::{Phase, Subscriber};
+use crate::fanout::typing_limit::TypingLimit;
+use crate::limits::SubscriptionPermit;
 use crate::messaging_client::StreamId;
 use crate::ws::flush::FlushWorkers;
 use crate::ws::frames::Frames;
@@ -28,6 +31,8 @@ pub(super) struct Room {
     flush_workers: FlushWorkers,
     /// The stream to the owner replica, which brings the events of the room.
     pub(super) owner: Option<StreamId>,
+    /// The stream that brings the events until the one to a new owner replica does.
+    pub(super) previous_owner: Option<StreamId>,
     /// All changes up to this `seq` are delivered. Unknown before the first confirmation.
     delivered_seq: Option<i64>,
     /// The highest `seq` that is known to exist.
@@ -36,8 +41,12 @@ pub(super) struct Room {
     held: BTreeMap<i64, SharedFrames>,
     held_bytes: usize,
     is_backfilling: bool,
-    /// True if the memberships of the users could not be checked at the last renewal.
-    pub(super) needs_renewal: bool,
+    /// Users whose memberships are to be checked again.
+    pub(super) to_renew: Vec<UserId>,
+    /// True if the room waits for its turn among the [`Renewals`](super::reassign::Renewals), which
+    /// set it.
+    pub(super) is_renewal_queued: bool,
+    typing_limit: TypingLimit,
     /// By connection id.
     subscribers: HashMap<u64, Subscriber>,
 }
@@ -48,19 +57,27 @@ impl Room {
             send_budget: send_budget.clone(),
             flush_workers: flush_workers.clone(),
             owner: None,
+            previous_owner: None,
             delivered_seq: None,
             last_seq: 0,
             held: BTreeMap::new(),
             held_bytes: 0,
             is_backfilling: false,
-            needs_renewal: false,
+            to_renew: Vec::new(),
+            is_renewal_queued: false,
+            typing_limit: TypingLimit::new(),
             subscribers: HashMap::new(),
         }
     }
 
     /// Adds a subscriber that waits for its confirmation. An existing one stays as it is.
-    pub(super) fn join(&mut self, send_queue: &Arc<SendQueue>, user_id: UserId) {
-        let new = || Subscriber::new(send_queue.clone(), user_id, self.delivered_seq);
+    pub(super) fn join(
+        &mut self,
+        send_queue: &Arc<SendQueue>,
+        user_id: UserId,
+        permit: Option<Arc<SubscriptionPermit>>,
+    ) {
+        let new = || Subscriber::new(send_queue.clone(), user_id, permit, self.delivered_seq);
         self.subscribers.entry(send_queue.id).or_insert_with(new);
     }
 
@@ -87,13 +104,23 @@ impl Room {
         self.subscribers.get(&connection_id).is_some_and(Subscriber::is_live)
     }
 
-    /// Returns the users of the subscribers, each once.
-    pub(super) fn users(&self) -> Vec<UserId> {
+    /// Moves the room to another owner replica. Returns the users of the subscribers, in no order
+    /// and with repeats, and the stream that brings no events for the room any more, if there is
+    /// one. `None` if the room is there already.
+    pub(super) fn move_to(&mut self, owner: StreamId) -> Option<(Vec<UserId>, Option<StreamId>)> {
+        if self.owner == Some(owner) {
+            return None;
+        }
+        let previous = self.owner.replace(owner);
+        let superseded = std::mem::replace(&mut self.previous_owner, previous);
         let users = self.subscribers.values().map(|subscriber| subscriber.user_id);
-        let mut users: Vec<UserId> = users.collect();
-        users.sort_unstable();
-        users.dedup();
-        users
+        Some((users.collect(), superseded.filter(|stream| *stream != owner)))
+    }
+
+    /// Takes up to `max` users whose memberships are to be checked again.
+    pub(super) fn take_renewals(&mut self, max: usize) -> Vec<UserId> {
+        let rest = self.to_renew.len().saturating_sub(max);
+        self.to_renew.split_off(rest)
     }
 
     /// Confirms a subscription: the user was a member at this room version, and `last_seq` was the
@@ -110,13 +137,18 @@ impl Room {
         subscriber.is_some_and(|subscriber| subscriber.confirm(room_version, answer))
     }
 
-    /// Confirms all subscriptions of a user after a renewal.
-    pub(super) fn confirm_user(&mut self, user_id: UserId, last_seq: i64, room_version: i64) {
+    /// Notes the `last_seq` in the answer to a renewal.
+    pub(super) fn note_start(&mut self, last_seq: i64) {
         self.start_at(last_seq);
         self.note_last_seq(last_seq);
-        let subscribers = self.subscribers.values_mut();
-        for subscriber in subscribers.filter(|subscriber| subscriber.user_id == user_id) {
-            subscriber.room_version = subscriber.room_version.max(room_version);
+    }
+
+    /// Confirms all subscriptions of users after renewals, which give the room version of each.
+    pub(super) fn confirm_users(&mut self, versions: &HashMap<UserId, i64>) {
+        for subscriber in self.subscribers.values_mut() {
+            if let Some(room_version) = versions.get(&subscriber.user_id) {
+                subscriber.room_version = subscriber.room_version.max(*room_version);
+            }
         }
     }
 
@@ -187,10 +219,14 @@ impl Room {
         self.release_held(run);
     }
 
-    /// Queues a typing event for all live subscribers but the connection with the id `origin`.
-    pub(super) fn send_typing(&self, frame: &SharedFrames, origin: u64) {
+    /// Queues a typing event for all live subscribers but the connection that it comes from, unless
+    /// too many users type.
+    pub(super) fn send_typing(&mut self, frame: &SharedFrames, typist: Typist, now: Instant) {
+        if !self.typing_limit.allow(typist.user_id, self.subscribers.len(), now) {
+            return;
+        }
         for (connection_id, subscriber) in &self.subscribers {
-            if *connection_id != origin && subscriber.is_live() {
+            if *connection_id != typist.origin && subscriber.is_live() {
                 subscriber.send_queue.push_droppable(frame);
             }
         }
@@ -209,10 +245,13 @@ impl Room {
         });
     }
 
-    /// Ends the confirmed subscriptions of a user who is not a member.
-    pub(super) fn remove_user(&mut self, user_id: UserId, notice: &Frames) {
+    /// Ends the confirmed subscriptions of users who are not members.
+    pub(super) fn remove_users(&mut self, users: &HashSet<UserId>, notice: &Frames) {
+        if users.is_empty() {
+            return;
+        }
         self.subscribers.retain(|_, subscriber| {
-            let stays = subscriber.user_id != user_id || !subscriber.is_confirmed;
+            let stays = !users.contains(&subscriber.user_id) || !subscriber.is_confirmed;
             if !stays {
                 subscriber.send_queue.push(notice.clone());
             }

@@ -1,9 +1,10 @@
 //! Starts and ends subscriptions, and replays missed changes.
 //!
 //! A new subscription reads from the store. In a reconnect storm, subscriptions wait for permits in
-//! the order of their requests, for as long as it takes: the load refuses none. Live subscriptions,
-//! sends and backfills need no permit. The synthetic probe needs none either: it has to succeed in
-//! a storm, too. No permit is held while a client is to read.
+//! the order of their requests, for as long as it takes: the load refuses none. One user has few
+//! permits at a time. Live subscriptions, sends and backfills need no permit. The synthetic probe
+//! needs none either: it has to succeed in a storm, too. No permit is held while a client is to
+//! read.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tokio::sync::SemaphorePermit;
 use crate::fanout::change_pages::ChangePage;
 use crate::fanout::hub::Hub;
 use crate::fanout::room::Room;
+use crate::limits::{SubscriptionPermit, UserShare};
 use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
 use crate::ws::protocol::{SuccessFields, success};
@@ -31,32 +33,29 @@ pub(crate) struct Subscription {
     pub(crate) room_id: RoomId,
     pub(crate) after_seq: Option<i64>,
     pub(crate) reference: Option<String>,
+    pub(crate) turn: Turn,
+    /// Counts the subscription as one of its user; none if it exists already.
+    pub(crate) permit: Option<Arc<SubscriptionPermit>>,
 }
 
-/// Who subscribes.
-#[derive(Clone, Copy)]
-enum Subscribing {
-    /// The connection of a client. It takes permits.
-    Client,
-    /// The synthetic probe. It takes none, so that no storm holds it up.
-    Probe,
+/// When a subscription may read from messaging.
+pub(crate) enum Turn {
+    /// With a permit: first one of the user, so that no user fills the queue for the second, which
+    /// all users share.
+    Shared(Arc<UserShare>),
+    /// At once. For the synthetic probe, so that no storm holds it up.
+    AtOnce,
 }
+
+/// The permits of a subscription that reads from messaging.
+type ReplayPermit<'a> = (SemaphorePermit<'a>, Option<SemaphorePermit<'a>>);
 
 impl Hub {
     /// Subscribes a connection to a room. Queues the answer, the missed changes and the live ones,
     /// in this order. An error is left for the caller to send.
     pub(crate) async fn subscribe(&self, new: &Subscription) -> Result<(), ErrorCode> {
-        self.subscribe_as(Subscribing::Client, new).await
-    }
-
-    /// Subscribes the synthetic probe like a connection, but without a wait for permits.
-    pub(crate) async fn subscribe_probe(&self, new: &Subscription) -> Result<(), ErrorCode> {
-        self.subscribe_as(Subscribing::Probe, new).await
-    }
-
-    async fn subscribe_as(&self, who: Subscribing, new: &Subscription) -> Result<(), ErrorCode> {
         loop {
-            let permit = self.permit_if_new(who, new).await;
+            let permit = self.first_permit(new).await;
             let was_live = self.join(new);
             let start = self.messaging_client.subscribe(new.room_id, new.user_id).answer().await;
             let result = match start {
@@ -67,7 +66,7 @@ impl Hub {
                     // The membership ended before the answer. The next check finds a newer one.
                     continue;
                 }
-                Ok(start) => self.start(who, new, start, permit).await,
+                Ok(start) => self.start(new, start, permit).await,
                 // An existing subscription stays while the membership cannot be checked.
                 Err(ErrorCode::Unavailable) if was_live => return Err(ErrorCode::Unavailable),
                 Err(code) => Err(code),
@@ -86,22 +85,33 @@ impl Hub {
         send_queue.push(answer);
     }
 
-    /// Waits for a permit, unless the connection is live in the room.
-    async fn permit_if_new(
-        &self,
-        who: Subscribing,
-        new: &Subscription,
-    ) -> Option<SemaphorePermit<'_>> {
-        let is_live_in = |room: &Room| room.is_live(new.send_queue.id);
-        let is_live = self.rooms().get(&new.room_id).is_some_and(is_live_in);
-        if is_live { None } else { self.replay_permit(who).await }
+    /// Returns true if a connection has a subscription to a room.
+    pub(crate) fn is_subscribed(&self, connection_id: u64, room_id: RoomId) -> bool {
+        self.rooms().get(&room_id).is_some_and(|room| room.has(connection_id))
     }
 
-    async fn replay_permit(&self, who: Subscribing) -> Option<SemaphorePermit<'_>> {
-        match who {
-            Subscribing::Client => self.replay_permits.acquire().await.ok(),
-            Subscribing::Probe => None,
-        }
+    /// Waits for the permits to subscribe. A connection that is live in the room reads nothing, and
+    /// needs only that of its user.
+    async fn first_permit<'a>(&'a self, new: &'a Subscription) -> Option<ReplayPermit<'a>> {
+        let is_live_in = |room: &Room| room.is_live(new.send_queue.id);
+        let is_live = self.rooms().get(&new.room_id).is_some_and(is_live_in);
+        self.permit(new, !is_live).await
+    }
+
+    /// Waits for the permits to read missed changes.
+    async fn replay_permit<'a>(&'a self, new: &'a Subscription) -> Option<ReplayPermit<'a>> {
+        self.permit(new, true).await
+    }
+
+    async fn permit<'a>(
+        &'a self,
+        new: &'a Subscription,
+        will_read: bool,
+    ) -> Option<ReplayPermit<'a>> {
+        let Turn::Shared(user_share) = &new.turn else { return None };
+        let of_user = user_share.begin_subscription().await?;
+        let of_all = if will_read { self.replay_permits.acquire().await.ok() } else { None };
+        Some((of_user, of_all))
     }
 
     /// Adds the connection to the room. Returns whether it is live there already.
@@ -113,17 +123,16 @@ impl Hub {
         if room.owner.is_none() {
             room.owner = self.messaging_client.owner(new.room_id);
         }
-        room.join(&new.send_queue, new.user_id);
+        room.join(&new.send_queue, new.user_id, new.permit.clone());
         room.is_live(new.send_queue.id)
     }
 
     /// Confirms a new subscription, replays what was missed and makes it live.
     async fn start(
         &self,
-        who: Subscribing,
         new: &Subscription,
         start: Subscribed,
-        permit: Option<SemaphorePermit<'_>>,
+        permit: Option<ReplayPermit<'_>>,
     ) -> Result<(), ErrorCode> {
         let last_seq = start.last_seq;
         let missed = new.after_seq.map(|after_seq| last_seq - after_seq);
@@ -138,7 +147,7 @@ impl Hub {
         if !self.confirm(new, &start, resync) {
             return Err(ErrorCode::NotAMember);
         }
-        if self.replay(who, new, first_page, last_seq).await.is_err() {
+        if self.replay(new, first_page, last_seq).await.is_err() {
             // The answer is queued already. The client comes back with the last `seq` it has seen.
             new.send_queue.close(CloseCode::TRY_AGAIN);
         }
@@ -166,7 +175,6 @@ impl Hub {
     /// live. Stops early if the subscription ends.
     async fn replay(
         &self,
-        who: Subscribing,
         new: &Subscription,
         mut page: ChangePage,
         mut last_seq: i64,
@@ -188,7 +196,7 @@ impl Hub {
                     None => return Ok(()),
                 }
             }
-            let _permit = self.replay_permit(who).await;
+            let _permit = self.replay_permit(new).await;
             let after_seq = page.complete_up_to;
             page = self
                 .change_pages

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parlance_core::UserId;
 
 use crate::fanout::encode::Change;
+use crate::limits::SubscriptionPermit;
 use crate::ws::frames::Frames;
 use crate::ws::send_budget::SharedFrames;
 use crate::ws::send_queue::SendQueue;
@@ -20,6 +21,8 @@ pub(super) struct Subscriber {
     pub(super) is_confirmed: bool,
     /// The latest room version at which the user is known to be a member.
     pub(super) room_version: i64,
+    /// Counts the subscription as one of its user.
+    _permit: Option<Arc<SubscriptionPermit>>,
     /// The version of the latest membership end that arrived before the confirmation.
     ended_version: i64,
 }
@@ -63,11 +66,20 @@ impl Subscriber {
     pub(super) fn new(
         send_queue: Arc<SendQueue>,
         user_id: UserId,
+        permit: Option<Arc<SubscriptionPermit>>,
         delivered_seq: Option<i64>,
     ) -> Self {
         let phase = Phase::Buffering(Buffer::starting_after(delivered_seq));
         let (is_confirmed, room_version, ended_version) = (false, 0, 0);
-        Self { send_queue, user_id, phase, is_confirmed, room_version, ended_version }
+        Self {
+            send_queue,
+            user_id,
+            phase,
+            is_confirmed,
+            room_version,
+            _permit: permit,
+            ended_version,
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {

@@ -16,7 +16,7 @@ pub(crate) struct Refill {
 impl Refill {
     /// Makes buckets of `burst` tokens to which `per_second` are added. Both are above 0, so the
     /// next token is at most a second away.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second;
         Self { interval, time_to_fill: interval * burst }
     }
@@ -35,7 +35,7 @@ impl TokenBucket {
     }
 
     /// Takes a token. Returns false if there is none.
-    pub(super) fn take(&mut self, refill: Refill, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, refill: Refill, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + refill.interval;
         let has_token = full_at - now <= refill.time_to_fill;
         if has_token {

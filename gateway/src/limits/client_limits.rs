@@ -13,6 +13,7 @@ use crate::limits::address::{ClientAddress, Network};
 use crate::limits::bucket::{Refill, TokenBucket};
 use crate::limits::config::LimitsConfig;
 use crate::limits::permits::{Permit, Permits};
+use crate::limits::user_share::{UserShare, UserShares};
 use crate::lock::lock;
 use crate::metrics::counter;
 
@@ -21,19 +22,31 @@ use crate::metrics::counter;
 const MAX_NETWORKS: usize = 100_000;
 
 /// The values of the label `limit` of the metric `parlance.gateway.rate_limited`.
-const LIMITS: [&str; 6] =
-    ["sockets", "unauthenticated_sockets", "connections", "rooms", "frames", "log_ins"];
+const LIMITS: [&str; 8] = [
+    "sockets",
+    "unauthenticated_sockets",
+    "connections",
+    "rooms",
+    "subscriptions",
+    "in_flight",
+    "frames",
+    "log_ins",
+];
 
 /// Counts an open socket until it is dropped.
 pub(crate) type SocketPermit = Permit<Network>;
 /// Counts a user's connection until it is dropped.
 pub(crate) type ConnectionPermit = Permit<UserId>;
+/// Counts a user's subscription to a room until it is dropped.
+pub(crate) type SubscriptionPermit = Permit<UserId>;
 
 /// The limits, and how much of each is used.
 pub(crate) struct ClientLimits {
     sockets: Permits<Network>,
     unauthenticated_sockets: Permits<Network>,
     connections: Permits<UserId>,
+    subscriptions: Permits<UserId>,
+    user_shares: UserShares,
     max_rooms: usize,
     frames: Refill,
     log_ins: Refill,
@@ -46,7 +59,7 @@ impl ClientLimits {
     pub(crate) fn new(config: &LimitsConfig) -> Self {
         let refused = counter(
             "parlance.gateway.rate_limited",
-            "Sockets, connections, subscriptions, frames and log-ins over a limit.",
+            "Sockets, connections, subscriptions, requests, frames and log-ins over a limit.",
         );
         for limit in LIMITS {
             refused.add(0, &[KeyValue::new("limit", limit)]);
@@ -55,6 +68,8 @@ impl ClientLimits {
             sockets: Permits::new(config.max_sockets_per_address),
             unauthenticated_sockets: Permits::new(config.max_unauthenticated_sockets_per_address),
             connections: Permits::new(config.max_connections_per_user),
+            subscriptions: Permits::new(config.max_subscriptions_per_user),
+            user_shares: UserShares::new(config.max_in_flight_per_user, refused.clone()),
             max_rooms: config.max_rooms_per_connection as usize,
             frames: Refill::new(config.max_frames_per_second, config.frames_burst),
             log_ins: Refill::new(config.max_log_ins_per_second, config.log_ins_burst),
@@ -80,6 +95,21 @@ impl ClientLimits {
     /// Counts a connection of this user.
     pub(crate) fn connect(&self, user_id: UserId) -> Result<ConnectionPermit, ErrorCode> {
         self.connections.take(user_id).ok_or_else(|| self.refuse("connections"))
+    }
+
+    /// Returns what all connections of this user share.
+    pub(crate) fn user_share(&self, user_id: UserId) -> Arc<UserShare> {
+        self.user_shares.of(user_id)
+    }
+
+    /// Counts a subscription of this user, if there may be another one. Refuses nothing.
+    pub(crate) fn try_subscribe(&self, user_id: UserId) -> Option<SubscriptionPermit> {
+        self.subscriptions.take(user_id)
+    }
+
+    /// Refuses a subscription for which [`try_subscribe`](Self::try_subscribe) gave no permit.
+    pub(crate) fn refuse_subscription(&self) -> ErrorCode {
+        self.refuse("subscriptions")
     }
 
     /// Checks that a connection with this number of subscriptions may add one.

@@ -32,6 +32,18 @@ pub struct LimitsConfig {
     /// The most rooms that a connection is subscribed to.
     #[arg(long, env = "MAX_ROOMS_PER_CONNECTION", default_value = "2000", value_parser = count())]
     pub max_rooms_per_connection: u32,
+    /// The most subscriptions to rooms of all connections of a user together. Each costs some
+    /// hundred bytes.
+    #[arg(
+        long, env = "MAX_SUBSCRIPTIONS_PER_USER", default_value = "50000", value_parser = count()
+    )]
+    pub max_subscriptions_per_user: u32,
+    /// The most sends and `typing` frames of a user that are not answered yet, over all connections
+    /// and calls. Further frames wait in their connections; a call is refused.
+    ///
+    /// The default lets a single user send as fast as the store takes messages.
+    #[arg(long, env = "MAX_IN_FLIGHT_PER_USER", default_value = "1000", value_parser = in_flight())]
+    pub max_in_flight_per_user: u32,
     /// The frames of a connection that are handled each second in the long run.
     ///
     /// Lower it to slow down clients that send too much.
@@ -71,6 +83,11 @@ const MIN_QUEUED_BYTES: usize = 1 << 20;
 
 fn count() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
     number(1..=u32::MAX)
+}
+
+/// More would leave no place for other users: see `MAX_PENDING` in `messaging_client`.
+fn in_flight() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    number(1..=10_000)
 }
 
 fn rate() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {

@@ -9,17 +9,16 @@ use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::Replica;
 use parlance_runtime::{Lifecycle, ticks};
 use rand::Rng;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::messaging_client::client::MessagingClient;
 use crate::messaging_client::pending::MAX_PENDING;
-use crate::messaging_client::stream_message::{Renewal, batches};
+use crate::messaging_client::request_queue;
+use crate::messaging_client::stream_message::Renewal;
 use crate::messaging_client::streams::StreamId;
 
-/// Space for releases in the queue of a stream, besides the requests: a request never finds the
-/// queue full.
-const MAX_RELEASES: usize = 20_000;
+/// What may wait for one stream: all requests, and as many releases and renewals.
+const MAX_QUEUED: usize = 2 * MAX_PENDING;
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(2);
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_millis(500);
@@ -33,8 +32,8 @@ pub(crate) trait EventHandler: Clone + Send + Sync + 'static {
     /// afterwards, and the next response is read after that.
     fn on_events(&self, response: AttachResponse) -> impl Future<Output = ()> + Send;
 
-    /// Handles the answer to [`renew`](super::MessagingClient::renew).
-    fn on_renewed(&self, renewal: Renewal);
+    /// Handles answers to [`renew`](super::MessagingClient::renew).
+    fn on_renewed(&self, renewals: Vec<Renewal>);
 
     /// Handles a change of the attached replicas: rooms may have another owner replica now.
     fn on_replicas_changed(&self);
@@ -77,8 +76,8 @@ impl MessagingClient {
         replica: &Replica,
         handler: &impl EventHandler,
     ) -> Result<(), ErrorCode> {
-        let (queue, messages) = mpsc::channel(MAX_PENDING + MAX_RELEASES);
-        let request = self.grpc.authorize(batches(messages));
+        let (queue, reader) = request_queue::new(MAX_QUEUED);
+        let request = self.grpc.authorize(reader.batches());
         let mut client = MessagingServiceClient::new(replica.channel())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -126,7 +125,7 @@ impl MessagingClient {
             let answers = std::mem::take(&mut response.answers);
             handler.on_events(response).await;
             let renewals = self.pending().resolve(answers);
-            renewals.into_iter().for_each(|renewal| handler.on_renewed(renewal));
+            handler.on_renewed(renewals);
         }
     }
 
@@ -135,7 +134,7 @@ impl MessagingClient {
         loop {
             let now = sweep.tick().await;
             let renewals = self.pending().expire(now);
-            renewals.into_iter().for_each(|renewal| handler.on_renewed(renewal));
+            handler.on_renewed(renewals);
         }
     }
 }

@@ -10,11 +10,13 @@ use parlance_runtime::context::RequestContext;
 use parlance_runtime::grpc::Client;
 use parlance_runtime::trace::{Span, SpanBuilder};
 use rand::Rng;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
+use crate::limits::InFlightPermit;
 use crate::lock::lock;
+use crate::messaging_client::owner_replica::OwnerReplicas;
 use crate::messaging_client::pending::{OrderingKey, PendingRequests};
 use crate::messaging_client::stream_message::{Reply, StreamMessage};
 use crate::messaging_client::streams::StreamId;
@@ -78,6 +80,7 @@ impl MessagingClient {
 
     /// Sends a message. Messages of one connection to one room are stored in the order of these
     /// calls. The span is a [`submit_span`].
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the request")]
     pub(crate) fn submit(
         &self,
         room_id: RoomId,
@@ -85,6 +88,7 @@ impl MessagingClient {
         content: MessageContent,
         client_msg_id: Option<&ClientMessageId>,
         connection_id: Option<u64>,
+        permit: InFlightPermit,
         span: Span,
     ) -> Pending<Sent> {
         let request_id = self.next_id();
@@ -101,13 +105,16 @@ impl MessagingClient {
             content: content.into_string(),
             idempotency_key,
             traceparent: span.traceparent(),
+            // Set when it is sent.
+            deadline_us: 0,
         };
         let ordering_key = connection_id.map(|connection_id| (connection_id, room_id));
         let read = |outcome| match outcome {
             Outcome::Sent(sent) => Some(sent),
             _ => None,
         };
-        Pending { span, ..self.request(request_id, StreamMessage::Send(send), ordering_key, read) }
+        let message = StreamMessage::Send(send);
+        Pending { span, ..self.request(request_id, message, ordering_key, Some(permit), read) }
     }
 
     /// Sends a message and waits until it is committed.
@@ -117,11 +124,12 @@ impl MessagingClient {
         sender: &Identity,
         content: MessageContent,
         client_msg_id: Option<&ClientMessageId>,
+        permit: InFlightPermit,
     ) -> Result<SentMessage, ErrorCode> {
         let text = content.as_str().to_owned();
         let span = RequestContext::start_span(|| submit_span(room_id));
-        let sent =
-            self.submit(room_id, sender, content, client_msg_id, None, span).answer().await?;
+        let mut pending = self.submit(room_id, sender, content, client_msg_id, None, permit, span);
+        let sent = pending.answer().await?;
         let mut message = sent.message.ok_or(ErrorCode::Internal)?;
         if !sent.duplicate {
             message.content = text;
@@ -136,19 +144,27 @@ impl MessagingClient {
             Outcome::Subscribed(subscribed) => Some(subscribed),
             _ => None,
         };
-        self.request(request_id, subscribe(request_id, room_id, user_id), None, read)
+        let message = subscribe(request_id, room_id, user_id);
+        self.request(request_id, message, None, None, read)
     }
 
-    /// Subscribes again, to the present owner replica. The event handler gets the answer. Returns
-    /// false if too many requests are pending.
-    pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId) -> bool {
+    /// Subscribes again, to the present owner replica. The event handler gets the answer. The
+    /// permit bounds the renewals in flight, which take no places of other requests.
+    pub(crate) fn renew(&self, room_id: RoomId, user_id: UserId, permit: OwnedSemaphorePermit) {
         let request_id = self.next_id();
         let message = subscribe(request_id, room_id, user_id);
-        self.pending().open(request_id, message, None, Reply::Renewal(room_id, user_id)).is_ok()
+        let reply = Reply::Renewal(room_id, user_id, permit);
+        self.pending().open(request_id, message, None, reply, None);
     }
 
     /// Shows a user as typing on all connections but the one with the id `origin`.
-    pub(crate) fn show_typing(&self, room_id: RoomId, user: &Identity, origin: u64) -> Pending<()> {
+    pub(crate) fn show_typing(
+        &self,
+        room_id: RoomId,
+        user: &Identity,
+        origin: u64,
+        permit: InFlightPermit,
+    ) -> Pending<()> {
         let request_id = self.next_id();
         let typing = Typing {
             request_id,
@@ -158,19 +174,22 @@ impl MessagingClient {
             origin,
         };
         let read = |outcome| matches!(outcome, Outcome::TypingShown(_)).then_some(());
-        self.request(request_id, StreamMessage::Typing(typing), None, read)
+        self.request(request_id, StreamMessage::Typing(typing), None, Some(permit), read)
     }
 
     /// Ends this gateway's subscription to a room on a stream.
     pub(crate) fn release(&self, room_id: RoomId, stream: StreamId) {
-        // A full queue belongs to a replica in trouble. Events of a room without subscribers are
-        // dropped on arrival.
-        self.pending().streams.push(stream, StreamMessage::Release(room_id));
+        self.pending().streams.release(stream, room_id);
     }
 
     /// Returns the stream to the present owner replica of a room.
     pub(crate) fn owner(&self, room_id: RoomId) -> Option<StreamId> {
         self.pending().streams.owner(room_id)
+    }
+
+    /// Returns the replicas that own rooms now.
+    pub(crate) fn owner_replicas(&self) -> OwnerReplicas {
+        self.pending().streams.owner_replicas()
     }
 
     /// Counts the replicas that this gateway is attached to.
@@ -191,13 +210,11 @@ impl MessagingClient {
         request_id: u64,
         message: StreamMessage,
         ordering_key: Option<OrderingKey>,
+        permit: Option<InFlightPermit>,
         read: fn(Outcome) -> Option<T>,
     ) -> Pending<T> {
         let (caller, answer) = oneshot::channel();
-        let opened = self.pending().open(request_id, message, ordering_key, Reply::Caller(caller));
-        if let Err(reply) = opened {
-            reply.resolve(Err(ErrorCode::Unavailable));
-        }
+        self.pending().open(request_id, message, ordering_key, Reply::Caller(caller), permit);
         Pending { answer, read, span: Span::default() }
     }
 }

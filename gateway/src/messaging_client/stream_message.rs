@@ -1,13 +1,9 @@
 //! What a stream sends to a replica of messaging, and the receivers of its answers.
 
-use futures_util::stream::{self, Stream};
 use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::{AttachRequest, Send, Subscribe, Subscribed, Typing};
-use tokio::sync::{mpsc, oneshot};
-
-/// The most messages in one batch.
-const MAX_BATCH: usize = 400;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A message to a replica. All but releases are requests, which are answered.
 #[derive(Clone, Debug)]
@@ -29,7 +25,7 @@ impl StreamMessage {
     }
 
     /// Returns the position of the kind in a batch: a replica handles a batch kind by kind.
-    fn position(&self) -> u8 {
+    pub(super) fn position(&self) -> u8 {
         match self {
             Self::Send(_) => 0,
             Self::Subscribe(_) => 1,
@@ -38,7 +34,7 @@ impl StreamMessage {
         }
     }
 
-    fn add_to(self, batch: &mut AttachRequest) {
+    pub(super) fn add_to(self, batch: &mut AttachRequest) {
         match self {
             Self::Send(send) => batch.sends.push(send),
             Self::Subscribe(subscribe) => batch.subscribes.push(subscribe),
@@ -52,7 +48,7 @@ impl StreamMessage {
 pub(super) enum Reply {
     Caller(oneshot::Sender<Result<Outcome, ErrorCode>>),
     /// The event handler, which renews this user's subscription to this room.
-    Renewal(RoomId, UserId),
+    Renewal(RoomId, UserId, OwnedSemaphorePermit),
 }
 
 impl Reply {
@@ -64,12 +60,12 @@ impl Reply {
                 let _ = caller.send(result);
                 None
             }
-            Self::Renewal(room_id, user_id) => {
+            Self::Renewal(room_id, user_id, permit) => {
                 let result = result.and_then(|outcome| match outcome {
                     Outcome::Subscribed(subscribed) => Ok(subscribed),
                     _ => Err(ErrorCode::Internal),
                 });
-                Some(Renewal { room_id, user_id, result })
+                Some(Renewal { room_id, user_id, result, _permit: permit })
             }
         }
     }
@@ -80,29 +76,6 @@ pub(crate) struct Renewal {
     pub(crate) room_id: RoomId,
     pub(crate) user_id: UserId,
     pub(crate) result: Result<Subscribed, ErrorCode>,
-}
-
-/// Returns batches of everything that is queued, in its order: a message whose kind comes earlier
-/// in a batch begins a new one.
-pub(super) fn batches(
-    messages: mpsc::Receiver<StreamMessage>,
-) -> impl Stream<Item = AttachRequest> {
-    let queued = Vec::new().into_iter().peekable();
-    stream::unfold((messages, queued), |(mut messages, mut queued)| async move {
-        if queued.peek().is_none() {
-            let mut received = Vec::with_capacity(16);
-            if messages.recv_many(&mut received, MAX_BATCH).await == 0 {
-                return None;
-            }
-            queued = received.into_iter().peekable();
-        }
-        let mut batch = AttachRequest::default();
-        let mut position = 0;
-        while let Some(message) = queued.next_if(|next: &StreamMessage| next.position() >= position)
-        {
-            position = message.position();
-            message.add_to(&mut batch);
-        }
-        Some((batch, (messages, queued)))
-    })
+    /// Counts the renewal as in flight.
+    _permit: OwnedSemaphorePermit,
 }

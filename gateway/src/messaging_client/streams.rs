@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tokio::sync::mpsc;
+use parlance_core::RoomId;
+use tokio::time::Instant;
 
+use crate::messaging_client::request_queue::RequestQueue;
 use crate::messaging_client::stream_message::StreamMessage;
 
 /// Names one stream to one replica.
@@ -21,13 +23,13 @@ pub(super) struct Streams(pub(super) BTreeMap<SocketAddr, AttachedStream>);
 
 pub(super) struct AttachedStream {
     pub(super) epoch: u64,
-    queue: mpsc::Sender<StreamMessage>,
+    queue: RequestQueue,
     /// The replica has sent its go-away: it answers pending requests and gets no new rooms.
     pub(super) is_leaving: bool,
 }
 
 impl Streams {
-    pub(super) fn add(&mut self, id: StreamId, queue: mpsc::Sender<StreamMessage>) {
+    pub(super) fn add(&mut self, id: StreamId, queue: RequestQueue) {
         self.0.insert(id.address, AttachedStream { epoch: id.epoch, queue, is_leaving: false });
     }
 
@@ -56,9 +58,16 @@ impl Streams {
         self.get(id).is_some_and(|stream| stream.is_leaving)
     }
 
-    /// Queues a message. Returns false if the stream is gone or its queue is full.
-    pub(super) fn push(&self, id: StreamId, message: StreamMessage) -> bool {
-        self.get(id).is_some_and(|stream| stream.queue.try_send(message).is_ok())
+    /// Queues a request that expires. Returns false if the stream is gone or its queue is full.
+    pub(super) fn push(&self, id: StreamId, message: StreamMessage, expires_at: Instant) -> bool {
+        self.get(id).is_some_and(|stream| stream.queue.push(message, expires_at))
+    }
+
+    /// Queues the release of a room.
+    pub(super) fn release(&self, id: StreamId, room_id: RoomId) {
+        // A full queue belongs to a replica in trouble. Events of a room without subscribers are
+        // dropped on arrival.
+        self.push(id, StreamMessage::Release(room_id), Instant::now());
     }
 
     fn get(&self, id: StreamId) -> Option<&AttachedStream> {

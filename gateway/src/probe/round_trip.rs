@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::App;
-use crate::fanout::Subscription;
+use crate::fanout::{Subscription, Turn};
 use crate::messaging_client::SentMessage;
 use crate::probe::metrics::Metrics;
 use crate::probe::target::Target;
@@ -142,15 +142,18 @@ impl Probe {
                 room_id: target.room_id,
                 after_seq: None,
                 reference: None,
+                turn: Turn::AtOnce,
+                permit: None,
             };
-            self.app.hub.subscribe_probe(&new).await?;
+            self.app.hub.subscribe(&new).await?;
         }
         // Frames that arrived since the last probe belong to probes of other gateways.
         drop(self.send_queue.take());
         let sent_at = Instant::now();
         let content = self.content.clone();
         let client = &self.app.messaging_client;
-        let sent = client.send(target.room_id, &target.sender, content, None).await?;
+        let permit = self.app.limits.user_share(target.sender.user_id).begin_or_refuse()?;
+        let sent = client.send(target.room_id, &target.sender, content, None, permit).await?;
         wait_for_event(&self.send_queue, &sent).await?;
         Ok((sent_at.elapsed(), sent.message.seq))
     }

@@ -1,10 +1,11 @@
 //! The WebSocket `/v1/messages/ws`.
 //!
-//! A parsed frame with a message passes four types on its way to the owner replica:
+//! A parsed frame with a message passes five types on its way to the owner replica:
 //! 1. `Session` in `ws/session/requests.rs` checks the order of requests,
 //! 2. `MessagingClient` in `messaging_client/client.rs` gives it an idempotency key,
 //! 3. `PendingRequests` in `messaging_client/pending.rs` keeps it until it is answered,
-//! 4. `Streams` in `messaging_client/streams.rs` queues it on the stream to the owner replica.
+//! 4. `Streams` in `messaging_client/streams.rs` picks the stream to the owner replica,
+//! 5. `RequestQueue` in `messaging_client/request_queue.rs` holds it until it is its sender's turn.
 //!
 //! The event of the message passes five types on its way from a stream to the sockets:
 //! 1. `MessagingClient` in `messaging_client/attach.rs` reads it,

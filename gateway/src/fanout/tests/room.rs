@@ -14,7 +14,7 @@ fn room() -> Room {
 /// Adds a subscriber, whose user has the same id as its connection.
 fn join(room: &mut Room, id: u64) -> Arc<SendQueue> {
     let send_queue = Arc::new(SendQueue::new(id, None, &send_budget()));
-    room.join(&send_queue, UserId::new(id as i64));
+    room.join(&send_queue, UserId::new(id as i64), None);
     send_queue
 }
 

@@ -16,7 +16,8 @@ use tonic::{Response, Status};
 
 use crate::api::dto::ClientMessageId;
 use crate::auth::verifier::Identity;
-use crate::fanout::Subscription;
+use crate::fanout::{Subscription, Turn};
+use crate::limits::SubscriptionPermit;
 use crate::messaging_client::submit_span;
 use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
@@ -39,9 +40,7 @@ impl Session {
         {
             match frame {
                 Err(error) => self.in_flight.push_back(InFlight::Answered(error.encode())),
-                Ok(frame) if self.in_flight.is_empty() || is_pipelined(&frame.request) => {
-                    self.handle(frame)
-                }
+                Ok(frame) if self.may_handle(&frame.request) => self.handle(frame),
                 frame => {
                     self.waiting.push_front(frame);
                     return;
@@ -54,6 +53,23 @@ impl Session {
         }
     }
 
+    /// Returns true if a request need not wait: neither for the answers to earlier ones, nor for a
+    /// permit.
+    fn may_handle(&mut self, request: &Request) -> bool {
+        if is_pipelined(request) { self.has_permit() } else { self.in_flight.is_empty() }
+    }
+
+    /// Takes a permit for a request, or starts to wait for one.
+    fn has_permit(&mut self) -> bool {
+        if self.permit.is_none() && self.permit_wait.is_none() {
+            self.permit = self.user_share.try_begin();
+            if self.permit.is_none() {
+                self.permit_wait = Some(Box::pin(self.user_share.clone().begin()));
+            }
+        }
+        self.permit.is_some()
+    }
+
     /// Starts to handle a request.
     pub(super) fn handle(&mut self, ClientFrame { reference, request }: ClientFrame) {
         match request {
@@ -64,7 +80,11 @@ impl Session {
             Request::Send { room_id, content, client_msg_id } => {
                 self.send(reference, room_id, content, client_msg_id)
             }
-            Request::Typing { room_id } => self.show_typing(reference, room_id),
+            Request::Typing { room_id } => {
+                self.show_typing(reference, room_id);
+                // A typing event that is left out needs none.
+                self.permit = None;
+            }
             Request::Subscribe { room_id, after_seq } => {
                 self.subscribe(reference, room_id, after_seq)
             }
@@ -89,6 +109,8 @@ impl Session {
         content: MessageContent,
         client_msg_id: Option<ClientMessageId>,
     ) {
+        let Some(permit) = self.permit.take() else { return };
+        self.look_up_user();
         let recorded = self.start_span("websocket send_message");
         let span = recorded.map(|(span, _)| span).unwrap_or_default();
         let pending = self.app.messaging_client.submit(
@@ -97,10 +119,18 @@ impl Session {
             content,
             client_msg_id.as_ref(),
             Some(self.send_queue.id),
+            permit,
             span.start_span(|| submit_span(room_id)),
         );
         let send = InFlight::Send { pending, room_id, reference, client_msg_id, span };
         self.in_flight.push_back(send);
+    }
+
+    /// Has the user in the cache when the event of the first message arrives.
+    fn look_up_user(&mut self) {
+        if !std::mem::replace(&mut self.has_sent, true) {
+            self.app.users.look_up_in_background(&self.app.lifecycle, self.identity.user_id);
+        }
     }
 
     fn show_typing(&mut self, reference: Option<String>, room_id: RoomId) {
@@ -109,9 +139,10 @@ impl Session {
         if self.last_typing.contains_key(&room_id) {
             return;
         }
+        let Some(permit) = self.permit.take() else { return };
         self.last_typing.insert(room_id, now);
         let (client, origin) = (&self.app.messaging_client, self.send_queue.id);
-        let pending = client.show_typing(room_id, &self.identity, origin);
+        let pending = client.show_typing(room_id, &self.identity, origin, permit);
         self.in_flight.push_back(InFlight::Typing { pending, reference });
     }
 
@@ -123,14 +154,18 @@ impl Session {
     }
 
     fn subscribe(&mut self, reference: Option<String>, room_id: RoomId, after_seq: Option<i64>) {
-        if let Err(code) = self.allow_room(room_id) {
-            self.push_error(&ErrorFrame::new(reference, code));
-            return;
-        }
+        let permit = match self.allow_room(room_id).and_then(|()| self.permit_for(room_id)) {
+            Ok(permit) => permit,
+            Err(code) => {
+                self.push_error(&ErrorFrame::new(reference, code));
+                return;
+            }
+        };
         self.subscribed.insert(room_id);
         let (hub, send_queue) = (self.app.hub.clone(), self.send_queue.clone());
         let user_id = self.identity.user_id;
-        let new = Subscription { send_queue, user_id, room_id, after_seq, reference };
+        let turn = Turn::Shared(self.user_share.clone());
+        let new = Subscription { send_queue, user_id, room_id, after_seq, reference, turn, permit };
         self.start("websocket subscribe", async move {
             let result = hub.subscribe(&new).await;
             Finished::Subscribe(
@@ -156,6 +191,15 @@ impl Session {
             self.app.hub.retain_subscribed(self.send_queue.id, &mut self.subscribed);
         }
         self.app.limits.allow_room(self.subscribed.len())
+    }
+
+    /// Takes a permit for a subscription. An existing one needs none.
+    fn permit_for(&self, room_id: RoomId) -> Result<Option<Arc<SubscriptionPermit>>, ErrorCode> {
+        let permit = self.app.limits.try_subscribe(self.identity.user_id).map(Arc::new);
+        if permit.is_none() && !self.app.hub.is_subscribed(self.send_queue.id, room_id) {
+            return Err(self.app.limits.refuse_subscription());
+        }
+        Ok(permit)
     }
 
     fn edit(&mut self, reference: Option<String>, message_id: MessageId, content: MessageContent) {

@@ -7,17 +7,18 @@ use parlance_core::ErrorCode;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
 
+use crate::limits::InFlightPermit;
 use crate::ws::close_code::CloseCode;
 use crate::ws::frames::Frames;
 use crate::ws::protocol::{ClientFrame, ErrorFrame, Request};
 use crate::ws::send_queue::Wake;
 use crate::ws::session::active_request::Finished;
-use crate::ws::session::state::Session;
+use crate::ws::session::state::{PermitWait, Session};
 use crate::ws::session::timers::Due;
 use crate::ws::socket::Incoming;
 
 /// Requests in flight of one connection. Beyond this number no frame is read: a client that sends
-/// too fast waits in its own connection.
+/// too fast waits in its own connection. So do frames beyond the requests in flight of a user.
 const MAX_IN_FLIGHT: usize = 64;
 /// Frames that are read ahead: enough to detect that a client is gone, and few because each may be
 /// long.
@@ -30,6 +31,7 @@ enum Event {
     Woken(Wake),
     Answered(Option<Frames>),
     Finished(Finished),
+    Permitted(Option<InFlightPermit>),
     Incoming(Incoming),
     Deadline,
 }
@@ -92,6 +94,10 @@ impl Session {
                         return Ending::Closing(code);
                     }
                 }
+                Event::Permitted(permit) => {
+                    self.permit_wait = None;
+                    self.permit = permit;
+                }
                 Event::Incoming(Incoming::Frame(frame)) => self.on_frame(frame),
                 Event::Incoming(Incoming::KeepAlive) => self.timers.note_activity(Instant::now()),
                 Event::Incoming(last) => return Ending::Last(last),
@@ -114,12 +120,15 @@ impl Session {
         self.set_alarm();
         let (first, active) = (self.in_flight.front_mut(), self.active.as_mut());
         let (has_first, has_active) = (first.is_some(), active.is_some());
+        let permit_wait = self.permit_wait.as_mut();
+        let is_waiting = permit_wait.is_some();
         tokio::select! {
             wake = self.send_queue.wait() => Event::Woken(wake),
             answer = async { first?.answer().await }, if has_first => Event::Answered(answer),
             Some(finished) = async { active?.finish().await }, if has_active => {
                 Event::Finished(finished)
             }
+            permit = async { permit_wait?.await }, if is_waiting => Event::Permitted(permit),
             incoming = self.socket.read(), if may_read => Event::Incoming(incoming),
             () = self.alarm.as_mut() => Event::Deadline,
         }
@@ -150,10 +159,12 @@ impl Session {
             && !self.timers.is_drain_due()
     }
 
-    /// Returns true if a drain may close the connection: all requests are answered. A subscription
-    /// does not count, because it starts sooner on another gateway.
+    /// Returns true if a drain may close the connection: all requests are answered, and none waits
+    /// for a permit. A subscription does not count, because it starts sooner on another gateway.
     fn may_close(&self) -> bool {
-        self.in_flight.is_empty() && self.active.as_ref().is_none_or(|active| active.is_subscribe)
+        self.in_flight.is_empty()
+            && self.permit_wait.is_none()
+            && self.active.as_ref().is_none_or(|active| active.is_subscribe)
     }
 
     fn on_frame(&mut self, frame: Result<ClientFrame, ErrorFrame>) {
@@ -233,6 +244,9 @@ impl Session {
             } else if let Some(first) = self.in_flight.front_mut() {
                 let answer = first.answer().await;
                 self.on_answered(answer);
+            } else if let Some(wait) = &mut self.permit_wait {
+                self.permit = wait.await;
+                self.permit_wait = None;
             } else {
                 return;
             }

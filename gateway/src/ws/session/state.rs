@@ -11,13 +11,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::app::App;
 use crate::auth::verifier::Identity;
-use crate::limits::TokenBucket;
+use crate::limits::{InFlightPermit, TokenBucket, UserShare};
 use crate::ws::protocol::{ClientFrame, ErrorFrame};
 use crate::ws::send_queue::SendQueue;
 use crate::ws::session::active_request::ActiveRequest;
 use crate::ws::session::in_flight::InFlight;
 use crate::ws::session::timers::Timers;
 use crate::ws::socket::Socket;
+
+/// A wait for a permit.
+pub(super) type PermitWait = Pin<Box<dyn Future<Output = Option<InFlightPermit>> + Send>>;
 
 /// An authenticated connection.
 pub(crate) struct Session {
@@ -36,9 +39,17 @@ pub(crate) struct Session {
     pub(super) in_flight: VecDeque<InFlight>,
     /// Frames that wait for the requests before them. Reading ahead detects that a client is gone.
     pub(super) waiting: VecDeque<Result<ClientFrame, ErrorFrame>>,
+    /// What all connections of the user share.
+    pub(super) user_share: Arc<UserShare>,
+    /// The permit for the next send or typing event.
+    pub(super) permit: Option<InFlightPermit>,
+    /// Waits for the permit, if the user has too many requests in flight.
+    pub(super) permit_wait: Option<PermitWait>,
     /// A request of any other kind. No frame is handled until it is finished.
     pub(super) active: Option<ActiveRequest>,
     pub(super) last_typing: HashMap<RoomId, Instant>,
+    /// True once the user has sent a message here.
+    pub(super) has_sent: bool,
     pub(super) timers: Timers,
     /// Fires at the next deadline or before. It is moved only to an earlier time: most deadlines
     /// are postponed before they are reached.
@@ -54,6 +65,7 @@ impl Session {
     ) -> Self {
         let timers = Timers::new(expiry(&app, &identity));
         let alarm = Box::pin(sleep_until(timers.next(true)));
+        let user_share = app.limits.user_share(identity.user_id);
         Self {
             app,
             context,
@@ -65,8 +77,12 @@ impl Session {
             frame_bucket: TokenBucket::full(Instant::now()),
             in_flight: VecDeque::new(),
             waiting: VecDeque::new(),
+            user_share,
+            permit: None,
+            permit_wait: None,
             active: None,
             last_typing: HashMap::new(),
+            has_sent: false,
             timers,
             alarm,
         }

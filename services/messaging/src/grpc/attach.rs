@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::decode;
+use super::stream_clock::StreamClock;
 use crate::app::App;
 use crate::clients::memberships::Check;
 use crate::ops::send_messages::Job;
@@ -23,7 +24,12 @@ pub(super) fn attach(
     lifecycle: &Lifecycle,
 ) -> BoxStream<'static, Result<AttachResponse, Status>> {
     let (id, queue) = app.streams.attach();
-    let gateway = Gateway { app: app.clone(), id, lifecycle: lifecycle.clone() };
+    let mut gateway = Gateway {
+        app: app.clone(),
+        id,
+        lifecycle: lifecycle.clone(),
+        clock: StreamClock::default(),
+    };
     let closed = queue.closed().clone();
     lifecycle.spawn(async move {
         closed.run_until_cancelled(gateway.handle_requests(requests)).await;
@@ -48,11 +54,12 @@ struct Gateway {
     app: App,
     id: StreamId,
     lifecycle: Lifecycle,
+    clock: StreamClock,
 }
 
 impl Gateway {
     /// Handles requests until the gateway closes its side.
-    async fn handle_requests(&self, mut requests: Streaming<AttachRequest>) {
+    async fn handle_requests(&mut self, mut requests: Streaming<AttachRequest>) {
         loop {
             match requests.message().await {
                 Ok(Some(request)) => self.handle(request),
@@ -70,10 +77,10 @@ impl Gateway {
     }
 
     /// Starts everything that a request asks for, in its order. Does not wait.
-    fn handle(&self, request: AttachRequest) {
-        let received_at = Instant::now();
-        for send in request.sends {
-            self.send(send, received_at);
+    fn handle(&mut self, request: AttachRequest) {
+        if !request.sends.is_empty() {
+            self.clock.note(request.sent_at_us, Instant::now());
+            self.send(request.sends);
         }
         if !request.subscribes.is_empty() {
             self.subscribe(request.subscribes);
@@ -86,14 +93,16 @@ impl Gateway {
         }
     }
 
-    fn send(&self, send: Send, received_at: Instant) {
-        let span = Trace::follow(&send.traceparent, || {
-            SpanBuilder::server("store message").with("parlance.room.id", send.room_id)
-        });
-        let (stream, request_id) = (self.id, send.request_id);
-        let draft = decode::draft(send);
-        let job = Job { draft, stream, request_id, received_at, span, result: None };
-        self.app.send_pipeline.submit(job);
+    fn send(&self, sends: Vec<Send>) {
+        let job = |send: Send| {
+            let span = Trace::follow(&send.traceparent, || {
+                SpanBuilder::server("store message").with("parlance.room.id", send.room_id)
+            });
+            let (stream, request_id) = (self.id, send.request_id);
+            let deadline = self.clock.deadline(send.deadline_us);
+            Job { draft: decode::draft(send), stream, request_id, deadline, span, result: None }
+        };
+        self.app.send_pipeline.submit(sends.into_iter().map(job).collect());
     }
 
     /// Subscribes the stream at once, so that no change after `last_seq` is missed. Answers when

@@ -3,5 +3,6 @@
 mod attach;
 mod decode;
 mod service;
+mod stream_clock;
 
 pub(crate) use self::service::serve;

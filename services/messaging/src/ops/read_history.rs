@@ -1,25 +1,36 @@
 //! Reading pages of messages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use parlance_core::{ErrorCode, RoomId};
+use parlance_runtime::error::chain;
+use parlance_runtime::postgres;
 
 use crate::app::App;
 use crate::clients::memberships::Check;
 use crate::error::Error;
 use crate::model::{Message, Page, PageFrom, PageRequest, PageResult};
-use crate::store::{messages, room_heads};
+use crate::store::{messages, room_heads, with_timeout};
 
 /// The maximum number of messages in a page.
 const MAX_LIMIT: u32 = 100;
 /// The bounds of one call, so that it does not delay others for long.
 const MAX_MESSAGES: u32 = 10_000;
 const MAX_PAGES: usize = 1_000;
+/// How long all pages of a call may take together. After it they are read room by room.
+const TOGETHER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long that may take. The caller waits for 2 seconds.
+const ROOMS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Rooms that are read at the same time then.
+const MAX_ROOMS_AT_ONCE: usize = 4;
 
 /// Reads pages for members of the rooms. Returns the results in the order of the requests.
 ///
 /// One call costs one membership check, one read of `room_heads` for the newest pages, at the same
-/// time, and one statement for all pages that the callers do not have.
+/// time, and one statement for all pages that the callers do not have. A room whose pages cannot be
+/// read, or not in time, fails alone.
 pub(crate) async fn read_history(
     app: &App,
     mut requests: Vec<PageRequest>,
@@ -46,11 +57,11 @@ pub(crate) async fn read_history(
         .collect();
     let mut pages = match &admitted[..] {
         [] => Vec::new(),
-        _ => read(app, admitted, &last_seqs?).await?,
+        _ => read(app, admitted, &last_seqs?).await,
     }
     .into_iter();
     let result = |membership: Result<_, ErrorCode>| {
-        membership.and_then(|_| pages.next().ok_or(ErrorCode::Internal))
+        membership.and_then(|_| pages.next().unwrap_or(Err(ErrorCode::Internal)))
     };
     Ok(memberships.into_iter().map(result).collect())
 }
@@ -76,7 +87,7 @@ async fn read(
     app: &App,
     requests: Vec<PageRequest>,
     last_seqs: &HashMap<RoomId, i64>,
-) -> Result<Vec<PageResult>, Error> {
+) -> Vec<Result<PageResult, ErrorCode>> {
     let last_seq = |request: &PageRequest| match request.from {
         PageFrom::Newest => last_seqs.get(&request.room_id).copied(),
         PageFrom::Before(_) | PageFrom::After(_) => None,
@@ -87,20 +98,63 @@ async fn read(
 
     let changed: Vec<PageRequest> =
         requests.iter().filter(|request| !is_unchanged(request)).copied().collect();
-    let pages = if changed.is_empty() {
-        Vec::new()
-    } else {
-        messages::read_pages(&mut *app.pool.acquire().await?, &changed).await?
-    };
+    let pages = if changed.is_empty() { Vec::new() } else { read_pages(app, &changed).await };
     let mut pages = pages.into_iter();
     let result = |request: PageRequest| {
         if is_unchanged(&request) {
-            return PageResult::Unchanged;
+            return Ok(PageResult::Unchanged);
         }
-        let (messages, has_more) = truncate(pages.next().unwrap_or_default(), request);
-        PageResult::Page(Page { messages, has_more, last_seq: last_seq(&request) })
+        let messages = pages.next().unwrap_or(Err(ErrorCode::Internal))?;
+        let (messages, has_more) = truncate(messages, request);
+        Ok(PageResult::Page(Page { messages, has_more, last_seq: last_seq(&request) }))
     };
-    Ok(requests.into_iter().map(result).collect())
+    requests.into_iter().map(result).collect()
+}
+
+/// Reads all pages with one statement. If that fails, reads the pages of each room with one of
+/// their own.
+async fn read_pages(app: &App, requests: &[PageRequest]) -> Vec<Result<Vec<Message>, ErrorCode>> {
+    match read_together(app, requests, TOGETHER_TIMEOUT).await {
+        Ok(pages) => return pages.into_iter().map(Ok).collect(),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot read some pages; reading room by room");
+        }
+    }
+    let mut by_room: BTreeMap<RoomId, Vec<usize>> = BTreeMap::new();
+    for (index, request) in requests.iter().enumerate() {
+        by_room.entry(request.room_id).or_default().push(index);
+    }
+    let mut pages: Vec<_> = requests.iter().map(|_| Err(ErrorCode::Unavailable)).collect();
+    let mut rooms = stream::iter(by_room.into_values())
+        .map(|indices| async move {
+            let requests: Vec<PageRequest> = indices.iter().map(|&index| requests[index]).collect();
+            let read = read_together(app, &requests, ROOMS_TIMEOUT).await;
+            (indices, read.map_err(|error| postgres::code_from_error(&error)))
+        })
+        .buffer_unordered(MAX_ROOMS_AT_ONCE);
+    let read_rooms = async {
+        while let Some((indices, read)) = rooms.next().await {
+            match read {
+                Ok(read) => {
+                    indices.into_iter().zip(read).for_each(|(at, page)| pages[at] = Ok(page))
+                }
+                Err(code) => indices.into_iter().for_each(|at| pages[at] = Err(code)),
+            }
+        }
+    };
+    // What is not read in time stays `unavailable`.
+    let _ = tokio::time::timeout(ROOMS_TIMEOUT, read_rooms).await;
+    drop(rooms);
+    pages
+}
+
+async fn read_together(
+    app: &App,
+    requests: &[PageRequest],
+    timeout: Duration,
+) -> sqlx::Result<Vec<Vec<Message>>> {
+    let read = async { messages::read_pages(&mut *app.pool.acquire().await?, requests).await };
+    with_timeout(timeout, read).await
 }
 
 /// Removes the one message above the limit, which is the last in the direction of reading. Returns

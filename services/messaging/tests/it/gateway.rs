@@ -54,6 +54,7 @@ impl Gateway {
             content: content.into(),
             idempotency_key: key.into(),
             traceparent: String::new(),
+            deadline_us: 0,
         }
     }
 
@@ -90,8 +91,17 @@ impl Gateway {
 
     /// Sends messages in one request. Returns the answers in the order of the messages.
     pub(crate) async fn send_batch(&mut self, sends: Vec<Send>) -> Vec<SendResult> {
+        self.send_batch_at(0, sends).await
+    }
+
+    /// Sends messages in one request, this many microseconds after the stream was opened.
+    pub(crate) async fn send_batch_at(
+        &mut self,
+        sent_at_us: u64,
+        sends: Vec<Send>,
+    ) -> Vec<SendResult> {
         let ids: Vec<u64> = sends.iter().map(|send| send.request_id).collect();
-        self.request(AttachRequest { sends, ..AttachRequest::default() }).await;
+        self.request(AttachRequest { sends, sent_at_us, ..AttachRequest::default() }).await;
         let mut results = Vec::with_capacity(ids.len());
         for id in ids {
             results.push(match self.answer(id).await {

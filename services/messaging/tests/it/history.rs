@@ -220,3 +220,42 @@ async fn pages_can_start_at_any_id() {
         assert_eq!((ids_of(before), ids_of(after)), (below, above), "{place}");
     }
 }
+
+/// Reading from an id takes long in one room.
+const SLOW_ROOM: &str = "
+    CREATE OR REPLACE FUNCTION messaging.seq_from(p_room_id BIGINT, p_id BIGINT)
+    RETURNS BIGINT
+    LANGUAGE plpgsql STABLE STRICT AS $$
+    BEGIN
+        PERFORM pg_sleep(10) FROM messaging.messages
+        WHERE room_id = p_room_id AND content = 'slow';
+        RETURN p_id;
+    END
+    $$";
+
+#[tokio::test]
+async fn a_room_that_is_read_slowly_fails_alone() {
+    let app = TestApp::start().await;
+    let mut gateway = app.attach().await;
+    let mut questions = Vec::new();
+    for content in ["quick", "slow", "also quick"] {
+        let room_id = app.rooms.room().await;
+        gateway.store(room_id, content).await;
+        questions.push(HistoryQuestion {
+            acting_user_id: OWNER,
+            room_id,
+            limit: 10,
+            from: Some(From::BeforeId(i64::MAX)),
+            known_last_seq: None,
+        });
+    }
+    sqlx::raw_sql(SLOW_ROOM).execute(&mut app.database().await).await.unwrap();
+    let answers = app.read_history(questions).await.unwrap();
+    let actual: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            answer.as_ref().map(|page| contents(page.as_ref().unwrap())).map_err(|code| *code)
+        })
+        .collect();
+    assert_eq!(actual, [Ok(vec!["quick"]), Err(ErrorCode::Unavailable), Ok(vec!["also quick"])]);
+}

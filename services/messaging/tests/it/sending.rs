@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use futures_util::future::join_all;
 use parlance_core::ErrorCode;
-use parlance_proto::messaging::Message;
+use parlance_proto::messaging::{Message, Send};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::app::{FRIEND, OUTSIDER, OWNER, TestApp, eventually};
-use crate::gateway::{describe, seqs};
+use crate::gateway::{SendResult, describe, seqs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_parallel_senders_on_two_replicas_make_one_order_without_gaps() {
@@ -332,4 +332,53 @@ async fn a_deleted_room_is_marked_and_its_messages_are_purged() {
     .await;
     assert_eq!(app.history(OWNER, room_id, 10, None).await, Err(ErrorCode::RoomNotFound));
     assert_eq!(app.whole_history(kept).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sender_with_many_messages_delays_no_other() {
+    const MANY: usize = 3_000;
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room_of_two().await;
+    let mut gateway = app.attach().await;
+    let mut sends: Vec<Send> = (0..MANY)
+        .map(|number| gateway.draft(room_id, OWNER, &format!("g:{number}"), "many"))
+        .collect();
+    sends.push(gateway.draft(room_id, FRIEND, "g:one", "one"));
+    let mut results = gateway.send_batch(sends).await;
+    let seq = |result: &SendResult| result.as_ref().unwrap().message.as_ref().unwrap().seq;
+    let one = seq(&results.pop().unwrap());
+    assert!(one <= 400, "{one}: it is in the first batch");
+    assert!(results.iter().is_sorted_by_key(seq), "a sender's messages keep their order");
+}
+
+#[tokio::test]
+async fn a_sender_whose_share_of_the_queue_is_full_is_refused_alone() {
+    const TOO_MANY: usize = 10_000;
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room_of_two().await;
+    let mut gateway = app.attach().await;
+    let mut sends: Vec<Send> = (0..TOO_MANY)
+        .map(|number| gateway.draft(room_id, OWNER, &format!("g:{number}"), "many"))
+        .collect();
+    sends.push(gateway.draft(room_id, FRIEND, "g:one", "one"));
+    let mut results = gateway.send_batch(sends).await;
+    assert!(results.pop().unwrap().is_ok());
+    let refused = results.iter().filter_map(|result| result.as_ref().err());
+    let refused: Vec<&ErrorCode> = refused.collect();
+    assert!(refused.iter().all(|&&code| code == ErrorCode::RateLimited), "{refused:?}");
+    assert!((1..TOO_MANY).contains(&refused.len()), "{}", refused.len());
+}
+
+#[tokio::test]
+async fn a_message_is_not_stored_after_its_deadline() {
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut gateway = app.attach().await;
+    let mut draft =
+        |key: &str, deadline_us| Send { deadline_us, ..gateway.draft(room_id, OWNER, key, key) };
+    let sends = vec![draft("g:late", 2_900_000), draft("g:timely", 5_000_000), draft("g:free", 0)];
+    let results = gateway.send_batch_at(3_000_000, sends).await;
+    let seqs: Vec<_> =
+        results.into_iter().map(|result| result.map(|sent| sent.message.unwrap().seq)).collect();
+    assert_eq!(seqs, [Err(ErrorCode::Unavailable), Ok(1), Ok(2)]);
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::{Batch, Job, MAX_BATCH};
+use super::queue::JobQueue;
 use crate::clients::memberships::{Check, Memberships};
 
 /// The minimum number of messages that are checked while a batch is being committed.
@@ -23,12 +24,9 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) -> anyhow::Result<()> {
+    pub(super) async fn run(self, queue: JobQueue) -> anyhow::Result<()> {
         loop {
-            let mut batch = Batch::new(self.collect(&mut queue).await);
-            if batch.jobs.is_empty() {
-                return Ok(());
-            }
+            let mut batch = Batch::new(self.collect(&queue).await);
             batch.refuse_late();
             batch.spans.scope(self.check(&mut batch.jobs)).await;
             self.is_idle.send_replace(false);
@@ -38,16 +36,16 @@ impl Admission {
         }
     }
 
-    /// Waits for the messages of the next batch. Returns none when the queue has ended.
-    async fn collect(&self, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    /// Waits for the messages of the next batch.
+    async fn collect(&self, queue: &JobQueue) -> Vec<Job> {
         let mut jobs = Vec::new();
         let mut is_idle = self.is_idle.subscribe();
-        let mut received = queue.recv_many(&mut jobs, MAX_BATCH).await;
-        while received > 0 && jobs.len() < MIN_EARLY_CHECK {
+        queue.take(&mut jobs, MAX_BATCH).await;
+        while jobs.len() < MIN_EARLY_CHECK {
             let space = MAX_BATCH - jobs.len();
             tokio::select! {
                 _ = is_idle.wait_for(|is_idle| *is_idle) => break,
-                more = queue.recv_many(&mut jobs, space) => received = more,
+                () = queue.take(&mut jobs, space) => {}
             }
         }
         jobs

@@ -18,7 +18,10 @@ pub(super) const MAX_BATCH: usize = 400;
 // and must fit on a page of 8 KiB.
 const _: () = assert!(MAX_BATCH * 16 < 8_000);
 /// After this time the gateway no longer waits for the answer.
-pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time before its deadline after which no message begins to be written: more than a write
+/// commonly takes.
+const WRITE_TIME: Duration = Duration::from_millis(200);
 /// The request id in the log lines of a batch, which serves several requests.
 const NO_REQUEST: &str = "-";
 
@@ -29,7 +32,9 @@ pub(crate) struct Job {
     /// The stream that gets the answer.
     pub(crate) stream: StreamId,
     pub(crate) request_id: u64,
-    pub(crate) received_at: Instant,
+    /// When the gateway answers `unavailable` by itself. Later messages of the sender may be stored
+    /// elsewhere by then, so this one must not be stored any more.
+    pub(crate) deadline: Instant,
     /// Ends when the result is known.
     pub(crate) span: Span,
     /// `None` while the message is neither written nor refused. A refused message keeps its place
@@ -76,9 +81,10 @@ impl Batch {
         Self { jobs, spans }
     }
 
-    /// Refuses messages that have waited longer than their senders do.
+    /// Refuses messages that could not be written before their deadline.
     pub(super) fn refuse_late(&mut self) {
-        let is_late = |job: &&mut Job| job.received_at.elapsed() >= SEND_TIMEOUT;
+        let last_begin = Instant::now() + WRITE_TIME;
+        let is_late = |job: &&mut Job| job.deadline <= last_begin;
         self.jobs.iter_mut().filter(is_late).for_each(|job| job.refuse(ErrorCode::Unavailable));
     }
 }

@@ -14,6 +14,8 @@ use super::write::Committer;
 
 /// Messages that may wait for locked rooms. Further ones are answered `unavailable`.
 const MAX_DEFERRED: usize = 16_384;
+/// Messages that may wait for one locked room, so that others have places.
+const MAX_DEFERRED_PER_ROOM: usize = 4_096;
 /// Connections to Postgres that deferred messages use, one for each locked room. Further locked
 /// rooms wait for one of them.
 const MAX_CONNECTIONS: usize = 4;
@@ -35,6 +37,13 @@ struct Queue {
     rooms: HashMap<RoomId, Vec<Job>>,
     /// The number of messages in all rooms.
     len: usize,
+}
+
+impl Queue {
+    fn is_full(&self, room_id: RoomId) -> bool {
+        let in_room = self.rooms.get(&room_id).map_or(0, Vec::len);
+        self.len >= MAX_DEFERRED || in_room >= MAX_DEFERRED_PER_ROOM
+    }
 }
 
 impl DeferredQueue {
@@ -62,7 +71,7 @@ impl DeferredQueue {
         for job in jobs {
             let room_id = job.draft.room_id;
             let mut queue = self.lock();
-            if queue.len == MAX_DEFERRED {
+            if queue.is_full(room_id) {
                 rejected.push(job);
                 continue;
             }

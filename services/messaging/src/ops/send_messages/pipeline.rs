@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parlance_core::ErrorCode;
 use parlance_runtime::Lifecycle;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
@@ -11,13 +12,12 @@ use super::batch::{Inbox, Job};
 use super::commit::CommitLoop;
 use super::deferred::DeferredQueue;
 use super::metrics::Metrics;
+use super::queue::JobQueue;
 use super::write::Committer;
 use crate::clients::memberships::Memberships;
 use crate::pubsub::PubSub;
 use crate::streams::Streams;
 
-/// Messages that may wait for admission. Further ones are answered `unavailable` at once.
-const MAX_QUEUED: usize = 16_384;
 /// Admitted batches that may wait for the commit loop. The bound keeps the time between check and
 /// commit short.
 const MAX_ADMITTED: usize = 4;
@@ -25,7 +25,7 @@ const MAX_ADMITTED: usize = 4;
 /// The queue of messages to store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct SendPipeline {
-    jobs: mpsc::Sender<Job>,
+    queue: JobQueue,
     committer: Committer,
 }
 
@@ -39,22 +39,25 @@ impl SendPipeline {
         lifecycle: &Lifecycle,
     ) -> Self {
         let committer = Committer { pool, streams, pubsub, metrics: Metrics::new() };
-        let (job_sender, jobs) = mpsc::channel(MAX_QUEUED);
+        let queue = JobQueue::new();
         let (admitted, batches) = mpsc::channel(MAX_ADMITTED);
         let is_idle = Arc::new(watch::channel(true).0);
         let deferred = DeferredQueue::new(committer.clone(), lifecycle.clone());
 
         let admission = Admission { memberships, admitted, is_idle: is_idle.clone() };
         let commit_loop = CommitLoop { committer: committer.clone(), deferred, is_idle };
-        lifecycle.spawn_task("admission", admission.run(jobs));
+        lifecycle.spawn_task("admission", admission.run(queue.clone()));
         lifecycle.spawn_task("commit loop", commit_loop.run(Inbox::new(batches)));
-        Self { jobs: job_sender, committer }
+        Self { queue, committer }
     }
 
-    /// Queues a message. Its stream gets the answer; `unavailable` at once if the queue is full.
-    pub(crate) fn submit(&self, job: Job) {
-        if let Err(error) = self.jobs.try_send(job) {
-            self.committer.respond(vec![error.into_inner()]);
+    /// Queues messages, whose streams get the answers; `rate_limited` at once to those whose senders
+    /// have too many queued.
+    pub(crate) fn submit(&self, jobs: Vec<Job>) {
+        let mut refused = self.queue.push(jobs);
+        if !refused.is_empty() {
+            refused.iter_mut().for_each(|job| job.refuse(ErrorCode::RateLimited));
+            self.committer.respond(refused);
         }
     }
 }
