@@ -13,7 +13,7 @@ use crate::ws::frames::Frames;
 use crate::ws::protocol::{ClientFrame, ErrorFrame, Request};
 use crate::ws::send_queue::Wake;
 use crate::ws::session::active_request::Finished;
-use crate::ws::session::state::{PermitWait, Session};
+use crate::ws::session::state::Session;
 use crate::ws::session::timers::Due;
 use crate::ws::socket::Incoming;
 
