@@ -1,4 +1,5 @@
-//! Limits on what one client may use of this gateway: sockets, connections, rooms, frames, log-ins.
+//! Limits on what one client may use of this gateway: TCP connections, sockets, connections, rooms,
+//! frames, log-ins, memory of requests.
 //!
 //! Each gateway counts in its own memory. What is over a limit is refused as `rate_limited` and can
 //! be retried a second later. The defaults are far above what a person, a page or a busy program
@@ -9,10 +10,16 @@ mod address;
 mod bucket;
 mod client_limits;
 mod config;
+mod input;
+mod open_files;
 mod permits;
+mod tcp;
 
 pub(crate) use crate::limits::address::ClientAddress;
 pub use crate::limits::address::TrustedProxies;
 pub(crate) use crate::limits::bucket::TokenBucket;
 pub(crate) use crate::limits::client_limits::{ClientLimits, ConnectionPermit, SocketPermit};
 pub use crate::limits::config::LimitsConfig;
+pub(crate) use crate::limits::input::{InputLimits, InputShare};
+pub use crate::limits::tcp::TcpConfig;
+pub(crate) use crate::limits::tcp::{TcpLimits, TcpPermit};

@@ -19,7 +19,8 @@ use crate::api::extract::bearer_token;
 use crate::app::App;
 use crate::config::AllowedOrigins;
 use crate::error::ApiError;
-use crate::limits::{ClientAddress, SocketPermit};
+use crate::http::transport::Transport;
+use crate::limits::{ClientAddress, SocketPermit, TcpPermit};
 use crate::ws::handshake::{self, Handshake};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -77,17 +78,18 @@ async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: Socke
         }
     };
     match into_stream(upgraded) {
-        Some((stream, read_ahead)) => {
+        Some((stream, _tcp_permit, read_ahead)) => {
             Box::pin(handshake::serve(app, stream, read_ahead, handshake)).await
         }
         None => tracing::error!("upgraded connection is no TCP stream; dropping it"),
     }
 }
 
-/// Returns the TCP stream and the bytes that were read behind the request.
-fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf.as_ref().to_vec()))
+/// Returns the TCP stream, its permit and the bytes that were read behind the request.
+fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, TcpPermit, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Transport>>().ok()?;
+    let (stream, permit) = parts.io.into_inner().into_connection()?;
+    Some((stream, permit, parts.read_buf.as_ref().to_vec()))
 }
 
 /// Returns true for pages of the gateway's own origin or of a configured one, and for clients that
