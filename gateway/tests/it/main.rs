@@ -16,5 +16,6 @@ mod dto;
 mod errors;
 mod http_protocol;
 mod limits;
+mod loadbalancer;
 mod outage;
 mod settings;
