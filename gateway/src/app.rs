@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::fanout::Hub;
 use crate::http::observation::request_durations;
 use crate::http::sampling::Sampling;
-use crate::limits::ClientLimits;
+use crate::limits::{ClientLimits, InputLimits, TcpLimits};
 use crate::messaging_client::MessagingClient;
 use crate::ws::send_budget::SendBudget;
 
@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     /// The subscriptions of this gateway.
     pub(crate) hub: Hub,
     pub(crate) limits: ClientLimits,
+    pub(crate) tcp_limits: TcpLimits,
+    pub(crate) input_limits: InputLimits,
     pub(crate) durations: Histogram<f64>,
     pub(crate) sampling: Sampling,
 }
@@ -96,6 +98,8 @@ pub(crate) fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyh
         messaging_client,
         hub,
         limits: ClientLimits::new(&config.limits),
+        input_limits: InputLimits::default(),
+        tcp_limits: TcpLimits::new(&config.tcp, config.limits.trusted_proxies.clone()),
         durations: request_durations(),
         sampling: Sampling::new(config.otel_traces_sampler_arg),
         config,

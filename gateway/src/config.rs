@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use http::Uri;
 use parlance_runtime::config::{CredentialConfig, addresses, ratio, seconds, socket_address};
+use url::Url;
 
-use crate::limits::LimitsConfig;
+use crate::limits::{LimitsConfig, TcpConfig};
 
 /// The settings. Each is a flag and an environment variable.
 #[derive(Args, Clone, Debug)]
@@ -49,6 +49,12 @@ pub struct Config {
         default_value = "127.0.0.1:9004", value_parser = addresses
     )]
     pub messaging_addresses: String,
+    /// The time that an idle connection lives, in seconds. Answers announce it in `Keep-Alive`.
+    ///
+    /// A proxy in front of the gateway reuses connections: set it above the time for which the
+    /// proxy keeps them, otherwise requests meet closed connections.
+    #[arg(long, env = "KEEP_ALIVE_TIMEOUT", default_value = "75", value_parser = seconds)]
+    pub keep_alive_timeout: Duration,
     /// The deadline of a call to a service, in seconds.
     ///
     /// A service ends its SQL statements after 1.5 s. Below 2 s, a slow store looks like an
@@ -79,6 +85,9 @@ pub struct Config {
     /// The `aud` of valid tokens. Set the same value at the auth service.
     #[arg(long, env = "TOKEN_AUDIENCE", default_value = "parlance")]
     pub token_audience: String,
+    /// The TCP connections.
+    #[command(flatten)]
+    pub tcp: TcpConfig,
     /// The limits of one client.
     #[command(flatten)]
     pub limits: LimitsConfig,
@@ -104,15 +113,22 @@ impl FromStr for AllowedOrigins {
     }
 }
 
-/// Returns an origin in the form in which browsers send it. Origins are compared byte by byte.
+/// Returns an origin if it has the form in which browsers send it. Origins are compared byte by
+/// byte.
 fn checked_origin(text: &str) -> Result<String, String> {
-    let uri = text.parse::<Uri>().ok();
-    let canonical = uri.and_then(|uri| {
-        Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?.as_str().to_lowercase()))
-    });
-    if canonical.as_deref() == Some(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be origins such as https://chat.example or http://localhost:3000".to_owned())
+    match serialized_origin(text) {
+        Some(origin) if origin == text => Ok(origin),
+        Some(origin) => Err(format!("must be {origin} and not {text}: browsers send the former")),
+        None => {
+            Err("must be origins such as https://chat.example or http://localhost:3000".to_owned())
+        }
     }
+}
+
+/// Returns the origin of a URL as browsers send it (RFC 6454 6.2): in lower case, the host in
+/// Punycode, without the port that is the default of the scheme.
+fn serialized_origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{}{port}", url.scheme(), url.host_str().filter(|host| !host.is_empty())?))
 }

@@ -23,7 +23,7 @@ use parlance_runtime::Lifecycle;
 
 use crate::app::App;
 pub use crate::config::{AllowedOrigins, Config};
-pub use crate::limits::{LimitsConfig, TrustedProxies};
+pub use crate::limits::{LimitsConfig, TcpConfig, TrustedProxies};
 use crate::probe::Probe;
 
 /// The name of this process in logs and metrics.
@@ -35,12 +35,10 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let listen = config.listen;
     let listener = http::server::listen(listen)
         .with_context(|| format!("cannot listen on {listen} (LISTEN)"))?;
-    let proxies = config.limits.trusted_proxies.clone();
     let app = app::start(config, clock, lifecycle)?;
     let probe = Probe::new(&app)?;
     lifecycle.spawn_background("probe", run_probe(app.clone(), probe));
-    let server =
-        http::server::Server { router: router::router(app), proxies, lifecycle: lifecycle.clone() };
+    let server = http::server::Server::new(app.clone(), router::router(app));
     lifecycle.spawn_background("http server", server.serve(listener));
     tracing::info!(%listen, "serving HTTP");
     Ok(())

@@ -82,8 +82,12 @@ error_codes! {
     UnsupportedMediaType, "unsupported_media_type", "The content type must be application/json";
     /// The body or the frame is larger than 64 KiB.
     PayloadTooLarge, "payload_too_large", "The body is larger than 64 KiB";
-    /// The body did not arrive in time.
+    /// The head or the body did not arrive in time.
     RequestTimeout, "request_timeout", "The request did not arrive in time";
+    /// The target of the request is longer than 16 KiB.
+    UriTooLong, "uri_too_long", "The path and the query are too long";
+    /// The head of the request is larger than 64 KiB, or has more than 100 fields.
+    HeadersTooLarge, "headers_too_large", "The header fields are too large";
     /// The request is malformed in a way that no other code names.
     BadRequest, "bad_request", "The request could not be understood";
     /// A web page of another origin opens a socket.

@@ -45,6 +45,8 @@ pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
         UnsupportedMediaType => (Code::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         PayloadTooLarge => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),
         RequestTimeout => (Code::Aborted, StatusCode::REQUEST_TIMEOUT),
+        UriTooLong => (Code::InvalidArgument, StatusCode::URI_TOO_LONG),
+        HeadersTooLarge => (Code::InvalidArgument, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
         BadRequest | InvalidJson | InvalidFrame | UnknownType => {
             (Code::InvalidArgument, StatusCode::BAD_REQUEST)
         }

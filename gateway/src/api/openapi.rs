@@ -88,14 +88,17 @@ fn complete(operation: &mut Operation) {
     }
 }
 
-fn shared_responses() -> [(&'static str, &'static str, Response); 7] {
+fn shared_responses() -> [(&'static str, &'static str, Response); 10] {
     let error = |description: &str| response(description, "ErrorBody");
     [
         ("Unauthenticated", "401", error("`unauthenticated`, `invalid_token`, `inactive_user`")),
+        ("BadRequest", "400", error("`bad_request`: the request breaks HTTP")),
         ("RequestTimeout", "408", error("`request_timeout`")),
         ("PayloadTooLarge", "413", error("`payload_too_large`")),
+        ("UriTooLong", "414", error("`uri_too_long`")),
         ("UnsupportedMediaType", "415", error("`unsupported_media_type`")),
         ("Invalid", "422", response("An entry for each wrong field", "FieldErrors")),
+        ("HeadersTooLarge", "431", error("`headers_too_large`")),
         ("Internal", "500", error("`internal_error`")),
         ("Unavailable", "503", error("`unavailable`: try again after `Retry-After` seconds")),
     ]

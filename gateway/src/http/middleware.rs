@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::http::body;
 use crate::http::cors::CrossOrigin;
 use crate::http::deadline::set_deadline;
+use crate::http::head::Refused;
 use crate::http::observation::Observation;
 
 /// Adds the middleware to all routes. It is one layer, because each of axum's layers boxes a future
@@ -33,16 +34,19 @@ pub(crate) fn surround(router: Router<App>, app: App) -> Router<App> {
     }))
 }
 
-/// Answers a request. From the outside in: observation, CORS, body, deadline, panics.
+/// Answers a request. From the outside in: observation, CORS, body, refusal of the head, deadline,
+/// panics.
 async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let observation = Observation::start(&request, &app.sampling);
     let cross_origin = CrossOrigin::new(&request);
-    let mut response = if cross_origin.is_preflight {
+    let refused = request.extensions().get::<Refused>().copied();
+    let mut response = if cross_origin.is_preflight && refused.is_none() {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        match body::buffer(&mut request).await {
-            Ok(()) => handle(app, route, request, observation.context.clone()).await,
-            Err(response) => response,
+        match (body::buffer(app, &mut request).await, refused) {
+            (Ok(()), None) => handle(app, route, request, observation.context.clone()).await,
+            (Ok(()), Some(Refused(code))) => ApiError::from(code).into_response(),
+            (Err(response), _) => response,
         }
     };
     cross_origin.allow(&app.config.cors_allowed_origins, &mut response);

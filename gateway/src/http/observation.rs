@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::http::sampling::Sampling;
 use crate::metrics::METER;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The observation of a request, from its arrival to its answer.
 pub(crate) struct Observation {

@@ -1,5 +1,5 @@
-//! Limits on what one client may use of this gateway: sockets, connections, rooms, requests in
-//! flight, frames, log-ins.
+//! Limits on what one client may use of this gateway: TCP connections, sockets, connections, rooms,
+//! requests in flight, frames, log-ins, memory of requests.
 //!
 //! Each gateway counts in its own memory. What is over a limit is refused as `rate_limited` and can
 //! be retried a second later. The defaults are far above what a person, a page or a busy program
@@ -10,7 +10,10 @@ mod address;
 mod bucket;
 mod client_limits;
 mod config;
+mod input;
+mod open_files;
 mod permits;
+mod tcp;
 mod user_share;
 
 pub(crate) use crate::limits::address::ClientAddress;
@@ -20,6 +23,9 @@ pub(crate) use crate::limits::client_limits::{
     ClientLimits, ConnectionPermit, SocketPermit, SubscriptionPermit,
 };
 pub use crate::limits::config::LimitsConfig;
+pub(crate) use crate::limits::input::{InputLimits, InputShare};
+pub use crate::limits::tcp::TcpConfig;
+pub(crate) use crate::limits::tcp::{TcpLimits, TcpPermit};
 #[cfg(test)]
 pub(crate) use crate::limits::user_share::UserShares;
 pub(crate) use crate::limits::user_share::{InFlightPermit, UserShare};

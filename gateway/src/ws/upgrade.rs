@@ -14,7 +14,8 @@ use utoipa_axum::routes;
 use crate::api::extract::bearer_token;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::limits::{ClientAddress, SocketPermit};
+use crate::http::transport::Transport;
+use crate::limits::{ClientAddress, SocketPermit, TcpPermit};
 use crate::ws::handshake::{self, Handshake};
 use crate::ws::origin::is_allowed;
 use crate::ws::upgrade_request;
@@ -74,15 +75,16 @@ async fn serve(app: App, upgrade: OnUpgrade, handshake: Handshake, _place: Socke
         }
     };
     match into_stream(upgraded) {
-        Some((stream, read_ahead)) => {
+        Some((stream, _tcp_permit, read_ahead)) => {
             Box::pin(handshake::serve(app, stream, read_ahead, handshake)).await
         }
         None => tracing::error!("upgraded connection is no TCP stream; dropping it"),
     }
 }
 
-/// Returns the TCP stream and the bytes that were read behind the request.
-fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+/// Returns the TCP stream, its permit and the bytes that were read behind the request.
+fn into_stream(upgraded: Upgraded) -> Option<(TcpStream, TcpPermit, Bytes)> {
+    let parts = upgraded.downcast::<TokioIo<Transport>>().ok()?;
+    let (stream, permit) = parts.io.into_inner().into_connection()?;
+    Some((stream, permit, parts.read_buf))
 }

@@ -15,16 +15,33 @@ fn origins_are_a_list_of_scheme_host_and_port() {
 
 #[test]
 fn an_origin_that_no_browser_sends_is_refused() {
-    for bad in [
-        "*",
-        "null",
-        "localhost:3000",
-        "http://localhost:3000/",
-        "http://a.example/path",
-        "http://A.example",
-    ] {
+    for bad in ["*", "null", "localhost:3000", "https://", "file:///page"] {
         assert!(bad.parse::<AllowedOrigins>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn an_origin_in_another_form_is_refused_with_the_form_that_browsers_send() {
+    for (bad, good) in [
+        ("https://chat.example:443", "https://chat.example"),
+        ("http://chat.example:80", "http://chat.example"),
+        ("https://chat.example:0443", "https://chat.example"),
+        ("https://chat.example:", "https://chat.example"),
+        ("https://chat.example/", "https://chat.example"),
+        ("https://chat.example/path?query#fragment", "https://chat.example"),
+        ("https://user@chat.example", "https://chat.example"),
+        ("HTTPS://Chat.Example", "https://chat.example"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://bücher.example:8443", "https://xn--bcher-kva.example:8443"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ("http://127.1", "http://127.0.0.1"),
+    ] {
+        let error = bad.parse::<AllowedOrigins>().unwrap_err();
+        assert!(error.starts_with(&format!("must be {good} and not {bad}")), "{error}");
+        assert!(good.parse::<AllowedOrigins>().unwrap().contains(good), "{good}");
+    }
+    // Pages in an app have a scheme of their own.
+    assert!("capacitor://localhost".parse::<AllowedOrigins>().is_ok());
 }
 
 #[test]
