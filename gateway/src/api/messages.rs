@@ -153,12 +153,15 @@ async fn send(
     let sender = caller.app.users.for_token(caller.identity.user_id).await?;
     let NewMessage { content, client_msg_id } = body;
     let permit = caller.app.limits.user_share(caller.identity.user_id).begin_or_refuse()?;
+    let has_key = client_msg_id.is_some();
     let sent = caller
         .app
         .messaging_client
         .send(room_id, &caller.identity, content, client_msg_id.as_ref(), permit)
         .await?;
-    let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    // Without a key of the client, only the gateway itself has sent it before.
+    let is_repeated = sent.duplicate && has_key;
+    let status = if is_repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Encoded::new(&Message::from((&sent.message, &*sender)))?))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::Executor;
 
 use super::calls::{history_path, send_until_acked};
 use crate::support::{RECOVERY, RESTART, Socket, eventually, make_room, on_stack, people, person};
@@ -169,6 +170,50 @@ async fn while_a_replica_of_rooms_hangs_everything_that_needs_rooms_works() {
                 }
             }
             process.resume().unwrap();
+        }
+    })
+    .await;
+}
+
+/// Delays the commit of each batch of messages.
+const SLOW_COMMITS: &str = "
+    CREATE FUNCTION messaging.wait() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_sleep(0.5);
+        RETURN NULL;
+    END
+    $$;
+    CREATE TRIGGER wait AFTER INSERT ON messaging.messages EXECUTE FUNCTION messaging.wait()";
+
+#[tokio::test]
+async fn a_send_that_the_gateway_repeats_is_answered_as_the_first_one() {
+    on_stack(2, 1, async |stack| {
+        let anna = person(stack).await;
+        let mut rooms = Vec::new();
+        // Several, so that each replica owns some.
+        for _ in 0..8 {
+            let room = make_room(&anna, &[]).await;
+            anna.send_message(room, "before").await;
+            rooms.push(room);
+        }
+        let mut database = stack.postgres().connect("parlance").await.unwrap();
+        database.execute(SLOW_COMMITS).await.unwrap();
+
+        // Its batch is committed, and nobody is there to answer.
+        let killing = async {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            stack.process("messaging", 0).kill().await.unwrap();
+        };
+        let sends = rooms.iter().map(async |room| {
+            let path = format!("/v1/messages/rooms/{room}");
+            anna.post(&path, &json!({"content": "once"})).await.status.as_u16()
+        });
+        let (statuses, ()) = tokio::join!(join_all(sends), killing);
+        assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
+        assert!(statuses.contains(&201), "{statuses:?}");
+        for room in rooms {
+            let contents = anna.history(room).await;
+            assert!(contents.len() <= 2, "a message is stored once: {contents:?}");
         }
     })
     .await;
