@@ -15,6 +15,7 @@ mod contacts;
 mod conventions;
 mod counts;
 mod encryption;
+mod fairness;
 mod faults;
 mod health;
 mod internal_token;

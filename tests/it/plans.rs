@@ -213,38 +213,3 @@ async fn room_heads_are_found_by_index_after_a_plan_for_one_row() {
     // One scan locks the rows, one updates them.
     assert!(searches >= 2 * 300, "each head is searched for, not in all of them: {searches}");
 }
-
-/// A room whose newest messages are deleted.
-const DELETED_MESSAGES: &str = "
-    INSERT INTO messaging.messages (
-        room_id, seq, change_seq, sender_id, sender_name, content, created_at, updated_at, deleted_at
-    )
-    SELECT 1, n, n, 1, 'ann', '', now(), now(), CASE WHEN n > 3 THEN now() END
-    FROM generate_series(1, 5000) AS n";
-
-#[tokio::test]
-async fn a_page_behind_deleted_messages_does_not_read_them() {
-    let database = fresh_database().await.unwrap();
-    migrate("messaging", &database, &[]).await;
-    let config = PostgresConfig { database_url: database.into(), database_max_connections: 1 };
-    let pool = postgres::pool("messaging", &config).unwrap();
-    let mut connection = pool.acquire().await.unwrap();
-    connection.execute(DELETED_MESSAGES).await.unwrap();
-    let is_it = |statement: &&(String, usize)| statement.0.contains("AS request (room_id");
-    let statements = statements("messaging");
-    let (statement, _) = statements.iter().find(is_it).unwrap();
-    let read = async |connection: &mut PgConnection| -> i64 {
-        connection.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
-        let read = "SELECT idx_tup_read FROM pg_stat_user_indexes
-            WHERE indexrelname = 'messages_room_seq_unique'";
-        sqlx::query_scalar(read).fetch_one(connection).await.unwrap()
-    };
-    let before = read(&mut connection).await;
-    let page = sqlx::query(AssertSqlSafe(statement.clone()))
-        .bind(vec![1_i64])
-        .bind(vec![None::<i64>])
-        .bind(vec![None::<i64>])
-        .bind(vec![10_i64]);
-    assert_eq!(page.fetch_all(&mut *connection).await.unwrap().len(), 3);
-    assert_eq!(read(&mut connection).await - before, 3);
-}

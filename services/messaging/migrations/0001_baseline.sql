@@ -37,14 +37,9 @@ CREATE TABLE messaging.messages (
     -- A deleted message stays as an empty row, so that clients that were away learn of the
     -- deletion.
     deleted_at    TIMESTAMPTZ,
+    CONSTRAINT messages_room_seq_unique UNIQUE (room_id, seq),
     CONSTRAINT messages_client_msg_id_unique UNIQUE (room_id, sender_id, client_msg_id)
 );
-
--- For pages and for catching up. Deleted messages are not in it, so that a page behind millions of
--- them costs no more than any other.
-CREATE UNIQUE INDEX messages_room_seq_unique
-    ON messaging.messages (room_id, seq)
-    WHERE deleted_at IS NULL;
 
 -- Keys are looked up in messages_client_msg_id_unique. While most rooms have a single message,
 -- statistics rate messages_room_seq_unique as equally good, and a plan made then reads all messages
@@ -326,9 +321,8 @@ BEGIN
 END
 $$;
 
--- Returns the number of a message, or, if there is none with this id in the room, a number that
--- divides the messages of the room that are not deleted: those below it have lower ids, the others
--- have not. Ids and numbers grow together
+-- Returns the number of the first message in the room whose id is at least the given one, whether
+-- that id exists or not; a number above all others if there is none. Ids and numbers grow together
 -- within a room, so that a page that is cut by id can be read by number.
 CREATE FUNCTION messaging.seq_from(p_room_id BIGINT, p_id BIGINT)
 RETURNS BIGINT
@@ -346,13 +340,12 @@ BEGIN
     END IF;
 
     SELECT last_seq + 1 INTO v_high FROM messaging.room_heads WHERE room_id = p_room_id;
-    -- Binary search. Messages below v_low have lower ids; messages from v_high on have not. Deleted
-    -- messages are not looked at.
+    -- Binary search. Messages below v_low have lower ids; messages from v_high on have not.
     WHILE v_low < v_high LOOP
         v_middle := (v_low + v_high) / 2;
         SELECT id, seq INTO v_first
         FROM messaging.messages
-        WHERE room_id = p_room_id AND seq >= v_middle AND deleted_at IS NULL
+        WHERE room_id = p_room_id AND seq >= v_middle
         ORDER BY seq
         LIMIT 1;
         IF v_first.id < p_id THEN
