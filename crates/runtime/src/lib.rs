@@ -6,6 +6,7 @@ mod batcher;
 pub mod config;
 pub mod context;
 pub mod error;
+mod fair_queue;
 pub mod grpc;
 pub mod health;
 mod lifecycle;
@@ -20,6 +21,7 @@ pub mod trace;
 mod values;
 
 pub use batcher::{BatchLimits, Batcher};
+pub use fair_queue::{FairQueue, Full};
 pub use lifecycle::Lifecycle;
 pub use service::Service;
 pub use ticks::ticks;
