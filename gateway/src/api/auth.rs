@@ -26,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 request_body! {
     /// The name and the password of a new account.
     struct Registration {
-        /// 3 to 50 letters and digits of one script.
+        /// 3 to 50 visible letters and digits of one script.
         #[schema(value_type = String)]
         username: Username = parsed(Username::parse),
         /// At least 8 characters and at most 72 bytes of UTF-8. Used exactly as sent.
