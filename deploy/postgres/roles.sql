@@ -20,6 +20,14 @@ ALTER ROLE auth LOGIN PASSWORD :'auth_password';
 ALTER ROLE contacts LOGIN PASSWORD :'contacts_password';
 ALTER ROLE rooms LOGIN PASSWORD :'rooms_password';
 ALTER ROLE messaging LOGIN PASSWORD :'messaging_password';
+
+-- A transaction that its client has left open holds locks, and keeps Postgres from cleaning up. No
+-- service waits for anything but Postgres within a transaction.
+ALTER ROLE auth SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE contacts SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE rooms SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE messaging SET idle_in_transaction_session_timeout = '10s';
+
 GRANT CONNECT ON DATABASE :"DBNAME" TO auth, contacts, rooms, messaging;
 
 CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION auth;

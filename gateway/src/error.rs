@@ -31,6 +31,11 @@ impl ApiError {
         Self { code, fields, retry_after: None }
     }
 
+    /// Makes an error after which the client should wait before it tries again.
+    pub(crate) fn with_retry_after(code: ErrorCode, retry_after: Duration) -> Self {
+        Self { code, fields: Vec::new(), retry_after: Some(retry_after) }
+    }
+
     /// Makes the error for a response that breaks the contract between gateway and service. Only a
     /// bug explains it.
     pub(crate) fn contract_broken(what: &'static str) -> Self {

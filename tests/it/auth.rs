@@ -141,6 +141,10 @@ async fn anything_but_letters_and_digits_is_refused() {
         "<b>abc</b>",
         "\u{202e}abc",
         "कि\u{93f}ताब",
+        "한국어\u{115f}",
+        "\u{1160}한국어",
+        "\u{3164}\u{3164}\u{3164}",
+        "\u{ffa0}\u{ffa0}\u{ffa0}",
     ] {
         let answer = register(bad, PASSWORD).await;
         let sentence = answer.json()["detail"][0]["msg"].as_str().unwrap_or_default().to_owned();

@@ -39,7 +39,7 @@ async fn stack_with_low_limits() -> &'static Stack {
                 ("MAX_ROOMS_PER_CONNECTION", "2".to_owned()),
                 ("MAX_FRAMES_PER_SECOND", FRAMES_PER_SECOND.to_string()),
                 ("FRAMES_BURST", BURST.to_string()),
-                ("MAX_LOG_INS_PER_SECOND", "1".to_owned()),
+                ("LOG_INS_PER_MINUTE", "60".to_owned()),
                 ("LOG_INS_BURST", LOG_INS_BURST.to_string()),
             ];
             let set = |stack: parlance_devstack::StackBuilder,

@@ -20,6 +20,7 @@ mod faults;
 mod health;
 mod internal_token;
 mod limits;
+mod log_in_flood;
 mod messages;
 mod metrics;
 mod plans;

@@ -145,6 +145,29 @@ async fn plans_made_on_empty_tables_use_indexes() {
     assert_eq!(seen, meant);
 }
 
+/// The indexes on text that is ordered by a collation of the C library or of ICU. When that library
+/// changes, such an index no longer finds all of its entries.
+const ORDERED_BY_A_LIBRARY: &str = "
+    SELECT DISTINCT indexrelid::REGCLASS::TEXT
+    FROM pg_index
+    JOIN pg_class ON pg_class.oid = indrelid
+    CROSS JOIN unnest(indcollation::OID[]) AS collation_id
+    JOIN pg_collation ON pg_collation.oid = collation_id
+    WHERE relnamespace::REGNAMESPACE::TEXT IN ('auth', 'contacts', 'rooms', 'messaging')
+        AND collname <> 'C'";
+
+#[tokio::test]
+async fn text_keys_are_compared_by_bytes() {
+    let database = fresh_database().await.unwrap();
+    for service in ["auth", "contacts", "rooms", "messaging"] {
+        migrate(service, &database, &[]).await;
+    }
+    let mut connection = PgConnection::connect(&database).await.unwrap();
+    let ordered_by_a_library: Vec<String> =
+        sqlx::query_scalar(ORDERED_BY_A_LIBRARY).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(ordered_by_a_library, Vec::<String>::new());
+}
+
 /// Inserts one message in each room.
 const SEND_TO_ALL_ROOMS: &str = "
     SELECT count(*)

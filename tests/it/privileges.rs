@@ -67,6 +67,17 @@ async fn a_role_reads_and_writes_in_its_own_schema_and_in_no_other() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_a_service_has_left_open_ends() {
+    for role in SERVICES {
+        let timeout: String = sqlx::query_scalar("SHOW idle_in_transaction_session_timeout")
+            .fetch_one(&mut log_in(role).await)
+            .await
+            .unwrap();
+        assert_eq!(timeout, "10s", "{role}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_calls_functions_of_its_own_schema_and_of_no_other() {
     let calls_of = async |schema: &str| {
         names(

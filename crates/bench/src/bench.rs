@@ -33,7 +33,8 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Starts a stack in the default configuration, except for the cost of passwords.
+    /// Starts a stack in the default configuration, except for the cost of passwords and the limit
+    /// on log-ins from an address.
     pub(crate) async fn start(
         cost: PasswordCost,
         replicas: usize,

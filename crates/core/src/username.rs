@@ -2,14 +2,15 @@
 
 use std::fmt;
 
+use icu_properties::props::{BinaryProperty, DefaultIgnorableCodePoint};
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_security::MixedScript;
 
 use crate::Violation;
 
-/// The name of a user: 3 to 50 characters, each a Unicode letter or decimal digit, the letters of a
-/// single script ([UTS 39, section
+/// The name of a user: 3 to 50 characters, each a Unicode letter or decimal digit that is seen, the
+/// letters of a single script ([UTS 39, section
 /// 5.1](https://www.unicode.org/reports/tr39/#Single_Script)). Stored and displayed as registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Username(String);
@@ -29,6 +30,11 @@ impl Username {
         }
         if !text.chars().all(|c| is_letter(c) || is_decimal_digit(c)) {
             return Err(Violation::Other("Username must contain only alphanumeric characters"));
+        }
+        if text.chars().any(is_invisible) {
+            return Err(Violation::Other(
+                "Username must contain only alphanumeric characters that are seen",
+            ));
         }
         let letters: String = text.chars().filter(|&c| is_letter(c)).collect();
         if !letters.as_str().is_single_script() {
@@ -68,6 +74,13 @@ fn is_letter(c: char) -> bool {
             | GeneralCategory::ModifierLetter
             | GeneralCategory::OtherLetter
     )
+}
+
+/// True for characters that are displayed as nothing (Default_Ignorable_Code_Point of the Unicode
+/// Standard, section 5.21). Among letters these are the fillers of Hangul: with them, names that
+/// look alike could be different names, or none at all.
+fn is_invisible(c: char) -> bool {
+    DefaultIgnorableCodePoint::for_char(c)
 }
 
 fn is_decimal_digit(c: char) -> bool {

@@ -26,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 request_body! {
     /// The name and the password of a new account.
     struct Registration {
-        /// 3 to 50 letters and digits of one script.
+        /// 3 to 50 visible letters and digits of one script.
         #[schema(value_type = String)]
         username: Username = parsed(Username::parse),
         /// At least 8 characters and at most 72 bytes of UTF-8. Used exactly as sent.
@@ -76,6 +76,7 @@ async fn register(
     let request = RegisterRequest {
         username: body.username.as_str().to_owned(),
         password: body.password.expose().to_owned(),
+        client_address: address.0.to_string(),
     };
     let mut auth = app.passwords.clone();
     let call = auth.register(request);
@@ -101,7 +102,8 @@ async fn log_in(
 ) -> Result<Json<Token>, ApiError> {
     app.limits.take_log_in(address)?;
     let mut auth = app.passwords.clone();
-    let call = auth.log_in(LogInRequest { username, password });
+    let client_address = address.0.to_string();
+    let call = auth.log_in(LogInRequest { username, password, client_address });
     let answer = with_call_deadline(app.config.password_deadline, call).await?.into_inner();
     Ok(Json(Token {
         access_token: answer.access_token,

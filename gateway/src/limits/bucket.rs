@@ -14,11 +14,16 @@ pub(crate) struct Refill {
 }
 
 impl Refill {
-    /// Makes buckets of `burst` tokens to which `per_second` are added. Both are above 0, so the
-    /// next token is at most a second away.
-    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second;
+    /// Makes buckets of `burst` tokens to which `count` are added in each period. Both are above 0.
+    pub(crate) fn new(count: u32, period: Duration, burst: u32) -> Self {
+        let interval = period / count;
         Self { interval, time_to_fill: interval * burst }
+    }
+
+    /// After this time, in whole seconds, an empty bucket has a token.
+    pub(super) fn retry_after(self) -> Duration {
+        let is_whole = self.interval.subsec_nanos() == 0;
+        Duration::from_secs(self.interval.as_secs() + u64::from(!is_whole))
     }
 }
 

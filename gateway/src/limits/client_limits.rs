@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
@@ -9,6 +10,7 @@ use parlance_core::{ErrorCode, UserId};
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use crate::error::ApiError;
 use crate::limits::address::{ClientAddress, Network};
 use crate::limits::bucket::{Refill, TokenBucket};
 use crate::limits::config::LimitsConfig;
@@ -20,6 +22,8 @@ use crate::metrics::counter;
 /// The networks whose log-ins are counted. With more, the count of the network that logs in least
 /// often starts anew.
 const MAX_NETWORKS: usize = 100_000;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The values of the label `limit` of the metric `parlance.gateway.rate_limited`.
 const LIMITS: [&str; 8] = [
@@ -71,8 +75,8 @@ impl ClientLimits {
             subscriptions: Permits::new(config.max_subscriptions_per_user),
             user_shares: UserShares::new(config.max_in_flight_per_user, refused.clone()),
             max_rooms: config.max_rooms_per_connection as usize,
-            frames: Refill::new(config.max_frames_per_second, config.frames_burst),
-            log_ins: Refill::new(config.max_log_ins_per_second, config.log_ins_burst),
+            frames: Refill::new(config.max_frames_per_second, SECOND, config.frames_burst),
+            log_ins: Refill::new(config.log_ins_per_minute, 60 * SECOND, config.log_ins_burst),
             log_in_buckets: Cache::new(MAX_NETWORKS),
             refused,
         }
@@ -132,11 +136,14 @@ impl ClientLimits {
     }
 
     /// Takes a token for a registration or a log-in from this address. Both cost a slow hash.
-    pub(crate) fn take_log_in(&self, address: ClientAddress) -> Result<(), ErrorCode> {
+    pub(crate) fn take_log_in(&self, address: ClientAddress) -> Result<(), ApiError> {
         let now = Instant::now();
         let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
         let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
-        if lock(&bucket).take(self.log_ins, now) { Ok(()) } else { Err(self.refuse("log_ins")) }
+        if lock(&bucket).take(self.log_ins, now) {
+            return Ok(());
+        }
+        Err(ApiError::with_retry_after(self.refuse("log_ins"), self.log_ins.retry_after()))
     }
 
     fn refuse(&self, limit: &'static str) -> ErrorCode {

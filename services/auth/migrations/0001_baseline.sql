@@ -3,8 +3,9 @@ CREATE TABLE auth.users (
     -- The name as registered. It is shown and never compared.
     username TEXT NOT NULL,
     -- The name to compare: NFKC with full case folding, computed in Rust because Postgres folds by
-    -- locale. The constraint decides races for a name.
-    folded_username TEXT NOT NULL CONSTRAINT users_folded_username_key UNIQUE,
+    -- locale. The constraint decides races for a name. By bytes, because the index of another
+    -- collation breaks when the C library of the server changes, and then lets doubles in.
+    folded_username TEXT COLLATE "C" NOT NULL CONSTRAINT users_folded_username_key UNIQUE,
     -- bcrypt. The hash contains its cost and salt, so that the cost can change while older hashes
     -- stay valid.
     password_hash TEXT NOT NULL,
@@ -20,7 +21,7 @@ CREATE INDEX users_inactive ON auth.users (id) WHERE NOT is_active;
 
 CREATE TABLE auth.signing_keys (
     -- The thumbprint of the public key (RFC 7638), as in the header of the tokens the key signs.
-    kid TEXT PRIMARY KEY,
+    kid TEXT COLLATE "C" PRIMARY KEY,
     -- PKCS #8. It leaves this schema only for the memory of the auth service.
     private_key BYTEA NOT NULL,
     public_key BYTEA NOT NULL CHECK (octet_length(public_key) = 32),

@@ -61,12 +61,22 @@ pub struct PasswordConfig {
     #[arg(long, env = "HASH_THREADS", hide_default_value = true)]
     #[arg(default_value_t = available_cores(), value_parser = number(1..=1024))]
     pub hash_threads: u32,
-    /// How many requests may wait for a hash. Further ones are refused with `unavailable`.
+    /// How many requests may wait for a hash. In a full queue the address with the most waiting
+    /// makes room for others; if there is none, further requests are refused with `unavailable`.
     ///
     /// A longer queue makes requests wait longer, but no more of them succeed. `PASSWORD_DEADLINE`
     /// of the gateway has to cover a full queue.
-    #[arg(long, env = "HASH_QUEUE", default_value = "64", value_parser = number(0..=65_536))]
+    #[arg(long, env = "HASH_QUEUE", default_value = "128", value_parser = number(0..=65_536))]
     pub hash_queue: u32,
+    /// How many requests from one address may wait for a hash. Further ones are refused with
+    /// `rate_limited`. An IPv6 network of 64 bits counts as one address.
+    ///
+    /// Addresses are served in turn, so a higher value delays only clients that share one.
+    #[arg(
+        long, env = "HASH_QUEUE_PER_ADDRESS",
+        default_value = "64", value_parser = number(1..=65_536)
+    )]
+    pub hash_queue_per_address: u32,
 }
 
 /// The settings of `auth rotate-keys`.

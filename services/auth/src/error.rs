@@ -19,6 +19,8 @@ pub(crate) enum Error {
     InvalidCredentials,
     #[error("the queue of passwords to hash is full")]
     HashQueueFull { retry_after: Duration },
+    #[error("too many passwords of the client's address wait to be hashed")]
+    HashShareFull { retry_after: Duration },
     #[error("cannot hash or compare a password")]
     Hash(#[source] bcrypt::BcryptError),
     #[error("the hashing of a password did not end")]
@@ -41,6 +43,7 @@ impl Coded for Error {
             Self::RuleViolated(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
+            Self::HashShareFull { .. } => ErrorCode::RateLimited,
             Self::HashQueueFull { .. } | Self::DatabaseTimeout => ErrorCode::Unavailable,
             Self::Database(error) => postgres::code_from_error(error),
             Self::Hash(_)
@@ -53,7 +56,9 @@ impl Coded for Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::HashQueueFull { retry_after } => Some(*retry_after),
+            Self::HashQueueFull { retry_after } | Self::HashShareFull { retry_after } => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }

@@ -5,10 +5,12 @@
 mod access;
 mod app;
 mod background;
+mod client_network;
 pub mod commands;
 pub mod config;
 mod error;
 mod grpc;
+mod hash_queue;
 mod hashing;
 mod keys;
 mod model;

@@ -50,10 +50,7 @@ impl<'a> Load<'a> {
 fn draining_stack(replicas: usize, gateways: usize) -> StackBuilder {
     let seconds = DRAIN_TIMEOUT.as_secs().to_string();
     let builder = Stack::builder().replicas(replicas).gateways(gateways);
-    let builder = PARTS
-        .iter()
-        .fold(builder, |builder, part| builder.environment(part, "DRAIN_TIMEOUT", &seconds));
-    builder.environment("gateway", "MAX_LOG_INS_PER_SECOND", "1000")
+    PARTS.iter().fold(builder, |builder, part| builder.environment(part, "DRAIN_TIMEOUT", &seconds))
 }
 
 /// Restarts every process with SIGTERM, one after the other.

@@ -1,5 +1,7 @@
 //! The rules of usernames.
 
+use std::ops::RangeInclusive;
+
 use parlance_core::Username;
 
 fn is_accepted(name: &str) -> bool {
@@ -31,10 +33,61 @@ fn anything_else_is_refused() {
         "Jurgen\u{308}",
         "p\u{430}ypal",
         "a\u{200b}bc",
+        "한\u{115f}국어",
+        "한국어\u{1160}",
+        "\u{3164}\u{3164}\u{3164}",
+        "\u{ffa0}한국어",
         &fifty_one,
     ] {
         assert!(!is_accepted(name), "{name:?}");
     }
+}
+
+/// DerivedCoreProperties.txt of Unicode 17.0, section Default_Ignorable_Code_Point.
+const INVISIBLE: [RangeInclusive<char>; 17] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fff8}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+];
+
+#[test]
+fn no_character_that_is_not_seen_is_accepted() {
+    for invisible in INVISIBLE.into_iter().flatten() {
+        for name in [format!("abc{invisible}"), format!("{invisible}한국어")] {
+            let refused = Username::parse(name).unwrap_err().to_string();
+            let rule = "Username must contain only alphanumeric characters";
+            assert!(refused.starts_with(rule), "{invisible:?}: {refused}");
+        }
+        assert!(!is_accepted(&invisible.to_string().repeat(3)), "{invisible:?}");
+    }
+}
+
+#[test]
+fn every_accepted_character_is_seen_as_sent_and_as_compared() {
+    let is_invisible = |c: char| INVISIBLE.iter().any(|range| range.contains(&c));
+    let mut accepted = 0;
+    for character in '\0'..=char::MAX {
+        let Ok(name) = Username::parse(character.to_string().repeat(3)) else { continue };
+        accepted += 1;
+        assert!(!is_invisible(character), "{character:?}");
+        let folded = name.folded();
+        assert!(!folded.is_empty() && !folded.chars().any(is_invisible), "{character:?}");
+    }
+    assert!(accepted > 100_000, "{accepted}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::parts::GATEWAY;
 use super::plan::{Plan, Setting};
 use super::wiring::{Arrow, Wiring};
 use super::{Stack, database};
@@ -11,8 +12,8 @@ use crate::port::free_address;
 use crate::postgres::Durability;
 use crate::secrets::Secrets;
 
-/// Describes a stack for tests: free ports, a temporary folder, one replica of each part, and cheap
-/// password hashes.
+/// Describes a stack for tests: free ports, a temporary folder, one replica of each part, cheap
+/// password hashes, and any number of log-ins.
 #[derive(Clone, Debug)]
 pub struct StackBuilder {
     plan: Plan,
@@ -28,8 +29,11 @@ impl Stack {
             secrets: Secrets::random(),
             replicas: 1,
             gateways: Vec::new(),
-            // The lowest cost that bcrypt has: tests register many users.
-            settings: vec![Setting::new("auth", "BCRYPT_COST", "4")],
+            // The lowest cost that bcrypt has, and no limit: tests register many users.
+            settings: vec![
+                Setting::new("auth", "BCRYPT_COST", "4"),
+                Setting::new(GATEWAY, "LOG_INS_BURST", "1000000"),
+            ],
             wiring: Wiring::default(),
             is_encrypted: false,
         };

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
+use crate::client_network::ClientNetwork;
 use crate::ops;
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -32,14 +33,16 @@ impl AuthService for Service {
     type WatchAccessStateStream = BoxStream<'static, Result<WatchAccessStateResponse, Status>>;
 
     async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
-        let RegisterRequest { username, password } = request.into_inner();
-        let user = ops::register(&self.app, username, password).await?;
+        let RegisterRequest { username, password, client_address } = request.into_inner();
+        let client = ClientNetwork::from_address(&client_address);
+        let user = ops::register(&self.app, username, password, client).await?;
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
     async fn log_in(&self, request: Request<LogInRequest>) -> Reply<LogInResponse> {
-        let LogInRequest { username, password } = request.into_inner();
-        let token = ops::log_in(&self.app, username, password).await?;
+        let LogInRequest { username, password, client_address } = request.into_inner();
+        let client = ClientNetwork::from_address(&client_address);
+        let token = ops::log_in(&self.app, username, password, client).await?;
         Ok(Response::new(LogInResponse {
             access_token: token.token,
             expires_in_s: token.expires_in_s,

@@ -3,6 +3,7 @@
 use parlance_core::{Password, Username};
 
 use crate::app::App;
+use crate::client_network::ClientNetwork;
 use crate::error::Error;
 use crate::model::{AccessToken, Credentials};
 use crate::store::users;
@@ -14,11 +15,12 @@ pub(crate) async fn log_in(
     app: &App,
     username: String,
     password: String,
+    client: ClientNetwork,
 ) -> Result<AccessToken, Error> {
     let credentials = find_credentials(app, username).await?;
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
     let password = Password::parse(password).ok();
-    let is_right = app.passwords.matches(password, stored_hash).await?;
+    let is_right = app.passwords.matches(password, stored_hash, client).await?;
 
     let Some(user) = credentials.filter(|user| is_right && user.is_active) else {
         return Err(Error::InvalidCredentials);

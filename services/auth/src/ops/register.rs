@@ -3,12 +3,18 @@
 use parlance_core::{Password, Username};
 
 use crate::app::App;
+use crate::client_network::ClientNetwork;
 use crate::error::Error;
 use crate::model::{NewUser, User};
 use crate::store::users;
 
 /// Makes an account. No connection is held while the password is hashed.
-pub(crate) async fn register(app: &App, username: String, password: String) -> Result<User, Error> {
+pub(crate) async fn register(
+    app: &App,
+    username: String,
+    password: String,
+    client: ClientNetwork,
+) -> Result<User, Error> {
     let username = Username::parse(username)?;
     let password = Password::parse(password)?;
     let folded_username = username.folded();
@@ -17,7 +23,7 @@ pub(crate) async fn register(app: &App, username: String, password: String) -> R
         return Err(Error::UsernameTaken);
     }
 
-    let password_hash = app.passwords.hash(password).await?;
+    let password_hash = app.passwords.hash(password, client).await?;
     let new_user = NewUser {
         username: username.as_str(),
         folded_username: &folded_username,

@@ -8,14 +8,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use parlance_core::ErrorCode;
-use parlance_proto::auth::{
-    EnsureProbeAccountRequest, FindUsersRequest, GetUsersRequest, RegisterRequest,
-};
-use parlance_runtime::error::{code_from_status, retry_after_from_status};
+use parlance_proto::auth::{EnsureProbeAccountRequest, FindUsersRequest, GetUsersRequest};
+use parlance_runtime::error::code_from_status;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::app::{Auth, PASSWORD, refusal};
+use crate::app::{Auth, PASSWORD, refusal, registration};
 
 #[tokio::test]
 async fn a_new_user_is_active_and_named_as_sent() {
@@ -88,7 +86,7 @@ async fn twenty_registrations_of_one_name_make_one_user() {
         let auth = if number % 2 == 0 { &first } else { &second };
         let mut client = auth.grpc();
         let username = if number % 3 == 0 { "ANNA" } else { "anna" }.to_owned();
-        let request = RegisterRequest { username, password: PASSWORD.into() };
+        let request = registration(username, "");
         async move { client.register(request).await }
     });
     let results = attempts.collect::<JoinSet<_>>().join_all().await;
@@ -97,29 +95,6 @@ async fn twenty_registrations_of_one_name_make_one_user() {
         results.iter().filter_map(|result| result.as_ref().err()).map(code_from_status).collect();
     assert_eq!(refusals, [ErrorCode::UsernameTaken; 19]);
     assert_eq!(first.count("SELECT count(*) FROM auth.users").await, 1);
-}
-
-#[tokio::test]
-async fn a_full_hash_queue_is_unavailable_with_retry_after() {
-    let auth =
-        Auth::start_with(&["--bcrypt-cost", "12", "--hash-threads", "1", "--hash-queue", "2"])
-            .await;
-    let attempts = (0..10).map(|number| {
-        let mut client = auth.grpc();
-        let request =
-            RegisterRequest { username: format!("anna{number}"), password: PASSWORD.into() };
-        async move { client.register(request).await }
-    });
-    let results = attempts.collect::<JoinSet<_>>().join_all().await;
-
-    let (accepted, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
-    assert!(accepted.len() >= 3, "one is hashed and two wait");
-    assert!(!refused.is_empty(), "no request was refused");
-    for status in refused.into_iter().filter_map(Result::err) {
-        assert_eq!(code_from_status(&status), ErrorCode::Unavailable);
-        assert!(retry_after_from_status(&status) >= Some(Duration::from_secs(1)));
-    }
-    auth.register("berta").await;
 }
 
 /// The runtime of the test has one thread. A hash computed there would delay one look-up for nearly

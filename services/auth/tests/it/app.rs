@@ -96,7 +96,7 @@ impl Auth {
         username: &str,
         password: &str,
     ) -> Result<User, Status> {
-        let request = RegisterRequest { username: username.into(), password: password.into() };
+        let request = RegisterRequest { password: password.into(), ..registration(username, "") };
         let response = self.grpc().register(request).await?;
         Ok(response.into_inner().user.unwrap())
     }
@@ -111,7 +111,11 @@ impl Auth {
         username: &str,
         password: &str,
     ) -> Result<LogInResponse, Status> {
-        let request = LogInRequest { username: username.into(), password: password.into() };
+        let request = LogInRequest {
+            username: username.into(),
+            password: password.into(),
+            client_address: String::new(),
+        };
         Ok(self.grpc().log_in(request).await?.into_inner())
     }
 
@@ -165,6 +169,15 @@ impl Watch {
                 return state;
             }
         }
+    }
+}
+
+/// A registration with the password that all have here, for a client with this address.
+pub(crate) fn registration(username: impl Into<String>, client_address: &str) -> RegisterRequest {
+    RegisterRequest {
+        username: username.into(),
+        password: PASSWORD.into(),
+        client_address: client_address.into(),
     }
 }
 
