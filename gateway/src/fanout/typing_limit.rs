@@ -35,7 +35,7 @@ impl TypingLimit {
         let is_old = |(shown_at, _): &mut (Instant, UserId)| now - *shown_at >= REPEAT_INTERVAL;
         while self.recent.pop_front_if(is_old).is_some() {}
         let per_second = (MAX_FRAMES_PER_SECOND / subscribers.max(1)).clamp(1, MAX_PER_SECOND);
-        let refill = Refill::new(per_second as u32, per_second as u32);
+        let refill = Refill::new(per_second as u32, Duration::from_secs(1), per_second as u32);
         let is_allowed =
             self.recent.iter().all(|(_, shown)| *shown != user_id) && self.bucket.take(refill, now);
         if is_allowed {
