@@ -77,7 +77,7 @@ dashboards: ## generate the dashboards after a change of dashboards.yaml
 	@"$$(scripts/tools)/python" -B scripts/observability/dashboards.py
 
 settings: programs ## generate docs/configuration.md after a change of settings
-	UPDATE_DOCS=1 cargo test --package parlance-tests --test settings
+	UPDATE_DOCS=1 cargo test --workspace --test settings
 
 prepare: install devstack ## describe the SQL statements after a change of statements or migrations
 	$(PROGRAMS)/devstack prepare

@@ -218,8 +218,9 @@ impl Client {
         }
         if self.draining.is_cancelled() || is_last == Some(true) {
             headers.append(CONNECTION, HeaderValue::from_static("close"));
-        } else if is_last == Some(false) {
-            headers.append(CONNECTION, HeaderValue::from_static("keep-alive"));
+        } else if is_last == Some(false) && !headers.contains_key(CONNECTION) {
+            // `Connection: upgrade` stays as it is: HTTP/1.1 connections live on anyway.
+            headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
             headers.insert(KEEP_ALIVE, self.server.keep_alive.clone());
         }
     }
