@@ -21,7 +21,7 @@ impl CloseCode {
     pub(crate) const TRY_AGAIN: Self = Self(1013);
     /// The token is missing, invalid or expired, or its user is inactive.
     pub(crate) const UNAUTHENTICATED: Self = Self(4401);
-    /// No frame arrived in time.
+    /// No `auth` frame arrived in time.
     pub(crate) const AUTH_TIMEOUT: Self = Self(4408);
     /// The client does not read fast enough: reconnect with `after_seq`.
     pub(crate) const TOO_SLOW: Self = Self(4429);

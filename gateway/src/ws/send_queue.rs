@@ -180,7 +180,9 @@ impl SendQueue {
         written
     }
 
-    /// Closes the connection of a slow consumer at once.
+    /// Closes the connection of a slow consumer at once, with 4429. It has filled its own queue, or
+    /// it is among those that [`shed`](crate::ws::shed) picks while all queues together are too
+    /// long.
     pub(crate) fn shed(&self) {
         let mut state = self.lock();
         state.closing = Some(CloseCode::TOO_SLOW);

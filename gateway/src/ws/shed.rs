@@ -1,4 +1,5 @@
-//! Sheds slow consumers while too many bytes wait for all clients.
+//! Sheds slow consumers while too many bytes wait for all clients. A client whose own queue is full
+//! is shed by the queue itself.
 
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 //!
 //! Redis is a hint; the table `batches` is the truth. A crash between commit and publication, a
 //! lost connection, an unavailable Redis, a slow listener: the log poller makes up for each of them
-//! within two intervals.
+//! within two intervals. If a later event of the room has arrived, the gateway itself sees the gap.
 
 use std::time::Duration;
 

@@ -41,8 +41,9 @@ struct Stream {
 #[derive(Debug, Default)]
 struct Subscribers {
     streams: Vec<StreamId>,
-    /// The highest `seq` that was delivered. The log poller compares it with the store.
-    delivered_seq: i64,
+    /// The highest `seq` that the gateways know of. A lower one may be missing there: they see the
+    /// gap. The log poller compares it with the store.
+    announced_seq: i64,
 }
 
 /// One response for each stream concerned.
@@ -105,7 +106,7 @@ impl Streams {
         for event in events {
             let room_id = RoomId::new(event.room_id);
             let Some(subscribers) = registry.rooms.get_mut(&room_id) else { continue };
-            subscribers.delivered_seq = subscribers.delivered_seq.max(event.seq);
+            subscribers.announced_seq = subscribers.announced_seq.max(event.seq);
             for id in &subscribers.streams {
                 responses.entry(*id).or_default().events.push(event.clone());
             }
@@ -145,10 +146,10 @@ impl Streams {
         let mut registry = self.lock();
         for (room_id, last_seq) in last_seqs {
             let Some(subscribers) = registry.rooms.get_mut(&room_id) else { continue };
-            if last_seq <= subscribers.delivered_seq {
+            if last_seq <= subscribers.announced_seq {
                 continue;
             }
-            subscribers.delivered_seq = last_seq;
+            subscribers.announced_seq = last_seq;
             count += 1;
             for id in &subscribers.streams {
                 let last_seq = RoomLastSeq { room_id: room_id.get(), last_seq };
