@@ -142,7 +142,8 @@ pub struct PostgresConfig {
     /// processor time to spare. Those of all replicas, and of one more each during a rollout, have
     /// to be fewer than its `max_connections`.
     ///
-    /// rooms and messaging keep half of them for membership checks and commits, and need at least 2.
+    /// rooms and messaging keep half of them for membership checks and commits, and need at least
+    /// 2.
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10")]
     #[arg(value_parser = number(1..=1000))]
     pub database_max_connections: u32,

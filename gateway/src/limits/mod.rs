@@ -3,8 +3,8 @@
 //!
 //! Each gateway counts in its own memory. What is over a limit is refused as `rate_limited` and can
 //! be retried a second later, or after the time that the answer names. The defaults are far above
-//! what a person, a page or a busy program uses, and bound what one client can cost. The requests in
-//! flight and the queued frames of one connection are bounded by the connection itself, with
+//! what a person, a page or a busy program uses, and bound what one client can cost. The requests
+//! in flight and the queued frames of one connection are bounded by the connection itself, with
 //! settings from here.
 
 mod address;

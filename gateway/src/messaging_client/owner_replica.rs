@@ -37,8 +37,8 @@ impl Streams {
 }
 
 /// Picks the replica with the highest hash of room and address (rendezvous hashing), so that only
-/// the rooms of a lost replica are reassigned. Gateways that see different replicas for a while pick
-/// different owners. Redis carries the events between the owners.
+/// the rooms of a lost replica are reassigned. Gateways that see different replicas for a while
+/// pick different owners. Redis carries the events between the owners.
 fn owner(streams: impl Iterator<Item = StreamId>, room_id: RoomId) -> Option<StreamId> {
     streams.max_by_key(|stream| {
         let mut hasher = DefaultHasher::new();

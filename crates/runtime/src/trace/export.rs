@@ -1,7 +1,7 @@
 //! Sends the spans of recorded traces to a collector, in OTLP over gRPC.
 //!
-//! No request waits for that. The SDK drops a span that does not fit into its queue. A span is lost,
-//! and counted, if the collector does not accept it in time.
+//! No request waits for that. The SDK drops a span that does not fit into its queue. A span is
+//! lost, and counted, if the collector does not accept it in time.
 
 use std::fs;
 use std::sync::OnceLock;

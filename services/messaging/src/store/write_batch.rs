@@ -1,15 +1,15 @@
-//! Calls `messaging.write_batch` (`migrations/0001_baseline.sql`), which stores many messages in one
-//! round trip. For an idempotency key (the `client_msg_id`) that is stored already it returns the
-//! first message.
+//! Calls `messaging.write_batch` (`migrations/0001_baseline.sql`), which stores many messages in
+//! one round trip. For an idempotency key (the `client_msg_id`) that is stored already it returns
+//! the first message.
 
 use parlance_core::{ErrorCode, MessageId, Timestamp};
 use sqlx::PgConnection;
 
 use crate::model::{Draft, Message, WriteResult};
 
-/// Stores a batch. The caller has removed the repeats of a key within the batch. Returns the result for each draft in the order of
-/// the drafts; `None` for a room that another transaction has locked, or that has no row in
-/// `room_heads`.
+/// Stores a batch. The caller has removed the repeats of a key within the batch. Returns the result
+/// for each draft in the order of the drafts; `None` for a room that another transaction has
+/// locked, or that has no row in `room_heads`.
 pub(crate) async fn write_batch(
     conn: &mut PgConnection,
     drafts: &[&Draft],

@@ -51,8 +51,8 @@ impl SendPipeline {
         Self { queue, committer }
     }
 
-    /// Queues messages, whose streams get the answers; `rate_limited` at once to those whose senders
-    /// have too many queued.
+    /// Queues messages, whose streams get the answers; `rate_limited` at once to those whose
+    /// senders have too many queued.
     pub(crate) fn submit(&self, jobs: Vec<Job>) {
         let mut refused = self.queue.push(jobs);
         if !refused.is_empty() {
