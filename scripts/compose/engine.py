@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import time
@@ -29,11 +30,15 @@ def free_port():
 
 
 PORT = free_port()
+# A container cannot have more open files than the engine may give.
+HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+OPEN_FILES = 65_536 if HARD_LIMIT == resource.RLIM_INFINITY else min(65_536, HARD_LIMIT)
 # The test ignores Compose settings of the environment and uses a project of its own.
 ENVIRONMENT = {
     key: value for key, value in os.environ.items() if not key.startswith(("COMPOSE_", "PARLANCE_"))
 } | {
     "PARLANCE_PORT": str(PORT),
+    "PARLANCE_OPEN_FILES": str(OPEN_FILES),
     "PARLANCE_VERSION": VERSION,
     "PARLANCE_FRONT_SUBNET": "10.213.88.0/24",
     "BUILDKIT_PROGRESS": "plain",
