@@ -133,7 +133,7 @@ impl UserCache {
     pub(crate) fn look_up_in_background(&self, lifecycle: &Lifecycle, id: UserId) {
         if self.cached(id).is_none() {
             let users = self.clone();
-            // Whoever needs the user afterwards and does not find it looks it up again.
+            // A caller that does not find the user afterwards looks it up again.
             lifecycle.spawn(async move { drop(users.by_ids([id]).await) });
         }
     }
