@@ -40,7 +40,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
-    let pool = postgres::pool(SERVICE, &config.postgres)?;
+    let pool = postgres::guarded_pool(SERVICE, &config.postgres, "", lifecycle).await?;
     ops::make_first_key(&pool, &clock).await?;
 
     let app = App {

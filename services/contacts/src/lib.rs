@@ -36,7 +36,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let app = App {
-        pool: postgres::pool(SERVICE, &config.postgres)?,
+        pool: postgres::guarded_pool(SERVICE, &config.postgres, "", lifecycle).await?,
         clock,
         lifecycle: lifecycle.clone(),
         rooms: RoomsClient::new(config.rooms_addresses, &credential, lifecycle)?,

@@ -2,8 +2,8 @@
 
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
-use parlance_runtime::{Lifecycle, postgres, redis};
-use sqlx::PgPool;
+use parlance_runtime::postgres::{self, Pool};
+use parlance_runtime::{Lifecycle, redis};
 
 use crate::NAME;
 use crate::background::{log_poller, membership_ends, purge, trim};
@@ -13,10 +13,13 @@ use crate::ops::send_messages::SendPipeline;
 use crate::pubsub::PubSub;
 use crate::streams::Streams;
 
+/// Raises the numbers of all rooms.
+const RAISE: &str = "SELECT messaging.raise_numbers()";
+
 /// The parts that handle requests. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) memberships: Memberships,
     pub(crate) streams: Streams,
     pub(crate) pubsub: PubSub,
@@ -24,14 +27,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Builds the parts and starts their tasks. Postgres, Redis and rooms need not be available
-    /// yet.
-    pub(crate) fn start(
+    /// Builds the parts and starts their tasks. Redis and rooms need not be available yet.
+    pub(crate) async fn start(
         config: &Config,
         credential: &Credential,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Self> {
-        let pool = postgres::pool(NAME, &config.postgres)?;
+        let pool = postgres::guarded_pool(NAME, &config.postgres, RAISE, lifecycle).await?;
         let client = Client::start(
             ClientConfig {
                 service: "rooms",

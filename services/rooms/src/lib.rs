@@ -35,12 +35,17 @@ pub const SERVICE: &str = "rooms";
 /// The migrations of the schema `rooms`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// After a failover that may have lost commits: every follower of the log starts anew.
+const RAISE: &str = "
+    DELETE FROM rooms.membership_log;
+    UPDATE rooms.membership_log_floor SET xid = pg_current_xact_id()";
+
 /// Brings the schema up to date, starts the background tasks and serves until the process drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let app = App {
-        pool: postgres::pool(SERVICE, &config.postgres)?,
+        pool: postgres::guarded_pool(SERVICE, &config.postgres, RAISE, lifecycle).await?,
         clock,
         lifecycle: lifecycle.clone(),
         member_cache: MemberCache::new(),

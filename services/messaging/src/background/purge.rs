@@ -5,7 +5,7 @@ use std::time::Duration;
 use parlance_core::RoomId;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::sync::mpsc;
 
 use crate::store::{messages, room_heads, with_timeout};
@@ -19,13 +19,13 @@ const PURGE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Starts the task. Returns the queue for deleted rooms.
-pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId> {
+pub(crate) fn start(pool: Pool, lifecycle: &Lifecycle) -> mpsc::Sender<RoomId> {
     let (sender, deleted_rooms) = mpsc::channel(MAX_QUEUED);
     lifecycle.spawn_task("purge", run(pool, deleted_rooms));
     sender
 }
 
-async fn run(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow::Result<()> {
+async fn run(pool: Pool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow::Result<()> {
     while let Some(room_id) = deleted_rooms.recv().await {
         while let Err(error) = with_timeout(PURGE_TIMEOUT, purge(&pool, room_id)).await {
             tracing::warn!(room.id = %room_id, error = chain(&error), "purge failed; retrying");
@@ -35,7 +35,7 @@ async fn run(pool: PgPool, mut deleted_rooms: mpsc::Receiver<RoomId>) -> anyhow:
     Ok(())
 }
 
-async fn purge(pool: &PgPool, room_id: RoomId) -> sqlx::Result<()> {
+async fn purge(pool: &Pool, room_id: RoomId) -> sqlx::Result<()> {
     room_heads::mark_deleted(&mut *pool.acquire().await?, room_id).await?;
     while messages::purge(&mut *pool.acquire().await?, room_id, MAX_DELETED).await? > 0 {}
     Ok(())

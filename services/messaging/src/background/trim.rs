@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use parlance_runtime::error::chain;
+use parlance_runtime::postgres::Pool;
 use parlance_runtime::{Lifecycle, ticks};
-use sqlx::PgPool;
 
 use crate::store::{batches, with_timeout};
 
@@ -12,11 +12,11 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 const TRIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the task.
-pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) {
+pub(crate) fn start(pool: Pool, lifecycle: &Lifecycle) {
     lifecycle.spawn_task("trim", run(pool));
 }
 
-async fn run(pool: PgPool) -> anyhow::Result<()> {
+async fn run(pool: Pool) -> anyhow::Result<()> {
     let mut ticks = ticks(TRIM_INTERVAL);
     loop {
         ticks.tick().await;
@@ -26,6 +26,6 @@ async fn run(pool: PgPool) -> anyhow::Result<()> {
     }
 }
 
-async fn trim(pool: &PgPool) -> sqlx::Result<()> {
+async fn trim(pool: &Pool) -> sqlx::Result<()> {
     batches::trim(&mut *pool.acquire().await?).await
 }
