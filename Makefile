@@ -27,6 +27,7 @@ reset: devstack ## delete the data of `make up`
 	@$(PROGRAMS)/devstack reset
 
 test: install programs ## run all tests, on private servers
+	@scripts/install tests
 	cargo test --workspace
 
 test-compose: ## run docker-compose.yml on a Docker engine and inject faults

@@ -73,6 +73,14 @@ const A_ROW_IN_EACH_TABLE: &str = "
     END
     $$";
 
+fn config(database: &str) -> PostgresConfig {
+    PostgresConfig {
+        database_url: database.to_owned().into(),
+        database_max_connections: 1,
+        standby_is_synchronous: false,
+    }
+}
+
 /// The statements of a service and the number of their parameters.
 fn statements(service: &str) -> Vec<(String, usize)> {
     let folder =
@@ -118,8 +126,7 @@ async fn plans_made_on_empty_tables_use_indexes() {
     let mut seen = BTreeSet::new();
     for service in ["auth", "contacts", "rooms", "messaging"] {
         migrate(service, &database, &[]).await;
-        let config =
-            PostgresConfig { database_url: database.clone().into(), database_max_connections: 1 };
+        let config = config(&database);
         let pool = postgres::pool(service, &config).unwrap();
         let mut connection = pool.acquire().await.unwrap();
         let statements = statements(service);
@@ -216,7 +223,7 @@ async fn room_heads_are_found_by_index_after_a_plan_for_one_row() {
     superuser.execute("INSERT INTO messaging.room_heads (room_id) VALUES (1000)").await.unwrap();
     superuser.execute("VACUUM ANALYZE").await.unwrap();
 
-    let config = PostgresConfig { database_url: database.into(), database_max_connections: 1 };
+    let config = config(&database);
     let pool = postgres::pool("messaging", &config).unwrap();
     let mut connection = pool.acquire().await.unwrap();
     let mut stored: Vec<i64> = Vec::new();

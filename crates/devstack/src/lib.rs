@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod commands;
 mod folder;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -21,10 +22,11 @@ mod stack;
 mod user;
 
 pub use folder::TemporaryFolder;
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use port::{free_address, free_port};
-pub use postgres::{Durability, Postgres, Settings as PostgresSettings};
+pub use postgres::{Durability, PausedPostgres, Postgres, Settings as PostgresSettings};
 pub use process::Process;
 pub use progress::Progress;
-pub use redis::{Redis, Settings as RedisSettings};
+pub use redis::{Redis, Role as RedisRole, Sentinel, Settings as RedisSettings};
 pub use secrets::random_secret;
 pub use stack::{Arrow, Stack, StackBuilder, program};

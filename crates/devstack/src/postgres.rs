@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -20,7 +20,7 @@ use crate::secrets::write_secret;
 use crate::user::User;
 
 /// The name of the superuser.
-const SUPERUSER: &str = "postgres";
+pub(crate) const SUPERUSER: &str = "postgres";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const INITDB_TIMEOUT: Duration = Duration::from_secs(120);
@@ -100,13 +100,66 @@ impl Postgres {
         Ok(Self { process, programs, port: settings.port, password: settings.password })
     }
 
+    /// Copies the cluster of this server to another folder, as a standby that follows this server
+    /// when it is started there, with the same password.
+    pub async fn copy_as_standby(&self, folder: &Path) -> anyhow::Result<()> {
+        let data = folder.join("postgres");
+        DirBuilder::new().mode(0o700).create(&data)?;
+        let user = User::for_servers()?;
+        if let Some(user) = &user {
+            user.give(&data)?;
+        }
+        let arguments = [
+            "--host=127.0.0.1",
+            &format!("--port={}", self.port),
+            &format!("--username={SUPERUSER}"),
+            &format!("--pgdata={}", data.display()),
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        ];
+        let copy = Process::start(Spec {
+            arguments: arguments.map(Into::into).into(),
+            environment: vec![("PGPASSWORD".to_owned(), self.password.clone())],
+            user,
+            ..Spec::new(
+                "pg_basebackup",
+                self.programs.client("pg_basebackup", "postgresql-client")?,
+                &data,
+                folder.join("logs/pg_basebackup.log"),
+            )
+        })
+        .await?;
+        let status = copy.wait(INITDB_TIMEOUT).await?;
+        ensure!(status.success(), "pg_basebackup failed ({status}){}", copy.last_lines());
+        Ok(())
+    }
+
+    /// Stops all processes of the server with SIGSTOP until the result is dropped: connections stay
+    /// open, new ones are accepted by the kernel, and nothing is answered.
+    pub fn pause(&self) -> anyhow::Result<PausedPostgres> {
+        let id = self.process.id().context("Postgres does not run")?;
+        self.process.pause()?;
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        let ids = format!("{children} {id}");
+        let ids: Vec<i32> = ids.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let paused = PausedPostgres(ids.into_iter().filter_map(Pid::from_raw).collect());
+        paused.signal(Signal::STOP);
+        Ok(paused)
+    }
+
     /// The URL of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         Self::url_at(self.address(), SUPERUSER, &self.password, database)
     }
 
+    /// The password of the superuser.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     /// The address of the server.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
@@ -192,7 +245,28 @@ impl Postgres {
     }
 }
 
-fn connect_options(port: u16, password: &str, database: &str) -> PgConnectOptions {
+/// The stopped processes of a server. They go on when this value is dropped; the server must not be
+/// dropped before, because it could not end them.
+#[derive(Debug)]
+pub struct PausedPostgres(Vec<Pid>);
+
+impl PausedPostgres {
+    fn signal(&self, signal: Signal) {
+        for &id in &self.0 {
+            // One that has ended meanwhile needs no signal: a stopped parent has not reaped it, so
+            // no other process has its id.
+            let _ = kill_process(id, signal);
+        }
+    }
+}
+
+impl Drop for PausedPostgres {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+    }
+}
+
+pub(crate) fn connect_options(port: u16, password: &str, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)

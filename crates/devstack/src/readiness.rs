@@ -63,7 +63,7 @@ async fn ping_redis(port: u16, user: &str, password: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn exchange(port: u16, request: &str, max_bytes: u64) -> anyhow::Result<String> {
+pub(crate) async fn exchange(port: u16, request: &str, max_bytes: u64) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut response = String::new();

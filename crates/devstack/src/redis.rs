@@ -1,15 +1,17 @@
 //! A private Redis. It carries messages between processes and stores nothing on the disk.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::ensure;
 use rustix::process::Signal;
 
 use crate::certificates::CertificateFiles;
 use crate::process::{Process, Spec};
 use crate::programs;
-use crate::readiness::Readiness;
+use crate::readiness::{Readiness, exchange};
 use crate::secrets::random_secret;
 use crate::user::User;
 
@@ -22,6 +24,7 @@ const MESSAGING: &str = "messaging";
 /// The user with all permissions. Only a private Redis has one.
 const OPERATOR: &str = "operator";
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// Describes a private Redis.
 #[derive(Clone, Debug)]
@@ -34,6 +37,19 @@ pub struct Settings {
     pub password: String,
     /// A port with TLS, which messaging then uses, and the certificate of the server.
     pub encrypted: Option<(u16, CertificateFiles)>,
+    /// Alone, or part of a group.
+    pub role: Role,
+}
+
+/// The part of a server in a group of them.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// The only server.
+    Alone,
+    /// A node of a cluster, with the port of the cluster's own connections.
+    ClusterNode(u16),
+    /// A replica of the server at this port, which has this password of the operator.
+    Replica(u16, String),
 }
 
 /// A running private Redis, reachable with a user name and a password over 127.0.0.1.
@@ -47,7 +63,10 @@ pub struct Redis {
 impl Redis {
     /// Starts a server and waits until it answers.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let operator_password = random_secret();
+        let operator_password = match &settings.role {
+            Role::Replica(_, password) => password.clone(),
+            Role::Alone | Role::ClusterNode(_) => random_secret(),
+        };
         let process = Process::start(server(&settings, &operator_password)?).await?;
         process.wait_until_ready(START_TIMEOUT).await?;
         Ok(Self { process, settings, operator_password })
@@ -62,6 +81,26 @@ impl Redis {
     pub fn operator_url(&self) -> String {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.settings.port));
         format!("redis://{OPERATOR}:{}@{address}", self.operator_password)
+    }
+
+    /// The role of a server that replicates this one.
+    pub fn replica(&self) -> Role {
+        Role::Replica(self.settings.port, self.operator_password.clone())
+    }
+
+    /// The port without TLS.
+    pub fn port(&self) -> u16 {
+        self.settings.port
+    }
+
+    /// Runs commands as the user with all permissions, and returns the answers as Redis sends them.
+    pub async fn operate(&self, commands: &str) -> anyhow::Result<String> {
+        let login = format!("AUTH {OPERATOR} {}", self.operator_password);
+        let request = format!("{login}\r\n{commands}\r\nQUIT\r\n");
+        let answers = exchange(self.settings.port, &request, MAX_ANSWER_BYTES).await?;
+        let answers = answers.strip_prefix("+OK\r\n").unwrap_or(&answers);
+        ensure!(!answers.starts_with('-'), "Redis answered: {}", answers.trim());
+        Ok(answers.to_owned())
     }
 
     /// The address that messaging connects to.
@@ -83,7 +122,7 @@ impl Redis {
 }
 
 fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> {
-    let Settings { folder, port, password, encrypted } = settings;
+    let Settings { folder, port, password, encrypted, role } = settings;
     let mut input = SETTINGS.replace(PASSWORD, password);
     input += &format!(
         "user {OPERATOR} on >{operator_password} ~* &* +@all\n\
@@ -97,6 +136,7 @@ fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> 
              tls-ca-cert-file {ca}\ntls-auth-clients no\n"
         );
     }
+    input += &role_settings(role, folder, *port)?;
     Ok(Spec {
         arguments: vec!["-".into()],
         user: User::for_servers()?,
@@ -110,4 +150,85 @@ fn server(settings: &Settings, operator_password: &str) -> anyhow::Result<Spec> 
             folder.join("logs/redis.log"),
         )
     })
+}
+
+fn role_settings(role: &Role, folder: &Path, port: u16) -> anyhow::Result<String> {
+    Ok(match role {
+        Role::Alone => String::new(),
+        Role::ClusterNode(cluster_port) => {
+            let folder = make_folder(folder, &format!("redis-{port}"))?.display().to_string();
+            format!("cluster-enabled yes\ncluster-port {cluster_port}\ndir {folder}\n")
+        }
+        Role::Replica(primary, password) => {
+            format!("replicaof 127.0.0.1 {primary}\nmasteruser {OPERATOR}\nmasterauth {password}\n")
+        }
+    })
+}
+
+/// Makes a folder that the server may write to.
+fn make_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = parent.join(name);
+    fs::create_dir_all(&folder)?;
+    if let Some(user) = User::for_servers()? {
+        user.give(&folder)?;
+    }
+    Ok(folder)
+}
+
+/// A running Redis Sentinel, which watches one server and its replicas.
+#[derive(Debug)]
+pub struct Sentinel {
+    _process: Process,
+    port: u16,
+}
+
+impl Sentinel {
+    /// The name of the watched servers.
+    const SERVICE: &str = "parlance";
+
+    /// Starts a sentinel that needs no other to decide on a failover.
+    pub async fn start(primary: &Redis, folder: &Path, port: u16) -> anyhow::Result<Self> {
+        let (service, primary_port) = (Self::SERVICE, primary.settings.port);
+        let folder = make_folder(folder, &format!("sentinel-{port}"))?;
+        let settings = folder.join("sentinel.conf");
+        let password = &primary.operator_password;
+        let lines = [
+            format!("bind 127.0.0.1\nport {port}\ndir {}", folder.display()),
+            format!("sentinel monitor {service} 127.0.0.1 {primary_port} 1"),
+            format!("sentinel auth-user {service} {OPERATOR}"),
+            format!("sentinel auth-pass {service} {password}"),
+            format!("sentinel down-after-milliseconds {service} 1000"),
+            format!("sentinel failover-timeout {service} 5000\n"),
+        ];
+        fs::write(&settings, lines.join("\n"))?;
+        let user = User::for_servers()?;
+        if let Some(user) = &user {
+            user.give(&settings)?;
+        }
+        let process = Process::start(Spec {
+            arguments: vec![settings.into(), "--sentinel".into()],
+            user,
+            death_signal: Signal::KILL,
+            // Its default user has no password, so it takes any.
+            readiness: Readiness::Redis { port, user: "default", password: "any".to_owned() },
+            ..Spec::new(
+                "sentinel",
+                programs::find_in_package("redis-server", "redis-server")?,
+                Path::new("/"),
+                folder.join("sentinel.log"),
+            )
+        })
+        .await?;
+        process.wait_until_ready(START_TIMEOUT).await?;
+        Ok(Self { _process: process, port })
+    }
+
+    /// The URL for messaging, password included.
+    pub fn url(&self, primary: &Redis) -> String {
+        let password = &primary.settings.password;
+        let (port, service) = (self.port, Self::SERVICE);
+        format!(
+            "redis-sentinel://{MESSAGING}:{password}@127.0.0.1:{port}?sentinelServiceName={service}"
+        )
+    }
 }

@@ -129,8 +129,8 @@ pub struct PostgresConfig {
     /// The database, as `postgres://role:password@host:port/database`, or `file:` and the path of a
     /// file with that.
     ///
-    /// The role is the service's own: it owns the schema of that name and sees no other. No pooler
-    /// in transaction mode may be in between: migrations hold a lock of their session.
+    /// The role is the service's own: it owns the schema of that name and sees no other. A pooler
+    /// in between has to be in session mode; one in transaction mode is refused at start.
     ///
     /// With `?sslmode=verify-full&sslrootcert=FILE` it is reached over TLS only, and its
     /// certificate is verified.
@@ -147,6 +147,14 @@ pub struct PostgresConfig {
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "10")]
     #[arg(value_parser = number(1..=1000))]
     pub database_max_connections: u32,
+    /// Whether a standby that is promoted has every commit, as `true` or `false`.
+    ///
+    /// `true` only if commits wait for the standby that takes over (`synchronous_standby_names`).
+    /// If not, a failover may lose commits, and each service raises its ids and numbers before it
+    /// goes on, so that none is given out twice.
+    #[arg(long, env = "STANDBY_IS_SYNCHRONOUS", default_value = "false")]
+    #[arg(action = clap::ArgAction::Set)]
+    pub standby_is_synchronous: bool,
 }
 
 impl PostgresConfig {
@@ -168,6 +176,10 @@ impl PostgresConfig {
 pub struct RedisConfig {
     /// The server, as `redis://user:password@host:port`, or `rediss://…` over TLS; or `file:` and
     /// the path of a file with that.
+    ///
+    /// For a Redis Cluster `redis-cluster://…?node=host2:port2`, with any of its nodes; for Redis
+    /// Sentinel `redis-sentinel://…?node=host2:port2&sentinelServiceName=name`, with the addresses
+    /// of the sentinels. Over TLS they begin with `rediss-`. `valkey` may stand for `redis`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = secret_url)]
     pub redis_url: SecretString,
     /// The authorities that may have issued the certificate of the server of a `rediss://` URL, in

@@ -16,6 +16,8 @@ use secrecy::ExposeSecret;
 use crate::config::RedisConfig;
 use crate::tls::root_store;
 
+const WRONG_URL: &str = "REDIS_URL is not the URL of a Redis or Valkey";
+
 /// Returns a client to publish with and one to subscribe with. They connect on `init` or `connect`.
 /// After a lost connection the subscriber is subscribed to nothing: its owner subscribes again on
 /// every `reconnect_rx`.
@@ -44,12 +46,8 @@ pub fn clients(config: &RedisConfig) -> anyhow::Result<(Client, SubscriberClient
 fn server_config(config: &RedisConfig) -> anyhow::Result<Config> {
     let url = config.redis_url.expose_secret();
     // Parsed as a URL without TLS, because fred loads the system's authorities for `rediss`.
-    let (is_encrypted, rest) = match url.strip_prefix("rediss") {
-        Some(rest) => (true, rest),
-        None => (false, url.strip_prefix("redis").context("REDIS_URL is not a Redis URL")?),
-    };
-    let mut server_config =
-        Config::from_url(&format!("redis{rest}")).context("REDIS_URL is not a Redis URL")?;
+    let (is_encrypted, plain) = without_tls(url).context(WRONG_URL)?;
+    let mut server_config = Config::from_url(&plain).context(WRONG_URL)?;
     server_config.tls = match &config.redis_ca {
         Some(ca) if is_encrypted => Some(connector(ca).context("REDIS_CA")?.into()),
         Some(_) => bail!("REDIS_CA is for a REDIS_URL that begins with rediss://"),
@@ -57,6 +55,23 @@ fn server_config(config: &RedisConfig) -> anyhow::Result<Config> {
         None => None,
     };
     Ok(server_config)
+}
+
+/// Returns whether the URL asks for TLS, and the URL with a scheme of Redis without it. `None` if
+/// the scheme is of no kind of Redis or Valkey.
+fn without_tls(url: &str) -> Option<(bool, String)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (base, group) = scheme.split_once('-').unwrap_or((scheme, ""));
+    let is_encrypted = match base {
+        "redis" | "valkey" => false,
+        "rediss" | "valkeys" => true,
+        _ => return None,
+    };
+    match group {
+        "" => Some((is_encrypted, format!("redis://{rest}"))),
+        "cluster" | "sentinel" => Some((is_encrypted, format!("redis-{group}://{rest}"))),
+        _ => None,
+    }
 }
 
 /// Returns a connector that trusts the authorities in a file, and no others.

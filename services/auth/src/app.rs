@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlance_core::Clock;
 use parlance_runtime::Lifecycle;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::sync::watch;
 
 use crate::access::Access;
@@ -13,7 +13,7 @@ use crate::passwords::Passwords;
 
 /// The dependencies of the use cases. Built once, at start.
 pub(crate) struct App {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,

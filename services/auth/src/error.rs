@@ -32,9 +32,16 @@ pub(crate) enum Error {
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a database statement failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     #[error("the database did not answer in time")]
     DatabaseTimeout,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        postgres::note_error(&error);
+        Self::Database(error)
+    }
 }
 
 impl Coded for Error {

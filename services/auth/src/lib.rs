@@ -22,6 +22,7 @@ mod tokens;
 use parlance_core::Clock;
 use parlance_proto::auth::auth_service_server::{self, AuthServiceServer};
 use parlance_runtime::grpc::Credential;
+use parlance_runtime::postgres::FailoverGuard;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -42,7 +43,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
-    let pool = postgres::pool(SERVICE, &config.postgres)?;
+    let guard = FailoverGuard::start(SERVICE, &config.postgres, "", lifecycle).await;
+    let pool = guard.pool(SERVICE, &config.postgres)?;
     ops::make_first_key(&pool, &clock).await?;
 
     let app = App {

@@ -2,14 +2,14 @@
 
 use parlance_core::Clock;
 use parlance_runtime::Lifecycle;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 
 use crate::clients::rooms::RoomsClient;
 
 /// The dependencies of the use cases. Built once, at start; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) rooms: RoomsClient,

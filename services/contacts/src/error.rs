@@ -18,13 +18,20 @@ pub(crate) enum Error {
     #[error("the pair changed during every attempt to invite")]
     Contention,
     #[error("a database statement failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     #[error("the database did not answer in time")]
     DatabaseTimeout,
     #[error("a call of the rooms service failed")]
     Rooms(#[source] Box<tonic::Status>),
     #[error("the rooms service did not answer in time")]
     RoomsTimeout,
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        postgres::note_error(&error);
+        Self::Database(error)
+    }
 }
 
 impl Coded for Error {

@@ -16,6 +16,7 @@ mod store;
 use parlance_core::Clock;
 use parlance_proto::contacts::contacts_service_server::{self, ContactsServiceServer};
 use parlance_runtime::grpc::Credential;
+use parlance_runtime::postgres::FailoverGuard;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -35,8 +36,9 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
+    let guard = FailoverGuard::start(SERVICE, &config.postgres, "", lifecycle).await;
     let app = App {
-        pool: postgres::pool(SERVICE, &config.postgres)?,
+        pool: guard.pool(SERVICE, &config.postgres)?,
         clock,
         lifecycle: lifecycle.clone(),
         rooms: RoomsClient::new(config.rooms_addresses, &credential, lifecycle)?,

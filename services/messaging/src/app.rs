@@ -2,8 +2,8 @@
 
 use parlance_proto::rooms::rooms_service_client::RoomsServiceClient;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
-use parlance_runtime::{Lifecycle, postgres, redis};
-use sqlx::PgPool;
+use parlance_runtime::postgres::{FailoverGuard, Pool};
+use parlance_runtime::{Lifecycle, redis};
 
 use crate::NAME;
 use crate::background::purge::DeletedRooms;
@@ -16,15 +16,17 @@ use crate::streams::Streams;
 
 /// The name of the second pool in metrics and database connections.
 const VITAL_POOL: &str = "messaging-vital";
+/// Raises the numbers of all rooms.
+const RAISE: &str = "SELECT messaging.raise_numbers()";
 
 /// The parts that handle requests. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
     /// Connections for reads of history and for changes, which may wait for a locked room.
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// Connections for short work that does not wait behind those: commits, the log poller, and the
     /// first step of a subscription.
-    pub(crate) vital_pool: PgPool,
+    pub(crate) vital_pool: Pool,
     pub(crate) memberships: Memberships,
     pub(crate) streams: Streams,
     pub(crate) pubsub: PubSub,
@@ -32,16 +34,16 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Builds the parts and starts their tasks. Postgres, Redis and rooms need not be available
-    /// yet.
-    pub(crate) fn start(
+    /// Builds the parts and starts their tasks. Redis and rooms need not be available yet.
+    pub(crate) async fn start(
         config: &Config,
         credential: &Credential,
         lifecycle: &Lifecycle,
     ) -> anyhow::Result<Self> {
         let [vital, ordinary] = config.postgres.divide();
-        let pool = postgres::pool(NAME, &ordinary)?;
-        let vital_pool = postgres::pool(VITAL_POOL, &vital)?;
+        let guard = FailoverGuard::start(NAME, &config.postgres, RAISE, lifecycle).await;
+        let pool = guard.pool(NAME, &ordinary)?;
+        let vital_pool = guard.pool(VITAL_POOL, &vital)?;
         let client = Client::start(
             ClientConfig {
                 service: "rooms",

@@ -13,12 +13,19 @@ pub(crate) enum Error {
     Refused(ErrorCode),
     /// A statement failed.
     #[error("database error")]
-    Store(#[from] sqlx::Error),
+    Store(#[source] sqlx::Error),
 }
 
 impl From<ErrorCode> for Error {
     fn from(code: ErrorCode) -> Self {
         Self::Refused(code)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        postgres::note_error(&error);
+        Self::Store(error)
     }
 }
 

@@ -34,7 +34,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 pub async fn start(config: Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(NAME, &config.postgres, &MIGRATIONS).await?;
-    let app = app::App::start(&config, &credential, lifecycle)?;
+    let app = app::App::start(&config, &credential, lifecycle).await?;
     grpc::serve(app, config.grpc.grpc_listen, &credential, lifecycle).await?;
     lifecycle.set_ready();
     Ok(())

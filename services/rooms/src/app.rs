@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlance_core::Clock;
 use parlance_runtime::Lifecycle;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::sync::watch;
 
 use crate::answer_budget::AnswerBudget;
@@ -15,10 +15,10 @@ use crate::member_cache::MemberCache;
 /// The dependencies of the use cases. Built once, at start; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// Connections for membership checks and for the log of ended memberships, which every send
     /// waits for. Reads of rooms do not use them.
-    pub(crate) vital_pool: PgPool,
+    pub(crate) vital_pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) member_cache: MemberCache,

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use parlance_core::Clock;
 use parlance_proto::rooms::rooms_service_server::{self, RoomsServiceServer};
 use parlance_runtime::grpc::Credential;
+use parlance_runtime::postgres::FailoverGuard;
 use parlance_runtime::{Lifecycle, postgres};
 use sqlx::migrate::Migrator;
 use tokio::sync::watch;
@@ -42,14 +43,20 @@ const VITAL_POOL: &str = "rooms-vital";
 /// The migrations of the schema `rooms`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// After a failover that may have lost commits: every follower of the log starts anew.
+const RAISE: &str = "
+    DELETE FROM rooms.membership_log;
+    UPDATE rooms.membership_log_floor SET xid = pg_current_xact_id()";
+
 /// Brings the schema up to date, starts the background tasks and serves until the process drains.
 pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let credential = Credential::start(&config.grpc.credential, lifecycle)?;
     postgres::migrate(SERVICE, &config.postgres, &MIGRATIONS).await?;
     let [vital, ordinary] = config.postgres.divide();
+    let guard = FailoverGuard::start(SERVICE, &config.postgres, RAISE, lifecycle).await;
     let app = App {
-        pool: postgres::pool(SERVICE, &ordinary)?,
-        vital_pool: postgres::pool(VITAL_POOL, &vital)?,
+        pool: guard.pool(SERVICE, &ordinary)?,
+        vital_pool: guard.pool(VITAL_POOL, &vital)?,
         clock,
         lifecycle: lifecycle.clone(),
         member_cache: MemberCache::new(),

@@ -1,12 +1,17 @@
 //! The test kit of the services: empty databases, a Redis, and services that run inside a test.
 
+mod network;
 mod servers;
 mod service;
 mod tls;
 mod wait;
 
+pub use network::Network;
 pub use parlance_devstack::{TemporaryFolder, free_address};
-pub use servers::{InFolder, fresh_database, redis_url, start_redis};
+pub use servers::{
+    InFolder, fresh_database, redis_url, start_postgres, start_redis, start_redis_as,
+    start_redis_cluster, start_standby,
+};
 pub use service::{INTERNAL_TOKEN, Service, answer, connect, credential, grpc_server, postgres};
 pub use tls::{server_certificate, server_certificate_without_client_certificate};
 pub use wait::eventually;

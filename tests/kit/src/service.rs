@@ -76,6 +76,7 @@ pub fn postgres(database_url: &str) -> PostgresConfig {
     PostgresConfig {
         database_url: database_url.to_owned().into(),
         database_max_connections: MAX_DATABASE_CONNECTIONS,
+        standby_is_synchronous: false,
     }
 }
 

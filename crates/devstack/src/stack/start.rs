@@ -182,6 +182,7 @@ async fn start_redis(plan: &Plan, encryption: Option<&Encryption>) -> anyhow::Re
         port: free_port()?,
         password: plan.secrets.get("REDIS_PASSWORD")?.to_owned(),
         encrypted,
+        role: redis::Role::Alone,
     })
     .await
 }

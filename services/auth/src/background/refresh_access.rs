@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parlance_core::{Clock, Timestamp};
 use parlance_runtime::error::chain;
+use parlance_runtime::postgres::Pool;
 use parlance_runtime::{Lifecycle, ticks};
-use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -21,17 +21,18 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads the access state once and starts the task that refreshes it.
 pub(crate) async fn start(
-    pool: PgPool,
+    pool: Pool,
     clock: Clock,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<watch::Receiver<Arc<Access>>> {
-    let first = Access::load(&mut *pool.acquire().await?).await?;
+    let load = async { Access::load(&mut *pool.acquire().await?).await };
+    let first = timeout(POLL_TIMEOUT, load).await.unwrap_or(Err(Error::DatabaseTimeout))?;
     let (sender, receiver) = watch::channel(Arc::new(first));
     lifecycle.spawn_task("refresh of the access state", run(pool, clock, sender));
     Ok(receiver)
 }
 
-async fn run(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) -> anyhow::Result<()> {
+async fn run(pool: Pool, clock: Clock, sender: watch::Sender<Arc<Access>>) -> anyhow::Result<()> {
     let mut ticks = ticks(POLL_INTERVAL);
     loop {
         ticks.tick().await;
@@ -51,7 +52,7 @@ async fn run(pool: PgPool, clock: Clock, sender: watch::Sender<Arc<Access>>) -> 
 }
 
 /// Returns the access state if its revision has changed. A deleted key is a change like any other.
-async fn poll(pool: &PgPool, now: Timestamp, known: &Access) -> Result<Option<Access>, Error> {
+async fn poll(pool: &Pool, now: Timestamp, known: &Access) -> Result<Option<Access>, Error> {
     let mut conn = pool.acquire().await?;
     if known.keys.has_retired(now) {
         store::signing_keys::delete_retired(&mut conn, now).await?;

@@ -26,7 +26,7 @@ pub(crate) async fn ensure_probe_account(app: &App) -> Result<User, Error> {
     };
     match users::insert(&mut conn, &account).await {
         // Another request was faster.
-        Err(error) => find(&mut conn).await?.ok_or(Error::Database(error)),
+        Err(error) => find(&mut conn).await?.ok_or_else(|| error.into()),
         Ok(account) => Ok(account),
     }
 }

@@ -38,9 +38,5 @@ pub(crate) async fn register(
 
 fn from_insert_error(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
-    if constraint == Some(users::FOLDED_USERNAME_KEY) {
-        Error::UsernameTaken
-    } else {
-        Error::Database(error)
-    }
+    if constraint == Some(users::FOLDED_USERNAME_KEY) { Error::UsernameTaken } else { error.into() }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use parlance_core::{Clock, Timestamp};
-use sqlx::{Connection, PgPool};
+use parlance_runtime::postgres::Pool;
 
 use crate::error::Error;
 use crate::keys;
@@ -13,7 +13,7 @@ use crate::store::signing_keys;
 /// Publishes a new key, which signs after `publication_lead`. The old key stays published until the
 /// tokens it has signed by then expire. `None` if another rotation ran at the same moment.
 pub(crate) async fn rotate_keys(
-    pool: &PgPool,
+    pool: &Pool,
     clock: &Clock,
     publication_lead: Duration,
     token_ttl: Duration,
@@ -23,8 +23,7 @@ pub(crate) async fn rotate_keys(
     let old_key_retires_at = after(signs_from, token_ttl);
     let key = keys::generate(now, signs_from)?;
 
-    let mut conn = pool.acquire().await?;
-    let mut transaction = conn.begin().await?;
+    let mut transaction = pool.begin().await?;
     signing_keys::retire_newest(&mut transaction, old_key_retires_at).await?;
     if !signing_keys::insert_newest(&mut transaction, &key).await? {
         return Ok(None);

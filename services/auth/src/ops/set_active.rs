@@ -1,7 +1,7 @@
 //! Deactivating a user, or activating them again.
 
 use parlance_core::{Clock, Username};
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 
 use crate::error::Error;
 use crate::model::User;
@@ -10,7 +10,7 @@ use crate::store::users;
 /// Makes a user active or inactive. The access state reaches verifiers of tokens within a second.
 /// `None` if no user has the name.
 pub(crate) async fn set_active(
-    pool: &PgPool,
+    pool: &Pool,
     clock: &Clock,
     username: &str,
     is_active: bool,

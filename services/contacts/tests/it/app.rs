@@ -208,7 +208,11 @@ fn grpc(listen: SocketAddr) -> GrpcServerConfig {
 }
 
 fn postgres(database_url: &str) -> PostgresConfig {
-    PostgresConfig { database_url: database_url.into(), database_max_connections: 10 }
+    PostgresConfig {
+        database_url: database_url.into(),
+        database_max_connections: 10,
+        standby_is_synchronous: false,
+    }
 }
 
 fn credential() -> CredentialConfig {

@@ -11,7 +11,7 @@ use parlance_proto::rooms::{CheckMembershipsRequest, MembershipQuestion, Members
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::{chain, code_from_status};
 use parlance_runtime::grpc::Client;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::time::sleep;
 
 use crate::background::purge::DeletedRooms;
@@ -30,12 +30,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const NO_USER: i64 = 0;
 
 /// Starts the task. Deleted rooms go to `deleted_rooms`.
-pub(crate) fn start(
-    pool: PgPool,
-    rooms: Client,
-    deleted_rooms: DeletedRooms,
-    lifecycle: &Lifecycle,
-) {
+pub(crate) fn start(pool: Pool, rooms: Client, deleted_rooms: DeletedRooms, lifecycle: &Lifecycle) {
     let mut replicas = rooms.replicas();
     let comparison = Comparison { pool, rooms: RoomsServiceClient::new(rooms), deleted_rooms };
     lifecycle.spawn_task("comparison of rooms", async move {
@@ -45,7 +40,7 @@ pub(crate) fn start(
 }
 
 struct Comparison {
-    pool: PgPool,
+    pool: Pool,
     rooms: RoomsServiceClient<Client>,
     deleted_rooms: DeletedRooms,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlance_core::RoomId;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::chain;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::sync::{Notify, mpsc};
 
 use crate::store::{messages, room_heads, with_timeout};
@@ -32,7 +32,7 @@ pub(crate) struct DeletedRooms {
 
 impl DeletedRooms {
     /// Starts the task that purges.
-    pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) -> Self {
+    pub(crate) fn start(pool: Pool, lifecycle: &Lifecycle) -> Self {
         let (queue, rooms) = mpsc::channel(MAX_QUEUED);
         let deleted_rooms = Self { queue, missed: Arc::default() };
         lifecycle.spawn_task("purge", run(pool, rooms, deleted_rooms.clone()));
@@ -64,7 +64,7 @@ impl DeletedRooms {
 }
 
 async fn run(
-    pool: PgPool,
+    pool: Pool,
     mut rooms: mpsc::Receiver<RoomId>,
     deleted_rooms: DeletedRooms,
 ) -> anyhow::Result<()> {
@@ -88,7 +88,7 @@ async fn run(
 }
 
 /// Purges rooms, whose ids ascend.
-async fn purge(pool: &PgPool, room_ids: &[RoomId]) -> sqlx::Result<()> {
+async fn purge(pool: &Pool, room_ids: &[RoomId]) -> sqlx::Result<()> {
     room_heads::mark_deleted(&mut *pool.acquire().await?, room_ids).await?;
     while messages::purge(&mut *pool.acquire().await?, room_ids, MAX_DELETED).await? > 0 {}
     Ok(())

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use parlance_runtime::error::chain;
+use parlance_runtime::postgres::Pool;
 use parlance_runtime::{Lifecycle, ticks};
-use sqlx::PgPool;
 
 use crate::store::{batches, with_timeout};
 
@@ -14,11 +14,11 @@ const TRIM_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_DELETED: i64 = 2_000;
 
 /// Starts the task.
-pub(crate) fn start(pool: PgPool, lifecycle: &Lifecycle) {
+pub(crate) fn start(pool: Pool, lifecycle: &Lifecycle) {
     lifecycle.spawn_task("trim", run(pool));
 }
 
-async fn run(pool: PgPool) -> anyhow::Result<()> {
+async fn run(pool: Pool) -> anyhow::Result<()> {
     let mut ticks = ticks(TRIM_INTERVAL);
     loop {
         ticks.tick().await;
@@ -28,7 +28,7 @@ async fn run(pool: PgPool) -> anyhow::Result<()> {
     }
 }
 
-async fn trim(pool: &PgPool) -> sqlx::Result<()> {
+async fn trim(pool: &Pool) -> sqlx::Result<()> {
     while batches::trim(&mut *pool.acquire().await?, MAX_DELETED).await? > 0 {}
     Ok(())
 }

@@ -8,6 +8,7 @@ use parlance_proto::messaging::Event;
 use parlance_runtime::Lifecycle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::availability::Availability;
 use super::header::Publisher;
 use super::listener::Listener;
 use super::publisher::{self, Publications};
@@ -25,6 +26,7 @@ const CONFIRMATION_TIMEOUT: Duration = Duration::from_millis(300);
 pub(crate) struct PubSub {
     publications: Publications,
     commands: mpsc::Sender<Command>,
+    availability: Availability,
 }
 
 impl PubSub {
@@ -38,11 +40,12 @@ impl PubSub {
         let this_process = Publisher::new();
         let (command_sender, commands) = mpsc::channel(MAX_QUEUED_COMMANDS);
         let listener = Listener::new(subscriber.clone(), this_process, streams.clone());
-        let subscriptions = Subscriptions::new(subscriber, streams);
+        let availability = Availability::new();
+        let subscriptions = Subscriptions::new(subscriber, streams, availability.clone());
         lifecycle.spawn_task("redis listener", listener.run());
         lifecycle.spawn_task("redis subscriptions", subscriptions.run(commands));
         let publications = publisher::start(client, this_process, lifecycle);
-        Self { publications, commands: command_sender }
+        Self { publications, commands: command_sender, availability }
     }
 
     /// Publishes events to the other replicas, one publication for each room. Does not wait.
@@ -51,13 +54,17 @@ impl PubSub {
     }
 
     /// Subscribes to a room that has subscribers. Returns when Redis has confirmed, or after a
-    /// timeout.
+    /// timeout; at once if Redis is away.
     pub(crate) async fn subscribe(&self, room_id: RoomId) {
         let (confirmation, confirmed) = oneshot::channel();
+        let is_available = self.availability.get();
         let subscribed = async {
+            let confirmation = is_available.then_some(confirmation);
             // Sending fails only when the process is ending.
-            let _ = self.commands.send(Command { room_id, confirmation: Some(confirmation) }).await;
-            let _ = confirmed.await;
+            let _ = self.commands.send(Command { room_id, confirmation }).await;
+            if is_available {
+                let _ = confirmed.await;
+            }
         };
         if tokio::time::timeout(CONFIRMATION_TIMEOUT, subscribed).await.is_err() {
             tracing::debug!(room.id = %room_id, "Redis did not confirm a subscription in time");

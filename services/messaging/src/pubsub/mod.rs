@@ -2,8 +2,10 @@
 //! others at once.
 //!
 //! Redis is a hint. A publication may be lost, and then the log poller finds the change. So nothing
-//! here waits long for Redis, and no request fails because of it.
+//! here waits long for Redis, and no request fails because of it. A Redis that hangs, refuses
+//! subscriptions or cuts its clients again and again counts as away: nothing waits for it at all.
 
+mod availability;
 mod client;
 mod header;
 mod listener;

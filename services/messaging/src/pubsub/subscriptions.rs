@@ -12,13 +12,15 @@ use parlance_core::RoomId;
 use parlance_runtime::ticks;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::availability::{Availability, Connections};
 use super::header::channel_name;
 use crate::streams::Streams;
 
-/// How often failed subscriptions are tried again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often Redis has to answer, and failed subscriptions are tried again.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Also how long a process that starts waits for its first connection.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands that are taken together. Their calls to Redis are pipelined.
 const MAX_COMMANDS: usize = 1_000;
@@ -44,23 +46,40 @@ pub(super) struct Subscriptions {
     waiting: Vec<(RoomId, oneshot::Sender<()>)>,
     /// True if a call has failed, or could not be made, since all rooms were last compared.
     has_failed: bool,
+    availability: Availability,
+    started: Instant,
+    last_connections: Connections,
     connections: Counter<u64>,
 }
 
 impl Subscriptions {
-    pub(super) fn new(subscriber: SubscriberClient, streams: Streams) -> Self {
+    pub(super) fn new(
+        subscriber: SubscriberClient,
+        streams: Streams,
+        availability: Availability,
+    ) -> Self {
         let connections = global::meter("parlance")
             .u64_counter("parlance.messaging.redis.connections")
             .with_description("Connections made to Redis; 1 if none was ever lost.")
             .build();
-        let (confirmed, uncertain, waiting) = (HashSet::new(), HashSet::new(), Vec::new());
-        Self { subscriber, streams, confirmed, uncertain, waiting, has_failed: false, connections }
+        Self {
+            subscriber,
+            streams,
+            confirmed: HashSet::new(),
+            uncertain: HashSet::new(),
+            waiting: Vec::new(),
+            has_failed: false,
+            availability,
+            started: Instant::now(),
+            last_connections: Connections::default(),
+            connections,
+        }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Command>) -> anyhow::Result<()> {
         let mut reconnects = self.subscriber.reconnect_rx();
         let _connection = self.subscriber.connect();
-        let mut retry = ticks(RETRY_INTERVAL);
+        let mut check = ticks(CHECK_INTERVAL);
         let mut commands = Vec::new();
         loop {
             tokio::select! {
@@ -70,11 +89,11 @@ impl Subscriptions {
                     Ok(_) | Err(RecvError::Lagged(_)) => self.on_connected().await,
                     Err(RecvError::Closed) => anyhow::bail!("the Redis client has ended"),
                 },
-                // Before the commands, so that a steady flow of them does not hold up the retry.
-                // The interval starts after it, so that slow retries do not hold up the commands.
-                _ = retry.tick(), if self.has_failed => {
-                    self.update_all().await;
-                    retry.reset();
+                // Before the commands, so that a steady flow of them does not hold up the check.
+                // The interval starts after it, so that slow checks do not hold up the commands.
+                _ = check.tick() => {
+                    self.check().await;
+                    check.reset();
                 }
                 1.. = queue.recv_many(&mut commands, MAX_COMMANDS) => {
                     self.on_commands(std::mem::take(&mut commands)).await;
@@ -89,15 +108,58 @@ impl Subscriptions {
         let rooms = commands.iter().map(|command| command.room_id).collect();
         let waiting = |command: Command| Some((command.room_id, command.confirmation?));
         self.waiting.extend(commands.into_iter().filter_map(waiting));
-        self.update(rooms).await;
+        if self.availability.get() {
+            self.update(rooms).await;
+        } else {
+            // A check subscribes to them, once Redis answers.
+            self.has_failed = true;
+        }
+        self.judge();
+    }
+
+    /// Asks Redis for a sign of life, and tries again what has failed. A connection that hangs
+    /// stays open for long, and nothing but this would notice.
+    async fn check(&mut self) {
+        if !self.answers().await {
+            self.has_failed = true;
+        } else if self.has_failed {
+            self.update_all().await;
+        }
+        self.judge();
+    }
+
+    async fn answers(&self) -> bool {
+        self.subscriber.is_connected()
+            && matches!(timeout(CALL_TIMEOUT, self.subscriber.ping::<()>(None)).await, Ok(Ok(())))
+    }
+
+    /// Decides whether Redis is available. If not, nobody waits for it any longer.
+    fn judge(&mut self) {
+        let is_starting = self.started.elapsed() < CALL_TIMEOUT;
+        if !is_starting {
+            let is_reliable = !self.last_connections.are_flapping();
+            self.availability.set(!self.has_failed && is_reliable);
+        }
+        if !self.availability.get() {
+            self.waiting.clear();
+            // Until a check finds everything subscribed.
+            self.has_failed = true;
+        }
     }
 
     /// Subscribes to everything again: a new connection has no subscriptions.
     async fn on_connected(&mut self) {
         self.connections.add(1, &[]);
+        self.last_connections.add();
         self.confirmed.clear();
-        tracing::info!("connected to Redis; subscribing to all rooms");
-        self.update_all().await;
+        if self.last_connections.are_flapping() {
+            // Not at once: a check does, if the connection lasts until then.
+            self.has_failed = true;
+        } else {
+            tracing::info!("connected to Redis; subscribing to all rooms");
+            self.update_all().await;
+        }
+        self.judge();
     }
 
     async fn update_all(&mut self) {

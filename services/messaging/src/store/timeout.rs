@@ -3,7 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-/// Runs database work. After the timeout it fails like a broken connection does: `unavailable`.
+use parlance_runtime::postgres;
+
+/// Runs database work. After the timeout it fails like a broken connection does: `unavailable`. An
+/// error that makes connections useless has them replaced.
 pub(crate) async fn with_timeout<T>(
     timeout: Duration,
     work: impl Future<Output = sqlx::Result<T>>,
@@ -11,4 +14,5 @@ pub(crate) async fn with_timeout<T>(
     tokio::time::timeout(timeout, work)
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+        .inspect_err(postgres::note_error)
 }

@@ -91,6 +91,17 @@ impl TestApp {
             .await
     }
 
+    /// Starts a replica on a database whose standby may have been told to be synchronous.
+    pub(crate) async fn start_before_failover(
+        database_url: &str,
+        standby_is_synchronous: bool,
+        rooms: &Rooms,
+    ) -> Self {
+        let mut config = config(database_url, &redis_url().await.unwrap(), rooms);
+        config.postgres.standby_is_synchronous = standby_is_synchronous;
+        Self::start_with(config, rooms.clone()).await
+    }
+
     async fn start_with(mut config: Config, rooms: Rooms) -> Self {
         config.grpc.grpc_listen = free_address();
         let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
@@ -356,7 +367,11 @@ fn grpc_server() -> GrpcServerConfig {
 }
 
 fn postgres(database_url: &str) -> PostgresConfig {
-    PostgresConfig { database_url: database_url.to_owned().into(), database_max_connections: 10 }
+    PostgresConfig {
+        database_url: database_url.to_owned().into(),
+        database_max_connections: 10,
+        standby_is_synchronous: false,
+    }
 }
 
 fn credential() -> CredentialConfig {

@@ -184,6 +184,18 @@ impl Gateway {
         self.wait("a last_seq", |received| received.last_seqs.contains(&expected)).await;
     }
 
+    /// Waits until the replica delivers the event with this number or a later one, or reports it.
+    pub(crate) async fn wait_for_last_seq_or_event(&mut self, room_id: i64, seq: i64) {
+        let is_known = |received: &AttachResponse| {
+            received.events.iter().any(|event| event.room_id == room_id && event.seq >= seq)
+                || received
+                    .last_seqs
+                    .iter()
+                    .any(|room| room.room_id == room_id && room.last_seq >= seq)
+        };
+        self.wait("an event or a last_seq", is_known).await;
+    }
+
     /// Receives responses until the stream ends. Returns the error code of the end, if any.
     pub(crate) async fn end(&mut self) -> Option<ErrorCode> {
         loop {

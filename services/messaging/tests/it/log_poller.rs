@@ -79,6 +79,72 @@ async fn a_transaction_that_commits_late_is_not_skipped() {
 }
 
 #[tokio::test]
+async fn what_was_read_is_not_read_again_while_a_transaction_is_open() {
+    const BATCHES: i64 = 2_000;
+    let app = TestApp::start().await;
+    let room_id = app.rooms.room().await;
+    let mut gateway = app.attach_to(room_id).await;
+    let (mut database, mut other) = (app.database().await, app.database().await);
+    let mut open = other.begin().await.unwrap();
+    sqlx::query("SELECT pg_current_xact_id()").execute(&mut *open).await.unwrap();
+    for last_seq in [BATCHES, 2 * BATCHES] {
+        sqlx::query(
+            "INSERT INTO messaging.batches (room_ids, last_seqs)
+             SELECT ARRAY[$1], ARRAY[number] FROM generate_series(1, $2) AS number",
+        )
+        .bind(room_id)
+        .bind(last_seq)
+        .execute(&mut database)
+        .await
+        .unwrap();
+        gateway.wait_for_last_seq(room_id, last_seq).await;
+    }
+    // The statistics of the replica's connections are written within a second or two.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = rows_read(&mut database).await;
+    assert!(before >= BATCHES, "{before}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let more = rows_read(&mut database).await - before;
+    assert!(more < BATCHES, "{more} rows were read while nothing was committed");
+}
+
+/// How many rows of `batches` were read through an index.
+async fn rows_read(database: &mut sqlx::PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'batches'")
+        .fetch_one(database)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_reader_that_missed_very_much_compares_the_rooms_instead() {
+    let app = TestApp::start().await;
+    let (logged, room_id) = (app.rooms.room().await, app.rooms.room().await);
+    let offline = app.replica_without_redis().await;
+    let mut gateway = offline.attach_to(room_id).await;
+    gateway.subscribe(logged, OWNER).await.unwrap();
+    let mut database = app.database().await;
+    let mut transaction = database.begin().await.unwrap();
+    // This room's head does not have the number, so only a reader of all rows would deliver it.
+    sqlx::query(
+        "INSERT INTO messaging.batches (room_ids, last_seqs)
+         SELECT ARRAY[$1], ARRAY[7] FROM generate_series(1, 10000)",
+    )
+    .bind(logged)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    sqlx::query("INSERT INTO messaging.room_heads (room_id, last_seq) VALUES ($1, 5)")
+        .bind(room_id)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    gateway.wait_for_last_seq(room_id, 5).await;
+    assert!(gateway.received.last_seqs.iter().all(|room| room.room_id != logged));
+}
+
+#[tokio::test]
 async fn old_batches_are_deleted_and_recent_ones_kept() {
     let app = TestApp::start().await;
     let room_id = app.rooms.room().await;

@@ -1,7 +1,7 @@
 //! The part that leaving a room and removing a member share.
 
 use parlance_core::{RoomId, UserId};
-use sqlx::{Postgres, Transaction};
+use parlance_runtime::postgres::Transaction;
 
 use crate::app::App;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::store::{members, membership_log, rooms};
 /// Ends the membership, logs its end and commits. The transaction has locked the room.
 pub(super) async fn end_membership(
     app: &App,
-    mut tx: Transaction<'_, Postgres>,
+    mut tx: Transaction,
     room_id: RoomId,
     user_id: UserId,
     reason: EndReason,

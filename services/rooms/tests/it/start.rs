@@ -26,6 +26,7 @@ async fn migrations_are_listed_before_and_after_they_are_applied() {
     let config = PostgresConfig {
         database_url: fresh_database().await.unwrap().into(),
         database_max_connections: 1,
+        standby_is_synchronous: false,
     };
     let status = async || postgres::migration_status(SERVICE, &config, &MIGRATIONS).await.unwrap();
     assert!(status().await.contains("pending"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlance_core::ErrorCode;
 use parlance_runtime::Lifecycle;
-use sqlx::PgPool;
+use parlance_runtime::postgres::Pool;
 use tokio::sync::{mpsc, watch};
 
 use super::admit::Admission;
@@ -32,7 +32,7 @@ pub(crate) struct SendPipeline {
 impl SendPipeline {
     /// Starts the tasks.
     pub(crate) fn start(
-        pool: PgPool,
+        pool: Pool,
         memberships: Memberships,
         streams: Streams,
         pubsub: PubSub,

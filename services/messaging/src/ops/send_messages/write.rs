@@ -6,10 +6,9 @@ use std::time::Duration;
 use parlance_core::{ErrorCode, RoomId};
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::error::chain;
-use parlance_runtime::postgres;
+use parlance_runtime::postgres::{self, Pool, PooledConnection};
 use parlance_runtime::trace::{Span, SpanBuilder};
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection, PgConnection, PgPool, Postgres};
+use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Job, SEND_TIMEOUT};
@@ -21,7 +20,7 @@ use crate::store::{room_heads, with_timeout};
 use crate::streams::Streams;
 
 /// A connection that may be kept for the next batch.
-pub(super) type HeldConnection = Option<PoolConnection<Postgres>>;
+pub(super) type HeldConnection = Option<PooledConnection>;
 
 /// How long a transaction waits for the lock of a room. Shorter than the statement timeout.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ enum Lock {
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Committer {
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     pub(super) streams: Streams,
     pub(super) pubsub: PubSub,
     pub(super) metrics: Metrics,
@@ -61,7 +60,7 @@ impl Committer {
 
     /// Returns true if the pool has no connection for other work.
     pub(super) fn is_pool_exhausted(&self) -> bool {
-        self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections()
+        self.pool.is_exhausted()
     }
 
     /// Writes everything in one call. Further calls are needed only for new rooms, and if the call
