@@ -3,6 +3,7 @@
 mod network;
 mod servers;
 mod service;
+mod statements;
 mod tls;
 mod wait;
 
@@ -13,5 +14,6 @@ pub use servers::{
     start_redis_cluster, start_standby,
 };
 pub use service::{INTERNAL_TOKEN, Service, answer, connect, credential, grpc_server, postgres};
+pub use statements::statement_of_call;
 pub use tls::{server_certificate, server_certificate_without_client_certificate};
 pub use wait::eventually;

@@ -43,12 +43,19 @@ fn described() -> BTreeMap<String, Value> {
 
 #[test]
 fn every_setting_is_described_once() {
-    assert_eq!(describe(&Program::command()).lines().count(), 5);
+    assert_eq!(describe(&Program::command()).lines().count(), 6);
     let settings = described();
     let variables: Vec<&str> = settings.keys().map(String::as_str).collect();
     assert_eq!(
         variables,
-        ["DATABASE_MAX_CONNECTIONS", "DATABASE_URL", "INTERVAL", "LOG_FILTER", "LOG_FORMAT"]
+        [
+            "DATABASE_MAX_CONNECTIONS",
+            "DATABASE_URL",
+            "INTERVAL",
+            "LOG_FILTER",
+            "LOG_FORMAT",
+            "STANDBY_IS_SYNCHRONOUS"
+        ]
     );
     assert_eq!(settings["DATABASE_URL"]["commands"], json!(["serve", "migrate"]));
     assert_eq!(settings["DATABASE_URL"]["required"], true);

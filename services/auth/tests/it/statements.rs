@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
 use parlance_runtime::context::RequestContext;
+use parlance_testkit::statement_of_call;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -32,10 +33,9 @@ struct Counter;
 
 impl<S: Subscriber> Layer<S> for Counter {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "sqlx::query" {
-            return;
-        }
-        if let Some(context) = RequestContext::current() {
+        if statement_of_call(event).is_some()
+            && let Some(context) = RequestContext::current()
+        {
             *COUNTS.lock().unwrap().entry(context.request_id.to_string()).or_default() += 1;
         }
     }

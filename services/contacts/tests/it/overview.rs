@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use parlance_testkit::statement_of_call;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -19,16 +20,7 @@ struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        struct IsClaim(bool);
-        impl tracing::field::Visit for IsClaim {
-            fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0 |= format!("{value:?}").contains("UPDATE contacts.outbox");
-            }
-        }
-
-        let mut is_claim = IsClaim(false);
-        event.record(&mut is_claim);
-        if event.metadata().target() == "sqlx::query" && !is_claim.0 {
+        if statement_of_call(event).is_some_and(|text| !text.contains("UPDATE contacts.outbox")) {
             STATEMENTS.set(STATEMENTS.get() + 1);
         }
     }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::sync::Once;
 
 use parlance_core::ErrorCode;
+use parlance_testkit::statement_of_call;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -20,7 +21,7 @@ struct StatementCounter;
 
 impl<S: Subscriber> Layer<S> for StatementCounter {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() == "sqlx::query" {
+        if statement_of_call(event).is_some() {
             STATEMENTS.set(STATEMENTS.get() + 1);
         }
     }
