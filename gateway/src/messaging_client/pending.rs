@@ -138,7 +138,9 @@ impl PendingRequests {
                 Some(Outcome::Error(name)) => {
                     Err(request.refusal(ErrorCode::from_name(&name).unwrap_or(ErrorCode::Internal)))
                 }
-                outcome => outcome.ok_or(ErrorCode::Internal),
+                outcome => {
+                    outcome.map(|outcome| request.settle(outcome)).ok_or(ErrorCode::Internal)
+                }
             };
             renewals.extend(self.close(request, result));
         }
@@ -234,6 +236,19 @@ impl Request {
     fn refusal(&self, code: ErrorCode) -> ErrorCode {
         let is_unknown = self.is_resent && code == ErrorCode::RateLimited;
         if is_unknown { ErrorCode::Unavailable } else { code }
+    }
+
+    /// Returns the outcome for the caller. After a repetition by this gateway, a message with the
+    /// same key and content is nearly always the one of the first attempt: it is new to the client.
+    fn settle(&self, outcome: Outcome) -> Outcome {
+        match (outcome, &self.message) {
+            (Outcome::Sent(mut sent), StreamMessage::Send(send)) if self.is_resent => {
+                let stored = sent.message.as_ref().map(|message| &message.content);
+                sent.duplicate &= stored != Some(&send.content);
+                Outcome::Sent(sent)
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     fn ordering<'a>(

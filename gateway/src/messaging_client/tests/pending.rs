@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use opentelemetry::global;
 use parlance_core::UserId;
-use parlance_proto::messaging::Typing;
+use parlance_proto::messaging::{Message, Send, Sent, Typing};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
@@ -157,4 +157,33 @@ fn a_repeated_request_that_finds_no_place_has_an_unknown_outcome() {
     pending.resolve([answer(1, rate_limited()), answer(2, rate_limited())].concat());
     assert_eq!(refusal(repeated), Some(ErrorCode::Unavailable));
     assert_eq!(refusal(fresh), Some(ErrorCode::RateLimited));
+}
+
+#[test]
+fn a_message_stored_by_the_first_attempt_is_new_to_the_client() {
+    let send = |pending: &mut PendingRequests, id| {
+        let (caller, answer) = oneshot::channel();
+        let send = Send { request_id: id, content: "mine".to_owned(), ..Send::default() };
+        pending.open(id, StreamMessage::Send(send), None, Reply::Caller(caller), None);
+        answer
+    };
+    let stored = |content: &str| {
+        let message = Message { content: content.to_owned(), ..Message::default() };
+        Outcome::Sent(Sent { message: Some(message), duplicate: true })
+    };
+    let is_duplicate = |mut answer: Answers| match answer.try_recv().unwrap().unwrap() {
+        Outcome::Sent(sent) => sent.duplicate,
+        _ => unreachable!(),
+    };
+    let mut pending = PendingRequests::default();
+    let (lost, _first) = attach(&mut pending, 1);
+    let (own, earlier) = (send(&mut pending, 1), send(&mut pending, 2));
+    pending.remove_stream(lost);
+    let fresh = send(&mut pending, 3);
+    pending.resolve(answer(1, stored("mine")));
+    pending.resolve(answer(2, stored("of an earlier request")));
+    pending.resolve(answer(3, stored("mine")));
+    assert!(!is_duplicate(own));
+    assert!(is_duplicate(earlier));
+    assert!(is_duplicate(fresh));
 }
