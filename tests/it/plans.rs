@@ -215,6 +215,46 @@ async fn an_idempotency_key_is_found_by_index_when_most_rooms_have_one_message()
     assert_eq!(uses["messages_room_seq_unique"], 0, "{uses:?}");
 }
 
+/// One message, and then many that were deleted.
+const DELETED_MESSAGES: &str = "
+    INSERT INTO messaging.room_heads (room_id, last_seq) VALUES (1000, 20001);
+    INSERT INTO messaging.messages
+        (room_id, seq, change_seq, sender_id, sender_name, content,
+            created_at, updated_at, deleted_at)
+    SELECT 1000, seq, seq, 1, 'ann', '', now(), now(), CASE WHEN seq > 1 THEN now() END
+    FROM generate_series(1, 20001) AS seq";
+
+#[tokio::test]
+async fn a_page_behind_many_deleted_messages_reads_none_of_them() {
+    let database = fresh_database().await.unwrap();
+    migrate("messaging", &database, &[]).await;
+    let mut superuser = PgConnection::connect(&database).await.unwrap();
+    superuser.execute(DELETED_MESSAGES).await.unwrap();
+
+    let config = config(&database);
+    let pool = postgres::pool("messaging", &config).unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    let statements = statements("messaging");
+    let (pages, _) =
+        statements.iter().find(|(statement, _)| statement.contains("request.before_id")).unwrap();
+    connection.execute(AssertSqlSafe(format!("PREPARE pages AS {pages}"))).await.unwrap();
+    // The newest page, pages before and after ids that are no message of the room, and the page
+    // after a deleted message.
+    for (before_id, after_id) in [("NULL", "NULL"), ("90000", "NULL"), ("NULL", "0"), ("NULL", "9")]
+    {
+        let explain = format!(
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)
+             EXECUTE pages ('{{1000}}', '{{{before_id}}}', '{{{after_id}}}', '{{51}}')"
+        );
+        // The first execution reads the catalog, too.
+        connection.execute(AssertSqlSafe(explain.clone())).await.unwrap();
+        let plan: Value =
+            sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(&mut *connection).await.unwrap();
+        let read = plan[0]["Plan"]["Shared Hit Blocks"].as_i64().unwrap();
+        assert!(read < 60, "before {before_id}, after {after_id}: {read} blocks\n{plan:#}");
+    }
+}
+
 #[tokio::test]
 async fn room_heads_are_found_by_index_after_a_plan_for_one_row() {
     let database = fresh_database().await.unwrap();

@@ -65,9 +65,17 @@ pub(crate) async fn find_origin(
         SELECT
             room_id,
             sender_id
-        FROM messaging.messages
-        WHERE id = $1
-            AND deleted_at IS NULL
+        FROM (
+            SELECT
+                room_id,
+                sender_id,
+                deleted_at
+            FROM messaging.messages
+            WHERE id = $1
+            -- Else the plan may read all of the index of messages that are not deleted.
+            OFFSET 0
+        ) AS message
+        WHERE deleted_at IS NULL
         "#,
         message_id.get(),
     )
