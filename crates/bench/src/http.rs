@@ -17,7 +17,8 @@ use tokio::time::timeout;
 /// Bounds the connection attempt and each exchange.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-type Body = Full<Bytes>;
+/// The body of a request.
+pub(crate) type Body = Full<Bytes>;
 
 /// An open connection.
 pub struct HttpConnection {

@@ -19,6 +19,8 @@ pub(crate) enum Scenario {
     Idle,
     /// All clients drop and come back at once.
     ReconnectStorm,
+    /// The same calls before and after the tables have grown. Runs only when it is named.
+    Growth,
     /// Log-ins, and messages during a flood of them.
     Login,
 }
@@ -53,6 +55,7 @@ impl Scenario {
             Self::Reads => "reads",
             Self::Idle => "idle",
             Self::ReconnectStorm => "reconnect storm",
+            Self::Growth => "growth",
             Self::Login => "login",
         }
     }

@@ -218,12 +218,23 @@ impl Postgres {
     /// A command that runs pgbench on a database as the superuser. The caller adds the workload.
     pub fn pgbench(&self, database: &str) -> anyhow::Result<Command> {
         let mut pgbench = Command::new(self.programs.client("pgbench", "postgresql-contrib")?);
-        pgbench
+        self.connect_as_superuser(&mut pgbench, database);
+        Ok(pgbench)
+    }
+
+    /// A command that dumps a database as the superuser. The caller adds the format.
+    pub fn pg_dump(&self, database: &str) -> anyhow::Result<Command> {
+        let mut pg_dump = Command::new(self.programs.client("pg_dump", "postgresql-client")?);
+        self.connect_as_superuser(&mut pg_dump, database);
+        Ok(pg_dump)
+    }
+
+    fn connect_as_superuser(&self, command: &mut Command, database: &str) {
+        command
             .args(["--host", "127.0.0.1", "--username", SUPERUSER])
             .arg(format!("--port={}", self.port))
             .env("PGPASSWORD", &self.password)
             .env("PGDATABASE", database);
-        Ok(pgbench)
     }
 
     /// The server's process.

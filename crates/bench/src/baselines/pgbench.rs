@@ -16,7 +16,7 @@ use crate::load::CONTENT;
 /// The database of the tables below.
 const DATABASE: &str = "baseline";
 /// The database of Parlance.
-const PARLANCE: &str = "parlance";
+pub(crate) const PARLANCE: &str = "parlance";
 /// Connections.
 const CLIENTS: &str = "16";
 const THREADS: &str = "2";

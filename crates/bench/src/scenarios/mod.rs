@@ -2,6 +2,7 @@
 //! rows of the table.
 
 mod fan_out;
+mod growth;
 mod idle;
 mod latency;
 mod login;
