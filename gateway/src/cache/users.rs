@@ -12,7 +12,7 @@ use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::api::dto::{BuildIdHasher, User, UsersById};
@@ -30,6 +30,8 @@ const REFRESH_TIMEOUT: Duration = Duration::from_millis(250);
 const REFRESH_BACKOFF: Duration = Duration::from_secs(2);
 /// The most ids or names that auth accepts in one call.
 const MAX_PER_CALL: usize = 10_000;
+/// The look-ups in the background at a time.
+const MAX_IN_BACKGROUND: usize = 256;
 
 /// Looks users up. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct UserCache {
     inactive_users: watch::Receiver<Arc<HashSet<UserId>>>,
     /// When the last refresh failed.
     last_failure: Arc<Mutex<Option<Instant>>>,
+    /// A permit for each look-up in the background.
+    background: Arc<Semaphore>,
 }
 
 type CacheById = Cache<UserId, CachedUser, UnitWeighter, BuildIdHasher>;
@@ -70,6 +74,7 @@ impl UserCache {
             cache: Arc::new(new_cache()),
             inactive_users: token_verifier.inactive_users(),
             last_failure: Arc::default(),
+            background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
         };
         let eviction = users.clone().evict_changed(token_verifier.inactive_users());
         lifecycle.spawn_task("user cache", eviction);
@@ -129,12 +134,17 @@ impl UserCache {
         self.cache.get(&id).map(|cached| cached.user)
     }
 
-    /// Starts to look a user up, unless it is cached.
+    /// Starts to look a user up, unless it is cached or too many are being looked up.
     pub(crate) fn look_up_in_background(&self, lifecycle: &Lifecycle, id: UserId) {
-        if self.cached(id).is_none() {
+        if self.cached(id).is_none()
+            && let Ok(permit) = self.background.clone().try_acquire_owned()
+        {
             let users = self.clone();
             // A caller that does not find the user afterwards looks it up again.
-            lifecycle.spawn(async move { drop(users.by_ids([id]).await) });
+            lifecycle.spawn(async move {
+                drop(users.by_ids([id]).await);
+                drop(permit);
+            });
         }
     }
 

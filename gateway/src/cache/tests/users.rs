@@ -29,7 +29,13 @@ async fn users(auth: &str) -> UserCache {
     client.replicas().wait_for(|replicas| !replicas.is_empty()).await.unwrap();
     let auth = AuthServiceClient::new(client);
     let inactive_users = watch::Sender::<Arc<HashSet<UserId>>>::default().subscribe();
-    UserCache { auth, cache: Arc::new(new_cache()), inactive_users, last_failure: Arc::default() }
+    UserCache {
+        auth,
+        cache: Arc::new(new_cache()),
+        inactive_users,
+        last_failure: Arc::default(),
+        background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
+    }
 }
 
 fn insert_stale(users: &UserCache, user: User) {
