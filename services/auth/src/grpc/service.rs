@@ -4,10 +4,13 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
-    EnsureProbeAccountRequest, EnsureProbeAccountResponse, FindUsersRequest, FindUsersResponse,
-    GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest, GetUsersResponse, LogInRequest,
-    LogInResponse, RegisterRequest, RegisterResponse, WatchAccessStateRequest,
-    WatchAccessStateResponse,
+    ChangePasswordRequest, ChangePasswordResponse, EndOtherSessionsRequest,
+    EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, EnsureProbeAccountRequest,
+    EnsureProbeAccountResponse, FindUsersRequest, FindUsersResponse, GetAccessStateRequest,
+    GetAccessStateResponse, GetUsersRequest, GetUsersResponse, ListSessionsRequest,
+    ListSessionsResponse, LogInRequest, LogInResponse, LogOutRequest, LogOutResponse,
+    RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse, ResetPasswordRequest,
+    ResetPasswordResponse, Tokens, WatchAccessStateRequest, WatchAccessStateResponse,
 };
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
@@ -33,20 +36,59 @@ impl AuthService for Service {
     type WatchAccessStateStream = BoxStream<'static, Result<WatchAccessStateResponse, Status>>;
 
     async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
-        let RegisterRequest { username, password, client_address } = request.into_inner();
-        let client = ClientNetwork::from_address(&client_address);
+        let RegisterRequest { username, password, client } = request.into_inner();
+        let client = ClientNetwork::from_address(&client.unwrap_or_default().address);
         let user = ops::register(&self.app, username, password, client).await?;
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
     async fn log_in(&self, request: Request<LogInRequest>) -> Reply<LogInResponse> {
-        let LogInRequest { username, password, client_address } = request.into_inner();
-        let client = ClientNetwork::from_address(&client_address);
+        let LogInRequest { username, password, client, .. } = request.into_inner();
+        let client = ClientNetwork::from_address(&client.unwrap_or_default().address);
         let token = ops::log_in(&self.app, username, password, client).await?;
-        Ok(Response::new(LogInResponse {
+        let tokens = Tokens {
             access_token: token.token,
             expires_in_s: token.expires_in_s,
-        }))
+            ..Tokens::default()
+        };
+        Ok(Response::new(LogInResponse { tokens: Some(tokens) }))
+    }
+
+    async fn refresh(&self, _: Request<RefreshRequest>) -> Reply<RefreshResponse> {
+        Err(Status::unimplemented("Refresh"))
+    }
+
+    async fn log_out(&self, _: Request<LogOutRequest>) -> Reply<LogOutResponse> {
+        Err(Status::unimplemented("LogOut"))
+    }
+
+    async fn list_sessions(&self, _: Request<ListSessionsRequest>) -> Reply<ListSessionsResponse> {
+        Err(Status::unimplemented("ListSessions"))
+    }
+
+    async fn end_session(&self, _: Request<EndSessionRequest>) -> Reply<EndSessionResponse> {
+        Err(Status::unimplemented("EndSession"))
+    }
+
+    async fn end_other_sessions(
+        &self,
+        _: Request<EndOtherSessionsRequest>,
+    ) -> Reply<EndOtherSessionsResponse> {
+        Err(Status::unimplemented("EndOtherSessions"))
+    }
+
+    async fn change_password(
+        &self,
+        _: Request<ChangePasswordRequest>,
+    ) -> Reply<ChangePasswordResponse> {
+        Err(Status::unimplemented("ChangePassword"))
+    }
+
+    async fn reset_password(
+        &self,
+        _: Request<ResetPasswordRequest>,
+    ) -> Reply<ResetPasswordResponse> {
+        Err(Status::unimplemented("ResetPassword"))
     }
 
     async fn get_users(&self, request: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {
@@ -82,7 +124,11 @@ impl AuthService for Service {
         let clock = self.app.clock.clone();
         let states = WatchStream::new(self.app.access.clone()).map(move |access| {
             let state = access.state(clock.now()).into();
-            Ok(WatchAccessStateResponse { state: Some(state) })
+            Ok(WatchAccessStateResponse {
+                state: Some(state),
+                ended: Vec::new(),
+                is_complete: true,
+            })
         });
         let draining = self.app.lifecycle.draining().clone();
         Ok(Response::new(states.take_until(draining.cancelled_owned()).boxed()))

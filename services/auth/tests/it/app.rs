@@ -9,7 +9,7 @@ use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
-    AccessState, GetAccessStateRequest, LogInRequest, LogInResponse, RegisterRequest, User,
+    AccessState, ClientInfo, GetAccessStateRequest, LogInRequest, RegisterRequest, Tokens, User,
     WatchAccessStateRequest, WatchAccessStateResponse,
 };
 use parlance_runtime::Lifecycle;
@@ -106,17 +106,14 @@ impl Auth {
         self.try_register(username, PASSWORD).await.unwrap()
     }
 
-    pub(crate) async fn log_in(
-        &self,
-        username: &str,
-        password: &str,
-    ) -> Result<LogInResponse, Status> {
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<Tokens, Status> {
         let request = LogInRequest {
             username: username.into(),
             password: password.into(),
-            client_address: String::new(),
+            client: None,
+            refresh: false,
         };
-        Ok(self.grpc().log_in(request).await?.into_inner())
+        Ok(self.grpc().log_in(request).await?.into_inner().tokens.unwrap())
     }
 
     pub(crate) async fn access_state(&self) -> AccessState {
@@ -177,7 +174,7 @@ pub(crate) fn registration(username: impl Into<String>, client_address: &str) ->
     RegisterRequest {
         username: username.into(),
         password: PASSWORD.into(),
-        client_address: client_address.into(),
+        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
     }
 }
 
