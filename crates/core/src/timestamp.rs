@@ -26,6 +26,12 @@ impl Timestamp {
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
+
+    /// Returns the time this much later.
+    pub fn after(self, duration: std::time::Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
 }
 
 impl From<OffsetDateTime> for Timestamp {

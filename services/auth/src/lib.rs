@@ -4,7 +4,9 @@
 
 mod access;
 mod app;
+mod audit;
 mod background;
+mod client;
 mod client_network;
 pub mod commands;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlance_core::{Clock, Timestamp};
+use parlance_core::Clock;
 use sqlx::{Connection, PgPool};
 
 use crate::error::Error;
@@ -19,8 +19,8 @@ pub(crate) async fn rotate_keys(
     token_ttl: Duration,
 ) -> Result<Option<Rotation>, Error> {
     let now = clock.now();
-    let signs_from = after(now, publication_lead);
-    let old_key_retires_at = after(signs_from, token_ttl);
+    let signs_from = now.after(publication_lead);
+    let old_key_retires_at = signs_from.after(token_ttl);
     let key = keys::generate(now, signs_from)?;
 
     let mut conn = pool.acquire().await?;
@@ -31,9 +31,4 @@ pub(crate) async fn rotate_keys(
     }
     transaction.commit().await?;
     Ok(Some(Rotation { kid: key.kid, signs_from, old_key_retires_at }))
-}
-
-fn after(time: Timestamp, duration: Duration) -> Timestamp {
-    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(time.as_micros().saturating_add(micros))
 }
