@@ -29,9 +29,17 @@ impl Timestamp {
 
     /// Returns the time this much later.
     pub fn after(self, duration: std::time::Duration) -> Self {
-        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        Self(self.0.saturating_add(micros))
+        Self(self.0.saturating_add(micros(duration)))
     }
+
+    /// Returns the time this much earlier.
+    pub fn before(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl From<OffsetDateTime> for Timestamp {

@@ -54,6 +54,10 @@ CREATE TABLE auth.refresh_tokens (
     UNIQUE (session_id, number)
 );
 
+-- To find the oldest unused ones of a session.
+CREATE INDEX refresh_tokens_unused ON auth.refresh_tokens (session_id, number)
+    WHERE first_used_at IS NULL;
+
 -- For the purge.
 CREATE INDEX refresh_tokens_expired ON auth.refresh_tokens (expires_at);
 
