@@ -1,5 +1,6 @@
 //! Deactivating a user, or activating them again.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use parlance_core::{Clock, Username};
@@ -37,7 +38,7 @@ pub(crate) async fn deactivate(
     let (folded, now) = (username.folded(), clock.now());
     let mut conn = pool.acquire().await?;
     let mut transaction = conn.begin().await?;
-    let found = users::list_by_folded_usernames(&mut transaction, &[folded.clone()]).await?;
+    let found = users::list_by_folded_usernames(&mut transaction, from_ref(&folded)).await?;
     let Some((_, user)) = found.into_iter().next() else {
         return Ok(None);
     };
