@@ -16,6 +16,8 @@ use crate::store;
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) revisions: Revisions,
+    /// How often this replica has found the state unchanged.
+    pub(crate) confirmations: u64,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) inactive_user_ids: Arc<[UserId]>,
 }
@@ -35,7 +37,12 @@ impl Access {
     ) -> Result<Self, Error> {
         let keys = KeyRing::new(store::signing_keys::list(conn).await?);
         let inactive_user_ids = store::users::list_inactive_ids(conn).await?;
-        Ok(Self { revisions, keys: Arc::new(keys), inactive_user_ids: inactive_user_ids.into() })
+        Ok(Self {
+            revisions,
+            confirmations: 0,
+            keys: Arc::new(keys),
+            inactive_user_ids: inactive_user_ids.into(),
+        })
     }
 
     /// Returns what verifiers of tokens have to know at this time.

@@ -131,10 +131,11 @@ impl AuthService for Service {
 
     async fn watch_access_state(
         &self,
-        _: Request<WatchAccessStateRequest>,
+        request: Request<WatchAccessStateRequest>,
     ) -> Reply<Self::WatchAccessStateStream> {
+        let WatchAccessStateRequest { is_incremental } = request.into_inner();
         let (access, ended) = (self.app.access.clone(), self.app.ended.clone());
-        let updates = AccessUpdates::new(access, ended, self.app.clock.clone());
+        let updates = AccessUpdates::new(access, ended, self.app.clock.clone(), is_incremental);
         let responses = stream::unfold(updates, |mut updates| async move {
             let update = updates.next().await?;
             Some((Ok(update.into()), updates))

@@ -110,3 +110,44 @@ async fn the_end_of_a_session_does_not_renew_keys_and_inactive_users() {
     assert_eq!(auth.count(revision).await, before);
     assert_eq!(auth.count("SELECT ended_revision FROM auth.access_revision").await, 1);
 }
+
+#[tokio::test]
+async fn a_verifier_from_before_sessions_gets_the_state_in_every_message() {
+    let auth = Auth::start().await;
+    let anna = auth.register("anna").await;
+    let mut watch = auth.watch_as(false).await;
+    assert!(watch.any_message().await.unwrap().state.is_some());
+    for _ in 0..3 {
+        let session_id = auth.log_in("anna", PASSWORD).await.unwrap().session_id;
+        auth.log_out(anna.id, Some(session_id)).await;
+        let message = watch.any_message().await.unwrap();
+        assert_eq!(message.state, Some(auth.access_state().await));
+        assert_eq!(message.ended.len(), 1, "it gets none without a change");
+    }
+}
+
+/// The clients of tests connect through no proxy, so the database is cut off by a lock.
+#[tokio::test]
+async fn a_verifier_gets_empty_messages_while_the_replica_reads_its_database() {
+    let auth = Auth::start().await;
+    let mut watch = auth.watch().await;
+    watch.any_message().await.unwrap();
+    for _ in 0..2 {
+        let message = watch.any_message().await.unwrap();
+        assert_eq!((message.state, message.ended.len()), (None, 0));
+        assert!(message.is_complete);
+    }
+    let mut connection = auth.database().await;
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = "LOCK TABLE auth.access_revision IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
+    auth.wait_for_blocked_statement().await;
+    let none = async { while watch.any_message().await.is_some() {} };
+    // One may be on its way.
+    let result = tokio::time::timeout(Duration::from_millis(100), none).await;
+    assert!(result.is_err(), "the stream has ended");
+    let nothing = tokio::time::timeout(Duration::from_secs(2), watch.any_message()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    transaction.rollback().await.unwrap();
+    watch.any_message().await.unwrap();
+}
