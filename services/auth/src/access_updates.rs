@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parlance_core::Clock;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::ended_log::{EndedLog, Part};
@@ -38,7 +39,8 @@ pub(crate) struct AccessUpdates {
 struct Sent {
     /// The revision of the state.
     revision: i64,
-    confirmations: u64,
+    /// When the state was confirmed; `None` if the reader does not ask.
+    confirmed_at: Option<Instant>,
     /// The last entry of the log.
     number: i64,
     is_complete: bool,
@@ -73,7 +75,7 @@ impl AccessUpdates {
         let Part { entries, has_more } = self.log.after(last_number, MAX_ENTRIES);
         let known = Sent {
             revision: access.revisions.access,
-            confirmations: if self.is_incremental { access.confirmations } else { 0 },
+            confirmed_at: self.is_incremental.then_some(access.confirmed_at),
             number: entries.last().map_or(last_number, |entry| entry.number),
             is_complete: !has_more,
         };

@@ -38,7 +38,7 @@ pub(crate) async fn start(
     let mut ended = Ended { log, last_number: 0, forgotten_at: Instant::now() };
     ended.read(&mut conn).await?;
     let (sender, receiver) = watch::channel(Arc::new(first));
-    let task = Refresh { pool: pool.clone(), clock, ended, sender, sent_at: Instant::now() };
+    let task = Refresh { pool: pool.clone(), clock, ended, sender };
     lifecycle.spawn_task("refresh of the access state", task.run());
     Ok(receiver)
 }
@@ -48,7 +48,6 @@ struct Refresh {
     clock: Clock,
     ended: Ended,
     sender: watch::Sender<Arc<Access>>,
-    sent_at: Instant,
 }
 
 impl Refresh {
@@ -68,6 +67,7 @@ impl Refresh {
     /// Sends the access state to all streams if its revisions have changed. A deleted key is a
     /// change like any other.
     async fn poll(&mut self, now: Timestamp) -> Result<(), Error> {
+        let confirmed_at = Instant::now();
         let mut conn = self.pool.acquire().await?;
         let known = self.sender.borrow().clone();
         if known.keys.has_retired(now) {
@@ -75,29 +75,25 @@ impl Refresh {
         }
         let revisions = store::access_revision::get(&mut conn).await?;
         if revisions == known.revisions {
-            self.confirm(&known);
+            self.confirm(&known, confirmed_at);
             return Ok(());
         }
-        let mut access = Access { revisions, ..(*known).clone() };
+        let mut access = Access { revisions, confirmed_at, ..(*known).clone() };
         if revisions.access != known.revisions.access {
-            access = Access::load_as_of(&mut conn, revisions).await?;
+            access = Access::load_as_of(&mut conn, revisions, confirmed_at).await?;
             tracing::info!(access.revision = revisions.access, "access state refreshed");
         }
         if revisions.ended != known.revisions.ended {
             self.ended.read(&mut conn).await?;
         }
         self.sender.send_replace(Arc::new(access));
-        self.sent_at = Instant::now();
         Ok(())
     }
 
-    /// Tells the streams, a little more often than every second, that the state is known to be
-    /// current.
-    fn confirm(&mut self, known: &Access) {
-        if self.sent_at.elapsed() >= CONFIRM_INTERVAL {
-            self.sent_at = Instant::now();
-            let confirmations = known.confirmations.wrapping_add(1);
-            self.sender.send_replace(Arc::new(Access { confirmations, ..known.clone() }));
+    /// Tells the streams, a little more often than every second, that the state is the newest.
+    fn confirm(&self, known: &Access, confirmed_at: Instant) {
+        if confirmed_at >= known.confirmed_at + CONFIRM_INTERVAL {
+            self.sender.send_replace(Arc::new(Access { confirmed_at, ..known.clone() }));
         }
     }
 }

@@ -15,7 +15,6 @@ use parlance_proto::auth::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::access_updates::AccessUpdates;
 use crate::app::App;
 use crate::client::Client;
 use crate::client_network::ClientNetwork;
@@ -134,8 +133,7 @@ impl AuthService for Service {
         request: Request<WatchAccessStateRequest>,
     ) -> Reply<Self::WatchAccessStateStream> {
         let WatchAccessStateRequest { is_incremental } = request.into_inner();
-        let (access, ended) = (self.app.access.clone(), self.app.ended.clone());
-        let updates = AccessUpdates::new(access, ended, self.app.clock.clone(), is_incremental);
+        let updates = ops::watch_access_state(&self.app, is_incremental)?;
         let responses = stream::unfold(updates, |mut updates| async move {
             let update = updates.next().await?;
             Some((Ok(update.into()), updates))

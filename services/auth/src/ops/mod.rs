@@ -17,6 +17,7 @@ mod refresh;
 mod register;
 mod rotate_keys;
 mod set_active;
+mod watch_access_state;
 
 pub(crate) use end_other_sessions::end_other_sessions;
 pub(crate) use end_session::end_session;
@@ -33,3 +34,4 @@ pub(crate) use refresh::refresh;
 pub(crate) use register::register;
 pub(crate) use rotate_keys::{rotate_keys, rotate_leaked_keys};
 pub(crate) use set_active::{activate, deactivate};
+pub(crate) use watch_access_state::watch_access_state;
