@@ -7,7 +7,7 @@ use std::time::Duration;
 use parlance_core::{Clock, Timestamp};
 use parlance_runtime::error::chain;
 use parlance_runtime::{Lifecycle, ticks};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -71,7 +71,11 @@ impl Refresh {
         let mut conn = self.pool.acquire().await?;
         let known = self.sender.borrow().clone();
         if known.keys.has_retired(now) {
-            store::signing_keys::delete_retired(&mut conn, now).await?;
+            let mut transaction = conn.begin().await?;
+            // Every change of keys takes this lock first, so that none waits for another in turn.
+            store::access_revision::lock(&mut transaction).await?;
+            store::signing_keys::delete_retired(&mut transaction, now).await?;
+            transaction.commit().await?;
         }
         let revisions = store::access_revision::get(&mut conn).await?;
         if revisions == known.revisions {
