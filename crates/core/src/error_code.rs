@@ -47,7 +47,23 @@ error_codes! {
     /// The user of the token is deactivated.
     InactiveUser, "inactive_user", "Inactive user";
     /// The token of an open connection has expired.
-    TokenExpired, "token_expired", "Token expired";
+    TokenExpired, "token_expired", "The token has expired";
+    /// The session of the token has ended, or the refresh token is not a live one.
+    SessionRevoked, "session_revoked", "This session has ended";
+    /// The current password is not the one that the request names.
+    WrongPassword, "wrong_password", "The current password is wrong";
+    /// The caller has no such live session.
+    SessionNotFound, "session_not_found", "Session not found";
+    /// The deployment does not let users make accounts.
+    RegistrationClosed, "registration_closed", "Registration is closed";
+    /// No trusted issuer vouches for the identity, or its account is inactive.
+    IdentityRefused, "identity_refused", "This identity was not accepted";
+    /// No username could be made from the identity. The request must name one.
+    UsernameNeeded, "username_needed", "Choose a username";
+    /// The code was never issued, has expired, or was used.
+    ResetCodeInvalid, "reset_code_invalid", "The reset code is wrong or has expired";
+    /// The log-in is too long ago for what the request asks for.
+    LogInAgain, "log_in_again", "Log in again first";
     /// No user has this name.
     UserNotFound, "user_not_found", "User not found";
     /// The user invites themselves.

@@ -34,13 +34,16 @@ pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
             (Code::AlreadyExists, StatusCode::BAD_REQUEST)
         }
         SelfInvitation => (Code::FailedPrecondition, StatusCode::BAD_REQUEST),
-        InvalidCredentials | Unauthenticated | InvalidToken | InactiveUser | TokenExpired => {
-            (Code::Unauthenticated, StatusCode::UNAUTHORIZED)
-        }
+        WrongPassword | ResetCodeInvalid => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+        UsernameNeeded => (Code::FailedPrecondition, StatusCode::CONFLICT),
+        InvalidCredentials | Unauthenticated | InvalidToken | InactiveUser | TokenExpired
+        | SessionRevoked | IdentityRefused => (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
         UserNotFound | InvitationNotFound | RoomNotFound | MemberNotFound | MessageNotFound
-        | NotFound => (Code::NotFound, StatusCode::NOT_FOUND),
+        | SessionNotFound | NotFound => (Code::NotFound, StatusCode::NOT_FOUND),
         NotAMember | SystemRoom | NotTheOwner | OwnerCannotLeave | NotTheSender
-        | OriginNotAllowed => (Code::PermissionDenied, StatusCode::FORBIDDEN),
+        | OriginNotAllowed | RegistrationClosed | LogInAgain => {
+            (Code::PermissionDenied, StatusCode::FORBIDDEN)
+        }
         MethodNotAllowed => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
         UnsupportedMediaType => (Code::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         PayloadTooLarge => (Code::InvalidArgument, StatusCode::PAYLOAD_TOO_LARGE),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
 use parlance_core::{Password, Username};
-use parlance_proto::auth::{LogInRequest, RegisterRequest};
+use parlance_proto::auth::{ClientInfo, LogInRequest, RegisterRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -76,7 +76,7 @@ async fn register(
     let request = RegisterRequest {
         username: body.username.as_str().to_owned(),
         password: body.password.expose().to_owned(),
-        client_address: address.0.to_string(),
+        client: Some(ClientInfo { address: address.0.to_string(), ..ClientInfo::default() }),
     };
     let mut auth = app.passwords.clone();
     let call = auth.register(request);
@@ -102,13 +102,14 @@ async fn log_in(
 ) -> Result<Json<Token>, ApiError> {
     app.limits.take_log_in(address)?;
     let mut auth = app.passwords.clone();
-    let client_address = address.0.to_string();
-    let call = auth.log_in(LogInRequest { username, password, client_address });
+    let client = Some(ClientInfo { address: address.0.to_string(), ..ClientInfo::default() });
+    let call = auth.log_in(LogInRequest { username, password, client, refresh: false });
     let answer = with_call_deadline(app.config.password_deadline, call).await?.into_inner();
+    let tokens = required(answer.tokens)?;
     Ok(Json(Token {
-        access_token: answer.access_token,
+        access_token: tokens.access_token,
         token_type: "bearer",
-        expires_in: answer.expires_in_s,
+        expires_in: tokens.expires_in_s,
     }))
 }
 

@@ -8,8 +8,10 @@ use parlance_runtime::postgres::Pool;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::config::TokenConfig;
+use crate::config::{SessionConfig, TokenConfig};
+use crate::ended_log::EndedLog;
 use crate::passwords::Passwords;
+use crate::session_metrics::SessionMetrics;
 
 /// The dependencies of the use cases. Built once, at start.
 pub(crate) struct App {
@@ -18,6 +20,10 @@ pub(crate) struct App {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,
     pub(crate) tokens: TokenConfig,
+    pub(crate) sessions: SessionConfig,
+    pub(crate) session_metrics: SessionMetrics,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,
+    /// Kept fresh by the same.
+    pub(crate) ended: Arc<EndedLog>,
 }

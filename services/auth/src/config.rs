@@ -17,6 +17,9 @@ pub struct Config {
     /// The content of tokens.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// How long sessions live.
+    #[command(flatten)]
+    pub sessions: SessionConfig,
     /// The hashing of passwords.
     #[command(flatten)]
     pub passwords: PasswordConfig,
@@ -43,10 +46,30 @@ pub struct TokenConfig {
 pub struct TokenTtlConfig {
     /// How long an access token is valid, in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys` needs the same value. A lower value applies to new tokens only: before a
+    /// `auth rotate-keys`, `end-sessions` and `deactivate` need the same value. A lower value applies to new tokens only: before a
     /// rotation of keys, wait until the tokens issued earlier have expired.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
+}
+
+/// How long sessions and their tokens live.
+#[derive(Args, Clone, Debug)]
+pub struct SessionConfig {
+    /// How long an access token is valid whose client can refresh it, in whole seconds; 15 minutes
+    /// by default.
+    ///
+    /// Never longer than `ACCESS_TOKEN_TTL`, so that no token outlives the key that signed it.
+    #[arg(long, env = "SHORT_TOKEN_TTL", default_value = "900", value_parser = whole_seconds)]
+    pub short_token_ttl: Duration,
+    /// How long a refresh token is valid, in whole seconds; 30 days by default.
+    ///
+    /// Who does not come back in this time has to log in again.
+    #[arg(long, env = "REFRESH_TOKEN_TTL", default_value = "2592000", value_parser = whole_seconds)]
+    pub refresh_token_ttl: Duration,
+    /// How long a session lives at most, in whole seconds; 180 days by default. Then the user has
+    /// to log in again.
+    #[arg(long, env = "SESSION_TTL", default_value = "15552000", value_parser = whole_seconds)]
+    pub session_ttl: Duration,
 }
 
 /// The hashing of passwords.
@@ -92,6 +115,10 @@ pub struct RotateKeysConfig {
     /// How long the tokens signed with the old key are valid.
     #[command(flatten)]
     pub ttl: TokenTtlConfig,
+    /// Replaces all keys within the publication lead and ends all sessions, because a key may have
+    /// leaked.
+    #[arg(long)]
+    pub leaked: bool,
 }
 
 fn available_cores() -> u32 {

@@ -29,6 +29,14 @@ pub(crate) enum Error {
     NoSigningKey,
     #[error("cannot make a signing key")]
     SigningKey,
+    #[error("cannot make a random token")]
+    Random,
+    #[error("the session has ended, or the refresh token is not a live one")]
+    SessionRevoked,
+    #[error("the user has no such live session")]
+    SessionNotFound,
+    #[error("the request does not name its caller")]
+    NoCaller,
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a database statement failed")]
@@ -47,7 +55,11 @@ impl From<sqlx::Error> for Error {
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::RuleViolated(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
+            Self::RuleViolated(_) | Self::TooManyRequested { .. } | Self::NoCaller => {
+                ErrorCode::Validation
+            }
+            Self::SessionRevoked => ErrorCode::SessionRevoked,
+            Self::SessionNotFound => ErrorCode::SessionNotFound,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::HashShareFull { .. } => ErrorCode::RateLimited,
@@ -57,6 +69,7 @@ impl Coded for Error {
             | Self::HashTask(_)
             | Self::NoSigningKey
             | Self::SigningKey
+            | Self::Random
             | Self::Sign(_) => ErrorCode::Internal,
         }
     }

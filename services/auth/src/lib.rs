@@ -3,11 +3,15 @@
 //! gateway does, with the keys that this service publishes.
 
 mod access;
+mod access_updates;
 mod app;
+mod audit;
 mod background;
+mod client;
 mod client_network;
 pub mod commands;
 pub mod config;
+mod ended_log;
 mod error;
 mod grpc;
 mod hash_queue;
@@ -16,8 +20,12 @@ mod keys;
 mod model;
 mod ops;
 mod passwords;
+mod refresh_token;
+mod session_metrics;
 mod store;
 mod tokens;
+
+use std::sync::Arc;
 
 use parlance_core::Clock;
 use parlance_proto::auth::auth_service_server::{self, AuthServiceServer};
@@ -28,9 +36,11 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::app::App;
-use crate::background::refresh_access;
+use crate::background::{purge_sessions, refresh_access};
 use crate::config::Config;
+use crate::ended_log::EndedLog;
 use crate::passwords::Passwords;
+use crate::session_metrics::SessionMetrics;
 
 /// The name of the service in logs, metrics and database connections.
 pub const SERVICE: &str = "auth";
@@ -47,10 +57,16 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let pool = guard.pool(SERVICE, &config.postgres)?;
     ops::make_first_key(&pool, &clock).await?;
 
+    purge_sessions::start(pool.clone(), clock.clone(), lifecycle);
+    let ended = Arc::new(EndedLog::default());
+    let access = refresh_access::start(pool.clone(), clock.clone(), ended.clone(), lifecycle);
     let app = App {
-        access: refresh_access::start(pool.clone(), clock.clone(), lifecycle).await?,
+        access: access.await?,
+        session_metrics: SessionMetrics::new(ended.clone()),
+        ended,
         passwords: Passwords::start(&config.passwords).await?,
         tokens: config.tokens,
+        sessions: config.sessions,
         pool,
         clock,
         lifecycle: lifecycle.clone(),

@@ -50,7 +50,8 @@ pub(crate) async fn find_credentials(
             id AS user_id,
             username,
             is_active,
-            password_hash
+            password_hash,
+            end_all_count
         FROM auth.users
         WHERE folded_username = $1",
         folded_username

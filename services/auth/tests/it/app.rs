@@ -9,8 +9,9 @@ use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
-    AccessState, GetAccessStateRequest, LogInRequest, LogInResponse, RegisterRequest, User,
-    WatchAccessStateRequest, WatchAccessStateResponse,
+    AccessState, CallerToken, ClientInfo, EndedAccess, GetAccessStateRequest, ListSessionsRequest,
+    LogInRequest, LogOutRequest, RefreshRequest, RegisterRequest, Session, Tokens, User,
+    WatchAccessStateRequest, WatchAccessStateResponse, ended_access,
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
@@ -106,17 +107,44 @@ impl Auth {
         self.try_register(username, PASSWORD).await.unwrap()
     }
 
-    pub(crate) async fn log_in(
+    pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<Tokens, Status> {
+        self.log_in_as(username, password, false, None).await
+    }
+
+    pub(crate) async fn log_in_as(
         &self,
         username: &str,
         password: &str,
-    ) -> Result<LogInResponse, Status> {
-        let request = LogInRequest {
-            username: username.into(),
-            password: password.into(),
-            client_address: String::new(),
-        };
-        Ok(self.grpc().log_in(request).await?.into_inner())
+        refresh: bool,
+        client: Option<ClientInfo>,
+    ) -> Result<Tokens, Status> {
+        let (username, password) = (username.into(), password.into());
+        let request = LogInRequest { username, password, client, refresh };
+        Ok(self.grpc().log_in(request).await?.into_inner().tokens.unwrap())
+    }
+
+    /// Logs in with the password that all have here, as a client that can refresh.
+    pub(crate) async fn log_in_to_refresh(&self, username: &str) -> Tokens {
+        self.log_in_as(username, PASSWORD, true, None).await.unwrap()
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Status> {
+        let request = RefreshRequest { refresh_token: refresh_token.into(), client: None };
+        Ok(self.grpc().refresh(request).await?.into_inner().tokens.unwrap())
+    }
+
+    pub(crate) async fn log_out(&self, user_id: i64, session_id: Option<i64>) {
+        let caller = Some(caller(user_id, session_id));
+        self.grpc().log_out(LogOutRequest { caller, client: None }).await.unwrap();
+    }
+
+    pub(crate) async fn sessions(&self, user_id: i64) -> Vec<Session> {
+        let response = self.grpc().list_sessions(ListSessionsRequest { user_id }).await.unwrap();
+        response.into_inner().sessions
+    }
+
+    pub(crate) async fn session_ids(&self, user_id: i64) -> Vec<i64> {
+        self.sessions(user_id).await.iter().map(|session| session.id).collect()
     }
 
     pub(crate) async fn access_state(&self) -> AccessState {
@@ -125,20 +153,39 @@ impl Auth {
     }
 
     pub(crate) async fn watch(&self) -> Watch {
-        Watch(
-            self.grpc().watch_access_state(WatchAccessStateRequest {}).await.unwrap().into_inner(),
-        )
+        self.watch_as(true).await
+    }
+
+    /// Watches as a verifier that accepts messages without a state, or as one that does not.
+    pub(crate) async fn watch_as(&self, is_incremental: bool) -> Watch {
+        let request = WatchAccessStateRequest { is_incremental };
+        let stream = self.grpc().watch_access_state(request).await;
+        Watch { stream: stream.unwrap().into_inner(), ended: Vec::new() }
     }
 
     /// Runs SQL behind the back of the service.
     pub(crate) async fn execute(&self, statement: &'static str) {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut connection = self.database().await;
         sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
     }
 
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut connection = self.database().await;
         sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Opens a connection to the database behind the back of the service.
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database_url).await.unwrap()
+    }
+
+    /// Waits until a statement in this database waits for a lock.
+    pub(crate) async fn wait_for_blocked_statement(&self) {
+        let blocked = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while self.count(blocked).await == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The settings of `auth rotate-keys` on this database.
@@ -148,14 +195,57 @@ impl Auth {
 }
 
 /// A stream of access states.
-pub(crate) struct Watch(Streaming<WatchAccessStateResponse>);
+pub(crate) struct Watch {
+    stream: Streaming<WatchAccessStateResponse>,
+    /// What has ended, as far as it has come.
+    pub(crate) ended: Vec<EndedAccess>,
+}
 
 impl Watch {
+    /// The next message with any news, or `None` at the end of the stream.
+    pub(crate) async fn message(&mut self) -> Option<WatchAccessStateResponse> {
+        loop {
+            let message = self.any_message().await?;
+            if message.state.is_some() || !message.ended.is_empty() {
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next message, even an empty one, or `None` at the end of the stream.
+    pub(crate) async fn any_message(&mut self) -> Option<WatchAccessStateResponse> {
+        let message = tokio::time::timeout(CALL_TIMEOUT, self.stream.message()).await;
+        let message = message.expect("nothing came").unwrap()?;
+        self.ended.extend(message.ended.iter().cloned());
+        Some(message)
+    }
+
     /// The next state, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<AccessState> {
-        let message =
-            tokio::time::timeout(CALL_TIMEOUT, self.0.message()).await.expect("nothing came");
-        message.unwrap().map(|response| response.state.unwrap())
+        loop {
+            if let Some(state) = self.message().await?.state {
+                return Some(state);
+            }
+        }
+    }
+
+    /// Waits until this many sessions or tokens have ended.
+    pub(crate) async fn wait_for_ended(&mut self, count: usize) -> &[EndedAccess] {
+        while self.ended.len() < count {
+            self.message().await.expect("the stream has ended");
+        }
+        &self.ended
+    }
+
+    /// The sessions that have ended, as far as they have come, ascending.
+    pub(crate) fn ended_sessions(&self) -> Vec<i64> {
+        let session = |ended: &EndedAccess| match ended.tokens {
+            Some(ended_access::Tokens::SessionId(session_id)) => Some(session_id),
+            _ => None,
+        };
+        let mut sessions: Vec<i64> = self.ended.iter().filter_map(session).collect();
+        sessions.sort_unstable();
+        sessions
     }
 
     /// Waits for a state of this kind; what comes before it is passed over.
@@ -172,12 +262,27 @@ impl Watch {
     }
 }
 
+/// The access token of a caller, as a gateway describes it.
+pub(crate) fn caller(user_id: i64, session_id: Option<i64>) -> CallerToken {
+    CallerToken {
+        user_id,
+        session_id,
+        token_id: format!("token of {user_id}"),
+        expires_at_s: 1_800_000_900,
+    }
+}
+
+/// The text of the refresh token.
+pub(crate) fn refresh_token(tokens: &Tokens) -> &str {
+    &tokens.refresh_token.as_ref().unwrap().token
+}
+
 /// A registration with the password that all have here, for a client with this address.
 pub(crate) fn registration(username: impl Into<String>, client_address: &str) -> RegisterRequest {
     RegisterRequest {
         username: username.into(),
         password: PASSWORD.into(),
-        client_address: client_address.into(),
+        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
     }
 }
 

@@ -9,8 +9,14 @@
 mod access;
 mod accounts;
 mod app;
+mod audit;
 mod commands;
+mod ended;
 mod hash_queue;
+mod leaked_keys;
 mod log_in;
 mod look_ups;
+mod refresh;
+mod refresh_races;
+mod sessions;
 mod statements;
