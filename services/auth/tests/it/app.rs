@@ -123,7 +123,11 @@ impl Auth {
 
     pub(crate) async fn watch(&self) -> Watch {
         Watch(
-            self.grpc().watch_access_state(WatchAccessStateRequest::default()).await.unwrap().into_inner(),
+            self.grpc()
+                .watch_access_state(WatchAccessStateRequest::default())
+                .await
+                .unwrap()
+                .into_inner(),
         )
     }
 
