@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::config::TokenConfig;
+use crate::guessing::Guessing;
 use crate::passwords::Passwords;
 
 /// The dependencies of the use cases. Built once, at start.
@@ -17,6 +18,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,
+    pub(crate) guessing: Guessing,
     pub(crate) tokens: TokenConfig,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,

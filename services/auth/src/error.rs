@@ -17,6 +17,8 @@ pub(crate) enum Error {
     UsernameTaken,
     #[error("no active user has this name and this password")]
     InvalidCredentials,
+    #[error("too many log-ins of the account have failed")]
+    TooManyFailures { retry_after: Duration },
     #[error("the queue of passwords to hash is full")]
     HashQueueFull { retry_after: Duration },
     #[error("too many passwords of the client's address wait to be hashed")]
@@ -43,7 +45,7 @@ impl Coded for Error {
             Self::RuleViolated(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
-            Self::HashShareFull { .. } => ErrorCode::RateLimited,
+            Self::HashShareFull { .. } | Self::TooManyFailures { .. } => ErrorCode::RateLimited,
             Self::HashQueueFull { .. } | Self::DatabaseTimeout => ErrorCode::Unavailable,
             Self::Database(error) => postgres::code_from_error(error),
             Self::Hash(_)
@@ -59,9 +61,16 @@ impl Coded for Error {
             Self::HashQueueFull { retry_after } | Self::HashShareFull { retry_after } => {
                 Some(*retry_after)
             }
+            Self::TooManyFailures { retry_after } => Some(rounded_up(*retry_after)),
             _ => None,
         }
     }
+}
+
+/// Returns the next whole second: an earlier retry would be refused again.
+fn rounded_up(duration: Duration) -> Duration {
+    let is_whole = duration.subsec_nanos() == 0;
+    Duration::from_secs(duration.as_secs().saturating_add(u64::from(!is_whole)))
 }
 
 impl From<Error> for tonic::Status {

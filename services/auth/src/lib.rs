@@ -3,6 +3,8 @@
 //! gateway does, with the keys that this service publishes.
 
 mod access;
+mod account;
+mod account_turns;
 mod app;
 mod background;
 mod client_network;
@@ -10,6 +12,7 @@ pub mod commands;
 pub mod config;
 mod error;
 mod grpc;
+mod guessing;
 mod hash_queue;
 mod hashing;
 mod keys;
@@ -27,8 +30,9 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::app::App;
-use crate::background::refresh_access;
+use crate::background::{purge_log_ins, refresh_access};
 use crate::config::Config;
+use crate::guessing::Guessing;
 use crate::passwords::Passwords;
 
 /// The name of the service in logs, metrics and database connections.
@@ -45,9 +49,11 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let pool = postgres::pool(SERVICE, &config.postgres)?;
     ops::make_first_key(&pool, &clock).await?;
 
+    purge_log_ins::start(pool.clone(), lifecycle);
     let app = App {
         access: refresh_access::start(pool.clone(), clock.clone(), lifecycle).await?,
         passwords: Passwords::start(&config.passwords).await?,
+        guessing: Guessing::new(),
         tokens: config.tokens,
         pool,
         clock,

@@ -19,7 +19,8 @@ pub(crate) struct User {
 pub(crate) struct NewUser<'a> {
     pub(crate) username: &'a str,
     pub(crate) folded_username: &'a str,
-    pub(crate) password_hash: &'a str,
+    /// Absent if no password opens the account.
+    pub(crate) password_hash: Option<&'a str>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -28,7 +29,10 @@ pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) username: String,
     pub(crate) is_active: bool,
-    pub(crate) password_hash: String,
+    /// Absent if the account has no password.
+    pub(crate) password_hash: Option<String>,
+    /// Grows when another password is set.
+    pub(crate) password_version: i64,
 }
 
 /// A user and the name in the request that found them.

@@ -1,40 +1,36 @@
 //! Checking a password and issuing a token.
 
-use parlance_core::{Password, Username};
+use sqlx::Connection;
 
+use super::verify_password::{Verified, verify_password};
+use crate::account::Account;
 use crate::app::App;
 use crate::client_network::ClientNetwork;
 use crate::error::Error;
-use crate::model::{AccessToken, Credentials};
-use crate::store::users;
+use crate::model::AccessToken;
+use crate::store::log_ins;
 use crate::tokens;
 
-/// Issues a token if the password is right. Every refusal costs one look-up and one hash, so that
-/// the time of the answer does not reveal whether the user exists.
+/// Issues a token if the password is right.
 pub(crate) async fn log_in(
     app: &App,
     username: String,
     password: String,
     client: ClientNetwork,
 ) -> Result<AccessToken, Error> {
-    let credentials = find_credentials(app, username).await?;
-    let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-    let password = Password::parse(password).ok();
-    let is_right = app.passwords.matches(password, stored_hash, client).await?;
-
-    let Some(user) = credentials.filter(|user| is_right && user.is_active) else {
+    let account = Account::from_username(username);
+    let verified = verify_password(app, &account, password, client).await?;
+    let Verified { credentials: user, renewed_hash } = verified;
+    let mut conn = app.pool.acquire().await?;
+    let mut transaction = conn.begin().await?;
+    let hash = renewed_hash.as_deref();
+    if !log_ins::confirm(&mut transaction, account.key, &user, hash, client).await? {
         return Err(Error::InvalidCredentials);
-    };
+    }
+    transaction.commit().await?;
+
     let now = app.clock.now();
     let access = app.access.borrow().clone();
     let key = access.keys.signing_key(now).ok_or(Error::NoSigningKey)?;
     tokens::issue(&app.tokens, key, user.user_id, &user.username, now)
-}
-
-/// Looks the name up. A name that breaks the rules is looked up as the empty name, which no user
-/// has, so that the refusal takes as long as any other.
-async fn find_credentials(app: &App, username: String) -> Result<Option<Credentials>, Error> {
-    let folded_username =
-        Username::parse(username).map_or_else(|_| String::new(), |name| name.folded());
-    Ok(users::find_credentials(&mut *app.pool.acquire().await?, &folded_username).await?)
 }

@@ -10,6 +10,7 @@ mod make_first_key;
 mod register;
 mod rotate_keys;
 mod set_active;
+mod verify_password;
 
 pub(crate) use ensure_probe_account::ensure_probe_account;
 pub(crate) use find_users::find_users;

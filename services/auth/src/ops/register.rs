@@ -27,10 +27,10 @@ pub(crate) async fn register(
     let new_user = NewUser {
         username: username.as_str(),
         folded_username: &folded_username,
-        password_hash: &password_hash,
+        password_hash: Some(&password_hash),
         created_at: app.clock.now(),
     };
-    let inserted = users::insert(&mut *app.pool.acquire().await?, &new_user).await;
+    let inserted = users::insert(&mut *app.pool.acquire().await?, &new_user, Some(client)).await;
     let user = inserted.map_err(from_insert_error)?;
     tracing::info!(user.id = %user.id, "user registered");
     Ok(user)

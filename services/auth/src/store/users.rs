@@ -3,27 +3,41 @@
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
-use crate::model::{Credentials, NewUser, User};
+use crate::client_network::ClientNetwork;
+use crate::model::{NewUser, User};
 
 /// The constraint that makes a name unique.
 pub(crate) const FOLDED_USERNAME_KEY: &str = "users_folded_username_key";
 
-/// Adds an active user and returns it.
-pub(crate) async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx::Result<User> {
+/// Adds an active user, who has used this network, and returns it.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    user: &NewUser<'_>,
+    network: Option<ClientNetwork>,
+) -> sqlx::Result<User> {
     sqlx::query_as!(
         User,
-        "INSERT INTO auth.users (username, folded_username, password_hash, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $4)
-        RETURNING
-            id,
-            username,
-            is_active,
-            created_at,
-            updated_at",
+        "WITH added AS (
+            INSERT INTO auth.users (
+                username, folded_username, password_hash, created_at, updated_at
+            )
+            VALUES ($1, $2, $3, $4, $4)
+            RETURNING
+                id,
+                username,
+                is_active,
+                created_at,
+                updated_at
+        ), known AS (
+            INSERT INTO auth.known_networks (user_id, network, last_used_at)
+            SELECT id, $5, clock_timestamp() FROM added WHERE $5::TEXT IS NOT NULL
+        )
+        SELECT id, username, is_active, created_at, updated_at FROM added",
         user.username,
         user.folded_username,
         user.password_hash,
-        user.created_at
+        user.created_at,
+        network.map(|network| network.to_string())
     )
     .fetch_one(conn)
     .await
@@ -36,26 +50,6 @@ pub(crate) async fn is_taken(conn: &mut PgConnection, folded_username: &str) -> 
         folded_username
     )
     .fetch_one(conn)
-    .await
-}
-
-/// Returns what a log-in with this name is checked against.
-pub(crate) async fn find_credentials(
-    conn: &mut PgConnection,
-    folded_username: &str,
-) -> sqlx::Result<Option<Credentials>> {
-    sqlx::query_as!(
-        Credentials,
-        "SELECT
-            id AS user_id,
-            username,
-            is_active,
-            password_hash
-        FROM auth.users
-        WHERE folded_username = $1",
-        folded_username
-    )
-    .fetch_optional(conn)
     .await
 }
 
@@ -143,4 +137,20 @@ pub(crate) async fn set_active(
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Stores a hash of another cost for the same password.
+pub(crate) async fn renew_hash(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    password_hash: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE auth.users SET password_hash = $2 WHERE id = $1",
+        user_id.get(),
+        password_hash
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

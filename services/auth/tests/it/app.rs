@@ -15,7 +15,7 @@ use parlance_proto::auth::{
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tonic::{Status, Streaming};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -107,12 +107,17 @@ impl Auth {
     }
 
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<Tokens, Status> {
-        let request = LogInRequest {
-            username: username.into(),
-            password: password.into(),
-            client: None,
-            refresh: false,
-        };
+        self.log_in_from(username, password, "").await
+    }
+
+    /// Logs in as a client with this address does.
+    pub(crate) async fn log_in_from(
+        &self,
+        username: &str,
+        password: &str,
+        client_address: &str,
+    ) -> Result<Tokens, Status> {
+        let request = log_in(username, password, client_address);
         Ok(self.grpc().log_in(request).await?.into_inner().tokens.unwrap())
     }
 
@@ -129,13 +134,23 @@ impl Auth {
 
     /// Runs SQL behind the back of the service.
     pub(crate) async fn execute(&self, statement: &'static str) {
+        self.run(statement.to_owned()).await;
+    }
+
+    /// Runs SQL that a test has put together.
+    pub(crate) async fn run(&self, statement: String) {
         let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        self.count_of(statement.to_owned()).await
+    }
+
+    /// Returns the number that a statement selects which a test has put together.
+    pub(crate) async fn count_of(&self, statement: String) -> i64 {
         let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
     }
 
     /// The settings of `auth rotate-keys` on this database.
@@ -176,6 +191,26 @@ pub(crate) fn registration(username: impl Into<String>, client_address: &str) ->
         password: PASSWORD.into(),
         client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
     }
+}
+
+/// A log-in of a client with this address.
+pub(crate) fn log_in(username: &str, password: &str, client_address: &str) -> LogInRequest {
+    LogInRequest {
+        username: username.into(),
+        password: password.into(),
+        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
+        refresh: false,
+    }
+}
+
+/// Waits until the check is true.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CALL_TIMEOUT, wait).await.expect("it did not happen");
 }
 
 /// Returns the error code of a refused call.

@@ -10,6 +10,7 @@ mod access;
 mod accounts;
 mod app;
 mod commands;
+mod guessing;
 mod hash_queue;
 mod log_in;
 mod look_ups;

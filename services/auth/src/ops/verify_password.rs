@@ -1,0 +1,117 @@
+//! Checking the password of an account, with the limits on guessing.
+
+use std::sync::Arc;
+
+use parlance_core::Password;
+
+use sqlx::PgConnection;
+
+use crate::account::Account;
+use crate::app::App;
+use crate::client_network::ClientNetwork;
+use crate::error::Error;
+use crate::guessing::{FREE_FAILURES, FailureReason, Failures};
+use crate::model::Credentials;
+use crate::passwords::{Compared, Comparison};
+use crate::store::log_in_failures;
+use crate::store::log_ins::{self, Attempt};
+
+/// An account whose password was right.
+pub(super) struct Verified {
+    pub(super) credentials: Credentials,
+    /// The hash to store instead of the present one, if that has another cost than new ones.
+    pub(super) renewed_hash: Option<String>,
+}
+
+/// Returns the account if the password is right and the account active. Every failure costs the same
+/// statements and the same work, so that its time does not reveal whether the user exists.
+///
+/// Only a few tries of an account are between its look-up and its answer at a time. With many in
+/// parallel, all of them would be decided by the failures before the first.
+pub(super) async fn verify_password(
+    app: &App,
+    account: &Account,
+    password: String,
+    client: ClientNetwork,
+) -> Result<Verified, Error> {
+    let turn = Arc::new(app.guessing.turn(account.key, client).await?);
+    let attempt = begin(app, account, client).await?;
+    let reason = failure_reason(attempt.credentials.as_ref());
+    let active = attempt.credentials.filter(|user| user.is_active);
+    let comparison = Comparison {
+        password: Password::parse(password).ok(),
+        stored_hash: active.as_ref().and_then(|user| user.password_hash.clone()),
+        highest_cost: attempt.highest_cost.and_then(|cost| cost.parse().ok()).unwrap_or(0),
+    };
+    let compared = app.passwords.compare(comparison, client, turn.clone()).await?;
+    match (active, compared) {
+        (Some(credentials), Compared::Equal { renewed_hash }) => {
+            Ok(Verified { credentials, renewed_hash })
+        }
+        _ => {
+            count_failure(app, account, client, reason).await?;
+            Err(Error::InvalidCredentials)
+        }
+    }
+}
+
+/// Looks the account up, and refuses a try that comes too early.
+async fn begin(app: &App, account: &Account, client: ClientNetwork) -> Result<Attempt, Error> {
+    let mut conn = app.pool.acquire().await?;
+    let attempt = log_ins::begin(&mut conn, account, client).await?;
+    check_waits(app, &mut conn, account, client, &attempt).await?;
+    Ok(attempt)
+}
+
+/// Checks that the try does not come too early after the failures of its account, unless the user
+/// knows the network, and of its network. Of several tries that are due at the same time one passes.
+async fn check_waits(
+    app: &App,
+    conn: &mut PgConnection,
+    account: &Account,
+    client: ClientNetwork,
+    attempt: &Attempt,
+) -> Result<(), Error> {
+    let of_account = attempt.account_failures.filter(|_| !attempt.is_known_network);
+    let of_network = attempt.network_failures;
+    let waits = [of_account, of_network].into_iter().flatten();
+    if let Some(wait) = waits.filter_map(|failures| failures.remaining_wait()).max() {
+        return Err(app.guessing.refuse_for(wait));
+    }
+    let is_limiting = |failures: &Failures| failures.is_limiting();
+    let claimed = match (of_account.filter(is_limiting), of_network.filter(is_limiting)) {
+        (Some(failures), _) => Some((None, failures)),
+        (None, Some(failures)) => Some((Some(client), failures)),
+        (None, None) => None,
+    };
+    if let Some((network, failures)) = claimed
+        && !log_in_failures::claim_try(conn, account.key, network, failures).await?
+    {
+        return Err(app.guessing.refuse_for(failures.wait()));
+    }
+    Ok(())
+}
+
+fn failure_reason(credentials: Option<&Credentials>) -> FailureReason {
+    match credentials {
+        None => FailureReason::UnknownUser,
+        Some(user) if !user.is_active => FailureReason::Inactive,
+        Some(user) if user.password_hash.is_none() => FailureReason::NoPassword,
+        Some(_) => FailureReason::WrongPassword,
+    }
+}
+
+async fn count_failure(
+    app: &App,
+    account: &Account,
+    client: ClientNetwork,
+    reason: FailureReason,
+) -> Result<(), Error> {
+    app.guessing.count_failure(reason);
+    let mut conn = app.pool.acquire().await?;
+    let failures = log_in_failures::add(&mut conn, account.key, client).await?;
+    if failures == FREE_FAILURES {
+        tracing::info!("the account waits");
+    }
+    Ok(())
+}
