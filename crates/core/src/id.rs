@@ -42,6 +42,7 @@ macro_rules! id {
 }
 
 id!(UserId, "The id of a user, given by auth.");
+id!(SessionId, "The id of a session, given by auth.");
 id!(RoomId, "The id of a room, given by rooms.");
 id!(MessageId, "The id of a message, given by messaging; grows with `seq` inside a room.");
 

@@ -10,7 +10,7 @@ mod username;
 
 pub use clock::Clock;
 pub use error_code::ErrorCode;
-pub use id::{MessageId, RoomId, UserId, UserPair};
+pub use id::{MessageId, RoomId, SessionId, UserId, UserPair};
 pub use text::{MessageContent, Password, RoomName, Violation, check_length};
 pub use timestamp::Timestamp;
 pub use username::Username;

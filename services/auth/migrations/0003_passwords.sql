@@ -1,10 +1,6 @@
 -- NULL: the account has no password, and no password opens it.
 ALTER TABLE auth.users ALTER COLUMN password_hash DROP NOT NULL;
 
--- Grows when another password is set, and not when the hash of the same one is renewed. A log-in
--- that compared with an older password is refused when it stores its session.
-ALTER TABLE auth.users ADD COLUMN password_version BIGINT NOT NULL DEFAULT 0;
-
 -- The costs of the stored hashes, for the highest one: `$2b$12$…` has the cost 12. By bytes, as
 -- above all other indexes on text.
 CREATE INDEX users_hash_cost ON auth.users (substr(password_hash, 5, 2) COLLATE "C");

@@ -15,6 +15,14 @@ pub(crate) enum Error {
     TooManyRequested { limit: usize },
     #[error("the username is taken")]
     UsernameTaken,
+    #[error("registration is closed")]
+    RegistrationClosed,
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error("the account has no password, and the session did not begin just now")]
+    LogInAgain,
+    #[error("the reset code was never issued, has expired, or was used")]
+    ResetCodeInvalid,
     #[error("no active user has this name and this password")]
     InvalidCredentials,
     #[error("too many log-ins of the account have failed")]
@@ -31,6 +39,14 @@ pub(crate) enum Error {
     NoSigningKey,
     #[error("cannot make a signing key")]
     SigningKey,
+    #[error("cannot make a random token")]
+    Random,
+    #[error("the session has ended, or the refresh token is not a live one")]
+    SessionRevoked,
+    #[error("the user has no such live session")]
+    SessionNotFound,
+    #[error("the request does not name its caller")]
+    NoCaller,
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a database statement failed")]
@@ -42,7 +58,15 @@ pub(crate) enum Error {
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::RuleViolated(_) | Self::TooManyRequested { .. } => ErrorCode::Validation,
+            Self::RuleViolated(_) | Self::TooManyRequested { .. } | Self::NoCaller => {
+                ErrorCode::Validation
+            }
+            Self::SessionRevoked => ErrorCode::SessionRevoked,
+            Self::SessionNotFound => ErrorCode::SessionNotFound,
+            Self::RegistrationClosed => ErrorCode::RegistrationClosed,
+            Self::WrongPassword => ErrorCode::WrongPassword,
+            Self::LogInAgain => ErrorCode::LogInAgain,
+            Self::ResetCodeInvalid => ErrorCode::ResetCodeInvalid,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::HashShareFull { .. } | Self::TooManyFailures { .. } => ErrorCode::RateLimited,
@@ -52,6 +76,7 @@ impl Coded for Error {
             | Self::HashTask(_)
             | Self::NoSigningKey
             | Self::SigningKey
+            | Self::Random
             | Self::Sign(_) => ErrorCode::Internal,
         }
     }

@@ -1,5 +1,5 @@
-//! Deletes what failed log-ins and known networks have become void, in bounded steps, and keeps the
-//! table of failures within its bound.
+//! Deletes failures of log-ins, known networks and reset codes that have become void, in bounded
+//! steps, and keeps the table of failures within its bound.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::guessing::AccountsUnderAttack;
-use crate::store::{known_networks, log_in_failures};
+use crate::store::{known_networks, log_in_failures, reset_codes};
 
 const PURGE_INTERVAL: Duration = Duration::from_secs(30);
 const PURGE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,5 +45,6 @@ async fn purge(pool: &PgPool, under_attack: &AccountsUnderAttack) -> Result<(), 
     drop(conn);
     while log_in_failures::purge(&mut *pool.acquire().await?, surplus, MAX_DELETED).await? > 0 {}
     while known_networks::purge(&mut *pool.acquire().await?, MAX_DELETED).await? > 0 {}
+    while reset_codes::purge(&mut *pool.acquire().await?, MAX_DELETED).await? > 0 {}
     Ok(())
 }

@@ -1,36 +1,25 @@
-//! Checking a password and issuing a token.
+//! Checking a password and beginning a session.
 
-use sqlx::Connection;
-
-use super::verify_password::{Verified, verify_password};
+use super::begin_session::begin_session;
+use super::verify_password::verify_password;
 use crate::account::Account;
 use crate::app::App;
-use crate::client_network::ClientNetwork;
+use crate::audit;
+use crate::client::Client;
 use crate::error::Error;
-use crate::model::AccessToken;
-use crate::store::log_ins;
-use crate::tokens;
+use crate::model::Tokens;
 
-/// Issues a token if the password is right.
+/// Begins a session if the password is right.
 pub(crate) async fn log_in(
     app: &App,
     username: String,
     password: String,
-    client: ClientNetwork,
-) -> Result<AccessToken, Error> {
+    client: &Client,
+    refresh: bool,
+) -> Result<Tokens, Error> {
     let account = Account::from_username(username);
-    let verified = verify_password(app, &account, password, client).await?;
-    let Verified { credentials: user, renewed_hash } = verified;
-    let mut conn = app.pool.acquire().await?;
-    let mut transaction = conn.begin().await?;
-    let hash = renewed_hash.as_deref();
-    if !log_ins::confirm(&mut transaction, account.key, &user, hash, client).await? {
-        return Err(Error::InvalidCredentials);
-    }
-    transaction.commit().await?;
-
-    let now = app.clock.now();
-    let access = app.access.borrow().clone();
-    let key = access.keys.signing_key(now).ok_or(Error::NoSigningKey)?;
-    tokens::issue(&app.tokens, key, user.user_id, &user.username, now)
+    let verified = verify_password(app, account, password, client, "log_in_failed").await?;
+    let tokens = begin_session(app, &verified, client, refresh).await?;
+    audit::record("log_in", Some(verified.credentials.user_id), Some(tokens.session_id), client);
+    Ok(tokens)
 }

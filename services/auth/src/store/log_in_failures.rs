@@ -57,6 +57,30 @@ pub(crate) async fn add(
     .await
 }
 
+/// Forgets the failures of the account and of the network.
+pub(crate) async fn clear(
+    conn: &mut PgConnection,
+    account: AccountKey,
+    network: ClientNetwork,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH failed AS (
+            SELECT account, network FROM auth.log_in_failures
+            WHERE account = $1 AND network IN ('', $2)
+            ORDER BY network
+            FOR UPDATE
+        )
+        DELETE FROM auth.log_in_failures AS stored
+        USING failed
+        WHERE stored.account = failed.account AND stored.network = failed.network",
+        account.as_bytes(),
+        network.to_string()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The number of accounts with at least so many failures in a row, the last within five minutes. Up
 /// to 10,000 are counted.
 pub(crate) async fn count_accounts(conn: &mut PgConnection, failures: i32) -> sqlx::Result<i64> {

@@ -37,7 +37,7 @@ pub(crate) async fn begin(
             users.username AS "username?",
             users.is_active AS "is_active?",
             users.password_hash AS "password_hash?",
-            users.password_version AS "password_version?",
+            users.end_all_count AS "end_all_count?",
             account.failures AS "account_failures?",
             account.last_failed_at AS "account_failed_at?: Timestamp",
             EXTRACT(EPOCH FROM clock_timestamp() - account.last_failed_at)::FLOAT8
@@ -64,10 +64,10 @@ pub(crate) async fn begin(
     )
     .fetch_one(conn)
     .await?;
-    let credentials = match (row.user_id, row.username, row.is_active, row.password_version) {
-        (Some(user_id), Some(username), Some(is_active), Some(password_version)) => {
+    let credentials = match (row.user_id, row.username, row.is_active, row.end_all_count) {
+        (Some(user_id), Some(username), Some(is_active), Some(end_all_count)) => {
             let password_hash = row.password_hash;
-            Some(Credentials { user_id, username, is_active, password_hash, password_version })
+            Some(Credentials { user_id, username, is_active, password_hash, end_all_count })
         }
         _ => None,
     };
@@ -89,59 +89,47 @@ fn failures(
     Some(Failures { count: count?, last_failed_at: last_failed_at?, age })
 }
 
-/// Notes that a password was right: clears the failures of the account and of the network, remembers
-/// the network, of 20 at most, and renews the hash if there is a new one. False if the user has been
-/// deactivated or has another password meanwhile; then nothing changes.
-///
-/// Run it in the transaction that stores the session. It locks the user's row, so that a change of
-/// the password either waits for the session, and ends it, or comes before it.
-pub(crate) async fn confirm(
+/// Notes that a password was right: clears the failures of the account and of the network,
+/// remembers the network, of 20 at most, and renews the hash if there is a new one. Needs the lock
+/// of the user's row.
+pub(crate) async fn note_success(
     conn: &mut PgConnection,
     account: AccountKey,
-    credentials: &Credentials,
+    user_id: UserId,
     renewed_hash: Option<&str>,
     network: ClientNetwork,
-) -> sqlx::Result<bool> {
-    let network = network.to_string();
-    let is_confirmed = sqlx::query_scalar!(
-        r#"WITH confirmed AS (
-            SELECT id FROM auth.users
-            WHERE id = $1 AND is_active AND password_version = $2
-            FOR NO KEY UPDATE
-        ), known AS (
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH known AS (
             INSERT INTO auth.known_networks (user_id, network, last_used_at)
-            SELECT id, $3, clock_timestamp() FROM confirmed
+            VALUES ($1, $2, clock_timestamp())
             ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = EXCLUDED.last_used_at
         ), surplus AS (
             DELETE FROM auth.known_networks
-            USING confirmed
-            WHERE known_networks.user_id = confirmed.id AND network IN (
+            WHERE user_id = $1 AND network IN (
                 SELECT network FROM auth.known_networks
-                WHERE user_id = $1 AND network <> $3
+                WHERE user_id = $1 AND network <> $2
                 ORDER BY last_used_at DESC
                 OFFSET 19
             )
         ), failed AS (
             -- In the order in which failures are counted, so that neither waits for the other.
             SELECT account, network FROM auth.log_in_failures
-            WHERE account = $4 AND network IN ('', $3) AND EXISTS (SELECT FROM confirmed)
+            WHERE account = $3 AND network IN ('', $2)
             ORDER BY network
             FOR UPDATE
-        ), cleared AS (
-            DELETE FROM auth.log_in_failures AS stored
-            USING failed
-            WHERE stored.account = failed.account AND stored.network = failed.network
         )
-        SELECT EXISTS (SELECT FROM confirmed) AS "is_confirmed!""#,
-        credentials.user_id.get(),
-        credentials.password_version,
-        network,
+        DELETE FROM auth.log_in_failures AS stored
+        USING failed
+        WHERE stored.account = failed.account AND stored.network = failed.network",
+        user_id as UserId,
+        network.to_string(),
         account.as_bytes()
     )
-    .fetch_one(&mut *conn)
+    .execute(&mut *conn)
     .await?;
-    if let (true, Some(hash)) = (is_confirmed, renewed_hash) {
-        users::renew_hash(conn, credentials.user_id, hash).await?;
+    if let Some(hash) = renewed_hash {
+        users::set_password(conn, user_id, hash).await?;
     }
-    Ok(is_confirmed)
+    Ok(())
 }

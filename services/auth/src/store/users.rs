@@ -4,7 +4,7 @@ use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
 use crate::client_network::ClientNetwork;
-use crate::model::{NewUser, User};
+use crate::model::{Credentials, NewUser, User};
 
 /// The constraint that makes a name unique.
 pub(crate) const FOLDED_USERNAME_KEY: &str = "users_folded_username_key";
@@ -139,15 +139,67 @@ pub(crate) async fn set_active(
     .await
 }
 
-/// Stores a hash of another cost for the same password.
-pub(crate) async fn renew_hash(
+/// Returns a user's folded name, and what a change of the password is checked against.
+pub(crate) async fn find_by_id(
+    conn: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<Option<(String, Credentials)>> {
+    let row = sqlx::query!(
+        "SELECT
+            username,
+            folded_username,
+            is_active,
+            password_hash,
+            end_all_count
+        FROM auth.users
+        WHERE id = $1",
+        user_id as UserId
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let credentials = Credentials {
+            user_id,
+            username: row.username,
+            is_active: row.is_active,
+            password_hash: row.password_hash,
+            end_all_count: row.end_all_count,
+        };
+        (row.folded_username, credentials)
+    }))
+}
+
+/// Stores the hash of another password, unless the password has changed since these credentials
+/// were read. A hash that was only renewed is no change: sessions have not ended since. Keeps the
+/// lock of the user's row until the end of the transaction.
+pub(crate) async fn change_password(
+    conn: &mut PgConnection,
+    checked: &Credentials,
+    password_hash: &str,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE auth.users
+        SET password_hash = $4
+        WHERE id = $1 AND (password_hash IS NOT DISTINCT FROM $2 OR end_all_count = $3)",
+        checked.user_id as UserId,
+        checked.password_hash,
+        checked.end_all_count,
+        password_hash
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Stores the hash of a password. Keeps the lock of the user's row until the end of the transaction.
+pub(crate) async fn set_password(
     conn: &mut PgConnection,
     user_id: UserId,
     password_hash: &str,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE auth.users SET password_hash = $2 WHERE id = $1",
-        user_id.get(),
+        user_id as UserId,
         password_hash
     )
     .execute(conn)
