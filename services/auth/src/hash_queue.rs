@@ -1,6 +1,6 @@
 //! The queue for the hashing threads, and for the few of them that one account may use. Clients are
-//! served in turn, so that a flood of log-ins from one address costs the others at most one hash per
-//! thread, not their log-in.
+//! served in turn, so that a flood of log-ins from one address costs the others at most one hash
+//! per thread, not their log-in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

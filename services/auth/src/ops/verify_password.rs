@@ -24,9 +24,9 @@ pub(super) struct Verified {
     pub(super) renewed_hash: Option<String>,
 }
 
-/// Returns the account if the password is right and the account active. Every failure costs the same
-/// statements and the same work, so that its time does not reveal whether the user exists. A failure
-/// is recorded in the audit log under the name `failed_event`.
+/// Returns the account if the password is right and the account active. Every failure costs the
+/// same statements and the same work, so that its time does not reveal whether the user exists. The
+/// audit log calls a failure `failed_event`.
 ///
 /// Only a few tries of an account are between its look-up and its answer at a time. With many in
 /// parallel, all of them would be decided by the failures before the first.
@@ -75,8 +75,9 @@ async fn begin(
     checked.map(|()| attempt)
 }
 
-/// Checks that the try does not come too early after the failures of its account, unless the user
-/// knows the network, and of its network. Of several tries that are due at the same time one passes.
+/// Checks that the try does not come too early after the failures of its network, nor after those
+/// of its account unless the user knows the network. Of several tries that are due at the same time
+/// one passes.
 async fn check_waits(
     app: &App,
     conn: &mut PgConnection,

@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-/// Deletes networks that were not used for 30 days: the oldest, at most `limit`. Returns how many it
-/// deleted.
+/// Deletes networks that were not used for 30 days: the oldest, at most `limit`. Returns how many
+/// it deleted.
 pub(crate) async fn purge(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let result = sqlx::query!(
         "WITH oldest AS (

@@ -42,7 +42,7 @@ pub(crate) async fn find(
     .await
 }
 
-/// Notes the first use of a token, and that its predecessor has a successor in use.
+/// Notes a use of a token, if it is the first one, and that its predecessor has a successor in use.
 pub(crate) async fn mark_used(
     conn: &mut PgConnection,
     session_id: SessionId,
@@ -51,7 +51,10 @@ pub(crate) async fn mark_used(
     sqlx::query!(
         "UPDATE auth.refresh_tokens
         SET
-            first_used_at = CASE WHEN number = $2 THEN clock_timestamp() ELSE first_used_at END,
+            first_used_at = CASE
+                WHEN number = $2 THEN coalesce(first_used_at, clock_timestamp())
+                ELSE first_used_at
+            END,
             is_succeeded = is_succeeded OR number <> $2
         WHERE session_id = $1 AND (number = $2 OR number = $3)",
         session_id as SessionId,

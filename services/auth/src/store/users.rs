@@ -191,7 +191,8 @@ pub(crate) async fn change_password(
     Ok(result.rows_affected() == 1)
 }
 
-/// Stores the hash of a password. Keeps the lock of the user's row until the end of the transaction.
+/// Stores the hash of a password. Keeps the lock of the user's row until the end of the
+/// transaction.
 pub(crate) async fn set_password(
     conn: &mut PgConnection,
     user_id: UserId,

@@ -9,8 +9,10 @@ use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
-    AccessState, ClientInfo, GetAccessStateRequest, LogInRequest, RegisterRequest, Tokens, User,
-    WatchAccessStateRequest, WatchAccessStateResponse,
+    AccessState, CallerToken, ChangePasswordRequest, ClientInfo, EndedAccess,
+    GetAccessStateRequest, ListSessionsRequest, LogInRequest, LogOutRequest, RefreshRequest,
+    RegisterRequest, ResetPasswordRequest, Session, Tokens, User, WatchAccessStateRequest,
+    WatchAccessStateResponse, ended_access,
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
@@ -107,7 +109,7 @@ impl Auth {
     }
 
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<Tokens, Status> {
-        self.log_in_from(username, password, "").await
+        self.log_in_as(username, password, false, None).await
     }
 
     /// Logs in as a client with this address does.
@@ -117,8 +119,66 @@ impl Auth {
         password: &str,
         client_address: &str,
     ) -> Result<Tokens, Status> {
-        let request = log_in(username, password, client_address);
+        self.log_in_as(username, password, false, client(client_address)).await
+    }
+
+    pub(crate) async fn log_in_as(
+        &self,
+        username: &str,
+        password: &str,
+        refresh: bool,
+        client: Option<ClientInfo>,
+    ) -> Result<Tokens, Status> {
+        let (username, password) = (username.into(), password.into());
+        let request = LogInRequest { username, password, client, refresh };
         Ok(self.grpc().log_in(request).await?.into_inner().tokens.unwrap())
+    }
+
+    /// Logs in with the password that all have here, as a client that can refresh.
+    pub(crate) async fn log_in_to_refresh(&self, username: &str) -> Tokens {
+        self.log_in_as(username, PASSWORD, true, None).await.unwrap()
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Status> {
+        let request = RefreshRequest { refresh_token: refresh_token.into(), client: None };
+        Ok(self.grpc().refresh(request).await?.into_inner().tokens.unwrap())
+    }
+
+    pub(crate) async fn log_out(&self, user_id: i64, session_id: Option<i64>) {
+        let caller = Some(caller(user_id, session_id));
+        self.grpc().log_out(LogOutRequest { caller, client: None }).await.unwrap();
+    }
+
+    /// Changes the password as the user of a session, from a client without an address.
+    pub(crate) async fn change_password(
+        &self,
+        user_id: i64,
+        session_id: i64,
+        current: Option<&str>,
+        new: &str,
+    ) -> Result<(), Status> {
+        let request = ChangePasswordRequest {
+            caller: Some(caller(user_id, Some(session_id))),
+            current_password: current.map(Into::into),
+            new_password: new.into(),
+            client: None,
+        };
+        self.grpc().change_password(request).await.map(drop)
+    }
+
+    pub(crate) async fn reset_password(&self, code: &str, new: &str) -> Result<(), Status> {
+        let (code, new_password) = (code.into(), new.into());
+        let request = ResetPasswordRequest { code, new_password, client: None };
+        self.grpc().reset_password(request).await.map(drop)
+    }
+
+    pub(crate) async fn sessions(&self, user_id: i64) -> Vec<Session> {
+        let response = self.grpc().list_sessions(ListSessionsRequest { user_id }).await.unwrap();
+        response.into_inner().sessions
+    }
+
+    pub(crate) async fn session_ids(&self, user_id: i64) -> Vec<i64> {
+        self.sessions(user_id).await.iter().map(|session| session.id).collect()
     }
 
     pub(crate) async fn access_state(&self) -> AccessState {
@@ -127,9 +187,8 @@ impl Auth {
     }
 
     pub(crate) async fn watch(&self) -> Watch {
-        Watch(
-            self.grpc().watch_access_state(WatchAccessStateRequest {}).await.unwrap().into_inner(),
-        )
+        let stream = self.grpc().watch_access_state(WatchAccessStateRequest {}).await;
+        Watch { stream: stream.unwrap().into_inner(), ended: Vec::new() }
     }
 
     /// Runs SQL behind the back of the service.
@@ -139,7 +198,7 @@ impl Auth {
 
     /// Runs SQL that a test has put together.
     pub(crate) async fn run(&self, statement: String) {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut connection = self.database().await;
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
@@ -149,8 +208,22 @@ impl Auth {
 
     /// Returns the number that a statement selects which a test has put together.
     pub(crate) async fn count_of(&self, statement: String) -> i64 {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let mut connection = self.database().await;
         sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Opens a connection to the database behind the back of the service.
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database_url).await.unwrap()
+    }
+
+    /// Waits until a statement in this database waits for a lock.
+    pub(crate) async fn wait_for_blocked_statement(&self) {
+        let blocked = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while self.count(blocked).await == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The settings of `auth rotate-keys` on this database.
@@ -160,14 +233,47 @@ impl Auth {
 }
 
 /// A stream of access states.
-pub(crate) struct Watch(Streaming<WatchAccessStateResponse>);
+pub(crate) struct Watch {
+    stream: Streaming<WatchAccessStateResponse>,
+    /// What has ended, as far as it has come.
+    pub(crate) ended: Vec<EndedAccess>,
+}
 
 impl Watch {
+    /// The next message, or `None` at the end of the stream.
+    pub(crate) async fn message(&mut self) -> Option<WatchAccessStateResponse> {
+        let message = tokio::time::timeout(CALL_TIMEOUT, self.stream.message()).await;
+        let message = message.expect("nothing came").unwrap()?;
+        self.ended.extend(message.ended.iter().cloned());
+        Some(message)
+    }
+
     /// The next state, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<AccessState> {
-        let message =
-            tokio::time::timeout(CALL_TIMEOUT, self.0.message()).await.expect("nothing came");
-        message.unwrap().map(|response| response.state.unwrap())
+        loop {
+            if let Some(state) = self.message().await?.state {
+                return Some(state);
+            }
+        }
+    }
+
+    /// Waits until this many sessions or tokens have ended.
+    pub(crate) async fn wait_for_ended(&mut self, count: usize) -> &[EndedAccess] {
+        while self.ended.len() < count {
+            self.message().await.expect("the stream has ended");
+        }
+        &self.ended
+    }
+
+    /// The sessions that have ended, as far as they have come, ascending.
+    pub(crate) fn ended_sessions(&self) -> Vec<i64> {
+        let session = |ended: &EndedAccess| match ended.tokens {
+            Some(ended_access::Tokens::SessionId(session_id)) => Some(session_id),
+            _ => None,
+        };
+        let mut sessions: Vec<i64> = self.ended.iter().filter_map(session).collect();
+        sessions.sort_unstable();
+        sessions
     }
 
     /// Waits for a state of this kind; what comes before it is passed over.
@@ -184,23 +290,33 @@ impl Watch {
     }
 }
 
+/// The access token of a caller, as a gateway describes it.
+pub(crate) fn caller(user_id: i64, session_id: Option<i64>) -> CallerToken {
+    CallerToken {
+        user_id,
+        session_id,
+        token_id: format!("token of {user_id}"),
+        expires_at_s: 1_800_000_900,
+    }
+}
+
+/// The text of the refresh token.
+pub(crate) fn refresh_token(tokens: &Tokens) -> &str {
+    &tokens.refresh_token.as_ref().unwrap().token
+}
+
 /// A registration with the password that all have here, for a client with this address.
 pub(crate) fn registration(username: impl Into<String>, client_address: &str) -> RegisterRequest {
     RegisterRequest {
         username: username.into(),
         password: PASSWORD.into(),
-        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
+        client: client(client_address),
     }
 }
 
-/// A log-in of a client with this address.
-pub(crate) fn log_in(username: &str, password: &str, client_address: &str) -> LogInRequest {
-    LogInRequest {
-        username: username.into(),
-        password: password.into(),
-        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
-        refresh: false,
-    }
+/// A client with this address.
+pub(crate) fn client(address: &str) -> Option<ClientInfo> {
+    Some(ClientInfo { address: address.into(), ..ClientInfo::default() })
 }
 
 /// Waits until the check is true.

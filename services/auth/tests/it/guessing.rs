@@ -4,12 +4,13 @@
 
 use parlance_core::ErrorCode;
 use parlance_core::ErrorCode::{InvalidCredentials, RateLimited};
-use parlance_proto::auth::{LogInResponse, Tokens};
+use parlance_proto::auth::{LogInRequest, LogInResponse, Tokens};
 use parlance_runtime::error::{code_from_status, retry_after_from_status};
 use tokio::task::JoinSet;
 use tonic::{Response, Status};
 
-use crate::app::{Auth, PASSWORD, eventually, log_in, refusal, registration};
+use crate::app::{Auth, PASSWORD, client, eventually, refusal, registration};
+use crate::statements;
 
 const HOME: &str = "192.0.2.1";
 const AWAY: &str = "192.0.2.2";
@@ -68,6 +69,19 @@ async fn waits_and_answers_are_the_same_whether_the_user_exists_or_not() {
             assert_eq!(wait(waiting), (RateLimited, Some(expected)), "{username}");
             age(&auth, "61 s").await;
         }
+    }
+}
+
+#[tokio::test]
+async fn every_failure_takes_one_statement_before_the_hash_and_one_after_it() {
+    let auth = Auth::start().await;
+    auth.register("anna").await;
+    auth.register("inactive").await;
+    auth.execute("UPDATE auth.users SET is_active = FALSE WHERE username = 'inactive'").await;
+    for username in ["anna", "nobody", "inactive", "no name"] {
+        let failure = fail(&auth, username, ATTACKER);
+        let (_, statements) = statements::count(&format!("failure of {username}"), failure).await;
+        assert_eq!(statements, 2, "{username}");
     }
 }
 
@@ -204,9 +218,14 @@ async fn an_hour_without_a_failure_forgets_those_before() {
 /// Tries to log in at the same time, at both replicas.
 async fn all_at_once(replicas: [&Auth; 2], tries: usize) -> Vec<ErrorCode> {
     let start = |number: usize| {
-        let mut client = replicas[number % 2].grpc();
-        let request = log_in("anna", "wrong password", &format!("198.51.100.{}", number % 10));
-        async move { client.log_in(request).await }
+        let mut grpc = replicas[number % 2].grpc();
+        let request = LogInRequest {
+            username: "anna".into(),
+            password: "wrong password".into(),
+            client: client(&format!("198.51.100.{}", number % 10)),
+            refresh: false,
+        };
+        async move { grpc.log_in(request).await }
     };
     let tries: JoinSet<Result<Response<LogInResponse>, Status>> = (0..tries).map(start).collect();
     tries.join_all().await.into_iter().map(refusal).collect()

@@ -13,16 +13,22 @@ use tokio::time::Instant;
 use crate::app::{Auth, PASSWORD, refusal};
 
 #[derive(Debug, Deserialize)]
-struct Claims {
+pub(crate) struct Claims {
     sub: String,
     username: String,
+    pub(crate) sid: String,
     iat: i64,
-    exp: i64,
+    pub(crate) exp: i64,
     jti: String,
 }
 
 /// Verifies a token as the gateway does, except for its expiry: the clock of the test stands still.
-fn verify(token: &str, state: &AccessState, issuer: &str, audience: &str) -> TokenData<Claims> {
+pub(crate) fn verify(
+    token: &str,
+    state: &AccessState,
+    issuer: &str,
+    audience: &str,
+) -> TokenData<Claims> {
     let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
     let key = state.keys.iter().find(|key| key.kid == kid).expect("the key is published");
     let mut validation = Validation::new(Algorithm::EdDSA);
@@ -45,6 +51,19 @@ async fn a_token_names_its_user_and_its_expiry() {
     assert_eq!(claims.username, "Anna");
     assert_eq!(claims.iat, auth.clock.now().as_seconds());
     assert_eq!(claims.exp, claims.iat + answer.expires_in_s);
+}
+
+#[tokio::test]
+async fn a_token_names_its_session_and_is_of_the_type_for_access() {
+    let auth = Auth::start().await;
+    let user = auth.register("anna").await;
+    let answer = auth.log_in("anna", PASSWORD).await.unwrap();
+    let token = verify(&answer.access_token, &auth.access_state().await, "parlance", "parlance");
+    assert_eq!(token.header.typ.as_deref(), Some("at+jwt"));
+    assert!(answer.session_id > 0);
+    assert_eq!(token.claims.sid, answer.session_id.to_string());
+    assert_eq!(auth.session_ids(user.id).await, [answer.session_id]);
+    assert_eq!(answer.refresh_token, None, "the log-in did not ask for one");
 }
 
 #[tokio::test]
