@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parlance_core::ErrorCode;
 use parlance_core::ErrorCode::{InvalidCredentials, LogInAgain, RateLimited, WrongPassword};
 use parlance_proto::auth::{ChangePasswordRequest, Tokens};
@@ -100,10 +101,11 @@ async fn of_parallel_changes_at_all_replicas_one_wins() {
     let first = Auth::start().await;
     let second = Auth::start_on(&first.database_url, first.clock.clone(), &[]).await;
     let (anna, _) = user_with_session(&first).await;
+    let sessions = [0; 4].map(|_| first.log_in("anna", PASSWORD));
+    let sessions = join_all(sessions).await.into_iter().map(Result::unwrap);
     let mut changes = JoinSet::new();
-    for (number, auth) in [&first, &second, &first, &second].into_iter().enumerate() {
-        let session = auth.log_in("anna", PASSWORD).await.unwrap();
-        let mut grpc = auth.grpc();
+    for (number, session) in sessions.enumerate() {
+        let mut grpc = [&first, &second][number % 2].grpc();
         let new_password = format!("new password {number}");
         let request = ChangePasswordRequest {
             caller: Some(caller(anna, Some(session.session_id))),
