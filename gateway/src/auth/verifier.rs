@@ -263,7 +263,7 @@ impl TokenVerifier {
     /// Applies the states of one stream until it ends. Returns true if a state has arrived.
     async fn watch_once(&self) -> bool {
         let mut auth = self.0.auth.clone();
-        let mut stream = match auth.watch_access_state(WatchAccessStateRequest {}).await {
+        let mut stream = match auth.watch_access_state(WatchAccessStateRequest::default()).await {
             Ok(response) => response.into_inner(),
             Err(status) => {
                 let error = status.message();

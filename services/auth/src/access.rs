@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::keys::KeyRing;
@@ -16,6 +17,8 @@ use crate::store;
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     pub(crate) revisions: Revisions,
+    /// When the read of the database began that found this state.
+    pub(crate) confirmed_at: Instant,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) inactive_user_ids: Arc<[UserId]>,
 }
@@ -24,18 +27,25 @@ impl Access {
     /// Reads everything. The revisions are read first: a change that commits between the statements
     /// is then read once more, not missed.
     pub(crate) async fn load(conn: &mut PgConnection) -> Result<Self, Error> {
+        let confirmed_at = Instant::now();
         let revisions = store::access_revision::get(conn).await?;
-        Self::load_as_of(conn, revisions).await
+        Self::load_as_of(conn, revisions, confirmed_at).await
     }
 
-    /// The same with revisions that were read before.
+    /// The same with revisions that were read before, in a read that began at this time.
     pub(crate) async fn load_as_of(
         conn: &mut PgConnection,
         revisions: Revisions,
+        confirmed_at: Instant,
     ) -> Result<Self, Error> {
         let keys = KeyRing::new(store::signing_keys::list(conn).await?);
         let inactive_user_ids = store::users::list_inactive_ids(conn).await?;
-        Ok(Self { revisions, keys: Arc::new(keys), inactive_user_ids: inactive_user_ids.into() })
+        Ok(Self {
+            revisions,
+            confirmed_at,
+            keys: Arc::new(keys),
+            inactive_user_ids: inactive_user_ids.into(),
+        })
     }
 
     /// Returns what verifiers of tokens have to know at this time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parlance_core::Clock;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::ended_log::{EndedLog, Part};
@@ -28,10 +29,20 @@ pub(crate) struct AccessUpdates {
     access: watch::Receiver<Arc<Access>>,
     log: Arc<EndedLog>,
     clock: Clock,
-    /// The revision of the state that was sent last.
-    sent_revision: Option<i64>,
-    /// The last entry of the log that was sent.
-    sent_number: i64,
+    /// False if the reader needs the state in every update. Then it gets none without a change.
+    is_incremental: bool,
+    sent: Option<Sent>,
+}
+
+/// What the reader knows.
+#[derive(Clone, Copy, PartialEq)]
+struct Sent {
+    /// The revision of the state.
+    revision: i64,
+    /// When the state was confirmed; `None` if the reader does not ask.
+    confirmed_at: Option<Instant>,
+    /// The last entry of the log.
+    number: i64,
     is_complete: bool,
 }
 
@@ -40,11 +51,13 @@ impl AccessUpdates {
         access: watch::Receiver<Arc<Access>>,
         log: Arc<EndedLog>,
         clock: Clock,
+        is_incremental: bool,
     ) -> Self {
-        Self { access, log, clock, sent_revision: None, sent_number: 0, is_complete: false }
+        Self { access, log, clock, is_incremental, sent: None }
     }
 
-    /// Waits for a change. `None` when the process ends.
+    /// Waits for a change or, if the reader is incremental, for news that there is none. `None`
+    /// when the process ends.
     pub(crate) async fn next(&mut self) -> Option<AccessUpdate> {
         loop {
             if let Some(update) = self.take() {
@@ -54,22 +67,28 @@ impl AccessUpdates {
         }
     }
 
-    /// Returns what has changed. The log is appended to before the revisions change, so that what
-    /// is not seen here wakes the reader again.
+    /// Returns what the reader does not know yet. The log is appended to before the revisions
+    /// change, so that what is not seen here wakes the reader again.
     fn take(&mut self) -> Option<AccessUpdate> {
         let access = self.access.borrow_and_update().clone();
-        let Part { entries, has_more } = self.log.after(self.sent_number, MAX_ENTRIES);
-        let is_new_state = self.sent_revision != Some(access.revisions.access);
-        if !is_new_state && entries.is_empty() && self.is_complete {
+        let last_number = self.sent.map_or(0, |sent| sent.number);
+        let Part { entries, has_more } = self.log.after(last_number, MAX_ENTRIES);
+        let known = Sent {
+            revision: access.revisions.access,
+            confirmed_at: self.is_incremental.then_some(access.confirmed_at),
+            number: entries.last().map_or(last_number, |entry| entry.number),
+            is_complete: !has_more,
+        };
+        if self.sent == Some(known) {
             return None;
         }
-        self.sent_revision = Some(access.revisions.access);
-        self.sent_number = entries.last().map_or(self.sent_number, |entry| entry.number);
-        self.is_complete = !has_more;
+        let is_new_state = self.sent.is_none_or(|sent| sent.revision != known.revision);
+        self.sent = Some(known);
+        let sends_state = is_new_state || !self.is_incremental;
         Some(AccessUpdate {
-            state: is_new_state.then(|| access.state(self.clock.now())),
+            state: sends_state.then(|| access.state(self.clock.now())),
             ended: entries,
-            is_complete: self.is_complete,
+            is_complete: known.is_complete,
         })
     }
 }

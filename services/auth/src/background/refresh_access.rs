@@ -7,7 +7,7 @@ use std::time::Duration;
 use parlance_core::{Clock, Timestamp};
 use parlance_runtime::error::chain;
 use parlance_runtime::{Lifecycle, ticks};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -20,6 +20,8 @@ use crate::store;
 /// A change has to reach every gateway within a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const POLL_TIMEOUT: Duration = Duration::from_secs(3);
+/// The next poll after it is still within the second that verifiers expect.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(500);
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// Entries read by one statement.
 const MAX_READ: i64 = 10_000;
@@ -65,18 +67,24 @@ impl Refresh {
     /// Sends the access state to all streams if its revisions have changed. A deleted key is a
     /// change like any other.
     async fn poll(&mut self, now: Timestamp) -> Result<(), Error> {
+        let confirmed_at = Instant::now();
         let mut conn = self.pool.acquire().await?;
         let known = self.sender.borrow().clone();
         if known.keys.has_retired(now) {
-            store::signing_keys::delete_retired(&mut conn, now).await?;
+            let mut transaction = conn.begin().await?;
+            // Every change of keys takes this lock first, so that none waits for another in turn.
+            store::access_revision::lock(&mut transaction).await?;
+            store::signing_keys::delete_retired(&mut transaction, now).await?;
+            transaction.commit().await?;
         }
         let revisions = store::access_revision::get(&mut conn).await?;
         if revisions == known.revisions {
+            self.confirm(&known, confirmed_at);
             return Ok(());
         }
-        let mut access = Access { revisions, ..(*known).clone() };
+        let mut access = Access { revisions, confirmed_at, ..(*known).clone() };
         if revisions.access != known.revisions.access {
-            access = Access::load_as_of(&mut conn, revisions).await?;
+            access = Access::load_as_of(&mut conn, revisions, confirmed_at).await?;
             tracing::info!(access.revision = revisions.access, "access state refreshed");
         }
         if revisions.ended != known.revisions.ended {
@@ -84,6 +92,13 @@ impl Refresh {
         }
         self.sender.send_replace(Arc::new(access));
         Ok(())
+    }
+
+    /// Tells the streams, a little more often than every second, that the state is the newest.
+    fn confirm(&self, known: &Access, confirmed_at: Instant) {
+        if confirmed_at >= known.confirmed_at + CONFIRM_INTERVAL {
+            self.sender.send_replace(Arc::new(Access { confirmed_at, ..known.clone() }));
+        }
     }
 }
 

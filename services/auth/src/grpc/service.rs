@@ -15,7 +15,6 @@ use parlance_proto::auth::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::access_updates::AccessUpdates;
 use crate::app::App;
 use crate::client::Client;
 use crate::ops;
@@ -135,10 +134,10 @@ impl AuthService for Service {
 
     async fn watch_access_state(
         &self,
-        _: Request<WatchAccessStateRequest>,
+        request: Request<WatchAccessStateRequest>,
     ) -> Reply<Self::WatchAccessStateStream> {
-        let (access, ended) = (self.app.access.clone(), self.app.ended.clone());
-        let updates = AccessUpdates::new(access, ended, self.app.clock.clone());
+        let WatchAccessStateRequest { is_incremental } = request.into_inner();
+        let updates = ops::watch_access_state(&self.app, is_incremental)?;
         let responses = stream::unfold(updates, |mut updates| async move {
             let update = updates.next().await?;
             Some((Ok(update.into()), updates))

@@ -21,6 +21,7 @@ mod reset_password;
 mod rotate_keys;
 mod set_active;
 mod verify_password;
+mod watch_access_state;
 
 pub(crate) use change_password::change_password;
 pub(crate) use end_other_sessions::end_other_sessions;
@@ -40,3 +41,4 @@ pub(crate) use register::register;
 pub(crate) use reset_password::reset_password;
 pub(crate) use rotate_keys::{rotate_keys, rotate_leaked_keys};
 pub(crate) use set_active::{activate, deactivate};
+pub(crate) use watch_access_state::watch_access_state;

@@ -10,9 +10,9 @@ use crate::keys;
 use crate::model::Rotation;
 use crate::store::{access_revision, signing_keys};
 
-/// How long after its publication the key of a leaked one's replacement would sign if the command
-/// were ended in between: longer than the clocks of replicas differ by, because no replica may use
-/// it before all sessions have ended.
+/// When the new key would sign, beyond the publication lead, if the command that replaces leaked
+/// ones were killed halfway. Until the command has ended all sessions no replica may sign with it,
+/// so this is more than clocks differ by.
 const TAKE_OVER: Duration = Duration::from_secs(3600);
 /// How long the new key is published before the leaked ones go: enough for every gateway whose
 /// stream from auth is open. Others fetch the keys when they meet an unknown one.
@@ -68,7 +68,7 @@ async fn publish(
     let key = keys::generate(now, signs_from)?;
     let mut conn = pool.acquire().await?;
     let mut transaction = conn.begin().await?;
-    // Every change of keys takes this lock in the end.
+    // Every change of keys takes this lock in the end, and so first.
     access_revision::lock(&mut transaction).await?;
     signing_keys::retire_newest(&mut transaction, old_key_retires_at).await?;
     if !signing_keys::insert_newest(&mut transaction, &key).await? {

@@ -187,7 +187,13 @@ impl Auth {
     }
 
     pub(crate) async fn watch(&self) -> Watch {
-        let stream = self.grpc().watch_access_state(WatchAccessStateRequest {}).await;
+        self.watch_as(true).await
+    }
+
+    /// Watches as a verifier that accepts messages without a state, or as one that does not.
+    pub(crate) async fn watch_as(&self, is_incremental: bool) -> Watch {
+        let request = WatchAccessStateRequest { is_incremental };
+        let stream = self.grpc().watch_access_state(request).await;
         Watch { stream: stream.unwrap().into_inner(), ended: Vec::new() }
     }
 
@@ -240,8 +246,18 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// The next message, or `None` at the end of the stream.
+    /// The next message with any news, or `None` at the end of the stream.
     pub(crate) async fn message(&mut self) -> Option<WatchAccessStateResponse> {
+        loop {
+            let message = self.any_message().await?;
+            if message.state.is_some() || !message.ended.is_empty() {
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next message, even an empty one, or `None` at the end of the stream.
+    pub(crate) async fn any_message(&mut self) -> Option<WatchAccessStateResponse> {
         let message = tokio::time::timeout(CALL_TIMEOUT, self.stream.message()).await;
         let message = message.expect("nothing came").unwrap()?;
         self.ended.extend(message.ended.iter().cloned());

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use parlance_proto::auth::LogOutRequest;
+use parlance_core::ErrorCode;
+use parlance_proto::auth::{LogOutRequest, WatchAccessStateRequest};
+use parlance_runtime::error::code_from_status;
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
@@ -109,4 +111,53 @@ async fn the_end_of_a_session_does_not_renew_keys_and_inactive_users() {
     auth.log_out(anna.id, Some(session_id)).await;
     assert_eq!(auth.count(revision).await, before);
     assert_eq!(auth.count("SELECT ended_revision FROM auth.access_revision").await, 1);
+}
+
+#[tokio::test]
+async fn a_verifier_from_before_sessions_gets_the_state_in_every_message() {
+    let auth = Auth::start().await;
+    let anna = auth.register("anna").await;
+    let mut watch = auth.watch_as(false).await;
+    assert!(watch.any_message().await.unwrap().state.is_some());
+    for _ in 0..3 {
+        let session_id = auth.log_in("anna", PASSWORD).await.unwrap().session_id;
+        auth.log_out(anna.id, Some(session_id)).await;
+        let message = watch.any_message().await.unwrap();
+        assert_eq!(message.state, Some(auth.access_state().await));
+        assert_eq!(message.ended.len(), 1, "it gets none without a change");
+    }
+}
+
+/// The database is kept from the replica by a lock.
+#[tokio::test]
+async fn a_replica_that_cannot_read_its_database_sends_nothing_and_refuses_new_verifiers() {
+    let auth = Auth::start().await;
+    let mut watch = auth.watch().await;
+    watch.any_message().await.unwrap();
+    for _ in 0..2 {
+        let message = watch.any_message().await.unwrap();
+        assert_eq!((message.state, message.ended.len()), (None, 0));
+        assert!(message.is_complete);
+    }
+    let mut connection = auth.database().await;
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = "LOCK TABLE auth.access_revision IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
+    auth.wait_for_blocked_statement().await;
+    let refusal = loop {
+        let request = WatchAccessStateRequest { is_incremental: true };
+        match auth.grpc().watch_access_state(request).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(status) => break code_from_status(&status),
+        }
+    };
+    assert_eq!(refusal, ErrorCode::Unavailable);
+    // What was confirmed before may still be on its way.
+    let mut late = 0;
+    while tokio::time::timeout(Duration::from_millis(1_200), watch.any_message()).await.is_ok() {
+        late += 1;
+        assert!(late < 8, "messages come although the database cannot be read");
+    }
+    transaction.rollback().await.unwrap();
+    watch.any_message().await.unwrap();
 }

@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod app;
+mod audit;
 mod commands;
 mod ended;
 mod guessing;
