@@ -26,6 +26,20 @@ impl Timestamp {
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
+
+    /// Returns the time this much later.
+    pub fn after(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+
+    /// Returns the time this much earlier.
+    pub fn before(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 impl From<OffsetDateTime> for Timestamp {

@@ -81,6 +81,7 @@ impl Service {
         let name = matches.subcommand_name().unwrap_or_default();
         if X::has_subcommand(name) {
             let command = X::from_arg_matches(&matches)?;
+            telemetry::init_command_log()?;
             return block_on(None, done(run_command(command)));
         }
         if SchemaCommand::has_subcommand(name) {

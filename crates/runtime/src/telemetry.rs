@@ -9,6 +9,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::TextEncoder;
 use prometheus::process_collector::ProcessCollector;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -52,6 +53,16 @@ pub fn init_log(config: &LogConfig) -> anyhow::Result<()> {
     let filter: Targets =
         config.log_filter.parse().context("LOG_FILTER is not a list of filter directives")?;
     let lines = log_layer(config.log_format, std::io::stdout, std::io::stdout().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).try_init()?;
+    Ok(())
+}
+
+/// Sets up the log of a command that prints its result: the audit log and warnings go to the
+/// standard error, as JSON.
+pub fn init_command_log() -> anyhow::Result<()> {
+    let filter =
+        Targets::new().with_default(LevelFilter::WARN).with_target("audit", LevelFilter::INFO);
+    let lines = log_layer(LogFormat::Json, std::io::stderr, false);
     tracing_subscriber::registry().with(lines).with(filter).try_init()?;
     Ok(())
 }

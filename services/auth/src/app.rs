@@ -8,8 +8,12 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::config::TokenConfig;
+use crate::config::{Registration, SessionConfig, TokenConfig};
+use crate::ended_log::EndedLog;
+use crate::guessing::Guessing;
+use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
+use crate::session_metrics::SessionMetrics;
 
 /// The dependencies of the use cases. Built once, at start.
 pub(crate) struct App {
@@ -17,7 +21,14 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,
+    pub(crate) guessing: Guessing,
+    pub(crate) password_rules: PasswordRules,
+    pub(crate) registration: Registration,
     pub(crate) tokens: TokenConfig,
+    pub(crate) sessions: SessionConfig,
+    pub(crate) session_metrics: SessionMetrics,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,
+    /// Kept fresh by the same.
+    pub(crate) ended: Arc<EndedLog>,
 }

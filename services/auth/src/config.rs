@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, number, seconds};
 
 /// The settings of `auth serve`.
@@ -17,6 +17,12 @@ pub struct Config {
     /// The content of tokens.
     #[command(flatten)]
     pub tokens: TokenConfig,
+    /// How long sessions live.
+    #[command(flatten)]
+    pub sessions: SessionConfig,
+    /// Who may have an account, with which password.
+    #[command(flatten)]
+    pub accounts: AccountConfig,
     /// The hashing of passwords.
     #[command(flatten)]
     pub passwords: PasswordConfig,
@@ -43,10 +49,53 @@ pub struct TokenConfig {
 pub struct TokenTtlConfig {
     /// How long an access token is valid, in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys` needs the same value. A lower value applies to new tokens only: before a
+    /// `auth rotate-keys`, `end-sessions` and `deactivate` need the same value. A lower value applies to new tokens only: before a
     /// rotation of keys, wait until the tokens issued earlier have expired.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
+}
+
+/// How long sessions and their tokens live.
+#[derive(Args, Clone, Debug)]
+pub struct SessionConfig {
+    /// How long an access token is valid whose client can refresh it, in whole seconds; 15 minutes
+    /// by default.
+    ///
+    /// Never longer than `ACCESS_TOKEN_TTL`, so that no token outlives the key that signed it.
+    #[arg(long, env = "SHORT_TOKEN_TTL", default_value = "900", value_parser = whole_seconds)]
+    pub short_token_ttl: Duration,
+    /// How long a refresh token is valid, in whole seconds; 30 days by default.
+    ///
+    /// Who does not come back in this time has to log in again.
+    #[arg(long, env = "REFRESH_TOKEN_TTL", default_value = "2592000", value_parser = whole_seconds)]
+    pub refresh_token_ttl: Duration,
+    /// How long a session lives at most, in whole seconds; 180 days by default. Then the user has
+    /// to log in again.
+    #[arg(long, env = "SESSION_TTL", default_value = "15552000", value_parser = whole_seconds)]
+    pub session_ttl: Duration,
+}
+
+/// Who may have an account, with which password.
+#[derive(Args, Clone, Debug)]
+pub struct AccountConfig {
+    /// Whether users may make accounts themselves. `closed` refuses it with `registration_closed`.
+    #[arg(long, env = "REGISTRATION", value_enum, default_value_t = Registration::Open)]
+    pub registration: Registration,
+    /// Whether new passwords are refused that are among the 10,000 most common ones, or are the
+    /// username, in any case.
+    ///
+    /// Set it where the users are people. Present passwords stay valid.
+    #[arg(long, env = "REFUSE_COMMON_PASSWORDS")]
+    pub refuse_common_passwords: bool,
+}
+
+/// Whether users may make accounts themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Everybody may.
+    Open,
+    /// Nobody may.
+    Closed,
 }
 
 /// The hashing of passwords.
@@ -54,7 +103,9 @@ pub struct TokenTtlConfig {
 pub struct PasswordConfig {
     /// The cost of new bcrypt hashes. One more doubles the time.
     ///
-    /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
+    /// 12 takes about 0.3 s of a core. It can be changed at any time: other hashes stay valid, and
+    /// each is renewed when its user logs in. Until all are, a failed log-in takes as long as the
+    /// highest cost of a stored hash.
     #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = number(4..=31))]
     pub bcrypt_cost: u32,
     /// How many passwords are hashed at the same time; as many as there are cores by default.
@@ -92,6 +143,10 @@ pub struct RotateKeysConfig {
     /// How long the tokens signed with the old key are valid.
     #[command(flatten)]
     pub ttl: TokenTtlConfig,
+    /// Replaces all keys within the publication lead and ends all sessions, because a key may have
+    /// leaked.
+    #[arg(long)]
+    pub leaked: bool,
 }
 
 fn available_cores() -> u32 {

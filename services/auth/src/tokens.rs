@@ -1,14 +1,25 @@
 //! Issues access tokens: JSON Web Tokens (RFC 7519) signed with Ed25519. The gateway verifies them.
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, Header};
-use parlance_core::{Timestamp, UserId};
+use parlance_core::{SessionId, Timestamp, UserId};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::access::Access;
 use crate::config::TokenConfig;
 use crate::error::Error;
-use crate::keys::SigningKey;
-use crate::model::AccessToken;
+
+/// The header `typ` of tokens that have a session (RFC 9068, of which this is all that applies).
+const TYPE: &str = "at+jwt";
+
+/// What a token is issued for.
+pub(crate) struct Subject<'a> {
+    pub(crate) user_id: UserId,
+    pub(crate) username: &'a str,
+    pub(crate) session_id: SessionId,
+}
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -17,30 +28,42 @@ struct Claims<'a> {
     /// A string, as RFC 7519 demands.
     sub: String,
     username: &'a str,
+    /// A string like `sub`.
+    sid: String,
     iat: i64,
     exp: i64,
     jti: String,
 }
 
-/// Issues a token that is valid from now on, for `ACCESS_TOKEN_TTL`.
+/// Returns when a token expires that is issued now: the claim `exp`, in whole seconds.
+pub(crate) fn expiry(now: Timestamp, ttl: Duration) -> Timestamp {
+    let seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_seconds().saturating_add(seconds).saturating_mul(1_000_000))
+}
+
+/// Issues a token that is valid from now on, for a whole number of seconds.
 pub(crate) fn issue(
     config: &TokenConfig,
-    key: &SigningKey,
-    user_id: UserId,
-    username: &str,
+    access: &Access,
+    subject: &Subject<'_>,
     now: Timestamp,
-) -> Result<AccessToken, Error> {
-    let expires_in_s = i64::try_from(config.ttl.access_token_ttl.as_secs()).unwrap_or(i64::MAX);
+    ttl: Duration,
+) -> Result<String, Error> {
+    let key = access.keys.signing_key(now).ok_or(Error::NoSigningKey)?;
     let claims = Claims {
         iss: &config.token_issuer,
         aud: &config.token_audience,
-        sub: user_id.to_string(),
-        username,
+        sub: subject.user_id.to_string(),
+        username: subject.username,
+        sid: subject.session_id.to_string(),
         iat: now.as_seconds(),
-        exp: now.as_seconds().saturating_add(expires_in_s),
+        exp: expiry(now, ttl).as_seconds(),
         jti: Uuid::new_v4().to_string(),
     };
-    let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-    let token = jsonwebtoken::encode(&header, &claims, &key.private).map_err(Error::Sign)?;
-    Ok(AccessToken { token, expires_in_s })
+    let header = Header {
+        typ: Some(TYPE.to_owned()),
+        kid: Some(key.kid.clone()),
+        ..Header::new(Algorithm::EdDSA)
+    };
+    jsonwebtoken::encode(&header, &claims, &key.private).map_err(Error::Sign)
 }

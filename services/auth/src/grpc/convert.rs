@@ -1,9 +1,16 @@
-//! Conversions from the types of the service to the generated ones.
+//! Conversions between the types of the service and the generated ones.
 
-use parlance_core::UserId;
+use std::time::Duration;
+
+use parlance_core::{SessionId, Timestamp, UserId};
 use parlance_proto::auth as proto;
+use parlance_proto::auth::ended_access::Tokens as EndedTokensMessage;
 
-use crate::model::{AccessState, FoundUser, PublicKey, User};
+use crate::access_updates::AccessUpdate;
+use crate::error::Error;
+use crate::model::{
+    AccessState, CallerToken, EndedAccess, EndedTokens, FoundUser, PublicKey, Session, Tokens, User,
+};
 
 impl From<User> for proto::User {
     fn from(user: User) -> Self {
@@ -35,5 +42,78 @@ impl From<AccessState> for proto::AccessState {
             keys: state.keys.into_iter().map(Into::into).collect(),
             inactive_user_ids: state.inactive_user_ids.into_iter().map(UserId::get).collect(),
         }
+    }
+}
+
+impl From<Tokens> for proto::Tokens {
+    fn from(tokens: Tokens) -> Self {
+        let refresh_token = |(token, expires_in)| proto::RefreshToken {
+            token,
+            expires_in_s: whole_seconds(expires_in),
+        };
+        Self {
+            access_token: tokens.access_token,
+            expires_in_s: whole_seconds(tokens.expires_in),
+            session_id: tokens.session_id.get(),
+            refresh_token: tokens.refresh_token.map(refresh_token),
+        }
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl From<Session> for proto::Session {
+    fn from(session: Session) -> Self {
+        Self {
+            id: session.id.get(),
+            created_at_us: session.created_at.as_micros(),
+            last_used_at_us: session.last_used_at.as_micros(),
+            expires_at_us: session.expires_at.as_micros(),
+            user_agent: session.user_agent,
+            address: session.address,
+        }
+    }
+}
+
+impl TryFrom<Option<proto::CallerToken>> for CallerToken {
+    type Error = Error;
+
+    fn try_from(caller: Option<proto::CallerToken>) -> Result<Self, Error> {
+        let caller = caller.filter(|caller| caller.user_id > 0 && !caller.token_id.is_empty());
+        let caller = caller.ok_or(Error::NoCaller)?;
+        Ok(Self {
+            user_id: UserId::new(caller.user_id),
+            session_id: caller.session_id.map(SessionId::new),
+            token_id: caller.token_id,
+            expires_at: Timestamp::from_micros(caller.expires_at_s.saturating_mul(1_000_000)),
+        })
+    }
+}
+
+impl From<AccessUpdate> for proto::WatchAccessStateResponse {
+    fn from(update: AccessUpdate) -> Self {
+        Self {
+            state: update.state.map(Into::into),
+            ended: update.ended.into_iter().map(Into::into).collect(),
+            is_complete: update.is_complete,
+        }
+    }
+}
+
+impl From<EndedAccess> for proto::EndedAccess {
+    fn from(ended: EndedAccess) -> Self {
+        let tokens = match ended.tokens {
+            EndedTokens::OfSession(session_id) => EndedTokensMessage::SessionId(session_id.get()),
+            EndedTokens::Token(token_id) => EndedTokensMessage::TokenId(token_id.to_string()),
+            EndedTokens::OfUser { user_id, issued_until } => {
+                EndedTokensMessage::UserTokens(proto::UserTokens {
+                    user_id: user_id.get(),
+                    issued_until_s: issued_until.as_seconds(),
+                })
+            }
+        };
+        Self { tokens: Some(tokens), expires_at_s: ended.expires_at.as_seconds() }
     }
 }

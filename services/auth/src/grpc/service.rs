@@ -1,7 +1,8 @@
 //! The methods of `AuthService`, one use case each.
 
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
+use parlance_core::{SessionId, UserId};
 use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
     ChangePasswordRequest, ChangePasswordResponse, EndOtherSessionsRequest,
@@ -10,13 +11,12 @@ use parlance_proto::auth::{
     GetAccessStateResponse, GetUsersRequest, GetUsersResponse, ListSessionsRequest,
     ListSessionsResponse, LogInRequest, LogInResponse, LogOutRequest, LogOutResponse,
     RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse, ResetPasswordRequest,
-    ResetPasswordResponse, Tokens, WatchAccessStateRequest, WatchAccessStateResponse,
+    ResetPasswordResponse, WatchAccessStateRequest, WatchAccessStateResponse,
 };
-use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
-use crate::client_network::ClientNetwork;
+use crate::client::Client;
 use crate::ops;
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -37,58 +37,73 @@ impl AuthService for Service {
 
     async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
         let RegisterRequest { username, password, client } = request.into_inner();
-        let client = ClientNetwork::from_address(&client.unwrap_or_default().address);
-        let user = ops::register(&self.app, username, password, client).await?;
+        let user = ops::register(&self.app, username, password, &client.into()).await?;
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
     async fn log_in(&self, request: Request<LogInRequest>) -> Reply<LogInResponse> {
-        let LogInRequest { username, password, client, .. } = request.into_inner();
-        let client = ClientNetwork::from_address(&client.unwrap_or_default().address);
-        let token = ops::log_in(&self.app, username, password, client).await?;
-        let tokens = Tokens {
-            access_token: token.token,
-            expires_in_s: token.expires_in_s,
-            ..Tokens::default()
-        };
-        Ok(Response::new(LogInResponse { tokens: Some(tokens) }))
+        let LogInRequest { username, password, client, refresh } = request.into_inner();
+        let client = Client::from(client);
+        let tokens = ops::log_in(&self.app, username, password, &client, refresh).await?;
+        Ok(Response::new(LogInResponse { tokens: Some(tokens.into()) }))
     }
 
-    async fn refresh(&self, _: Request<RefreshRequest>) -> Reply<RefreshResponse> {
-        Err(Status::unimplemented("Refresh"))
+    async fn refresh(&self, request: Request<RefreshRequest>) -> Reply<RefreshResponse> {
+        let RefreshRequest { refresh_token, client } = request.into_inner();
+        let tokens = ops::refresh(&self.app, &refresh_token, &client.into()).await?;
+        Ok(Response::new(RefreshResponse { tokens: Some(tokens.into()) }))
     }
 
-    async fn log_out(&self, _: Request<LogOutRequest>) -> Reply<LogOutResponse> {
-        Err(Status::unimplemented("LogOut"))
+    async fn log_out(&self, request: Request<LogOutRequest>) -> Reply<LogOutResponse> {
+        let LogOutRequest { caller, client } = request.into_inner();
+        ops::log_out(&self.app, &caller.try_into()?, &client.into()).await?;
+        Ok(Response::new(LogOutResponse {}))
     }
 
-    async fn list_sessions(&self, _: Request<ListSessionsRequest>) -> Reply<ListSessionsResponse> {
-        Err(Status::unimplemented("ListSessions"))
+    async fn list_sessions(
+        &self,
+        request: Request<ListSessionsRequest>,
+    ) -> Reply<ListSessionsResponse> {
+        let user_id = UserId::new(request.into_inner().user_id);
+        let sessions = ops::list_sessions(&self.app, user_id).await?;
+        let sessions = sessions.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListSessionsResponse { sessions }))
     }
 
-    async fn end_session(&self, _: Request<EndSessionRequest>) -> Reply<EndSessionResponse> {
-        Err(Status::unimplemented("EndSession"))
+    async fn end_session(&self, request: Request<EndSessionRequest>) -> Reply<EndSessionResponse> {
+        let EndSessionRequest { user_id, session_id, client } = request.into_inner();
+        let (user_id, session_id) = (UserId::new(user_id), SessionId::new(session_id));
+        ops::end_session(&self.app, user_id, session_id, &client.into()).await?;
+        Ok(Response::new(EndSessionResponse {}))
     }
 
     async fn end_other_sessions(
         &self,
-        _: Request<EndOtherSessionsRequest>,
+        request: Request<EndOtherSessionsRequest>,
     ) -> Reply<EndOtherSessionsResponse> {
-        Err(Status::unimplemented("EndOtherSessions"))
+        let EndOtherSessionsRequest { caller, client } = request.into_inner();
+        ops::end_other_sessions(&self.app, &caller.try_into()?, &client.into()).await?;
+        Ok(Response::new(EndOtherSessionsResponse {}))
     }
 
     async fn change_password(
         &self,
-        _: Request<ChangePasswordRequest>,
+        request: Request<ChangePasswordRequest>,
     ) -> Reply<ChangePasswordResponse> {
-        Err(Status::unimplemented("ChangePassword"))
+        let ChangePasswordRequest { caller, current_password, new_password, client } =
+            request.into_inner();
+        let (caller, client) = (caller.try_into()?, client.into());
+        ops::change_password(&self.app, &caller, current_password, new_password, &client).await?;
+        Ok(Response::new(ChangePasswordResponse {}))
     }
 
     async fn reset_password(
         &self,
-        _: Request<ResetPasswordRequest>,
+        request: Request<ResetPasswordRequest>,
     ) -> Reply<ResetPasswordResponse> {
-        Err(Status::unimplemented("ResetPassword"))
+        let ResetPasswordRequest { code, new_password, client } = request.into_inner();
+        ops::reset_password(&self.app, &code, new_password, &client.into()).await?;
+        Ok(Response::new(ResetPasswordResponse {}))
     }
 
     async fn get_users(&self, request: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {
@@ -119,18 +134,15 @@ impl AuthService for Service {
 
     async fn watch_access_state(
         &self,
-        _: Request<WatchAccessStateRequest>,
+        request: Request<WatchAccessStateRequest>,
     ) -> Reply<Self::WatchAccessStateStream> {
-        let clock = self.app.clock.clone();
-        let states = WatchStream::new(self.app.access.clone()).map(move |access| {
-            let state = access.state(clock.now()).into();
-            Ok(WatchAccessStateResponse {
-                state: Some(state),
-                ended: Vec::new(),
-                is_complete: true,
-            })
+        let WatchAccessStateRequest { is_incremental } = request.into_inner();
+        let updates = ops::watch_access_state(&self.app, is_incremental)?;
+        let responses = stream::unfold(updates, |mut updates| async move {
+            let update = updates.next().await?;
+            Some((Ok(update.into()), updates))
         });
         let draining = self.app.lifecycle.draining().clone();
-        Ok(Response::new(states.take_until(draining.cancelled_owned()).boxed()))
+        Ok(Response::new(responses.take_until(draining.cancelled_owned()).boxed()))
     }
 }

@@ -67,3 +67,26 @@ pub(crate) async fn delete_retired(conn: &mut PgConnection, now: Timestamp) -> s
     sqlx::query!("DELETE FROM auth.signing_keys WHERE retires_at <= $1", now).execute(conn).await?;
     Ok(())
 }
+
+/// Makes a key the only one, which signs from now on. False, without a change, if it is gone.
+pub(crate) async fn keep_only(
+    conn: &mut PgConnection,
+    kid: &str,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "DELETE FROM auth.signing_keys
+        WHERE kid <> $1 AND EXISTS (SELECT FROM auth.signing_keys WHERE kid = $1)",
+        kid
+    )
+    .execute(&mut *conn)
+    .await?;
+    let kept = sqlx::query!(
+        "UPDATE auth.signing_keys SET signs_from = $2, retires_at = NULL WHERE kid = $1",
+        kid,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(kept.rows_affected() == 1)
+}

@@ -9,13 +9,15 @@ use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
-    AccessState, ClientInfo, GetAccessStateRequest, LogInRequest, RegisterRequest, Tokens, User,
-    WatchAccessStateRequest, WatchAccessStateResponse,
+    AccessState, CallerToken, ChangePasswordRequest, ClientInfo, EndedAccess,
+    GetAccessStateRequest, ListSessionsRequest, LogInRequest, LogOutRequest, RefreshRequest,
+    RegisterRequest, ResetPasswordRequest, Session, Tokens, User, WatchAccessStateRequest,
+    WatchAccessStateResponse, ended_access,
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tonic::{Status, Streaming};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -107,13 +109,76 @@ impl Auth {
     }
 
     pub(crate) async fn log_in(&self, username: &str, password: &str) -> Result<Tokens, Status> {
-        let request = LogInRequest {
-            username: username.into(),
-            password: password.into(),
-            client: None,
-            refresh: false,
-        };
+        self.log_in_as(username, password, false, None).await
+    }
+
+    /// Logs in as a client with this address does.
+    pub(crate) async fn log_in_from(
+        &self,
+        username: &str,
+        password: &str,
+        client_address: &str,
+    ) -> Result<Tokens, Status> {
+        self.log_in_as(username, password, false, client(client_address)).await
+    }
+
+    pub(crate) async fn log_in_as(
+        &self,
+        username: &str,
+        password: &str,
+        refresh: bool,
+        client: Option<ClientInfo>,
+    ) -> Result<Tokens, Status> {
+        let (username, password) = (username.into(), password.into());
+        let request = LogInRequest { username, password, client, refresh };
         Ok(self.grpc().log_in(request).await?.into_inner().tokens.unwrap())
+    }
+
+    /// Logs in with the password that all have here, as a client that can refresh.
+    pub(crate) async fn log_in_to_refresh(&self, username: &str) -> Tokens {
+        self.log_in_as(username, PASSWORD, true, None).await.unwrap()
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Tokens, Status> {
+        let request = RefreshRequest { refresh_token: refresh_token.into(), client: None };
+        Ok(self.grpc().refresh(request).await?.into_inner().tokens.unwrap())
+    }
+
+    pub(crate) async fn log_out(&self, user_id: i64, session_id: Option<i64>) {
+        let caller = Some(caller(user_id, session_id));
+        self.grpc().log_out(LogOutRequest { caller, client: None }).await.unwrap();
+    }
+
+    /// Changes the password as the user of a session, from a client without an address.
+    pub(crate) async fn change_password(
+        &self,
+        user_id: i64,
+        session_id: i64,
+        current: Option<&str>,
+        new: &str,
+    ) -> Result<(), Status> {
+        let request = ChangePasswordRequest {
+            caller: Some(caller(user_id, Some(session_id))),
+            current_password: current.map(Into::into),
+            new_password: new.into(),
+            client: None,
+        };
+        self.grpc().change_password(request).await.map(drop)
+    }
+
+    pub(crate) async fn reset_password(&self, code: &str, new: &str) -> Result<(), Status> {
+        let (code, new_password) = (code.into(), new.into());
+        let request = ResetPasswordRequest { code, new_password, client: None };
+        self.grpc().reset_password(request).await.map(drop)
+    }
+
+    pub(crate) async fn sessions(&self, user_id: i64) -> Vec<Session> {
+        let response = self.grpc().list_sessions(ListSessionsRequest { user_id }).await.unwrap();
+        response.into_inner().sessions
+    }
+
+    pub(crate) async fn session_ids(&self, user_id: i64) -> Vec<i64> {
+        self.sessions(user_id).await.iter().map(|session| session.id).collect()
     }
 
     pub(crate) async fn access_state(&self) -> AccessState {
@@ -122,24 +187,49 @@ impl Auth {
     }
 
     pub(crate) async fn watch(&self) -> Watch {
-        Watch(
-            self.grpc()
-                .watch_access_state(WatchAccessStateRequest::default())
-                .await
-                .unwrap()
-                .into_inner(),
-        )
+        self.watch_as(true).await
+    }
+
+    /// Watches as a verifier that accepts messages without a state, or as one that does not.
+    pub(crate) async fn watch_as(&self, is_incremental: bool) -> Watch {
+        let request = WatchAccessStateRequest { is_incremental };
+        let stream = self.grpc().watch_access_state(request).await;
+        Watch { stream: stream.unwrap().into_inner(), ended: Vec::new() }
     }
 
     /// Runs SQL behind the back of the service.
     pub(crate) async fn execute(&self, statement: &'static str) {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        self.run(statement.to_owned()).await;
+    }
+
+    /// Runs SQL that a test has put together.
+    pub(crate) async fn run(&self, statement: String) {
+        let mut connection = self.database().await;
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
-        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
-        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+        self.count_of(statement.to_owned()).await
+    }
+
+    /// Returns the number that a statement selects which a test has put together.
+    pub(crate) async fn count_of(&self, statement: String) -> i64 {
+        let mut connection = self.database().await;
+        sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Opens a connection to the database behind the back of the service.
+    pub(crate) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.database_url).await.unwrap()
+    }
+
+    /// Waits until a statement in this database waits for a lock.
+    pub(crate) async fn wait_for_blocked_statement(&self) {
+        let blocked = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while self.count(blocked).await == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The settings of `auth rotate-keys` on this database.
@@ -149,14 +239,57 @@ impl Auth {
 }
 
 /// A stream of access states.
-pub(crate) struct Watch(Streaming<WatchAccessStateResponse>);
+pub(crate) struct Watch {
+    stream: Streaming<WatchAccessStateResponse>,
+    /// What has ended, as far as it has come.
+    pub(crate) ended: Vec<EndedAccess>,
+}
 
 impl Watch {
+    /// The next message with any news, or `None` at the end of the stream.
+    pub(crate) async fn message(&mut self) -> Option<WatchAccessStateResponse> {
+        loop {
+            let message = self.any_message().await?;
+            if message.state.is_some() || !message.ended.is_empty() {
+                return Some(message);
+            }
+        }
+    }
+
+    /// The next message, even an empty one, or `None` at the end of the stream.
+    pub(crate) async fn any_message(&mut self) -> Option<WatchAccessStateResponse> {
+        let message = tokio::time::timeout(CALL_TIMEOUT, self.stream.message()).await;
+        let message = message.expect("nothing came").unwrap()?;
+        self.ended.extend(message.ended.iter().cloned());
+        Some(message)
+    }
+
     /// The next state, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<AccessState> {
-        let message =
-            tokio::time::timeout(CALL_TIMEOUT, self.0.message()).await.expect("nothing came");
-        message.unwrap().map(|response| response.state.unwrap())
+        loop {
+            if let Some(state) = self.message().await?.state {
+                return Some(state);
+            }
+        }
+    }
+
+    /// Waits until this many sessions or tokens have ended.
+    pub(crate) async fn wait_for_ended(&mut self, count: usize) -> &[EndedAccess] {
+        while self.ended.len() < count {
+            self.message().await.expect("the stream has ended");
+        }
+        &self.ended
+    }
+
+    /// The sessions that have ended, as far as they have come, ascending.
+    pub(crate) fn ended_sessions(&self) -> Vec<i64> {
+        let session = |ended: &EndedAccess| match ended.tokens {
+            Some(ended_access::Tokens::SessionId(session_id)) => Some(session_id),
+            _ => None,
+        };
+        let mut sessions: Vec<i64> = self.ended.iter().filter_map(session).collect();
+        sessions.sort_unstable();
+        sessions
     }
 
     /// Waits for a state of this kind; what comes before it is passed over.
@@ -173,13 +306,43 @@ impl Watch {
     }
 }
 
+/// The access token of a caller, as a gateway describes it.
+pub(crate) fn caller(user_id: i64, session_id: Option<i64>) -> CallerToken {
+    CallerToken {
+        user_id,
+        session_id,
+        token_id: format!("token of {user_id}"),
+        expires_at_s: 1_800_000_900,
+    }
+}
+
+/// The text of the refresh token.
+pub(crate) fn refresh_token(tokens: &Tokens) -> &str {
+    &tokens.refresh_token.as_ref().unwrap().token
+}
+
 /// A registration with the password that all have here, for a client with this address.
 pub(crate) fn registration(username: impl Into<String>, client_address: &str) -> RegisterRequest {
     RegisterRequest {
         username: username.into(),
         password: PASSWORD.into(),
-        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
+        client: client(client_address),
     }
+}
+
+/// A client with this address.
+pub(crate) fn client(address: &str) -> Option<ClientInfo> {
+    Some(ClientInfo { address: address.into(), ..ClientInfo::default() })
+}
+
+/// Waits until the check is true.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CALL_TIMEOUT, wait).await.expect("it did not happen");
 }
 
 /// Returns the error code of a refused call.

@@ -2,18 +2,18 @@
 
 use std::process::Output;
 
-use parlance_core::Clock;
+use parlance_core::{Clock, ErrorCode};
 use tokio::process::Command;
 
-use crate::app::{Auth, PASSWORD};
+use crate::app::{Auth, PASSWORD, refresh_token, refusal};
 
-async fn run(database_url: &str, arguments: &[&str]) -> Output {
+pub(crate) async fn run(database_url: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auth"));
     command.args(arguments).env("DATABASE_URL", database_url).kill_on_drop(true);
     command.output().await.unwrap()
 }
 
-fn printed(output: &Output) -> &str {
+pub(crate) fn printed(output: &Output) -> &str {
     assert!(output.status.success(), "{output:?}");
     std::str::from_utf8(&output.stdout).unwrap()
 }
@@ -32,6 +32,58 @@ async fn deactivate_and_activate_take_the_name_in_any_case() {
 }
 
 #[tokio::test]
+async fn a_user_made_active_again_has_no_session() {
+    let auth = Auth::start().await;
+    let anna = auth.register("anna").await;
+    let tokens = auth.log_in_to_refresh("anna").await;
+    let mut watch = auth.watch().await;
+    printed(&run(&auth.database_url, &["deactivate", "anna"]).await);
+    printed(&run(&auth.database_url, &["activate", "anna"]).await);
+    assert!(auth.sessions(anna.id).await.is_empty());
+    assert_eq!(refusal(auth.refresh(refresh_token(&tokens)).await), ErrorCode::SessionRevoked);
+    // The session, and the tokens that have none.
+    watch.wait_for_ended(2).await;
+    assert_eq!(watch.ended_sessions(), [tokens.session_id]);
+}
+
+#[tokio::test]
+async fn end_sessions_ends_all_of_one_user_who_can_log_in_again() {
+    let auth = Auth::start().await;
+    let (anna, berta) = (auth.register("Anna").await, auth.register("berta").await);
+    let tokens = auth.log_in_to_refresh("anna").await;
+    auth.log_in("berta", PASSWORD).await.unwrap();
+    let output = run(&auth.database_url, &["end-sessions", "aNNA"]).await;
+    let expected = format!("All sessions of Anna (id {}) have ended.\n", anna.id);
+    assert_eq!(printed(&output), expected);
+    assert!(auth.sessions(anna.id).await.is_empty());
+    assert_eq!(auth.sessions(berta.id).await.len(), 1);
+    assert_eq!(refusal(auth.refresh(refresh_token(&tokens)).await), ErrorCode::SessionRevoked);
+    auth.log_in("anna", PASSWORD).await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_write_an_audit_line() {
+    let auth = Auth::start().await;
+    let anna = auth.register("anna").await;
+    let commands = [
+        (&["end-sessions", "anna"][..], "sessions_ended"),
+        (&["deactivate", "anna"], "deactivated"),
+        (&["activate", "anna"], "activated"),
+        (&["rotate-keys"], "keys_rotated"),
+        (&["rotate-keys", "--leaked", "--key-publication-lead", "1"], "leaked_keys_replaced"),
+    ];
+    for (arguments, event) in commands {
+        let output = run(&auth.database_url, arguments).await;
+        assert!(output.status.success(), "{output:?}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains(&format!(r#""event":"{event}""#)), "{log}");
+        assert!(log.contains(r#""target":"audit""#), "{log}");
+        let names_user = log.contains(&format!(r#""user.id":{}"#, anna.id));
+        assert_eq!(names_user, arguments.contains(&"anna"), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn only_a_change_moves_updated_at() {
     let auth = Auth::start().await;
     auth.register("anna").await;
@@ -43,13 +95,15 @@ async fn only_a_change_moves_updated_at() {
 }
 
 #[tokio::test]
-async fn deactivating_an_unknown_user_fails_and_names_the_user() {
+async fn a_command_for_an_unknown_user_fails_and_names_the_user() {
     let auth = Auth::start().await;
-    for name in ["nobody", "no body"] {
-        let output = run(&auth.database_url, &["deactivate", name]).await;
-        assert!(!output.status.success());
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert!(message.contains(&format!("no user has the name `{name}`")), "{message}");
+    for command in ["deactivate", "activate", "end-sessions"] {
+        for name in ["nobody", "no body"] {
+            let output = run(&auth.database_url, &[command, name]).await;
+            assert!(!output.status.success());
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert!(message.contains(&format!("no user has the name `{name}`")), "{message}");
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::audit::AuditLines;
+
 static COUNTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 
 /// Makes a call under a request id that no other test uses. Returns its result and how many
@@ -19,7 +21,11 @@ static COUNTS: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::de
 pub(crate) async fn count<T>(request_id: &str, call: impl Future<Output = T>) -> (T, usize) {
     static INSTALLED: LazyLock<()> = LazyLock::new(|| {
         let reported = Targets::new().with_target("sqlx::query", LevelFilter::DEBUG);
-        tracing_subscriber::registry().with(Counter.with_filter(reported)).init();
+        let audited = Targets::new().with_target("audit", LevelFilter::INFO);
+        tracing_subscriber::registry()
+            .with(Counter.with_filter(reported))
+            .with(AuditLines.with_filter(audited))
+            .init();
     });
     LazyLock::force(&INSTALLED);
 
