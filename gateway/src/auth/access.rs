@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parlance_core::{ErrorCode, Timestamp, UserId};
+use parlance_core::{Clock, ErrorCode, Timestamp, UserId};
 use parlance_proto::auth::{AccessState, EndedAccess, PublicKey};
 
 use crate::auth::ended::Ended;
@@ -27,7 +27,7 @@ pub(super) struct Access {
 
 impl Access {
     /// Returns why a verified token is not accepted, if it is not.
-    pub(super) fn check(&self, identity: &Identity, now: Timestamp) -> Result<(), ErrorCode> {
+    pub(super) fn check(&self, identity: &Identity, clock: &Clock) -> Result<(), ErrorCode> {
         if self.inactive.contains(&identity.user_id) {
             return Err(ErrorCode::InactiveUser);
         }
@@ -37,7 +37,7 @@ impl Access {
         if self.keys.contains_key(&identity.token.kid) {
             return Ok(());
         }
-        let remaining_us = identity.token.expires_at.as_micros() - now.as_micros();
+        let remaining_us = identity.token.expires_at.as_micros() - clock.now().as_micros();
         let has_expired = remaining_us < MAX_CLOCK_DIFFERENCE_US;
         Err(if has_expired { ErrorCode::TokenExpired } else { ErrorCode::SessionRevoked })
     }

@@ -14,9 +14,9 @@ use tonic::{Status, Streaming};
 use crate::auth::ended::Ended;
 use crate::auth::verifier::TokenVerifier;
 
-/// A stream without a message for this long is lost. It is half of the time for which tokens are
-/// accepted without a stream, so that another replica can be asked before.
-const SILENCE_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// A stream without a message for this long is lost. It leaves time to ask another replica before
+/// tokens are refused.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time before a lost stream is opened again. It doubles with each failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
@@ -59,18 +59,21 @@ impl TokenVerifier {
         Ok(self.auth().watch_access_state(request).await?.into_inner())
     }
 
-    /// Reads all that has ended so far. It replaces what is known only when it is complete: until
-    /// then the old state stays in force.
+    /// Reads all that has ended so far. It replaces what is known only when it is complete, and when
+    /// the next message has shown that auth reads its database: until then the old state stays in
+    /// force.
     async fn read_snapshot(&self, stream: &mut Streaming<WatchAccessStateResponse>) -> Option<()> {
         let (mut state, mut ended) = (AccessState::default(), Ended::default());
+        let mut is_complete = false;
         loop {
             let message = next(stream).await?;
             state = message.state.unwrap_or(state);
             ended.add(message.ended);
-            if message.is_complete {
+            if is_complete {
                 self.replace(state, ended);
                 return Some(());
             }
+            is_complete = message.is_complete;
         }
     }
 

@@ -105,8 +105,8 @@ impl TokenVerifier {
     /// `session_revoked`, and `unavailable` without the access state of the last seconds, or if the
     /// key is unknown and auth is unreachable.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Identity>, ErrorCode> {
-        self.require_current()?;
         let identity = self.verify(token).await?;
+        self.require_current()?;
         self.check(&identity)?;
         Ok(identity)
     }
@@ -131,7 +131,7 @@ impl TokenVerifier {
     /// Checks that a verified token is accepted now. Errors: `inactive_user`, `session_revoked`,
     /// and `token_expired` if its key was retired.
     pub(crate) fn check(&self, identity: &Identity) -> Result<(), ErrorCode> {
-        self.access().check(identity, self.0.clock.now())
+        self.access().check(identity, &self.0.clock)
     }
 
     /// Returns a receiver that is told of each change after which [`check`](Self::check) may refuse
