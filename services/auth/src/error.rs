@@ -47,6 +47,8 @@ pub(crate) enum Error {
     SessionNotFound,
     #[error("the request does not name its caller")]
     NoCaller,
+    #[error("the request lacks the current password, and the account has one")]
+    NoCurrentPassword,
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a database statement failed")]
@@ -58,9 +60,10 @@ pub(crate) enum Error {
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::RuleViolated(_) | Self::TooManyRequested { .. } | Self::NoCaller => {
-                ErrorCode::Validation
-            }
+            Self::RuleViolated(_)
+            | Self::TooManyRequested { .. }
+            | Self::NoCaller
+            | Self::NoCurrentPassword => ErrorCode::Validation,
             Self::SessionRevoked => ErrorCode::SessionRevoked,
             Self::SessionNotFound => ErrorCode::SessionNotFound,
             Self::RegistrationClosed => ErrorCode::RegistrationClosed,

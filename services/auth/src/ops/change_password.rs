@@ -30,7 +30,7 @@ pub(crate) async fn change_password(
     let account = Account::from_folded_username(folded_name);
     let key = account.key;
     let credentials = if credentials.password_hash.is_some() {
-        let current = current_password.unwrap_or_default();
+        let current = current_password.ok_or(Error::NoCurrentPassword)?;
         let event = "password_change_failed";
         let verified = verify_password(app, account, current, client, event).await;
         verified.map_err(wrong_password)?.credentials
