@@ -35,8 +35,8 @@ pub(crate) fn surround(router: Router<App>, app: App) -> Router<App> {
     }))
 }
 
-/// Answers a request. From the outside in: observation, headers, CORS, body, refusal of the head, deadline,
-/// panics.
+/// Answers a request. From the outside in: observation, headers, CORS, body, refusal of the head,
+/// deadline, panics.
 async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let observation = Observation::start(&request, &app.sampling);
     let cross_origin = CrossOrigin::new(&request);

@@ -60,7 +60,8 @@ pub struct LimitsConfig {
     /// down attacks on passwords.
     #[arg(long, env = "LOG_INS_PER_MINUTE", default_value = "120", value_parser = rate())]
     pub log_ins_per_minute: u32,
-    /// The same calls from an address that are handled at any speed before the rate applies. The default lets an office or a school log in at once.
+    /// The same calls from an address that are handled at any speed before the rate applies. The
+    /// default lets an office or a school log in at once.
     #[arg(long, env = "LOG_INS_BURST", default_value = "600", value_parser = rate())]
     pub log_ins_burst: u32,
     /// The most bytes in the send queue of a client. Beyond it, the connection is closed with code

@@ -1,5 +1,5 @@
-//! The gateway without services, or with a double of auth: the order of errors, bodies, CORS, connections, documents,
-//! settings, sessions, WebSockets before they are authenticated.
+//! The gateway without services, or with a double of auth: the order of errors, bodies, CORS,
+//! connections, documents, settings, sessions, WebSockets before they are authenticated.
 
 #![expect(
     clippy::unwrap_used,
