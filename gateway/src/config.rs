@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use parlance_runtime::config::{CredentialConfig, addresses, ratio, seconds, socket_address};
 use url::Url;
 
@@ -29,6 +29,11 @@ pub struct Config {
     /// The default serves a page in development. Set the origins of your pages.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "http://localhost:3000")]
     pub cors_allowed_origins: AllowedOrigins,
+    /// Whether the gateway serves the page `/docs` and the OpenAPI document: `on` or `off`.
+    ///
+    /// Switched off, both are answered 404.
+    #[arg(long, env = "DOCS", default_value = "on")]
+    pub docs: Docs,
     /// The addresses of the auth service: comma-separated `host:port`. A host may resolve to many
     /// replicas.
     #[arg(long, env = "AUTH_ADDRESSES", default_value = "127.0.0.1:9001", value_parser = addresses)]
@@ -91,6 +96,15 @@ pub struct Config {
     /// The limits of one client.
     #[command(flatten)]
     pub limits: LimitsConfig,
+}
+
+/// Whether the documentation of the API is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Docs {
+    /// `/docs` and the OpenAPI document are served.
+    On,
+    /// They are unknown paths.
+    Off,
 }
 
 /// The origins (RFC 6454) whose web pages may use the API. Cheap to clone.

@@ -68,7 +68,7 @@ async fn logging_in_returns_a_bearer_token_for_eight_days() {
     let name = fresh_name();
     registered(&name).await;
     let token = log_in(&name, PASSWORD).await.ok(200);
-    assert_members(&token, &["access_token", "token_type", "expires_in"]);
+    assert_members(&token, &["access_token", "token_type", "expires_in", "session_id"]);
     assert_eq!(token["token_type"], "bearer");
     assert_eq!(token["expires_in"], 8 * 24 * 3600);
 }

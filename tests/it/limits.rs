@@ -211,8 +211,9 @@ async fn too_many_frames_are_refused_in_order() {
 async fn logins_per_address_are_limited() {
     let stack = stack_with_low_limits().await;
     let api = Api::at(stack, 0);
-    let credentials = json!({"username": fresh_name(), "password": PASSWORD});
     let log_in = async |address: &str| {
+        // Each with a name of its own: failures of one account make it wait.
+        let credentials = json!({"username": fresh_name(), "password": PASSWORD});
         let request = Request::post("/v1/auth/login", &credentials);
         api.send(request.header("x-forwarded-for", address)).await
     };

@@ -60,10 +60,11 @@ struct Flood {
 }
 
 impl Flood {
-    /// Tries one log-in after the other.
-    async fn run(&self, origin: Origin, username: &str) {
+    /// Tries one log-in after the other. Each has another name, because failures of one account make
+    /// it wait.
+    async fn run(&self, origin: Origin) {
         while !self.is_over.load(Ordering::Relaxed) {
-            let answer = origin.log_in(username, "not the password").await;
+            let answer = origin.log_in(&fresh_name(), "not the password").await;
             if answer.status == 401 {
                 self.hashed.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -86,7 +87,7 @@ fn slow_stack() -> StackBuilder {
 async fn log_in_during_a_flood(stack: &Stack, flooding: impl Fn(usize) -> Origin, other: Origin) {
     let anna = person(stack).await;
     let flood = Flood::default();
-    let tries = join_all((0..TRIES).map(|number| flood.run(flooding(number), &anna.name)));
+    let tries = join_all((0..TRIES).map(|number| flood.run(flooding(number))));
     let log_ins = async {
         let is_full = async || flood.refused.load(Ordering::Relaxed) > 0;
         eventually(RECOVERY, "the flood has filled its share", is_full).await;

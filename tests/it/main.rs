@@ -29,6 +29,7 @@ mod probe;
 mod races;
 mod rolling;
 mod rooms;
+mod sessions;
 
 mod support;
 mod tokens;

@@ -17,6 +17,49 @@ pub fn login(username: &str, password: &str) -> Request {
     Request::post("/v1/auth/login", &json!({"username": username, "password": password}))
 }
 
+/// `POST /v1/auth/login` with `refresh`: 200, a short-lived `access_token` and a `refresh_token`.
+pub fn login_with_refresh(username: &str, password: &str) -> Request {
+    let body = json!({"username": username, "password": password, "refresh": true});
+    Request::post("/v1/auth/login", &body)
+}
+
+/// `POST /v1/auth/refresh`: 200 and new tokens of the same session.
+pub fn refresh(refresh_token: &str) -> Request {
+    Request::post("/v1/auth/refresh", &json!({"refresh_token": refresh_token}))
+}
+
+/// `POST /v1/auth/logout`: 204.
+pub fn logout(token: &str) -> Request {
+    Request::new(Method::POST, "/v1/auth/logout").bearer(token)
+}
+
+/// `GET /v1/auth/sessions`: 200 and the live sessions of the caller.
+pub fn sessions(token: &str) -> Request {
+    Request::get("/v1/auth/sessions").bearer(token)
+}
+
+/// `DELETE /v1/auth/sessions/{id}`: 204.
+pub fn end_session(token: &str, session_id: i64) -> Request {
+    Request::new(Method::DELETE, format!("/v1/auth/sessions/{session_id}")).bearer(token)
+}
+
+/// `DELETE /v1/auth/sessions`: 204.
+pub fn end_other_sessions(token: &str) -> Request {
+    Request::new(Method::DELETE, "/v1/auth/sessions").bearer(token)
+}
+
+/// `PUT /v1/auth/password`: 204.
+pub fn change_password(token: &str, current_password: &str, new_password: &str) -> Request {
+    let body = json!({"current_password": current_password, "new_password": new_password});
+    Request::new(Method::PUT, "/v1/auth/password").json(&body).bearer(token)
+}
+
+/// `POST /v1/auth/password/reset`: 204.
+pub fn reset_password(code: &str, new_password: &str) -> Request {
+    let body = json!({"code": code, "new_password": new_password});
+    Request::post("/v1/auth/password/reset", &body)
+}
+
 /// `GET /v1/auth/me`: 200 and the user.
 pub fn me(token: &str) -> Request {
     Request::get("/v1/auth/me").bearer(token)

@@ -1,23 +1,21 @@
 //! Accounts and tokens.
 
 use axum::extract::State;
-use axum::{Extension, Json};
 use http::StatusCode;
 use parlance_core::{Password, Username};
-use parlance_proto::auth::{ClientInfo, LogInRequest, RegisterRequest};
-use serde::Serialize;
-use utoipa::ToSchema;
+use parlance_proto::auth::{LogInRequest, RegisterRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::api::client::Client;
 use crate::api::dto::User;
 use crate::api::extract::{Caller, Valid};
+use crate::api::password_call::{call_with_password, common_password};
 use crate::api::request_body::request_body;
 use crate::api::response::{Encoded, required};
+use crate::api::tokens::{NotStored, Tokens};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::deadline::with_call_deadline;
-use crate::limits::ClientAddress;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(register)).routes(routes!(log_in)).routes(routes!(me))
@@ -43,18 +41,10 @@ request_body! {
         /// The password, exactly as at registration.
         #[schema(format = Password)]
         password: String = text(),
+        /// True if the client will refresh its tokens: the access token is then short-lived.
+        #[schema(value_type = bool, required = false)]
+        refresh: Option<bool> = optional_boolean(),
     }
-}
-
-/// A token for the header `Authorization: Bearer <access_token>`.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Token {
-    /// A signed JSON Web Token.
-    access_token: String,
-    /// Always `bearer`.
-    token_type: &'static str,
-    /// The seconds until the token expires.
-    expires_in: i64,
 }
 
 /// Makes an account.
@@ -64,53 +54,50 @@ pub(crate) struct Token {
     responses(
         (status = 201, description = "The account was made", body = User),
         (status = 400, description = "`username_taken`"),
+        (status = 403, description = "`registration_closed`"),
         (status = 429, description = "`rate_limited`: too many attempts from this address"),
     ),
 )]
 async fn register(
     State(app): State<App>,
-    Extension(address): Extension<ClientAddress>,
+    client: Client,
     Valid(body): Valid<Registration>,
 ) -> Result<(StatusCode, Encoded), ApiError> {
-    app.limits.take_log_in(address)?;
+    let address = client.address();
     let request = RegisterRequest {
         username: body.username.as_str().to_owned(),
         password: body.password.expose().to_owned(),
-        client: Some(ClientInfo { address: address.0.to_string(), ..ClientInfo::default() }),
+        client: Some(client.info()),
     };
     let mut auth = app.passwords.clone();
     let call = auth.register(request);
-    let answer = with_call_deadline(app.config.password_deadline, call).await?;
-    let user = required(answer.into_inner().user)?;
+    let answer = call_with_password(&app, address, common_password("password"), call).await?;
+    let user = required(answer.user)?;
     Ok((StatusCode::CREATED, Encoded::new(&User::from(user))?))
 }
 
-/// Checks the name and the password and issues a token.
+/// Checks the name and the password and begins a session.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "auth", security(()),
     request_body = Credentials,
     responses(
-        (status = 200, description = "A token", body = Token),
+        (status = 200, description = "The tokens of a new session", body = Tokens),
         (status = 401, description = "`invalid_credentials`"),
-        (status = 429, description = "`rate_limited`: too many attempts from this address"),
+        (status = 429, description = "`rate_limited`: too many attempts from this address, or too \
+            many failed ones for this account"),
     ),
 )]
 async fn log_in(
     State(app): State<App>,
-    Extension(address): Extension<ClientAddress>,
-    Valid(Credentials { username, password }): Valid<Credentials>,
-) -> Result<Json<Token>, ApiError> {
-    app.limits.take_log_in(address)?;
+    client: Client,
+    Valid(Credentials { username, password, refresh }): Valid<Credentials>,
+) -> Result<NotStored<Tokens>, ApiError> {
+    let address = client.address();
     let mut auth = app.passwords.clone();
-    let client = Some(ClientInfo { address: address.0.to_string(), ..ClientInfo::default() });
-    let call = auth.log_in(LogInRequest { username, password, client, refresh: false });
-    let answer = with_call_deadline(app.config.password_deadline, call).await?.into_inner();
-    let tokens = required(answer.tokens)?;
-    Ok(Json(Token {
-        access_token: tokens.access_token,
-        token_type: "bearer",
-        expires_in: tokens.expires_in_s,
-    }))
+    let (client, refresh) = (Some(client.info()), refresh.unwrap_or(false));
+    let call = auth.log_in(LogInRequest { username, password, client, refresh });
+    let answer = call_with_password(&app, address, common_password("password"), call).await?;
+    Ok(NotStored(required(answer.tokens)?.into()))
 }
 
 /// Returns the caller's account.

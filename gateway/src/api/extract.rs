@@ -12,7 +12,7 @@ use parlance_core::ErrorCode;
 
 use crate::api::input::{FromInput, Input};
 use crate::app::App;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::error::ApiError;
 use crate::http::body::BufferedBody;
 

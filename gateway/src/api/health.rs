@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::auth::verifier::Jwk;
+use crate::auth::keys::Jwk;
 use crate::error::ApiError;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {

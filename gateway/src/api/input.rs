@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, Violation};
+use parlance_core::{ErrorCode, MessageContent, MessageId, RoomId, SessionId, Violation};
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, FieldError, LocSegment};
@@ -32,6 +32,12 @@ impl FromInput for RoomId {
 impl FromInput for MessageId {
     fn from_input(input: &mut Input) -> Result<Self, Invalid> {
         input.path_id("message_id").map(Self::new)
+    }
+}
+
+impl FromInput for SessionId {
+    fn from_input(input: &mut Input) -> Result<Self, Invalid> {
+        input.path_id("id").map(Self::new)
     }
 }
 
@@ -156,6 +162,18 @@ impl Input {
             self.parsed(name, parse).map(Some)
         } else {
             Ok(None)
+        }
+    }
+
+    /// Reads a boolean from the body. It may be absent, but not null.
+    pub(crate) fn optional_boolean(&mut self, name: &'static str) -> Result<Option<bool>, Invalid> {
+        match self.take(name)? {
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(_) => {
+                let sentence = "A boolean is required here".to_owned();
+                Err(self.reject("body", name, ("bool_type", sentence)))
+            }
+            None => Ok(None),
         }
     }
 

@@ -2,6 +2,7 @@
 //! service and adds the users to the answer.
 
 pub(crate) mod auth;
+mod client;
 pub(crate) mod contacts;
 pub(crate) mod docs;
 pub mod dto;
@@ -10,6 +11,10 @@ pub(crate) mod health;
 pub(crate) mod input;
 pub(crate) mod messages;
 pub(crate) mod openapi;
+mod password_call;
+pub(crate) mod passwords;
 mod request_body;
 mod response;
 pub(crate) mod rooms;
+pub(crate) mod sessions;
+mod tokens;

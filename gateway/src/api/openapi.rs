@@ -21,7 +21,7 @@ use crate::error::{ErrorBody, FieldError, FieldErrors, LocSegment};
                        `/v1/messages/ws`.",
     ),
     tags(
-        (name = "auth", description = "Accounts and tokens"),
+        (name = "auth", description = "Accounts, sessions and tokens"),
         (name = "contacts", description = "Invitations and contacts"),
         (name = "rooms", description = "Rooms and their members"),
         (name = "messages", description = "Messages"),
@@ -31,6 +31,10 @@ use crate::error::{ErrorBody, FieldError, FieldErrors, LocSegment};
     components(schemas(ErrorBody, FieldErrors, FieldError, LocSegment)),
 )]
 struct Base;
+
+/// The codes of an answer to a token that is not accepted.
+const UNAUTHENTICATED: &str =
+    "`unauthenticated`, `invalid_token`, `token_expired`, `inactive_user`, `session_revoked`";
 
 /// Returns the document that the routes are added to.
 pub(crate) fn base() -> OpenApi {
@@ -53,8 +57,8 @@ pub(crate) fn encode(mut document: OpenApi) -> Bytes {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    let PathItem { get, post, patch, delete, .. } = item;
-    [get, post, patch, delete].into_iter().flatten()
+    let PathItem { get, post, put, patch, delete, .. } = item;
+    [get, post, put, patch, delete].into_iter().flatten()
 }
 
 /// Makes the name of the operation unique, describes the body of its errors, and adds the errors
@@ -91,7 +95,7 @@ fn complete(operation: &mut Operation) {
 fn shared_responses() -> [(&'static str, &'static str, Response); 10] {
     let error = |description: &str| response(description, "ErrorBody");
     [
-        ("Unauthenticated", "401", error("`unauthenticated`, `invalid_token`, `inactive_user`")),
+        ("Unauthenticated", "401", error(UNAUTHENTICATED)),
         ("BadRequest", "400", error("`bad_request`: the request breaks HTTP")),
         ("RequestTimeout", "408", error("`request_timeout`")),
         ("PayloadTooLarge", "413", error("`payload_too_large`")),

@@ -1,96 +1,65 @@
 //! Verifies access tokens.
 //!
-//! A stream from auth brings the access state: the public keys and the inactive users. While auth
-//! is unreachable, the last state stays in force.
+//! A request costs a look-up in memory. Without the access state of the last seconds no token is
+//! accepted, because its session may have ended.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use parlance_core::{Clock, ErrorCode, Timestamp, UserId};
+use jsonwebtoken::{Algorithm, Validation};
+use parlance_core::{Clock, ErrorCode, SessionId, Timestamp, UserId};
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
-use parlance_proto::auth::{
-    AccessState, GetAccessStateRequest, PublicKey, WatchAccessStateRequest,
-};
+use parlance_proto::auth::{AccessState, GetAccessStateRequest, WatchAccessStateResponse};
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
+use crate::auth::access::Access;
+use crate::auth::ended::Ended;
+use crate::auth::freshness::Freshness;
+use crate::auth::gauges::register_gauges;
+use crate::auth::identity::{Identity, Token};
+use crate::auth::keys::{Jwk, Key};
 use crate::config::Config;
 
 /// The number of verified tokens that are cached.
 const MAX_CACHED: usize = 100_000;
 /// The shortest time between two fetches of the keys for tokens with an unknown key.
 const REFETCH_INTERVAL: Duration = Duration::from_secs(1);
-/// The time before a lost stream is opened again. It doubles with each failure.
-const MIN_BACKOFF: Duration = Duration::from_millis(100);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-
-/// The user that a token was issued to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Identity {
-    pub(crate) user_id: UserId,
-    /// The username. It never changes.
-    pub(crate) username: String,
-    pub(crate) expires_at: Timestamp,
-}
-
-/// A public key as `/.well-known/jwks.json` shows it (RFC 8037).
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Jwk {
-    kty: &'static str,
-    crv: &'static str,
-    /// The 32 bytes of the key in base64url.
-    x: String,
-    /// The id of the key in the header of the tokens that it verifies.
-    kid: String,
-    #[serde(rename = "use")]
-    usage: &'static str,
-    alg: &'static str,
-}
+/// How long tokens are accepted without news from auth.
+const MAX_AGE: Duration = Duration::from_secs(5);
+/// The header `typ` of tokens with a session (RFC 9068), and of those without.
+const WITH_SESSION: &str = "at+jwt";
+const WITHOUT_SESSION: &str = "JWT";
 
 /// Verifies tokens. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct TokenVerifier(Arc<Shared>);
+pub(crate) struct TokenVerifier(pub(super) Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     auth: AuthServiceClient<Client>,
     clock: Clock,
     validation: Validation,
-    /// The keys by `kid`. `None` until the first access state has arrived.
-    keys: watch::Sender<Option<Arc<Keys>>>,
+    /// Locked for look-ups and changes, never across an await.
+    access: RwLock<Access>,
+    /// Told of each change after which an open socket may have to be closed.
+    changes: watch::Sender<()>,
     inactive: watch::Sender<Arc<HashSet<UserId>>>,
+    freshness: Freshness,
+    is_complete: watch::Sender<bool>,
     verified: VerifiedByToken,
     /// The last fetch of the keys. The lock is held during a fetch, so that all requests wait for
     /// the same one.
     last_refetch: Mutex<Option<Refetch>>,
 }
 
-type Keys = BTreeMap<String, Key>;
-
 /// The verified tokens. Clients cannot cause collisions, because they cannot choose valid tokens.
-type VerifiedByToken = Cache<Box<str>, Verified, UnitWeighter, foldhash::quality::RandomState>;
-
-#[derive(Clone)]
-struct Key {
-    decoding: DecodingKey,
-    jwk: Jwk,
-}
-
-#[derive(Clone)]
-struct Verified {
-    identity: Arc<Identity>,
-    kid: Arc<str>,
-}
+type VerifiedByToken = Cache<Box<str>, Arc<Identity>, UnitWeighter, foldhash::quality::RandomState>;
 
 struct Refetch {
     at: Instant,
@@ -101,6 +70,9 @@ struct Refetch {
 struct Claims {
     sub: String,
     username: String,
+    sid: Option<String>,
+    jti: Box<str>,
+    iat: i64,
     exp: i64,
 }
 
@@ -116,28 +88,56 @@ impl TokenVerifier {
             auth,
             clock,
             validation: validation(&config.token_issuer, &config.token_audience),
-            keys: watch::Sender::new(None),
+            access: RwLock::default(),
+            changes: watch::Sender::default(),
             inactive: watch::Sender::default(),
+            freshness: Freshness::new(Instant::now()),
+            is_complete: watch::Sender::new(false),
             verified: new_cache(),
             last_refetch: Mutex::new(None),
         }));
+        register_gauges(&verifier);
         lifecycle.spawn_task("access state", verifier.clone().watch_forever());
         verifier
     }
 
-    /// Returns the identity of a token. Errors: `invalid_token`, `inactive_user`, and `unavailable`
-    /// if the key is unknown and auth is unreachable.
+    /// Returns the identity of a token. Errors: `invalid_token`, `token_expired`, `inactive_user`,
+    /// `session_revoked`, and `unavailable` without the access state of the last seconds, or if the
+    /// key is unknown and auth is unreachable.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Identity>, ErrorCode> {
         let identity = self.verify(token).await?;
-        if self.is_inactive(identity.user_id) {
-            return Err(ErrorCode::InactiveUser);
-        }
+        self.require_current()?;
+        self.check(&identity)?;
         Ok(identity)
     }
 
-    /// Returns true if the tokens of this user are refused.
-    pub(crate) fn is_inactive(&self, user_id: UserId) -> bool {
-        self.0.inactive.borrow().contains(&user_id)
+    /// Fails with `unavailable` if auth has not been heard of for too long.
+    pub(crate) fn require_current(&self) -> Result<(), ErrorCode> {
+        let is_current = self.age().is_some_and(|age| age <= MAX_AGE);
+        if is_current { Ok(()) } else { Err(ErrorCode::Unavailable) }
+    }
+
+    /// Returns the time since the stream last brought a message, or `None` before the whole access
+    /// state has arrived.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.0.freshness.age(Instant::now())
+    }
+
+    /// The number of sessions and tokens that have ended and not expired.
+    pub(super) fn ended(&self) -> usize {
+        self.access().ended()
+    }
+
+    /// Checks that a verified token is accepted now. Errors: `inactive_user`, `session_revoked`,
+    /// and `token_expired` if its key was retired.
+    pub(crate) fn check(&self, identity: &Identity) -> Result<(), ErrorCode> {
+        self.access().check(identity, &self.0.clock)
+    }
+
+    /// Returns a receiver that is told of each change after which [`check`](Self::check) may refuse
+    /// what it has accepted.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Returns a receiver of the users whose tokens are refused.
@@ -145,34 +145,38 @@ impl TokenVerifier {
         self.0.inactive.subscribe()
     }
 
-    /// Resolves when the first access state has arrived.
+    /// Resolves when the whole access state has arrived.
     pub(crate) async fn wait_for_first_state(&self) {
         // `self` owns the sender, so waiting cannot fail.
-        let _ = self.0.keys.subscribe().wait_for(Option::is_some).await;
+        let _ = self.0.is_complete.subscribe().wait_for(|is_complete| *is_complete).await;
     }
 
     /// Returns the public keys, or `None` before the first access state.
     pub(crate) fn jwks(&self) -> Option<Vec<Jwk>> {
-        let keys = self.0.keys.borrow().clone()?;
-        Some(keys.values().map(|key| key.jwk.clone()).collect())
+        let keys = || self.access().keys().values().map(|key| key.jwk.clone()).collect();
+        self.0.is_complete.borrow().then(keys)
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<Identity>, ErrorCode> {
-        if let Some(verified) = self.0.verified.get(token)
-            && self.is_still_valid(&verified)
+        if let Some(identity) = self.0.verified.get(token)
+            && self.is_still_valid(&identity)
         {
-            return Ok(verified.identity);
+            return Ok(identity);
         }
-        let kid = parse_kid(token)?;
+        let (kid, has_session) = parse_header(token)?;
         let key = self.key(&kid).await?;
-        let identity = Arc::new(self.decode(token, &key)?);
-        let verified = Verified { identity: identity.clone(), kid: kid.into() };
-        self.0.verified.insert(token.into(), verified);
+        let identity = self.decode(token, &key)?;
+        if identity.token.session_id.is_some() != has_session {
+            return Err(ErrorCode::InvalidToken);
+        }
+        let identity = Arc::new(identity);
+        self.0.verified.insert(token.into(), identity.clone());
         Ok(identity)
     }
 
-    fn is_still_valid(&self, verified: &Verified) -> bool {
-        verified.identity.expires_at > self.0.clock.now() && self.knows_key(&verified.kid)
+    fn is_still_valid(&self, identity: &Identity) -> bool {
+        identity.token.expires_at > self.0.clock.now()
+            && self.access().key(&identity.token.kid).is_some()
     }
 
     fn decode(&self, token: &str, key: &Key) -> Result<Identity, ErrorCode> {
@@ -180,11 +184,19 @@ impl TokenVerifier {
             .map_err(|_| ErrorCode::InvalidToken)?
             .claims;
         let expires_at = claims.exp.checked_mul(1_000_000).map(Timestamp::from_micros);
-        let expires_at =
-            expires_at.filter(|&end| end > self.0.clock.now()).ok_or(ErrorCode::InvalidToken)?;
-        let user_id =
-            claims.sub.parse().ok().filter(|&id: &i64| id > 0).ok_or(ErrorCode::InvalidToken)?;
-        Ok(Identity { user_id: UserId::new(user_id), username: claims.username, expires_at })
+        let expires_at = expires_at.ok_or(ErrorCode::InvalidToken)?;
+        let token = Token {
+            session_id: claims.sid.map(|id| positive(&id).map(SessionId::new)).transpose()?,
+            id: claims.jti,
+            issued_at_s: claims.iat,
+            expires_at,
+            kid: key.kid.clone(),
+        };
+        let user_id = UserId::new(positive(&claims.sub)?);
+        if expires_at <= self.0.clock.now() {
+            return Err(ErrorCode::TokenExpired);
+        }
+        Ok(Identity { user_id, username: claims.username, token })
     }
 
     async fn key(&self, kid: &str) -> Result<Key, ErrorCode> {
@@ -195,12 +207,8 @@ impl TokenVerifier {
         self.known_key(kid).ok_or(ErrorCode::InvalidToken)
     }
 
-    fn knows_key(&self, kid: &str) -> bool {
-        self.0.keys.borrow().as_ref().is_some_and(|keys| keys.contains_key(kid))
-    }
-
     fn known_key(&self, kid: &str) -> Option<Key> {
-        self.0.keys.borrow().as_ref()?.get(kid).cloned()
+        self.access().key(kid).cloned()
     }
 
     /// Fetches the keys from auth, or returns the result of the last fetch if that is younger than
@@ -214,71 +222,63 @@ impl TokenVerifier {
         }
         // A fetch whose request is cancelled counts as a failed one.
         *last = Some(Refetch { at: Instant::now(), result: Err(ErrorCode::Unavailable) });
-        let response = self.0.auth.clone().get_access_state(GetAccessStateRequest {}).await;
+        let response = self.auth().get_access_state(GetAccessStateRequest {}).await;
         let state = response.map_err(|_| ErrorCode::Unavailable);
-        let result = state.map(|state| self.add_keys(state.into_inner().state.unwrap_or_default()));
+        let keys = state.map(|state| state.into_inner().state.unwrap_or_default().keys);
+        let result = keys.map(|keys| self.change(|access| access.add_keys(keys)));
         *last = Some(Refetch { at: Instant::now(), result });
         result
     }
 
-    /// Adds the keys of a fetched state. The stream may have brought a newer state meanwhile, so no
-    /// key is removed.
-    fn add_keys(&self, state: AccessState) {
-        if self.0.keys.borrow().is_none() {
-            self.apply(state);
-            return;
-        }
-        self.0.keys.send_modify(|keys| {
-            let mut merged = keys.as_deref().cloned().unwrap_or_default();
-            for (kid, key) in keys_by_id(state.keys) {
-                merged.entry(kid).or_insert(key);
-            }
-            *keys = Some(Arc::new(merged));
-        });
+    pub(super) fn auth(&self) -> AuthServiceClient<Client> {
+        self.0.auth.clone()
     }
 
-    fn apply(&self, state: AccessState) {
-        let inactive: HashSet<UserId> =
-            state.inactive_user_ids.into_iter().map(UserId::new).collect();
+    /// Replaces the access state by the one that a new stream has begun with.
+    pub(super) fn replace(&self, state: AccessState, ended: Ended) {
+        self.change(|access| access.replace(state, ended));
+        self.0.freshness.note_message(Instant::now());
+        self.0.is_complete.send_replace(true);
+        self.0.changes.send_replace(());
+    }
+
+    /// Applies a later message of the stream.
+    pub(super) fn apply(&self, message: WatchAccessStateResponse) {
+        let has_changes = message.state.is_some() || !message.ended.is_empty();
+        if has_changes {
+            self.change(|access| {
+                message.state.into_iter().for_each(|state| access.set_state(state));
+                access.add_ended(message.ended);
+            });
+        }
+        self.0.freshness.note_message(Instant::now());
+        if has_changes {
+            self.0.changes.send_replace(());
+        }
+    }
+
+    /// Forgets what has ended and expired.
+    pub(super) fn purge(&self) {
+        self.change(|access| access.purge(self.0.clock.now()));
+    }
+
+    fn access(&self) -> RwLockReadGuard<'_, Access> {
+        // Changes are complete or have not begun, also after a panic of another holder.
+        self.0.access.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Access)) {
+        let mut access = self.0.access.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut access);
+        let inactive = access.inactive().clone();
+        drop(access);
         self.0.inactive.send_if_modified(|current| {
-            let is_changed = **current != inactive;
+            let is_changed = **current != *inactive;
             if is_changed {
-                *current = Arc::new(inactive);
+                *current = inactive;
             }
             is_changed
         });
-        self.0.keys.send_replace(Some(Arc::new(keys_by_id(state.keys))));
-    }
-
-    async fn watch_forever(self) -> anyhow::Result<()> {
-        let mut backoff = MIN_BACKOFF;
-        loop {
-            let has_received = self.watch_once().await;
-            backoff = if has_received { MIN_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
-            let jitter = rand::rng().random_range(0.5..1.0);
-            tokio::time::sleep(backoff.mul_f64(jitter)).await;
-        }
-    }
-
-    /// Applies the states of one stream until it ends. Returns true if a state has arrived.
-    async fn watch_once(&self) -> bool {
-        let mut auth = self.0.auth.clone();
-        let mut stream = match auth.watch_access_state(WatchAccessStateRequest::default()).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => {
-                let error = status.message();
-                tracing::debug!(error, "access state stream could not be opened; retrying");
-                return false;
-            }
-        };
-        let mut has_received = false;
-        // The pings of HTTP/2 detect a connection that is dead without a reset.
-        while let Ok(Some(message)) = stream.message().await {
-            self.apply(message.state.unwrap_or_default());
-            has_received = true;
-        }
-        tracing::info!("access state stream ended; keeping the last state and reconnecting");
-        has_received
     }
 }
 
@@ -293,28 +293,22 @@ fn validation(issuer: &str, audience: &str) -> Validation {
     validation
 }
 
-/// Returns the key id in the header of a token. Only EdDSA is accepted.
-fn parse_kid(token: &str) -> Result<String, ErrorCode> {
+/// Returns the key id in the header of a token, and whether the token has to have a session. Only
+/// EdDSA is accepted.
+fn parse_header(token: &str) -> Result<(String, bool), ErrorCode> {
     let header = jsonwebtoken::decode_header(token).map_err(|_| ErrorCode::InvalidToken)?;
-    header.kid.filter(|_| header.alg == Algorithm::EdDSA).ok_or(ErrorCode::InvalidToken)
+    let has_session = match header.typ.as_deref() {
+        Some(WITH_SESSION) => true,
+        Some(WITHOUT_SESSION) | None => false,
+        Some(_) => return Err(ErrorCode::InvalidToken),
+    };
+    let kid = header.kid.filter(|_| header.alg == Algorithm::EdDSA);
+    Ok((kid.ok_or(ErrorCode::InvalidToken)?, has_session))
 }
 
-fn keys_by_id(keys: Vec<PublicKey>) -> Keys {
-    keys.into_iter().map(|key| (key.kid.clone(), Key::from(key))).collect()
-}
-
-impl From<PublicKey> for Key {
-    fn from(key: PublicKey) -> Self {
-        let jwk = Jwk {
-            kty: "OKP",
-            crv: "Ed25519",
-            x: BASE64_URL_SAFE_NO_PAD.encode(&key.ed25519),
-            kid: key.kid,
-            usage: "sig",
-            alg: "EdDSA",
-        };
-        Self { decoding: DecodingKey::from_ed_der(&key.ed25519), jwk }
-    }
+/// Reads an id, which is positive.
+fn positive(text: &str) -> Result<i64, ErrorCode> {
+    text.parse().ok().filter(|&id: &i64| id > 0).ok_or(ErrorCode::InvalidToken)
 }
 
 fn new_cache() -> VerifiedByToken {

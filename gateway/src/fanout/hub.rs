@@ -5,13 +5,14 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use opentelemetry::metrics::{Counter, Histogram};
-use parlance_core::{Clock, RoomId, UserId};
+use parlance_core::{Clock, RoomId};
 use parlance_proto::messaging::messaging_service_client::MessagingServiceClient;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use crate::auth::identity::Identity;
 use crate::cache::users::UserCache;
 use crate::fanout::change_pages::ChangePages;
 use crate::fanout::encode::Encoder;
@@ -61,7 +62,7 @@ pub(crate) struct Shared {
 /// The rooms with a subscriber.
 pub(super) type Rooms = HashMap<RoomId, Room>;
 /// The authenticated connections by id.
-type Connections = HashMap<u64, (UserId, Arc<SendQueue>)>;
+type Connections = HashMap<u64, (Arc<Identity>, Arc<SendQueue>)>;
 
 impl Hub {
     /// Makes a hub without subscriptions. [`run`](Self::run) starts its tasks.
@@ -107,9 +108,10 @@ impl Hub {
         Arc::new(SendQueue::new(id, stream, &self.send_budget))
     }
 
-    /// Adds an authenticated connection.
-    pub(crate) fn connect(&self, send_queue: &Arc<SendQueue>, user_id: UserId) {
-        self.connections().insert(send_queue.id, (user_id, send_queue.clone()));
+    /// Adds an authenticated connection, or gives it a newer token. The caller checks the token
+    /// afterwards: what ended before is not noticed here.
+    pub(crate) fn connect(&self, send_queue: &Arc<SendQueue>, identity: Arc<Identity>) {
+        self.connections().insert(send_queue.id, (identity, send_queue.clone()));
         if self.lifecycle.draining().is_cancelled() {
             send_queue.notify_drain();
         }

@@ -25,8 +25,7 @@ impl Hub {
         lifecycle.spawn_task("room reassignment", self.clone().reassign_rooms_forever());
         lifecycle.spawn_task("subscription renewal", self.clone().renew_forever());
         lifecycle.spawn_task("slow consumer shedding", self.clone().shed_forever());
-        let inactive_users = access.inactive_users();
-        lifecycle.spawn_task("inactive users", self.clone().close_inactive(inactive_users));
+        lifecycle.spawn_task("ended sessions", self.clone().close_ended(access.clone()));
         lifecycle.spawn_background("drain of sockets", self.clone().notify_drain());
     }
 

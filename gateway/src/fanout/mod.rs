@@ -7,7 +7,7 @@
 
 mod backfill;
 mod change_pages;
-mod close_inactive_users;
+mod close_ended;
 mod encode;
 mod events;
 mod hub;

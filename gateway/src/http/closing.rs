@@ -21,6 +21,7 @@ use crate::error::ApiError;
 use crate::http::cors::CrossOrigin;
 use crate::http::exchange::Ended;
 use crate::http::observation::{Observation, REQUEST_ID};
+use crate::http::security::protect;
 
 /// The time for the last answer, and for what the client still sends.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +58,8 @@ fn answer(app: &App, code: ErrorCode, head: &[u8]) -> Response {
     let refuse = || ApiError::from(code).into_response();
     let mut response = observation.context.clone().in_scope(refuse);
     CrossOrigin::new(&request).allow(&app.config.cors_allowed_origins, &mut response);
+    // How the request came is not known.
+    protect(&mut response, None);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     observation.finish(&app.durations, &mut response);
     response

@@ -13,7 +13,8 @@ use http::{HeaderValue, Method};
 use crate::config::AllowedOrigins;
 
 // For a request with credentials, `*` is a literal name and no wildcard.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE, OPTIONS");
+const METHODS: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "accept, authorization, content-type, traceparent, tracestate, x-request-id",
 );

@@ -21,6 +21,7 @@ use crate::http::cors::CrossOrigin;
 use crate::http::deadline::set_deadline;
 use crate::http::head::Refused;
 use crate::http::observation::Observation;
+use crate::http::security::{CameByTls, protect};
 
 /// Adds the middleware to all routes. It is one layer, because each of axum's layers boxes a future
 /// and copies the request.
@@ -34,11 +35,12 @@ pub(crate) fn surround(router: Router<App>, app: App) -> Router<App> {
     }))
 }
 
-/// Answers a request. From the outside in: observation, CORS, body, refusal of the head, deadline,
-/// panics.
+/// Answers a request. From the outside in: observation, headers, CORS, body, refusal of the head,
+/// deadline, panics.
 async fn answer(app: &App, route: Route, mut request: Request) -> Response {
     let observation = Observation::start(&request, &app.sampling);
     let cross_origin = CrossOrigin::new(&request);
+    let came_by_tls = CameByTls::of_request(&request);
     let refused = request.extensions().get::<Refused>().copied();
     let mut response = if cross_origin.is_preflight && refused.is_none() {
         StatusCode::NO_CONTENT.into_response()
@@ -50,6 +52,7 @@ async fn answer(app: &App, route: Route, mut request: Request) -> Response {
         }
     };
     cross_origin.allow(&app.config.cors_allowed_origins, &mut response);
+    protect(&mut response, came_by_tls);
     observation.finish(&app.durations, &mut response);
     response
 }

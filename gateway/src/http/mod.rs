@@ -9,5 +9,6 @@ mod head;
 pub(crate) mod middleware;
 pub(crate) mod observation;
 pub(crate) mod sampling;
+mod security;
 pub(crate) mod server;
 pub(crate) mod transport;

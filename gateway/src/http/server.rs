@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::http::closing;
 use crate::http::exchange::{AnswerBody, Exchange};
 use crate::http::head::{self, Refused};
+use crate::http::security::CameByTls;
 use crate::http::transport::Transport;
 use crate::limits::{ClientAddress, TcpPermit};
 
@@ -201,6 +202,11 @@ impl Client {
         let proxies = &self.server.app.config.limits.trusted_proxies;
         let address = proxies.client_address(self.peer, request.headers());
         request.extensions_mut().insert(ClientAddress(address));
+        if proxies.contains(self.peer.to_canonical())
+            && let Some(came_by_tls) = CameByTls::of_proxy(request.headers())
+        {
+            request.extensions_mut().insert(came_by_tls);
+        }
         let is_last = is_last(&request);
         let mut response = self.server.router.clone().call(request).await?;
         self.announce(&mut response, is_last);

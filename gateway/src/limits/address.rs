@@ -50,7 +50,7 @@ impl TrustedProxies {
     }
 
     /// Returns true for a trusted proxy. The address is in its canonical form.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

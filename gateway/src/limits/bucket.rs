@@ -48,6 +48,12 @@ impl TokenBucket {
         }
         has_token
     }
+
+    /// Gives a token back that was taken.
+    pub(crate) fn give_back(&mut self, refill: Refill) {
+        // A clock that has just begun cannot be set back. The bucket then fills by itself.
+        self.full_at = self.full_at.checked_sub(refill.interval).unwrap_or(self.full_at);
+    }
 }
 
 #[cfg(test)]

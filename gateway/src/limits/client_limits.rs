@@ -135,15 +135,25 @@ impl ClientLimits {
         if bucket.take(self.frames, now) { Ok(()) } else { Err(self.refuse("frames")) }
     }
 
-    /// Takes a token for a registration or a log-in from this address. Both cost a slow hash.
+    /// Takes a token for a call from this address that costs a slow hash: a registration, a log-in,
+    /// a change or a reset of a password.
     pub(crate) fn take_log_in(&self, address: ClientAddress) -> Result<(), ApiError> {
         let now = Instant::now();
-        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
-        let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
-        if lock(&bucket).take(self.log_ins, now) {
+        if lock(&self.log_in_bucket(address, now)).take(self.log_ins, now) {
             return Ok(());
         }
         Err(ApiError::with_retry_after(self.refuse("log_ins"), self.log_ins.retry_after()))
+    }
+
+    /// Gives back the token of a call that did not cost a hash after all.
+    pub(crate) fn give_back_log_in(&self, address: ClientAddress) {
+        lock(&self.log_in_bucket(address, Instant::now())).give_back(self.log_ins);
+    }
+
+    fn log_in_bucket(&self, address: ClientAddress, now: Instant) -> Arc<Mutex<TokenBucket>> {
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(TokenBucket::full(now))));
+        let Ok(bucket) = self.log_in_buckets.get_or_insert_with(&address.network(), full);
+        bucket
     }
 
     fn refuse(&self, limit: &'static str) -> ErrorCode {

@@ -53,14 +53,15 @@ pub struct LimitsConfig {
     /// default admits several thousand messages that a program sends at once.
     #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = rate())]
     pub frames_burst: u32,
-    /// The registrations and log-ins from an address that are handled each minute in the long run.
+    /// The registrations, log-ins, changes and resets of a password from an address that are handled
+    /// each minute in the long run.
     ///
     /// Each costs auth a password hash. Where clients do not share addresses, a lower value slows
     /// down attacks on passwords.
     #[arg(long, env = "LOG_INS_PER_MINUTE", default_value = "120", value_parser = rate())]
     pub log_ins_per_minute: u32,
-    /// The registrations and log-ins from an address that are handled at any speed before the rate
-    /// applies. The default lets an office or a school log in at once.
+    /// The same calls from an address that are handled at any speed before the rate applies. The
+    /// default lets an office or a school log in at once.
     #[arg(long, env = "LOG_INS_BURST", default_value = "600", value_parser = rate())]
     pub log_ins_burst: u32,
     /// The most bytes in the send queue of a client. Beyond it, the connection is closed with code

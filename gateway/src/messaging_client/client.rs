@@ -13,7 +13,7 @@ use rand::Rng;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::api::dto::ClientMessageId;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::limits::InFlightPermit;
 use crate::lock::lock;
 use crate::messaging_client::owner_replica::OwnerReplicas;

@@ -1,13 +1,13 @@
 //! The account and the room of the synthetic probes, which all gateways share.
 
-use parlance_core::{ErrorCode, RoomId, Timestamp, UserId};
+use parlance_core::{ErrorCode, RoomId, UserId};
 use parlance_proto::auth::EnsureProbeAccountRequest;
 use parlance_proto::rooms::{CreateRoomRequest, DeleteRoomRequest, ListRoomsRequest};
 use parlance_runtime::error::code_from_status;
 use tonic::Status;
 
 use crate::app::App;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::{Identity, Token};
 
 /// The name of the room.
 const ROOM_NAME: &str = "probe";
@@ -37,7 +37,7 @@ impl Target {
         let sender = Identity {
             user_id: UserId::new(user.id),
             username: user.username,
-            expires_at: Timestamp::from_micros(i64::MAX),
+            token: Token::internal(),
         };
         Ok(Self { sender, room_id: RoomId::new(room_id) })
     }

@@ -1,5 +1,7 @@
 //! The codes of close frames.
 
+use parlance_core::ErrorCode;
+
 /// Why a connection is closed. From the server's code the client learns whether to reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CloseCode(pub(crate) u16);
@@ -19,12 +21,22 @@ impl CloseCode {
     pub(crate) const RESTART: Self = Self(1012);
     /// The server cannot serve at present: reconnect later.
     pub(crate) const TRY_AGAIN: Self = Self(1013);
-    /// The token is missing, invalid or expired, or its user is inactive.
+    /// The token is missing, invalid or expired: get a new one first.
     pub(crate) const UNAUTHENTICATED: Self = Self(4401);
+    /// The session has ended, or the user is inactive: log in first.
+    pub(crate) const SESSION_ENDED: Self = Self(4403);
     /// No `auth` frame arrived in time.
     pub(crate) const AUTH_TIMEOUT: Self = Self(4408);
     /// The client does not read fast enough: reconnect with `after_seq`.
     pub(crate) const TOO_SLOW: Self = Self(4429);
+
+    /// Returns the code for a token that is refused.
+    pub(crate) fn for_refused_token(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::SessionRevoked | ErrorCode::InactiveUser => Self::SESSION_ENDED,
+            _ => Self::UNAUTHENTICATED,
+        }
+    }
 
     /// Returns true if a client may send this code (RFC 6455, section 7.4, and the registry of
     /// IANA).

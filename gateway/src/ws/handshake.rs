@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::limits::{ConnectionPermit, SocketPermit};
 use crate::ws::close_code::CloseCode;
 use crate::ws::protocol::{ClientFrame, ErrorFrame, Request, authenticated};
@@ -97,7 +97,11 @@ async fn first_frame(
     };
     socket.send_queue().push(error.encode());
     let may_retry = matches!(error.code, ErrorCode::Unavailable | ErrorCode::RateLimited);
-    Err(Some(if may_retry { CloseCode::TRY_AGAIN } else { CloseCode::UNAUTHENTICATED }))
+    Err(Some(if may_retry {
+        CloseCode::TRY_AGAIN
+    } else {
+        CloseCode::for_refused_token(error.code)
+    }))
 }
 
 /// Authenticates a token and takes a place among the connections of its user.

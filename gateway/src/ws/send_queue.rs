@@ -251,6 +251,19 @@ impl SendQueue {
         wake(state);
     }
 
+    /// Closes the connection because its token is not accepted any more. What is queued is dropped:
+    /// the client gets nothing but the notice.
+    pub(crate) fn revoke(&self, notice: Frames, code: CloseCode) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.frames.clear();
+            let own_bytes = notice.len();
+            state.frames.push(notice, own_bytes);
+            state.closing = Some(code);
+        }
+        wake(state);
+    }
+
     /// Waits until there is something to do.
     pub(crate) async fn wait(&self) -> Wake {
         poll_fn(|cx| {

@@ -51,6 +51,7 @@ async fn upgrade(
     if !is_allowed(headers, &app.config.cors_allowed_origins) {
         return Err(ErrorCode::OriginNotAllowed.into());
     }
+    app.token_verifier.require_current()?;
     let place = app.limits.open_socket(address)?;
     let handshake = match bearer_token(headers)? {
         Some(token) => {

@@ -12,6 +12,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::auth_double::AuthDouble;
+
 pub(crate) const ORIGIN: &str = "http://localhost:3000";
 /// A token with the header of auth's tokens and an unknown key.
 pub(crate) const FOREIGN_TOKEN: &str =
@@ -45,19 +47,44 @@ impl TestGateway {
         Self::start_with(address, &nowhere, settings).await
     }
 
+    /// Starts a gateway that has its stream from auth, and waits until it knows what has ended. The
+    /// other services are unreachable.
+    pub(crate) async fn start_with_stream() -> Self {
+        Self::start_with_auth(&AuthDouble::start().await, &[]).await
+    }
+
+    /// The same with this auth service, and with more settings, given as flags.
+    pub(crate) async fn start_with_auth(auth: &AuthDouble, settings: &[&str]) -> Self {
+        let auth = format!("--auth-addresses={}", auth.address);
+        let gateway = Self::start_with_settings(&[&[auth.as_str()], settings].concat()).await;
+        let has_stream = async {
+            // A connection of its own for each look: tests count connections.
+            let look =
+                || gateway.request("GET", "/.well-known/jwks.json").header("connection", "close");
+            while look().send().await.unwrap().status() != 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), has_stream).await.unwrap();
+        gateway
+    }
+
     async fn start_with(address: SocketAddr, services: &str, settings: &[&str]) -> Self {
         let arguments = [
             "gateway",
             "--internal-token=0123456789abcdef",
             &format!("--listen={address}"),
-            &format!("--auth-addresses={services}"),
             &format!("--contacts-addresses={services}"),
             &format!("--rooms-addresses={services}"),
             &format!("--messaging-addresses={services}"),
             "--upstream-deadline=1",
             "--password-deadline=1",
         ];
-        let config = Cli::parse_from(arguments.iter().chain(settings)).config;
+        let auth = format!("--auth-addresses={services}");
+        let is_given = settings.iter().any(|setting| setting.starts_with("--auth-addresses"));
+        let auth = (!is_given).then_some(auth.as_str());
+        let arguments = arguments.into_iter().chain(auth).chain(settings.iter().copied());
+        let config = Cli::parse_from(arguments).config;
         let (lifecycle, _) = Lifecycle::new(Duration::from_secs(1));
         parlance_gateway::start(config, Clock::system(), &lifecycle).await.unwrap();
         let client =

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::TestGateway;
+use crate::auth_double::AuthDouble;
 
 async fn request_id(gateway: &TestGateway, given: Option<&str>) -> String {
     let mut request = gateway.request("GET", "/v1/healthz");
@@ -147,7 +148,8 @@ async fn wait_for_place(gateway: &TestGateway) -> TcpStream {
 #[tokio::test]
 async fn an_address_has_a_bounded_number_of_connections_sockets_included() {
     let limit = "--max-tcp-connections-per-address=2";
-    let gateway = TestGateway::start_with_settings(&[limit]).await;
+    let auth = AuthDouble::start().await;
+    let gateway = TestGateway::start_with_auth(&auth, &[limit]).await;
     let mut socket = gateway.connect().await;
     let upgrade = "GET /v1/messages/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\n\
                    upgrade: websocket\r\nsec-websocket-version: 13\r\n\

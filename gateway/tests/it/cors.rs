@@ -59,7 +59,7 @@ async fn a_preflight_allows_every_method_and_header_of_the_api() {
     assert!(response.status().is_success());
     assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN);
     assert_eq!(header(&response, "access-control-allow-credentials"), "true");
-    for method in ["GET", "POST", "PATCH", "DELETE"] {
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
         assert!(header(&response, "access-control-allow-methods").contains(method), "{method}");
     }
     for name in ["authorization", "content-type", "x-request-id"] {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::app::TestGateway;
+use crate::app::{TestGateway, assert_error};
 
 async fn document(gateway: &TestGateway) -> Value {
     gateway.get("/v1/openapi.json").await.json().await.unwrap()
@@ -19,6 +19,13 @@ async fn the_document_lists_every_operation() {
         ("post", "/v1/auth/register"),
         ("post", "/v1/auth/login"),
         ("get", "/v1/auth/me"),
+        ("post", "/v1/auth/refresh"),
+        ("post", "/v1/auth/logout"),
+        ("get", "/v1/auth/sessions"),
+        ("delete", "/v1/auth/sessions"),
+        ("delete", "/v1/auth/sessions/{id}"),
+        ("put", "/v1/auth/password"),
+        ("post", "/v1/auth/password/reset"),
         ("post", "/v1/contacts/invite"),
         ("post", "/v1/contacts/{invitation_id}/accept"),
         ("post", "/v1/contacts/{invitation_id}/reject"),
@@ -99,7 +106,11 @@ async fn every_operation_has_a_name_and_lists_its_errors() {
 async fn members_that_can_be_null_are_required() {
     let gateway = TestGateway::start().await;
     let schemas = document(&gateway).await["components"]["schemas"].take();
-    for (schema, members) in [("Room", ["name", "owner"]), ("Message", ["edited_at", "seq"])] {
+    for (schema, members) in [
+        ("Room", ["name", "owner"]),
+        ("Message", ["edited_at", "seq"]),
+        ("Session", ["user_agent", "address"]),
+    ] {
         let required = schemas[schema]["required"].as_array().unwrap();
         for member in members {
             assert!(required.contains(&Value::from(member)), "{schema}.{member}");
@@ -145,4 +156,13 @@ async fn the_health_endpoint_needs_no_service() {
     let response = gateway.get("/v1/healthz").await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.text().await.unwrap(), r#"{"status":"ok"}"#);
+}
+
+#[tokio::test]
+async fn the_documentation_can_be_switched_off() {
+    let gateway = TestGateway::start_with_settings(&["--docs=off"]).await;
+    for path in ["/docs", "/docs/start.js", "/v1/openapi.json"] {
+        assert_error(gateway.get(path).await, 404, "not_found").await;
+    }
+    assert_eq!(gateway.get("/v1/healthz").await.status(), 200);
 }

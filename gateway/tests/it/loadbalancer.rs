@@ -130,6 +130,9 @@ async fn check(response: Response, status: u16, origin: &str, id: Option<&str>) 
     assert_eq!(field(&response, "content-type"), "application/json");
     assert_eq!(field(&response, "retry-after"), "1");
     assert_eq!(field(&response, "vary"), "Origin");
+    assert_eq!(field(&response, "x-content-type-options"), "nosniff");
+    assert_eq!(field(&response, "referrer-policy"), "no-referrer");
+    assert_eq!(field(&response, "strict-transport-security"), "");
     assert_eq!(field(&response, "access-control-allow-origin"), origin);
     let credentials = if origin.is_empty() { "" } else { "true" };
     assert_eq!(field(&response, "access-control-allow-credentials"), credentials);
@@ -154,6 +157,8 @@ async fn its_own_errors_look_like_those_of_a_gateway() {
             let request = get().header("origin", origin).header("x-request-id", "my-id.1");
             check(request.send().await.unwrap(), status, origin, Some("my-id.1")).await;
         }
+        let by_tls = get().header("x-forwarded-proto", "https").send().await.unwrap();
+        assert_eq!(field(&by_tls, "strict-transport-security"), "max-age=31536000");
         let foreign = get().header("origin", "http://evil.example");
         check(foreign.header("x-request-id", "not valid").send().await.unwrap(), status, "", None)
             .await;
@@ -170,6 +175,8 @@ async fn answers_of_a_gateway_pass_unchanged() {
         assert_eq!(response.status(), status, "{path}");
         for (name, value) in [
             ("x-request-id", "my-id.1"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
             ("vary", "Origin"),
             ("access-control-allow-origin", ORIGIN),
             ("access-control-allow-credentials", "true"),

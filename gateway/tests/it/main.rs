@@ -1,5 +1,5 @@
-//! The gateway without services: the order of errors, bodies, CORS, connections, documents,
-//! settings, WebSockets before they are authenticated.
+//! The gateway without services, or with a double of auth: the order of errors, bodies, CORS,
+//! connections, documents, settings, sessions, WebSockets before they are authenticated.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
 )]
 
 mod app;
+mod auth_double;
 mod bodies;
 mod connections;
 mod cors;
@@ -18,5 +19,7 @@ mod http_protocol;
 mod limits;
 mod loadbalancer;
 mod outage;
+mod security;
+mod sessions;
 mod settings;
 mod websocket;

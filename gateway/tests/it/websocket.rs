@@ -61,7 +61,7 @@ async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_upgrade_may_be_written_in_every_form_of_a_list() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for lines in [
         "Connection: Upgrade\r\nUpgrade: websocket\r\n",
         "CONNECTION:keep-alive,\tUPGRADE \r\nUPGRADE:  WebSocket\r\n",
@@ -76,7 +76,7 @@ async fn an_upgrade_may_be_written_in_every_form_of_a_list() {
 
 #[tokio::test]
 async fn extensions_and_sub_protocols_are_declined() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     let offers = "sec-websocket-extensions: permessage-deflate\r\nsec-websocket-protocol: chat\r\n";
     let (head, _) = upgrade(&gateway, &format!("{UPGRADE}{VERSION}{KEY}{offers}")).await;
     assert!(head.starts_with("http/1.1 101 "), "{head}");
@@ -85,7 +85,7 @@ async fn extensions_and_sub_protocols_are_declined() {
 
 #[tokio::test]
 async fn a_request_that_is_no_upgrade_is_told_how_to_upgrade() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for lines in [
         String::new(),
         format!("connection: upgrade\r\n{VERSION}{KEY}"),
@@ -104,7 +104,7 @@ async fn a_request_that_is_no_upgrade_is_told_how_to_upgrade() {
 
 #[tokio::test]
 async fn an_upgrade_without_one_valid_key_is_a_bad_request() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for key in ["", "sec-websocket-key: c2hvcnQ=\r\n", &KEY.repeat(2)] {
         let (head, mut stream) = upgrade(&gateway, &format!("{UPGRADE}{VERSION}{key}")).await;
         assert!(head.starts_with("http/1.1 400 ") && head.contains("x-request-id"), "{key}{head}");
@@ -117,7 +117,7 @@ async fn an_upgrade_without_one_valid_key_is_a_bad_request() {
 
 #[tokio::test]
 async fn a_page_of_the_own_origin_may_connect_and_another_may_not() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for (origin, status) in [
         ("https://gateway", 101),
         ("https://gateway:443", 101),
@@ -135,7 +135,7 @@ async fn a_page_of_the_own_origin_may_connect_and_another_may_not() {
 
 #[tokio::test]
 async fn the_close_frame_of_an_unauthenticated_client_is_answered() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for (payload, answer) in [
         (&b""[..], &b""[..]),
         (b"\x03\xe8", b"\x03\xe8"),
@@ -157,7 +157,7 @@ async fn the_close_frame_of_an_unauthenticated_client_is_answered() {
 
 #[tokio::test]
 async fn a_frame_that_breaks_the_protocol_is_answered_with_a_close_frame() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     for (what, wire, code) in [
         ("a reserved bit", frame(0xc1, 1, b"x"), 1002_u16),
         ("an unknown opcode", frame(0x83, 0, b""), 1002),
@@ -178,7 +178,7 @@ async fn a_frame_that_breaks_the_protocol_is_answered_with_a_close_frame() {
 
 #[tokio::test]
 async fn pings_are_answered_before_authentication() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     let mut stream = open(&gateway).await;
     let close = frame(0x88, 0, b"");
     stream.write_all(&[frame(0x89, 2, b"hi"), close].concat()).await.unwrap();

@@ -8,8 +8,10 @@ use parlance_runtime::postgres::Pool;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::config::{SessionConfig, TokenConfig};
+use crate::config::{Registration, SessionConfig, TokenConfig};
 use crate::ended_log::EndedLog;
+use crate::guessing::Guessing;
+use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
 use crate::session_metrics::SessionMetrics;
 
@@ -19,6 +21,9 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) passwords: Passwords,
+    pub(crate) guessing: Guessing,
+    pub(crate) password_rules: PasswordRules,
+    pub(crate) registration: Registration,
     pub(crate) tokens: TokenConfig,
     pub(crate) sessions: SessionConfig,
     pub(crate) session_metrics: SessionMetrics,

@@ -28,3 +28,21 @@ pub(crate) fn record_command(event: &'static str, user_id: Option<UserId>) {
     let user_id = user_id.map(UserId::get);
     tracing::info!(target: "audit", event, user.id = user_id, "audit: {event}");
 }
+
+/// Records an event that was refused, such as `log_in_failed`, and why.
+pub(crate) fn record_refusal(
+    event: &'static str,
+    reason: &'static str,
+    user_id: Option<UserId>,
+    client: &Client,
+) {
+    tracing::info!(
+        target: "audit",
+        event,
+        reason,
+        user.id = user_id.map(UserId::get),
+        client.address = client.address.map(tracing::field::display),
+        user_agent = client.user_agent.as_deref(),
+        "audit: {event}"
+    );
+}

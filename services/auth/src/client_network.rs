@@ -1,5 +1,6 @@
 //! Whose requests are counted together.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The bits of an IPv6 address that a client may choose: providers assign networks of 64 bits.
@@ -18,6 +19,16 @@ impl ClientNetwork {
             IpAddr::V4(_) => address,
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !CHOSEN_BITS).into(),
         }))
+    }
+}
+
+/// The text under which the network is stored: never empty.
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use parlance_runtime::postgres::Pool;
 
 use crate::config::{RotateKeysConfig, TokenTtlConfig};
 pub use crate::model::Rotation;
-use crate::model::User;
 use crate::{SERVICE, audit, ops};
 
 /// The commands that auth has beside those of every service.
@@ -23,6 +22,9 @@ pub enum Command {
     Activate(UserArgs),
     /// Ends all sessions of a user, who can log in again.
     EndSessions(EndSessionsArgs),
+    /// Prints a code with which the user can set a new password: once, within an hour. An earlier
+    /// code is void.
+    IssueReset(UserArgs),
 }
 
 /// The user of a command.
@@ -76,6 +78,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
             println!("All sessions of {} (id {}) have ended.", user.username, user.id);
             Ok(())
         }
+        Command::IssueReset(args) => issue_reset(&args).await,
     }
 }
 
@@ -106,7 +109,16 @@ pub async fn rotate_keys(config: &RotateKeysConfig, clock: &Clock) -> anyhow::Re
     Ok(rotation)
 }
 
-fn known(user: Option<User>, username: &str) -> anyhow::Result<User> {
+async fn issue_reset(args: &UserArgs) -> anyhow::Result<()> {
+    let issued = ops::issue_reset(&args.pool()?, &args.username).await?;
+    let (user, code) = known(issued, &args.username)?;
+    audit::record_command("reset_issued", Some(user.id));
+    println!("The reset code of {} (id {}), good once and for an hour:", user.username, user.id);
+    println!("{code}");
+    Ok(())
+}
+
+fn known<T>(user: Option<T>, username: &str) -> anyhow::Result<T> {
     user.with_context(|| format!("no user has the name `{username}`"))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, number, seconds};
 
 /// The settings of `auth serve`.
@@ -20,6 +20,9 @@ pub struct Config {
     /// How long sessions live.
     #[command(flatten)]
     pub sessions: SessionConfig,
+    /// Who may have an account, with which password.
+    #[command(flatten)]
+    pub accounts: AccountConfig,
     /// The hashing of passwords.
     #[command(flatten)]
     pub passwords: PasswordConfig,
@@ -72,12 +75,37 @@ pub struct SessionConfig {
     pub session_ttl: Duration,
 }
 
+/// Who may have an account, with which password.
+#[derive(Args, Clone, Debug)]
+pub struct AccountConfig {
+    /// Whether users may make accounts themselves. `closed` refuses it with `registration_closed`.
+    #[arg(long, env = "REGISTRATION", value_enum, default_value_t = Registration::Open)]
+    pub registration: Registration,
+    /// Whether new passwords are refused that are among the 10,000 most common ones, or are the
+    /// username, in any case.
+    ///
+    /// Set it where the users are people. Present passwords stay valid.
+    #[arg(long, env = "REFUSE_COMMON_PASSWORDS")]
+    pub refuse_common_passwords: bool,
+}
+
+/// Whether users may make accounts themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Everybody may.
+    Open,
+    /// Nobody may.
+    Closed,
+}
+
 /// The hashing of passwords.
 #[derive(Args, Clone, Debug)]
 pub struct PasswordConfig {
     /// The cost of new bcrypt hashes. One more doubles the time.
     ///
-    /// 12 takes about 0.3 s of a core. It can be raised at any time: older hashes stay valid.
+    /// 12 takes about 0.3 s of a core. It can be changed at any time: other hashes stay valid, and
+    /// each is renewed when its user logs in. Until all are, a failed log-in takes as long as the
+    /// highest cost of a stored hash.
     #[arg(long, env = "BCRYPT_COST", default_value = "12", value_parser = number(4..=31))]
     pub bcrypt_cost: u32,
     /// How many passwords are hashed at the same time; as many as there are cores by default.

@@ -15,8 +15,18 @@ pub(crate) enum Error {
     TooManyRequested { limit: usize },
     #[error("the username is taken")]
     UsernameTaken,
+    #[error("registration is closed")]
+    RegistrationClosed,
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error("the account has no password, and the session did not begin just now")]
+    LogInAgain,
+    #[error("the reset code was never issued, has expired, or was used")]
+    ResetCodeInvalid,
     #[error("no active user has this name and this password")]
     InvalidCredentials,
+    #[error("too many log-ins of the account have failed")]
+    TooManyFailures { retry_after: Duration },
     #[error("the queue of passwords to hash is full")]
     HashQueueFull { retry_after: Duration },
     #[error("too many passwords of the client's address wait to be hashed")]
@@ -37,6 +47,8 @@ pub(crate) enum Error {
     SessionNotFound,
     #[error("the request does not name its caller")]
     NoCaller,
+    #[error("the request lacks the current password, and the account has one")]
+    NoCurrentPassword,
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a database statement failed")]
@@ -55,14 +67,19 @@ impl From<sqlx::Error> for Error {
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::RuleViolated(_) | Self::TooManyRequested { .. } | Self::NoCaller => {
-                ErrorCode::Validation
-            }
+            Self::RuleViolated(_)
+            | Self::TooManyRequested { .. }
+            | Self::NoCaller
+            | Self::NoCurrentPassword => ErrorCode::Validation,
             Self::SessionRevoked => ErrorCode::SessionRevoked,
             Self::SessionNotFound => ErrorCode::SessionNotFound,
+            Self::RegistrationClosed => ErrorCode::RegistrationClosed,
+            Self::WrongPassword => ErrorCode::WrongPassword,
+            Self::LogInAgain => ErrorCode::LogInAgain,
+            Self::ResetCodeInvalid => ErrorCode::ResetCodeInvalid,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
-            Self::HashShareFull { .. } => ErrorCode::RateLimited,
+            Self::HashShareFull { .. } | Self::TooManyFailures { .. } => ErrorCode::RateLimited,
             Self::HashQueueFull { .. } | Self::DatabaseTimeout => ErrorCode::Unavailable,
             Self::Database(error) => postgres::code_from_error(error),
             Self::Hash(_)
@@ -79,9 +96,16 @@ impl Coded for Error {
             Self::HashQueueFull { retry_after } | Self::HashShareFull { retry_after } => {
                 Some(*retry_after)
             }
+            Self::TooManyFailures { retry_after } => Some(rounded_up(*retry_after)),
             _ => None,
         }
     }
+}
+
+/// Returns the next whole second: an earlier retry would be refused again.
+fn rounded_up(duration: Duration) -> Duration {
+    let is_whole = duration.subsec_nanos() == 0;
+    Duration::from_secs(duration.as_secs().saturating_add(u64::from(!is_whole)))
 }
 
 impl From<Error> for tonic::Status {

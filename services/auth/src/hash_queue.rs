@@ -1,10 +1,9 @@
-//! The queue for the hashing threads. Clients are served in turn, so that a flood of log-ins from
-//! one address costs the others at most one hash per thread, not their log-in.
+//! The queue for the hashing threads, and for the few of them that one account may use. Clients are
+//! served in turn, so that a flood of log-ins from one address costs the others at most one hash
+//! per thread, not their log-in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
 use parlance_runtime::{FairQueue, Full};
 use tokio::sync::oneshot;
 
@@ -36,7 +35,6 @@ pub(crate) struct Refusal {
 struct Shared {
     limits: HashLimits,
     state: Mutex<State>,
-    refused: Counter<u64>,
 }
 
 struct State {
@@ -47,14 +45,7 @@ struct State {
 impl HashQueue {
     pub(crate) fn new(limits: HashLimits) -> Self {
         let waiting = FairQueue::new(limits.waiting_per_client, limits.waiting);
-        let refused = global::meter("parlance")
-            .u64_counter("parlance.auth.hashes.refused")
-            .with_description("Hashes refused because too many wait, of the address or in all.")
-            .build();
-        for full in [Full::Key, Full::Queue] {
-            refused.add(0, &[reason(full)]);
-        }
-        Self(Arc::new(Shared { limits, state: Mutex::new(State { running: 0, waiting }), refused }))
+        Self(Arc::new(Shared { limits, state: Mutex::new(State { running: 0, waiting }) }))
     }
 
     /// Waits for a turn. A caller that stops waiting leaves the queue. A caller may be refused
@@ -102,7 +93,6 @@ impl Shared {
     }
 
     fn refuse(&self, full: Full) -> Refusal {
-        self.refused.add(1, &[reason(full)]);
         Refusal { full, waiting: self.lock().waiting.len() }
     }
 
@@ -129,15 +119,6 @@ impl Drop for Place {
         self.turn.close();
         self.shared.lock().waiting.retain(&self.client, |waiting| !waiting.is_closed());
     }
-}
-
-/// The label of a refusal.
-fn reason(full: Full) -> KeyValue {
-    let reason = match full {
-        Full::Key => "address",
-        Full::Queue => "queue",
-    };
-    KeyValue::new("reason", reason)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 
 mod access;
 mod access_updates;
+mod account;
+mod account_turns;
 mod app;
 mod audit;
 mod background;
@@ -14,11 +16,13 @@ pub mod config;
 mod ended_log;
 mod error;
 mod grpc;
+mod guessing;
 mod hash_queue;
 mod hashing;
 mod keys;
 mod model;
 mod ops;
+mod password_rules;
 mod passwords;
 mod refresh_token;
 mod session_metrics;
@@ -36,9 +40,11 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::app::App;
-use crate::background::{purge_sessions, refresh_access};
+use crate::background::{purge_log_ins, purge_sessions, refresh_access};
 use crate::config::Config;
 use crate::ended_log::EndedLog;
+use crate::guessing::Guessing;
+use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
 use crate::session_metrics::SessionMetrics;
 
@@ -57,6 +63,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     let pool = guard.pool(SERVICE, &config.postgres)?;
     ops::make_first_key(&pool, &clock).await?;
 
+    purge_log_ins::start(pool.clone(), lifecycle);
     purge_sessions::start(pool.clone(), clock.clone(), lifecycle);
     let ended = Arc::new(EndedLog::default());
     let access = refresh_access::start(pool.clone(), clock.clone(), ended.clone(), lifecycle);
@@ -65,6 +72,9 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
         session_metrics: SessionMetrics::new(ended.clone()),
         ended,
         passwords: Passwords::start(&config.passwords).await?,
+        guessing: Guessing::new(),
+        password_rules: PasswordRules::new(config.accounts.refuse_common_passwords),
+        registration: config.accounts.registration,
         tokens: config.tokens,
         sessions: config.sessions,
         pool,

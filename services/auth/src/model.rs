@@ -24,7 +24,8 @@ pub(crate) struct User {
 pub(crate) struct NewUser<'a> {
     pub(crate) username: &'a str,
     pub(crate) folded_username: &'a str,
-    pub(crate) password_hash: &'a str,
+    /// Absent if no password opens the account.
+    pub(crate) password_hash: Option<&'a str>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -33,7 +34,8 @@ pub(crate) struct Credentials {
     pub(crate) user_id: UserId,
     pub(crate) username: String,
     pub(crate) is_active: bool,
-    pub(crate) password_hash: String,
+    /// Absent if the account has no password.
+    pub(crate) password_hash: Option<String>,
     /// How often all sessions of the user had been ended at once.
     pub(crate) end_all_count: i64,
 }

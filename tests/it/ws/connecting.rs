@@ -226,8 +226,8 @@ async fn deactivating_a_user_closes_all_sockets_within_two_seconds() {
     auth_command(stack, &["deactivate", &anna.name], &[]).await;
     let deactivated = Instant::now();
     for socket in &mut annas {
-        assert_error(&socket.next().await, "unauthenticated", None);
-        assert_eq!(socket.closed().await, Ended(Some(4401)));
+        assert_error(&socket.next().await, "session_revoked", None);
+        assert_eq!(socket.closed().await, Ended(Some(4403)));
     }
     assert!(deactivated.elapsed() < Duration::from_secs(2), "{:?}", deactivated.elapsed());
     for gateway in [0, 1] {

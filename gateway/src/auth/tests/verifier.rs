@@ -1,8 +1,12 @@
 //! The tests sign tokens as auth does. No auth service is reachable.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Parser;
 use jsonwebtoken::{EncodingKey, Header};
+use parlance_proto::auth::ended_access::Tokens;
+use parlance_proto::auth::{EndedAccess, PublicKey};
 use parlance_runtime::grpc::{ClientConfig, Credential};
 use serde_json::{Value, json};
 
@@ -35,8 +39,15 @@ impl Signer {
         AccessState { keys, inactive_user_ids: inactive_user_ids.to_vec() }
     }
 
+    /// Signs with the `typ` that belongs to the claims.
     fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let has_session = claims.get("sid").is_some();
+        self.sign_as(Some(if has_session { "at+jwt" } else { "JWT" }), claims)
+    }
+
+    fn sign_as(&self, typ: Option<&str>, claims: &Value) -> String {
+        let (typ, kid) = (typ.map(str::to_owned), Some(self.kid.to_owned()));
+        let header = Header { typ, kid, ..Header::new(Algorithm::EdDSA) };
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(&self.pkcs8)).unwrap()
     }
 }
@@ -68,22 +79,60 @@ fn verifier_at(clock: Clock) -> TokenVerifier {
     TokenVerifier::start(auth, &config, clock, &lifecycle)
 }
 
+/// Brings a state with nothing that has ended, as a new stream does.
+fn bring(verifier: &TokenVerifier, state: AccessState) {
+    verifier.replace(state, Ended::default());
+}
+
+/// Brings an end on a stream that is open.
+fn end(verifier: &TokenVerifier, tokens: Tokens) {
+    let ended = vec![EndedAccess { tokens: Some(tokens), expires_at_s: ISSUED + 60 }];
+    verifier.apply(WatchAccessStateResponse { state: None, ended, is_complete: true });
+}
+
+fn with_session() -> Value {
+    with("sid", json!("5"))
+}
+
 #[tokio::test]
-async fn a_good_token_names_its_user() {
+async fn a_good_token_names_its_user_and_its_session() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(signer.state(&[]));
-    let identity = verifier.authenticate(&signer.sign(&claims())).await.unwrap();
-    let expires_at = Timestamp::from_micros((ISSUED + 60) * 1_000_000);
-    assert_eq!(
-        *identity,
-        Identity { user_id: UserId::new(7), username: "ann".to_owned(), expires_at }
-    );
+    bring(&verifier, signer.state(&[]));
+    for (claims, session_id) in [(claims(), None), (with_session(), Some(SessionId::new(5)))] {
+        let identity = verifier.authenticate(&signer.sign(&claims)).await.unwrap();
+        let expires_at = Timestamp::from_micros((ISSUED + 60) * 1_000_000);
+        let (id, kid) = ("1".into(), "k1".into());
+        let token = Token { session_id, id, issued_at_s: ISSUED, expires_at, kid };
+        let expected = Identity { user_id: UserId::new(7), username: "ann".to_owned(), token };
+        assert_eq!(*identity, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_type_of_a_token_tells_whether_it_has_a_session() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    bring(&verifier, signer.state(&[]));
+    let is_accepted = async |typ, claims: &Value| {
+        let result = verifier.authenticate(&signer.sign_as(typ, claims)).await;
+        assert!(result.is_ok() || result == Err(ErrorCode::InvalidToken));
+        result.is_ok()
+    };
+    for (typ, without_session, session) in [
+        (None, true, false),
+        (Some("JWT"), true, false),
+        (Some("at+jwt"), false, true),
+        (Some("logout+jwt"), false, false),
+        (Some(""), false, false),
+    ] {
+        assert_eq!(is_accepted(typ, &claims()).await, without_session, "{typ:?}");
+        assert_eq!(is_accepted(typ, &with_session()).await, session, "{typ:?}");
+    }
 }
 
 #[tokio::test]
 async fn every_claim_is_checked() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     let bad = [
         with("iss", json!("another issuer")),
         with("iss", Value::Null),
@@ -93,12 +142,15 @@ async fn every_claim_is_checked() {
         with("sub", json!("0")),
         with("sub", json!("-7")),
         with("sub", json!(7)),
-        with("exp", json!(ISSUED)),
-        with("exp", json!(ISSUED - 1)),
         with("exp", json!(i64::MAX)),
         with("exp", json!("never")),
         with("exp", Value::Null),
         with("username", Value::Null),
+        with("jti", Value::Null),
+        with("iat", Value::Null),
+        with("sid", json!("0")),
+        with("sid", json!("first")),
+        with("sid", json!(5)),
     ];
     for claims in bad {
         let result = verifier.authenticate(&signer.sign(&claims)).await;
@@ -109,7 +161,7 @@ async fn every_claim_is_checked() {
 #[tokio::test]
 async fn damaged_and_foreign_tokens_are_invalid() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     let good = signer.sign(&claims());
     let (unsigned, _) = good.rsplit_once('.').unwrap();
     let (_, signature) = good.rsplit_once('.').unwrap();
@@ -125,7 +177,7 @@ async fn damaged_and_foreign_tokens_are_invalid() {
 #[tokio::test]
 async fn the_algorithm_is_not_read_from_the_token() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     // Signed with the public key as if it were a shared secret.
     let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) };
     let forged =
@@ -142,23 +194,26 @@ async fn the_algorithm_is_not_read_from_the_token() {
 async fn a_cached_token_ends_when_it_expires() {
     let clock = Clock::manual(NOW);
     let (signer, verifier) = (Signer::new("k1"), verifier_at(clock.clone()));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     let token = signer.sign(&claims());
     clock.advance(Duration::from_secs(59));
     assert!(verifier.authenticate(&token).await.is_ok());
     clock.advance(Duration::from_secs(1));
-    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InvalidToken));
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::TokenExpired));
+    let new_verifier = verifier_at(clock);
+    bring(&new_verifier, signer.state(&[]));
+    assert_eq!(new_verifier.authenticate(&token).await, Err(ErrorCode::TokenExpired));
 }
 
 #[tokio::test]
 async fn a_cached_token_ends_when_its_user_becomes_inactive() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     let token = signer.sign(&claims());
     assert!(verifier.authenticate(&token).await.is_ok());
-    verifier.apply(signer.state(&[7]));
+    bring(&verifier, signer.state(&[7]));
     assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InactiveUser));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     assert!(verifier.authenticate(&token).await.is_ok());
 }
 
@@ -166,10 +221,10 @@ async fn a_cached_token_ends_when_its_user_becomes_inactive() {
 async fn a_cached_token_ends_with_its_key() {
     let (old, new, verifier) =
         (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(old.state(&[]));
+    bring(&verifier, old.state(&[]));
     let token = old.sign(&claims());
     assert!(verifier.authenticate(&token).await.is_ok());
-    verifier.apply(new.state(&[]));
+    bring(&verifier, new.state(&[]));
     assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::Unavailable));
 }
 
@@ -178,7 +233,7 @@ async fn a_token_with_an_unknown_key_is_unavailable_while_auth_is_away() {
     let (signer, other, verifier) =
         (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
     assert_eq!(verifier.authenticate(&signer.sign(&claims())).await, Err(ErrorCode::Unavailable));
-    verifier.apply(signer.state(&[]));
+    bring(&verifier, signer.state(&[]));
     assert_eq!(verifier.authenticate(&other.sign(&claims())).await, Err(ErrorCode::Unavailable));
     assert!(verifier.authenticate(&signer.sign(&claims())).await.is_ok());
 }
@@ -187,19 +242,88 @@ async fn a_token_with_an_unknown_key_is_unavailable_while_auth_is_away() {
 async fn a_fetched_state_removes_no_key() {
     let (old, new, verifier) =
         (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
-    verifier.apply(new.state(&[7]));
-    verifier.add_keys(old.state(&[]));
+    bring(&verifier, new.state(&[7]));
+    verifier.change(|access| access.add_keys(old.state(&[]).keys));
     assert!(verifier.known_key("k1").is_some() && verifier.known_key("k2").is_some());
-    assert!(verifier.is_inactive(UserId::new(7)));
+    assert!(verifier.access().inactive().contains(&UserId::new(7)));
+}
+
+#[tokio::test]
+async fn a_fetched_state_brings_no_withdrawn_key_back() {
+    let (old, new, verifier) =
+        (Signer::new("k1"), Signer::new("k2"), verifier_at(Clock::manual(NOW)));
+    bring(&verifier, old.state(&[]));
+    bring(&verifier, new.state(&[]));
+    verifier.change(|access| access.add_keys(old.state(&[]).keys));
+    assert!(verifier.known_key("k1").is_none() && verifier.known_key("k2").is_some());
+}
+
+#[tokio::test]
+async fn a_fetched_state_without_a_stream_lets_nobody_in() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    verifier.change(|access| access.add_keys(signer.state(&[]).keys));
+    let result = verifier.authenticate(&signer.sign(&claims())).await;
+    assert_eq!(result, Err(ErrorCode::Unavailable));
+    assert!(verifier.jwks().is_none());
+}
+
+#[tokio::test]
+async fn a_cached_token_ends_with_its_session() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    bring(&verifier, signer.state(&[]));
+    let token = signer.sign(&with_session());
+    assert!(verifier.authenticate(&token).await.is_ok());
+    end(&verifier, Tokens::SessionId(6));
+    assert!(verifier.authenticate(&token).await.is_ok());
+    end(&verifier, Tokens::SessionId(5));
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::SessionRevoked));
+    assert!(verifier.authenticate(&signer.sign(&claims())).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_inactive_user_is_told_so_before_its_session_is() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    bring(&verifier, signer.state(&[7]));
+    end(&verifier, Tokens::SessionId(5));
+    let token = signer.sign(&with_session());
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InactiveUser));
+    let state = Some(signer.state(&[]));
+    verifier.apply(WatchAccessStateResponse { state, ended: Vec::new(), is_complete: true });
+    assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::SessionRevoked));
+}
+
+#[tokio::test]
+async fn an_open_socket_of_a_withdrawn_key_is_revoked_unless_its_token_is_about_to_expire() {
+    let clock = Clock::manual(NOW);
+    let (old, new, verifier) = (Signer::new("k1"), Signer::new("k2"), verifier_at(clock.clone()));
+    bring(&verifier, old.state(&[]));
+    let identity = verifier.authenticate(&old.sign(&with_session())).await.unwrap();
+    bring(&verifier, new.state(&[]));
+    assert_eq!(verifier.check(&identity), Err(ErrorCode::SessionRevoked));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(verifier.check(&identity), Err(ErrorCode::TokenExpired));
+}
+
+#[tokio::test]
+async fn sockets_are_looked_at_after_a_change_and_not_after_a_heartbeat() {
+    let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
+    let mut changes = verifier.changes();
+    bring(&verifier, signer.state(&[]));
+    assert!(changes.has_changed().unwrap());
+    changes.mark_unchanged();
+    verifier.apply(WatchAccessStateResponse { is_complete: true, ..Default::default() });
+    assert!(!changes.has_changed().unwrap());
+    end(&verifier, Tokens::SessionId(5));
+    assert!(changes.has_changed().unwrap());
 }
 
 #[tokio::test]
 async fn a_change_of_the_inactive_users_is_sent_once() {
     let (signer, verifier) = (Signer::new("k1"), verifier_at(Clock::manual(NOW)));
     let mut inactive = verifier.inactive_users();
-    verifier.apply(signer.state(&[7]));
+    bring(&verifier, signer.state(&[7]));
     assert!(inactive.has_changed().unwrap());
     assert!(inactive.borrow_and_update().contains(&UserId::new(7)));
-    verifier.apply(signer.state(&[7]));
+    bring(&verifier, signer.state(&[7]));
     assert!(!inactive.has_changed().unwrap());
 }

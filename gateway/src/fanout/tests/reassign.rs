@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use parlance_core::{Clock, MessageContent, Timestamp, UserId};
+use parlance_core::{Clock, MessageContent, UserId};
 use parlance_proto::messaging::answer::Outcome;
 use parlance_proto::messaging::messaging_service_server::{
     MessagingService, MessagingServiceServer,
@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 use crate::app::{self, App};
-use crate::auth::verifier::Identity;
+use crate::auth::identity::{Identity, Token};
 use crate::config::Config;
 use crate::fanout::{Subscription, Turn};
 
@@ -193,8 +193,8 @@ async fn subscribe(app: &App, room: i64, user: i64) {
 
 /// Sends a message and waits for the answer.
 async fn send(app: &App) {
-    let (user_id, expires_at) = (UserId::new(SENDER), Timestamp::from_micros(0));
-    let sender = Identity { user_id, username: "ann".to_owned(), expires_at };
+    let user_id = UserId::new(SENDER);
+    let sender = Identity { user_id, username: "ann".to_owned(), token: Token::internal() };
     let permit = app.limits.user_share(user_id).try_begin().unwrap();
     let content = MessageContent::parse("hello".to_owned()).unwrap();
     let (room, client) = (RoomId::new(1), &app.messaging_client);

@@ -129,7 +129,8 @@ impl ErrorFrame {
         let retry_after = (self.code == ErrorCode::RateLimited).then_some(1);
         let code = match self.code {
             // The protocol has one code for what REST distinguishes.
-            ErrorCode::InvalidToken | ErrorCode::InactiveUser => ErrorCode::Unauthenticated.name(),
+            ErrorCode::InvalidToken => ErrorCode::Unauthenticated.name(),
+            ErrorCode::InactiveUser => ErrorCode::SessionRevoked.name(),
             code => code.public_name(),
         };
         let reference = self.reference.as_deref();

@@ -8,7 +8,7 @@ use parlance_core::{ErrorCode, RoomId};
 use parlance_runtime::context::RequestContext;
 use parlance_runtime::trace::Span;
 
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::ws::frames::Frames;
 use crate::ws::protocol::ErrorFrame;
 

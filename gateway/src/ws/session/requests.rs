@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::{Response, Status};
 
 use crate::api::dto::ClientMessageId;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::fanout::{Subscription, Turn};
 use crate::limits::SubscriptionPermit;
 use crate::messaging_client::submit_span;
@@ -300,6 +300,7 @@ impl Session {
                 self.timers.token_expires_at = expiry(&self.app, &identity);
                 self.send_queue.push(authenticated(reference.as_deref(), identity.user_id));
                 self.identity = identity;
+                self.register();
                 return None;
             }
             Ok(_) => {
@@ -309,7 +310,7 @@ impl Session {
             Err(code) => ErrorFrame::new(reference, code),
         };
         self.push_error(&error);
-        (error.code != ErrorCode::Unavailable).then_some(CloseCode::UNAUTHENTICATED)
+        (error.code != ErrorCode::Unavailable).then_some(CloseCode::for_refused_token(error.code))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use parlance_core::ErrorCode;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
 
@@ -47,13 +46,7 @@ enum Ending {
 impl Session {
     /// Serves the connection until it is closed.
     pub(crate) async fn run(mut self: Box<Self>) {
-        let user_id = self.identity.user_id;
-        self.app.hub.connect(&self.send_queue, user_id);
-        if self.app.token_verifier.is_inactive(user_id) {
-            // The user became inactive before the hub knew of this connection.
-            self.push_error(&ErrorFrame::new(None, ErrorCode::InactiveUser));
-            self.send_queue.close(CloseCode::UNAUTHENTICATED);
-        }
+        self.register();
         let code = match self.serve().await {
             Ending::Closing(code) => Some(code),
             Ending::Last(last) => self.finish(last).await,

@@ -10,8 +10,9 @@ use parlance_runtime::context::RequestContext;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::app::App;
-use crate::auth::verifier::Identity;
+use crate::auth::identity::Identity;
 use crate::limits::{InFlightPermit, TokenBucket, UserShare};
+use crate::ws::close_code::CloseCode;
 use crate::ws::protocol::{ClientFrame, ErrorFrame};
 use crate::ws::send_queue::SendQueue;
 use crate::ws::session::active_request::ActiveRequest;
@@ -88,6 +89,16 @@ impl Session {
         }
     }
 
+    /// Registers the connection with its token, so that it is closed when the token ends, and
+    /// closes it if the token has ended before.
+    pub(super) fn register(&self) {
+        self.app.hub.connect(&self.send_queue, self.identity.clone());
+        if let Err(code) = self.app.token_verifier.check(&self.identity) {
+            self.send_queue
+                .revoke(ErrorFrame::new(None, code).encode(), CloseCode::for_refused_token(code));
+        }
+    }
+
     pub(super) fn push_error(&self, error: &ErrorFrame) {
         self.send_queue.push(error.encode());
     }
@@ -95,6 +106,6 @@ impl Session {
 
 /// Returns when the token of an identity expires.
 pub(super) fn expiry(app: &App, identity: &Identity) -> Instant {
-    let remaining_us = identity.expires_at.as_micros() - app.clock.now().as_micros();
+    let remaining_us = identity.token.expires_at.as_micros() - app.clock.now().as_micros();
     Instant::now() + Duration::from_micros(u64::try_from(remaining_us).unwrap_or(0))
 }

@@ -43,7 +43,7 @@ async fn a_head_that_ends_early_is_a_bad_request_and_nothing_is_no_request() {
 
 #[tokio::test]
 async fn a_half_closed_connection_that_becomes_a_socket_ends() {
-    let gateway = TestGateway::start().await;
+    let gateway = TestGateway::start_with_stream().await;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut wire = Wire::open(&gateway).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) mod purge_log_ins;
 pub(crate) mod purge_sessions;
 pub(crate) mod refresh_access;
 

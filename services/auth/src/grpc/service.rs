@@ -17,7 +17,6 @@ use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::client::Client;
-use crate::client_network::ClientNetwork;
 use crate::ops;
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -38,8 +37,7 @@ impl AuthService for Service {
 
     async fn register(&self, request: Request<RegisterRequest>) -> Reply<RegisterResponse> {
         let RegisterRequest { username, password, client } = request.into_inner();
-        let client = ClientNetwork::from_address(&client.unwrap_or_default().address);
-        let user = ops::register(&self.app, username, password, client).await?;
+        let user = ops::register(&self.app, username, password, &client.into()).await?;
         Ok(Response::new(RegisterResponse { user: Some(user.into()) }))
     }
 
@@ -90,16 +88,22 @@ impl AuthService for Service {
 
     async fn change_password(
         &self,
-        _: Request<ChangePasswordRequest>,
+        request: Request<ChangePasswordRequest>,
     ) -> Reply<ChangePasswordResponse> {
-        Err(Status::unimplemented("ChangePassword"))
+        let ChangePasswordRequest { caller, current_password, new_password, client } =
+            request.into_inner();
+        let (caller, client) = (caller.try_into()?, client.into());
+        ops::change_password(&self.app, &caller, current_password, new_password, &client).await?;
+        Ok(Response::new(ChangePasswordResponse {}))
     }
 
     async fn reset_password(
         &self,
-        _: Request<ResetPasswordRequest>,
+        request: Request<ResetPasswordRequest>,
     ) -> Reply<ResetPasswordResponse> {
-        Err(Status::unimplemented("ResetPassword"))
+        let ResetPasswordRequest { code, new_password, client } = request.into_inner();
+        ops::reset_password(&self.app, &code, new_password, &client.into()).await?;
+        Ok(Response::new(ResetPasswordResponse {}))
     }
 
     async fn get_users(&self, request: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {

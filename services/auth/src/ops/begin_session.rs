@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::verify_password::Verified;
 use crate::access::Access;
 use crate::app::App;
 use crate::audit;
 use crate::client::Client;
 use crate::error::Error;
-use crate::model::{Credentials, NewRefreshToken, NewSession, Tokens};
+use crate::model::{NewRefreshToken, NewSession, Tokens};
 use crate::refresh_token::{self, TokenHash};
-use crate::store::{access_revision, refresh_tokens, sessions};
+use crate::store::{access_revision, log_ins, refresh_tokens, sessions};
 use crate::tokens::{self, Subject};
 
 /// Live sessions of a user. The oldest ends when there is one more.
@@ -20,16 +21,16 @@ const MAX_SESSIONS: i64 = 100;
 /// has been deactivated since.
 pub(super) async fn begin_session(
     app: &App,
-    user: &Credentials,
+    verified: &Verified,
     client: &Client,
     refresh: bool,
 ) -> Result<Tokens, Error> {
     let access = app.access.borrow().clone();
-    if let Some(tokens) = begin(app, &access, user, client, refresh).await? {
+    if let Some(tokens) = begin(app, &access, verified, client, refresh).await? {
         return Ok(tokens);
     }
     let access = newer_generation(app, &access).await?.ok_or(Error::InvalidCredentials)?;
-    begin(app, &access, user, client, refresh).await?.ok_or(Error::InvalidCredentials)
+    begin(app, &access, verified, client, refresh).await?.ok_or(Error::InvalidCredentials)
 }
 
 /// Returns the access state from the database if all keys have been replaced at once since this one
@@ -52,10 +53,11 @@ pub(super) async fn newer_generation(
 async fn begin(
     app: &App,
     access: &Access,
-    user: &Credentials,
+    verified: &Verified,
     client: &Client,
     refresh: bool,
 ) -> Result<Option<Tokens>, Error> {
+    let Verified { account, credentials: user, renewed_hash } = verified;
     let now = app.clock.now();
     let ttls = Ttls::new(app, refresh);
     let session = NewSession {
@@ -71,6 +73,8 @@ async fn begin(
     let Some(session_id) = sessions::insert(&mut transaction, user, &session).await? else {
         return Ok(None);
     };
+    let (network, renewed) = (client.network, renewed_hash.as_deref());
+    log_ins::note_success(&mut transaction, *account, user.user_id, renewed, network).await?;
     let mut refresh_token = None;
     if let Some(ttl) = ttls.refresh_token {
         let text = refresh_token::generate()?;

@@ -9,8 +9,6 @@ use crate::store::users;
 
 /// The hyphen breaks the rules for names: no user can register the name, and no request finds it.
 const NAME: &str = "parlance-probe";
-/// No bcrypt hash, so no password matches.
-const NO_HASH: &str = "!";
 
 /// Returns the account. Makes it if there is none.
 pub(crate) async fn ensure_probe_account(app: &App) -> Result<User, Error> {
@@ -21,10 +19,10 @@ pub(crate) async fn ensure_probe_account(app: &App) -> Result<User, Error> {
     let account = NewUser {
         username: NAME,
         folded_username: NAME,
-        password_hash: NO_HASH,
+        password_hash: None,
         created_at: app.clock.now(),
     };
-    match users::insert(&mut conn, &account).await {
+    match users::insert(&mut conn, &account, None).await {
         // Another request was faster.
         Err(error) => find(&mut conn).await?.ok_or_else(|| error.into()),
         Ok(account) => Ok(account),

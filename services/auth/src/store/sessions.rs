@@ -168,6 +168,27 @@ pub(crate) async fn list(conn: &mut PgConnection, user_id: UserId) -> sqlx::Resu
     .await
 }
 
+/// True if the user's session is live and began within five minutes.
+pub(crate) async fn has_just_begun(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    session_id: SessionId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+            SELECT FROM auth.sessions
+            WHERE id = $1
+                AND user_id = $2
+                AND expires_at > clock_timestamp()
+                AND created_at > clock_timestamp() - INTERVAL '5 minutes'
+        ) AS "has_just_begun!""#,
+        session_id as SessionId,
+        user_id as UserId
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Ends a session of a user. False if it is not live.
 pub(crate) async fn end(
     conn: &mut PgConnection,

@@ -3,27 +3,41 @@
 use parlance_core::{Timestamp, UserId};
 use sqlx::PgConnection;
 
+use crate::client_network::ClientNetwork;
 use crate::model::{Credentials, NewUser, User};
 
 /// The constraint that makes a name unique.
 pub(crate) const FOLDED_USERNAME_KEY: &str = "users_folded_username_key";
 
-/// Adds an active user and returns it.
-pub(crate) async fn insert(conn: &mut PgConnection, user: &NewUser<'_>) -> sqlx::Result<User> {
+/// Adds an active user, who has used this network, and returns it.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    user: &NewUser<'_>,
+    network: Option<ClientNetwork>,
+) -> sqlx::Result<User> {
     sqlx::query_as!(
         User,
-        "INSERT INTO auth.users (username, folded_username, password_hash, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $4)
-        RETURNING
-            id,
-            username,
-            is_active,
-            created_at,
-            updated_at",
+        "WITH added AS (
+            INSERT INTO auth.users (
+                username, folded_username, password_hash, created_at, updated_at
+            )
+            VALUES ($1, $2, $3, $4, $4)
+            RETURNING
+                id,
+                username,
+                is_active,
+                created_at,
+                updated_at
+        ), known AS (
+            INSERT INTO auth.known_networks (user_id, network, last_used_at)
+            SELECT id, $5, clock_timestamp() FROM added WHERE $5::TEXT IS NOT NULL
+        )
+        SELECT id, username, is_active, created_at, updated_at FROM added",
         user.username,
         user.folded_username,
         user.password_hash,
-        user.created_at
+        user.created_at,
+        network.map(|network| network.to_string())
     )
     .fetch_one(conn)
     .await
@@ -36,27 +50,6 @@ pub(crate) async fn is_taken(conn: &mut PgConnection, folded_username: &str) -> 
         folded_username
     )
     .fetch_one(conn)
-    .await
-}
-
-/// Returns what a log-in with this name is checked against.
-pub(crate) async fn find_credentials(
-    conn: &mut PgConnection,
-    folded_username: &str,
-) -> sqlx::Result<Option<Credentials>> {
-    sqlx::query_as!(
-        Credentials,
-        "SELECT
-            id AS user_id,
-            username,
-            is_active,
-            password_hash,
-            end_all_count
-        FROM auth.users
-        WHERE folded_username = $1",
-        folded_username
-    )
-    .fetch_optional(conn)
     .await
 }
 
@@ -144,4 +137,73 @@ pub(crate) async fn set_active(
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Returns a user's folded name, and what a change of the password is checked against.
+pub(crate) async fn find_by_id(
+    conn: &mut PgConnection,
+    user_id: UserId,
+) -> sqlx::Result<Option<(String, Credentials)>> {
+    let row = sqlx::query!(
+        "SELECT
+            username,
+            folded_username,
+            is_active,
+            password_hash,
+            end_all_count
+        FROM auth.users
+        WHERE id = $1",
+        user_id as UserId
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| {
+        let credentials = Credentials {
+            user_id,
+            username: row.username,
+            is_active: row.is_active,
+            password_hash: row.password_hash,
+            end_all_count: row.end_all_count,
+        };
+        (row.folded_username, credentials)
+    }))
+}
+
+/// Stores the hash of another password, unless the password has changed since these credentials
+/// were read. A hash that was only renewed is no change: sessions have not ended since. Keeps the
+/// lock of the user's row until the end of the transaction.
+pub(crate) async fn change_password(
+    conn: &mut PgConnection,
+    checked: &Credentials,
+    password_hash: &str,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query!(
+        "UPDATE auth.users
+        SET password_hash = $4
+        WHERE id = $1 AND (password_hash IS NOT DISTINCT FROM $2 OR end_all_count = $3)",
+        checked.user_id as UserId,
+        checked.password_hash,
+        checked.end_all_count,
+        password_hash
+    )
+    .execute(conn)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Stores the hash of a password. Keeps the lock of the user's row until the end of the
+/// transaction.
+pub(crate) async fn set_password(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    password_hash: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE auth.users SET password_hash = $2 WHERE id = $1",
+        user_id as UserId,
+        password_hash
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

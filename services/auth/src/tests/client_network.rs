@@ -23,3 +23,11 @@ fn requests_without_a_readable_address_are_one_client() {
     assert!(!are_one_client("", "0.0.0.0"));
     assert!(!are_one_client("", "::"));
 }
+
+#[test]
+fn a_network_is_stored_by_its_first_address() {
+    let stored = |address: &str| ClientNetwork::from_address(address).to_string();
+    assert_eq!(stored("192.0.2.1"), "192.0.2.1");
+    assert_eq!(stored("2001:db8:0:1::1"), "2001:db8:0:1::");
+    assert_eq!(stored(""), "unknown");
+}

@@ -9,14 +9,15 @@ use parlance_core::{Clock, ErrorCode, Timestamp};
 use parlance_devstack::free_port;
 use parlance_proto::auth::auth_service_client::AuthServiceClient;
 use parlance_proto::auth::{
-    AccessState, CallerToken, ClientInfo, EndedAccess, GetAccessStateRequest, ListSessionsRequest,
-    LogInRequest, LogOutRequest, RefreshRequest, RegisterRequest, Session, Tokens, User,
-    WatchAccessStateRequest, WatchAccessStateResponse, ended_access,
+    AccessState, CallerToken, ChangePasswordRequest, ClientInfo, EndedAccess,
+    GetAccessStateRequest, ListSessionsRequest, LogInRequest, LogOutRequest, RefreshRequest,
+    RegisterRequest, ResetPasswordRequest, Session, Tokens, User, WatchAccessStateRequest,
+    WatchAccessStateResponse, ended_access,
 };
 use parlance_runtime::Lifecycle;
 use parlance_runtime::error::code_from_status;
 use parlance_runtime::grpc::{Client, ClientConfig, Credential};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tonic::{Status, Streaming};
 
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -111,6 +112,16 @@ impl Auth {
         self.log_in_as(username, password, false, None).await
     }
 
+    /// Logs in as a client with this address does.
+    pub(crate) async fn log_in_from(
+        &self,
+        username: &str,
+        password: &str,
+        client_address: &str,
+    ) -> Result<Tokens, Status> {
+        self.log_in_as(username, password, false, client(client_address)).await
+    }
+
     pub(crate) async fn log_in_as(
         &self,
         username: &str,
@@ -136,6 +147,29 @@ impl Auth {
     pub(crate) async fn log_out(&self, user_id: i64, session_id: Option<i64>) {
         let caller = Some(caller(user_id, session_id));
         self.grpc().log_out(LogOutRequest { caller, client: None }).await.unwrap();
+    }
+
+    /// Changes the password as the user of a session, from a client without an address.
+    pub(crate) async fn change_password(
+        &self,
+        user_id: i64,
+        session_id: i64,
+        current: Option<&str>,
+        new: &str,
+    ) -> Result<(), Status> {
+        let request = ChangePasswordRequest {
+            caller: Some(caller(user_id, Some(session_id))),
+            current_password: current.map(Into::into),
+            new_password: new.into(),
+            client: None,
+        };
+        self.grpc().change_password(request).await.map(drop)
+    }
+
+    pub(crate) async fn reset_password(&self, code: &str, new: &str) -> Result<(), Status> {
+        let (code, new_password) = (code.into(), new.into());
+        let request = ResetPasswordRequest { code, new_password, client: None };
+        self.grpc().reset_password(request).await.map(drop)
     }
 
     pub(crate) async fn sessions(&self, user_id: i64) -> Vec<Session> {
@@ -165,13 +199,23 @@ impl Auth {
 
     /// Runs SQL behind the back of the service.
     pub(crate) async fn execute(&self, statement: &'static str) {
+        self.run(statement.to_owned()).await;
+    }
+
+    /// Runs SQL that a test has put together.
+    pub(crate) async fn run(&self, statement: String) {
         let mut connection = self.database().await;
-        sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     pub(crate) async fn count(&self, statement: &'static str) -> i64 {
+        self.count_of(statement.to_owned()).await
+    }
+
+    /// Returns the number that a statement selects which a test has put together.
+    pub(crate) async fn count_of(&self, statement: String) -> i64 {
         let mut connection = self.database().await;
-        sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.unwrap()
     }
 
     /// Opens a connection to the database behind the back of the service.
@@ -282,8 +326,23 @@ pub(crate) fn registration(username: impl Into<String>, client_address: &str) ->
     RegisterRequest {
         username: username.into(),
         password: PASSWORD.into(),
-        client: Some(ClientInfo { address: client_address.into(), ..ClientInfo::default() }),
+        client: client(client_address),
     }
+}
+
+/// A client with this address.
+pub(crate) fn client(address: &str) -> Option<ClientInfo> {
+    Some(ClientInfo { address: address.into(), ..ClientInfo::default() })
+}
+
+/// Waits until the check is true.
+pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CALL_TIMEOUT, wait).await.expect("it did not happen");
 }
 
 /// Returns the error code of a refused call.

@@ -7,13 +7,13 @@ use tokio::process::Command;
 
 use crate::app::{Auth, PASSWORD, refresh_token, refusal};
 
-async fn run(database_url: &str, arguments: &[&str]) -> Output {
+pub(crate) async fn run(database_url: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auth"));
     command.args(arguments).env("DATABASE_URL", database_url).kill_on_drop(true);
     command.output().await.unwrap()
 }
 
-fn printed(output: &Output) -> &str {
+pub(crate) fn printed(output: &Output) -> &str {
     assert!(output.status.success(), "{output:?}");
     std::str::from_utf8(&output.stdout).unwrap()
 }
