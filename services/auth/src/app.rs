@@ -11,6 +11,7 @@ use crate::access::Access;
 use crate::config::{SessionConfig, TokenConfig};
 use crate::ended_log::EndedLog;
 use crate::passwords::Passwords;
+use crate::refresh_turns::RefreshTurns;
 use crate::session_metrics::SessionMetrics;
 
 /// The dependencies of the use cases. Built once, at start.
@@ -21,6 +22,7 @@ pub(crate) struct App {
     pub(crate) passwords: Passwords,
     pub(crate) tokens: TokenConfig,
     pub(crate) sessions: SessionConfig,
+    pub(crate) refresh_turns: RefreshTurns,
     pub(crate) session_metrics: SessionMetrics,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,

@@ -21,6 +21,7 @@ mod model;
 mod ops;
 mod passwords;
 mod refresh_token;
+mod refresh_turns;
 mod session_metrics;
 mod store;
 mod tokens;
@@ -39,6 +40,7 @@ use crate::background::{purge_sessions, refresh_access};
 use crate::config::Config;
 use crate::ended_log::EndedLog;
 use crate::passwords::Passwords;
+use crate::refresh_turns::RefreshTurns;
 use crate::session_metrics::SessionMetrics;
 
 /// The name of the service in logs, metrics and database connections.
@@ -65,6 +67,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
         passwords: Passwords::start(&config.passwords).await?,
         tokens: config.tokens,
         sessions: config.sessions,
+        refresh_turns: RefreshTurns::default(),
         pool,
         clock,
         lifecycle: lifecycle.clone(),
