@@ -13,6 +13,7 @@ use crate::ended_log::EndedLog;
 use crate::guessing::Guessing;
 use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
+use crate::refresh_turns::RefreshTurns;
 use crate::session_metrics::SessionMetrics;
 
 /// The dependencies of the use cases. Built once, at start.
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) registration: Registration,
     pub(crate) tokens: TokenConfig,
     pub(crate) sessions: SessionConfig,
+    pub(crate) refresh_turns: RefreshTurns,
     pub(crate) session_metrics: SessionMetrics,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,

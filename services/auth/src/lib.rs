@@ -25,6 +25,7 @@ mod ops;
 mod password_rules;
 mod passwords;
 mod refresh_token;
+mod refresh_turns;
 mod session_metrics;
 mod store;
 mod tokens;
@@ -46,6 +47,7 @@ use crate::ended_log::EndedLog;
 use crate::guessing::Guessing;
 use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
+use crate::refresh_turns::RefreshTurns;
 use crate::session_metrics::SessionMetrics;
 
 /// The name of the service in logs, metrics and database connections.
@@ -77,6 +79,7 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
         registration: config.accounts.registration,
         tokens: config.tokens,
         sessions: config.sessions,
+        refresh_turns: RefreshTurns::default(),
         pool,
         clock,
         lifecycle: lifecycle.clone(),

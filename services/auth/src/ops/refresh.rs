@@ -41,6 +41,7 @@ enum Outcome {
 /// somebody has a copy, and the session ends.
 pub(crate) async fn refresh(app: &App, token: &str, client: &Client) -> Result<Tokens, Error> {
     let hash = TokenHash::of(token);
+    let turn = app.refresh_turns.turn(&hash).await;
     let access = app.access.borrow().clone();
     let mut outcome = exchange(app, &access, &hash).await?;
     if matches!(outcome, Outcome::NotLive)
@@ -48,6 +49,7 @@ pub(crate) async fn refresh(app: &App, token: &str, client: &Client) -> Result<T
     {
         outcome = exchange(app, &access, &hash).await?;
     }
+    drop(turn);
     match outcome {
         Outcome::Unknown | Outcome::NotLive => {
             app.session_metrics.count_refresh("refused");
