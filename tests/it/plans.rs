@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::support::migrate;
 
 /// The tables and indexes that a statement may scan as a whole.
-const READ_AS_A_WHOLE: [(&str, &str); 7] = [
+const READ_AS_A_WHOLE: [(&str, &str); 8] = [
     // Reads whether the table has a row.
     ("contacts", "outbox_claimed_until"),
     // Has one row.
@@ -27,6 +27,8 @@ const READ_AS_A_WHOLE: [(&str, &str); 7] = [
     ("auth", "users_inactive"),
     // Reads the oldest rows up to a limit.
     ("rooms", "membership_log_pkey"),
+    // Reads the newest rows up to a limit.
+    ("auth", "log_in_failures_last_failed_at"),
 ];
 
 /// Inserts a row in each empty table.
