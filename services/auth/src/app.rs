@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::config::{Registration, SessionConfig, TokenConfig};
 use crate::ended_log::EndedLog;
+use crate::exchange_metrics::ExchangeMetrics;
 use crate::guessing::Guessing;
+use crate::issuers::Issuers;
 use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
 use crate::session_metrics::SessionMetrics;
@@ -27,6 +29,9 @@ pub(crate) struct App {
     pub(crate) tokens: TokenConfig,
     pub(crate) sessions: SessionConfig,
     pub(crate) session_metrics: SessionMetrics,
+    pub(crate) exchange_metrics: ExchangeMetrics,
+    /// Kept fresh by `background::refresh_issuers`.
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,
     /// Kept fresh by the same.

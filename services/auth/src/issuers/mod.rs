@@ -11,4 +11,4 @@ mod registry;
 pub(crate) use config::IssuersFile;
 pub(crate) use identity::{Identity, Refusal};
 pub(crate) use key_source::{FetchedKeys, KeySource};
-pub(crate) use registry::{Issuer, Issuers};
+pub(crate) use registry::Issuers;
