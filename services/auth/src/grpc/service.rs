@@ -7,11 +7,12 @@ use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
     ChangePasswordRequest, ChangePasswordResponse, EndOtherSessionsRequest,
     EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, EnsureProbeAccountRequest,
-    EnsureProbeAccountResponse, ExchangeRequest, ExchangeResponse, FindUsersRequest, FindUsersResponse, GetAccessStateRequest,
-    GetAccessStateResponse, GetUsersRequest, GetUsersResponse, ListSessionsRequest,
-    ListSessionsResponse, LogInRequest, LogInResponse, LogOutRequest, LogOutResponse,
-    RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse, ResetPasswordRequest,
-    ResetPasswordResponse, WatchAccessStateRequest, WatchAccessStateResponse,
+    EnsureProbeAccountResponse, ExchangeRequest, ExchangeResponse, FindUsersRequest,
+    FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest,
+    GetUsersResponse, ListSessionsRequest, ListSessionsResponse, LogInRequest, LogInResponse,
+    LogOutRequest, LogOutResponse, RefreshRequest, RefreshResponse, RegisterRequest,
+    RegisterResponse, ResetPasswordRequest, ResetPasswordResponse, WatchAccessStateRequest,
+    WatchAccessStateResponse,
 };
 use tonic::{Request, Response, Status};
 

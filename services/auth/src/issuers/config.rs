@@ -195,9 +195,8 @@ fn algorithms(names: &[String]) -> anyhow::Result<Vec<Algorithm>> {
     ensure!(!names.is_empty(), "`algorithms` must not be empty");
     let parse = |name: &String| {
         let algorithm = name.parse::<Algorithm>().ok();
-        let is_symmetric = |it: &Algorithm| {
-            matches!(it, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
-        };
+        let is_symmetric =
+            |it: &Algorithm| matches!(it, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512);
         algorithm.filter(|it| !is_symmetric(it)).with_context(|| {
             format!(
                 "the algorithm `{name}` is not accepted; these are: RS256, RS384, RS512, PS256, \

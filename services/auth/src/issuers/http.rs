@@ -44,7 +44,8 @@ pub(super) async fn get(url: &Url, max_bytes: usize) -> anyhow::Result<Document>
         Host::Ipv4(address) => ServerName::IpAddress(address.into()),
         Host::Ipv6(address) => ServerName::IpAddress(address.into()),
     };
-    let tls = tls_connector().await?.connect(name, tcp).await.context("the TLS handshake failed")?;
+    let tls =
+        tls_connector().await?.connect(name, tcp).await.context("the TLS handshake failed")?;
     request(tls, url, max_bytes).await
 }
 

@@ -75,8 +75,8 @@ impl KeySource {
         Self { name, location, state: watch::Sender::new(state), waiting, wake }
     }
 
-    /// Returns a key. An unknown one is looked for once more after a fetch, if none was asked for
-    /// lately.
+    /// Returns a key. An unknown one is looked for once more after a fetch: the one under way, or
+    /// else one that is asked for, if none was asked for lately.
     pub(super) async fn find(
         &self,
         kid: &str,
@@ -86,12 +86,34 @@ impl KeySource {
             return Ok(key);
         }
         let _permit = self.waiting.try_acquire().map_err(|_| Refusal::KeysBusy)?;
+        if let Some(fetches) = self.fetches_under_way()
+            && let Some(key) = self.find_after(fetches, kid, algorithm).await
+        {
+            return Ok(key);
+        }
         let fetches = self.ask().ok_or(Refusal::UnknownKey)?;
+        self.find_after(fetches, kid, algorithm).await.ok_or(Refusal::UnknownKey)
+    }
+
+    /// Returns how many fetches will have ended when the present one has, if there is one.
+    fn fetches_under_way(&self) -> Option<u64> {
+        let state = self.state.borrow();
+        let is_due = state.due_at <= Instant::now();
+        (state.is_fetching || is_due).then_some(state.fetches + 1)
+    }
+
+    /// Waits for a key until this many fetches have ended.
+    async fn find_after(
+        &self,
+        fetches: u64,
+        kid: &str,
+        algorithm: Algorithm,
+    ) -> Option<DecodingKey> {
         let mut states = self.state.subscribe();
         let is_found = |state: &State| state.keys.find(kid, algorithm).is_some();
         let fetched = states.wait_for(|state| state.fetches >= fetches || is_found(state));
-        let state = timeout(WAIT_DEADLINE, fetched).await.ok().and_then(Result::ok);
-        state.and_then(|state| state.keys.find(kid, algorithm)).ok_or(Refusal::UnknownKey)
+        let state = timeout(WAIT_DEADLINE, fetched).await.ok()?.ok()?;
+        state.keys.find(kid, algorithm)
     }
 
     /// Asks for a fetch. Returns how many fetches will have ended when that one has, or `None` if
@@ -142,7 +164,8 @@ impl KeySource {
         self.state.send_modify(|state| {
             state.is_fetching = false;
             state.fetches += 1;
-            state.due_at = Instant::now() + fetched.as_ref().map_or(RETRY_INTERVAL, |it| it.max_age);
+            state.due_at =
+                Instant::now() + fetched.as_ref().map_or(RETRY_INTERVAL, |it| it.max_age);
             if let Some(fetched) = fetched {
                 state.keys = fetched.keys;
             }

@@ -65,7 +65,14 @@ async fn begin(
         if let Some(tokens) = begin_session(app, &verified, client, &wanted).await? {
             let (name, user_id) = (&identity.issuer.config.name, Some(user.id));
             app.exchange_metrics.count_exchange(outcome);
-            audit::record_exchange("exchange", name, None, user_id, Some(tokens.session_id), client);
+            audit::record_exchange(
+                "exchange",
+                name,
+                None,
+                user_id,
+                Some(tokens.session_id),
+                client,
+            );
             return Ok((tokens, user));
         }
     }

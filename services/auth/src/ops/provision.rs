@@ -80,9 +80,9 @@ fn is_of_identity(error: &sqlx::Error) -> bool {
 /// are free even if thousands have the same name.
 fn candidates(name: &Username) -> impl Iterator<Item = Result<Username, Error>> {
     let small = (2..=9).map(Ok);
-    let random = [10_000, 100_000_000].into_iter().flat_map(|range| {
-        iter::repeat_with(move || random_below(range)).take(RANDOM_TRIES)
-    });
+    let random = [10_000, 100_000_000]
+        .into_iter()
+        .flat_map(|range| iter::repeat_with(move || random_below(range)).take(RANDOM_TRIES));
     let with_number = |number: Result<u32, Error>| Ok(name.with_number(number?));
     iter::once(Ok(name.clone())).chain(small.chain(random).map(with_number))
 }
