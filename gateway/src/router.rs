@@ -29,6 +29,7 @@ fn routes(docs: Docs) -> OpenApiRouter<App> {
         .merge(api::auth::routes())
         .merge(api::sessions::routes())
         .merge(api::passwords::routes())
+        .merge(api::identities::routes())
         .merge(api::contacts::routes())
         .merge(api::rooms::routes())
         .merge(api::messages::routes())

@@ -18,6 +18,7 @@ mod encryption;
 mod fairness;
 mod faults;
 mod health;
+mod identities;
 mod internal_token;
 mod limits;
 mod log_in_flood;

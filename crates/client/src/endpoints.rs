@@ -28,6 +28,16 @@ pub fn refresh(refresh_token: &str) -> Request {
     Request::post("/v1/auth/refresh", &json!({"refresh_token": refresh_token}))
 }
 
+/// `POST /v1/auth/exchange`: 200, the tokens of a new session and its `user`.
+pub fn exchange(token: &str) -> Request {
+    Request::post("/v1/auth/exchange", &json!({"token": token}))
+}
+
+/// `POST /v1/auth/exchange` with the name of the new account.
+pub fn exchange_as(token: &str, username: &str) -> Request {
+    Request::post("/v1/auth/exchange", &json!({"token": token, "username": username}))
+}
+
 /// `POST /v1/auth/logout`: 204.
 pub fn logout(token: &str) -> Request {
     Request::new(Method::POST, "/v1/auth/logout").bearer(token)

@@ -45,6 +45,22 @@ impl Username {
         Ok(Self(text))
     }
 
+    /// Makes a name of any text: composes characters (NFC), drops those that no name may have, and
+    /// cuts the rest off where it is too long. `None` if what is left breaks the rules.
+    pub fn fit(text: &str) -> Option<Self> {
+        let is_allowed = |&c: &char| (is_letter(c) || is_decimal_digit(c)) && !is_invisible(c);
+        let kept = text.nfc().filter(is_allowed).take(Self::MAX_CHARACTERS).collect();
+        Self::parse(kept).ok()
+    }
+
+    /// Returns the name with a number behind it. The end of a long name makes room for it.
+    #[must_use]
+    pub fn with_number(&self, number: u32) -> Self {
+        let number = number.to_string();
+        let kept = self.0.chars().take(Self::MAX_CHARACTERS - number.len());
+        Self(kept.chain(number.chars()).collect())
+    }
+
     /// Returns the name as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,6 +8,7 @@ pub(crate) mod docs;
 pub mod dto;
 pub(crate) mod extract;
 pub(crate) mod health;
+pub(crate) mod identities;
 pub(crate) mod input;
 pub(crate) mod messages;
 pub(crate) mod openapi;

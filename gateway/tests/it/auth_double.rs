@@ -179,6 +179,11 @@ impl AuthService for AuthDouble {
         self.answer(request.into_inner().client, RefreshResponse { tokens: tokens(true) })
     }
 
+    async fn exchange(&self, request: Request<ExchangeRequest>) -> Reply<ExchangeResponse> {
+        let ExchangeRequest { client, refresh, .. } = request.into_inner();
+        self.answer(client, ExchangeResponse { tokens: tokens(refresh), user: user() })
+    }
+
     async fn log_out(&self, request: Request<LogOutRequest>) -> Reply<LogOutResponse> {
         let LogOutRequest { caller, client } = request.into_inner();
         assert_eq!(caller.unwrap().user_id, USER_ID);

@@ -16,6 +16,7 @@ mod documents;
 mod dto;
 mod errors;
 mod http_protocol;
+mod identities;
 mod limits;
 mod loadbalancer;
 mod outage;

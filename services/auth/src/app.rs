@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::config::{Registration, SessionConfig, TokenConfig};
 use crate::ended_log::EndedLog;
+use crate::exchange_metrics::ExchangeMetrics;
 use crate::guessing::Guessing;
+use crate::issuers::Issuers;
 use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
 use crate::refresh_turns::RefreshTurns;
@@ -29,6 +31,9 @@ pub(crate) struct App {
     pub(crate) sessions: SessionConfig,
     pub(crate) refresh_turns: RefreshTurns,
     pub(crate) session_metrics: SessionMetrics,
+    pub(crate) exchange_metrics: ExchangeMetrics,
+    /// Kept fresh by `background::refresh_issuers`.
+    pub(crate) issuers: watch::Receiver<Arc<Issuers>>,
     /// Kept fresh by `background::refresh_access`.
     pub(crate) access: watch::Receiver<Arc<Access>>,
     /// Kept fresh by the same.

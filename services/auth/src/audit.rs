@@ -23,6 +23,28 @@ pub(crate) fn record(
     );
 }
 
+/// Records what came of the token of a trusted issuer.
+pub(crate) fn record_exchange(
+    event: &'static str,
+    issuer: &str,
+    reason: Option<&(dyn std::error::Error + 'static)>,
+    user_id: Option<UserId>,
+    session_id: Option<SessionId>,
+    client: &Client,
+) {
+    tracing::info!(
+        target: "audit",
+        event,
+        issuer,
+        reason,
+        user.id = user_id.map(UserId::get),
+        session.id = session_id.map(SessionId::get),
+        client.address = client.address.map(tracing::field::display),
+        user_agent = client.user_agent.as_deref(),
+        "audit: {event}"
+    );
+}
+
 /// Records what an operator's command did.
 pub(crate) fn record_command(event: &'static str, user_id: Option<UserId>) {
     let user_id = user_id.map(UserId::get);

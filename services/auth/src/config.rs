@@ -1,5 +1,6 @@
 //! The settings of the auth service and of its commands.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -87,6 +88,12 @@ pub struct AccountConfig {
     /// Set it where the users are people. Present passwords stay valid.
     #[arg(long, env = "REFUSE_COMMON_PASSWORDS")]
     pub refuse_common_passwords: bool,
+    /// A file in TOML with the trusted issuers of identities, whose users need not register.
+    /// `docs/embedding.md` describes it. It is read again when it changes.
+    ///
+    /// Without it no identity is accepted.
+    #[arg(long, env = "ISSUERS")]
+    pub issuers: Option<PathBuf>,
 }
 
 /// Whether users may make accounts themselves.

@@ -6,6 +6,8 @@ use parlance_core::{ErrorCode, Violation};
 use parlance_runtime::error::{Coded, status};
 use parlance_runtime::postgres;
 
+use crate::issuers::Refusal;
+
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -15,6 +17,10 @@ pub(crate) enum Error {
     TooManyRequested { limit: usize },
     #[error("the username is taken")]
     UsernameTaken,
+    #[error("the identity was not accepted")]
+    IdentityRefused(#[source] Refusal),
+    #[error("no username can be made from the identity")]
+    UsernameNeeded,
     #[error("registration is closed")]
     RegistrationClosed,
     #[error("the current password is wrong")]
@@ -77,6 +83,9 @@ impl Coded for Error {
             Self::WrongPassword => ErrorCode::WrongPassword,
             Self::LogInAgain => ErrorCode::LogInAgain,
             Self::ResetCodeInvalid => ErrorCode::ResetCodeInvalid,
+            Self::IdentityRefused(Refusal::KeysBusy) => ErrorCode::Unavailable,
+            Self::IdentityRefused(_) => ErrorCode::IdentityRefused,
+            Self::UsernameNeeded => ErrorCode::UsernameNeeded,
             Self::UsernameTaken => ErrorCode::UsernameTaken,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
             Self::HashShareFull { .. } | Self::TooManyFailures { .. } => ErrorCode::RateLimited,

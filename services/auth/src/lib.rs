@@ -15,10 +15,12 @@ pub mod commands;
 pub mod config;
 mod ended_log;
 mod error;
+mod exchange_metrics;
 mod grpc;
 mod guessing;
 mod hash_queue;
 mod hashing;
+mod issuers;
 mod keys;
 mod model;
 mod ops;
@@ -41,9 +43,10 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::app::App;
-use crate::background::{purge_log_ins, purge_sessions, refresh_access};
+use crate::background::{purge_log_ins, purge_sessions, refresh_access, refresh_issuers};
 use crate::config::Config;
 use crate::ended_log::EndedLog;
+use crate::exchange_metrics::ExchangeMetrics;
 use crate::guessing::Guessing;
 use crate::password_rules::PasswordRules;
 use crate::passwords::Passwords;
@@ -69,7 +72,12 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
     purge_sessions::start(pool.clone(), clock.clone(), lifecycle);
     let ended = Arc::new(EndedLog::default());
     let access = refresh_access::start(pool.clone(), clock.clone(), ended.clone(), lifecycle);
+    let exchange_metrics = ExchangeMetrics::new();
+    let issuers = config.accounts.issuers;
+    let issuers = refresh_issuers::start(issuers, exchange_metrics.clone(), lifecycle);
     let app = App {
+        issuers: issuers.await?,
+        exchange_metrics,
         access: access.await?,
         session_metrics: SessionMetrics::new(ended.clone()),
         ended,

@@ -40,6 +40,14 @@ pub(crate) struct Credentials {
     pub(crate) end_all_count: i64,
 }
 
+/// The account of an identity.
+#[derive(Debug)]
+pub(crate) struct IdentityAccount {
+    pub(crate) user: User,
+    /// As in [`Credentials`].
+    pub(crate) end_all_count: i64,
+}
+
 /// A user and the name in the request that found them.
 #[derive(Debug)]
 pub(crate) struct FoundUser {

@@ -1,5 +1,6 @@
 //! The test kit of the services: empty databases, a Redis, and services that run inside a test.
 
+pub mod issuer;
 mod network;
 mod servers;
 mod service;

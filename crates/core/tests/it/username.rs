@@ -103,3 +103,32 @@ fn names_are_compared_without_case_and_width() {
     assert_eq!(folded("ａｂｃ"), folded("ABC"));
     assert_ne!(folded("abc"), folded("abd"));
 }
+
+#[test]
+fn a_text_is_made_to_fit_by_dropping_what_no_name_may_have() {
+    let fit = |text: &str| Username::fit(text).map(|name| name.as_str().to_owned());
+    let long = "ä".repeat(60);
+    for (text, expected) in [
+        ("anna", Some("anna")),
+        ("Anna.Berg@example.com", Some("AnnaBergexamplecom")),
+        ("\u{3164}an\0n\u{200d}a ", Some("anna")),
+        ("Ame\u{301}lie", Some("Amélie")),
+        ("汪小明", Some("汪小明")),
+        (&long, Some(&long[..100])),
+        ("an", None),
+        ("--", None),
+        ("annaбв", None),
+    ] {
+        assert_eq!(fit(text).as_deref(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn a_number_behind_a_long_name_takes_the_place_of_its_end() {
+    let with = |name: &str, number| {
+        let name = Username::parse(name.to_owned()).unwrap().with_number(number);
+        Username::parse(name.as_str().to_owned()).unwrap().as_str().to_owned()
+    };
+    assert_eq!(with("anna", 2), "anna2");
+    assert_eq!(with(&"ä".repeat(50), 1234), format!("{}1234", "ä".repeat(46)));
+}

@@ -7,17 +7,18 @@ use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
     ChangePasswordRequest, ChangePasswordResponse, EndOtherSessionsRequest,
     EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, EnsureProbeAccountRequest,
-    EnsureProbeAccountResponse, FindUsersRequest, FindUsersResponse, GetAccessStateRequest,
-    GetAccessStateResponse, GetUsersRequest, GetUsersResponse, ListSessionsRequest,
-    ListSessionsResponse, LogInRequest, LogInResponse, LogOutRequest, LogOutResponse,
-    RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse, ResetPasswordRequest,
-    ResetPasswordResponse, WatchAccessStateRequest, WatchAccessStateResponse,
+    EnsureProbeAccountResponse, ExchangeRequest, ExchangeResponse, FindUsersRequest,
+    FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest,
+    GetUsersResponse, ListSessionsRequest, ListSessionsResponse, LogInRequest, LogInResponse,
+    LogOutRequest, LogOutResponse, RefreshRequest, RefreshResponse, RegisterRequest,
+    RegisterResponse, ResetPasswordRequest, ResetPasswordResponse, WatchAccessStateRequest,
+    WatchAccessStateResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::client::Client;
-use crate::ops;
+use crate::ops::{self, Exchange};
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -52,6 +53,14 @@ impl AuthService for Service {
         let RefreshRequest { refresh_token, client } = request.into_inner();
         let tokens = ops::refresh(&self.app, &refresh_token, &client.into()).await?;
         Ok(Response::new(RefreshResponse { tokens: Some(tokens.into()) }))
+    }
+
+    async fn exchange(&self, request: Request<ExchangeRequest>) -> Reply<ExchangeResponse> {
+        let ExchangeRequest { token, username, client, refresh } = request.into_inner();
+        let request = Exchange { token, username, refresh };
+        let (tokens, user) = ops::exchange(&self.app, request, &client.into()).await?;
+        let (tokens, user) = (Some(tokens.into()), Some(user.into()));
+        Ok(Response::new(ExchangeResponse { tokens, user }))
     }
 
     async fn log_out(&self, request: Request<LogOutRequest>) -> Reply<LogOutResponse> {

@@ -17,20 +17,30 @@ use crate::tokens::{self, Subject};
 /// Live sessions of a user. The oldest ends when there is one more.
 const MAX_SESSIONS: i64 = 100;
 
-/// Begins a session of a user whose password was right. Refuses if it is wrong by now, or the user
-/// has been deactivated since.
+/// What a session is to be.
+pub(super) struct Wanted {
+    /// True if the client can refresh.
+    pub(super) refresh: bool,
+    /// How long the session lives at most, if that is shorter than `SESSION_TTL`.
+    pub(super) session_ttl: Duration,
+}
+
+/// Begins a session of a user. `None` if the user's password was right and is wrong by now, or the
+/// user has been deactivated since.
 pub(super) async fn begin_session(
     app: &App,
     verified: &Verified,
     client: &Client,
-    refresh: bool,
-) -> Result<Tokens, Error> {
+    wanted: &Wanted,
+) -> Result<Option<Tokens>, Error> {
     let access = app.access.borrow().clone();
-    if let Some(tokens) = begin(app, &access, verified, client, refresh).await? {
-        return Ok(tokens);
+    if let Some(tokens) = begin(app, &access, verified, client, wanted).await? {
+        return Ok(Some(tokens));
     }
-    let access = newer_generation(app, &access).await?.ok_or(Error::InvalidCredentials)?;
-    begin(app, &access, verified, client, refresh).await?.ok_or(Error::InvalidCredentials)
+    let Some(access) = newer_generation(app, &access).await? else {
+        return Ok(None);
+    };
+    begin(app, &access, verified, client, wanted).await
 }
 
 /// Returns the access state from the database if all keys have been replaced at once since this one
@@ -55,17 +65,17 @@ async fn begin(
     access: &Access,
     verified: &Verified,
     client: &Client,
-    refresh: bool,
+    wanted: &Wanted,
 ) -> Result<Option<Tokens>, Error> {
     let Verified { account, credentials: user, renewed_hash } = verified;
     let now = app.clock.now();
-    let ttls = Ttls::new(app, refresh);
+    let ttls = Ttls::new(app, wanted);
     let session = NewSession {
         generation: access.revisions.session_generation,
         expires_in: ttls.refresh_token.unwrap_or(ttls.access_token),
-        ends_in: if refresh { app.sessions.session_ttl } else { ttls.access_token },
+        ends_in: if wanted.refresh { ttls.session } else { ttls.access_token },
         tokens_expire_at: tokens::expiry(now, ttls.access_token),
-        refresh_token_count: i64::from(refresh),
+        refresh_token_count: i64::from(wanted.refresh),
         user_agent: client.user_agent.as_deref(),
         address: client.address.map(|address| address.to_string()),
     };
@@ -94,23 +104,25 @@ async fn begin(
     Ok(Some(Tokens { session_id, access_token, expires_in: ttls.access_token, refresh_token }))
 }
 
-/// How long the tokens of a new session live. None outlives `SESSION_TTL`, and no access token
+/// How long a new session and its tokens live. None outlives the session, and no access token
 /// `ACCESS_TOKEN_TTL`, for which a replaced key is still accepted.
 struct Ttls {
+    session: Duration,
     access_token: Duration,
     refresh_token: Option<Duration>,
 }
 
 impl Ttls {
-    fn new(app: &App, refresh: bool) -> Self {
+    fn new(app: &App, wanted: &Wanted) -> Self {
         let config = &app.sessions;
-        let longest = app.tokens.ttl.access_token_ttl.min(config.session_ttl);
-        let refresh_token = config.refresh_token_ttl.min(config.session_ttl);
-        if refresh {
+        let session = config.session_ttl.min(wanted.session_ttl);
+        let longest = app.tokens.ttl.access_token_ttl.min(session);
+        let refresh_token = config.refresh_token_ttl.min(session);
+        if wanted.refresh {
             let access_token = config.short_token_ttl.min(longest).min(refresh_token);
-            Self { access_token, refresh_token: Some(refresh_token) }
+            Self { session, access_token, refresh_token: Some(refresh_token) }
         } else {
-            Self { access_token: longest, refresh_token: None }
+            Self { session, access_token: longest, refresh_token: None }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Checking a password and beginning a session.
 
-use super::begin_session::begin_session;
+use super::begin_session::{Wanted, begin_session};
 use super::verify_password::verify_password;
 use crate::account::Account;
 use crate::app::App;
@@ -19,7 +19,9 @@ pub(crate) async fn log_in(
 ) -> Result<Tokens, Error> {
     let account = Account::from_username(username);
     let verified = verify_password(app, account, password, client, "log_in_failed").await?;
-    let tokens = begin_session(app, &verified, client, refresh).await?;
+    let wanted = Wanted { refresh, session_ttl: app.sessions.session_ttl };
+    let tokens = begin_session(app, &verified, client, &wanted).await?;
+    let tokens = tokens.ok_or(Error::InvalidCredentials)?;
     audit::record("log_in", Some(verified.credentials.user_id), Some(tokens.session_id), client);
     Ok(tokens)
 }

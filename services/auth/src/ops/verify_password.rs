@@ -16,9 +16,10 @@ use crate::passwords::{Compared, Comparison};
 use crate::store::log_in_failures;
 use crate::store::log_ins::{self, Attempt};
 
-/// An account whose password was right.
+/// An account whose password was right, or for whose user an issuer vouches.
 pub(super) struct Verified {
-    pub(super) account: AccountKey,
+    /// `None` if there was no password to guess.
+    pub(super) account: Option<AccountKey>,
     pub(super) credentials: Credentials,
     /// The hash to store instead of the present one, if that has another cost than new ones.
     pub(super) renewed_hash: Option<String>,
@@ -49,7 +50,7 @@ pub(super) async fn verify_password(
     let compared = app.passwords.compare(comparison, client.network, turn.clone()).await?;
     match (active, compared) {
         (Some(credentials), Compared::Equal { renewed_hash }) => {
-            Ok(Verified { account: account.key, credentials, renewed_hash })
+            Ok(Verified { account: Some(account.key), credentials, renewed_hash })
         }
         _ => {
             count_failure(app, account.key, client, failure).await?;

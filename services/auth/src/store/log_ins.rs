@@ -89,12 +89,12 @@ fn failures(
     Some(Failures { count: count?, last_failed_at: last_failed_at?, age })
 }
 
-/// Notes that a password was right: clears the failures of the account and of the network,
-/// remembers the network, of 20 at most, and renews the hash if there is a new one. Needs the lock
-/// of the user's row.
+/// Notes a log-in: remembers the network, of 20 at most. If a password was right, also clears the
+/// failures of the account and of the network, and renews the hash if there is a new one. Needs the
+/// lock of the user's row.
 pub(crate) async fn note_success(
     conn: &mut PgConnection,
-    account: AccountKey,
+    account: Option<AccountKey>,
     user_id: UserId,
     renewed_hash: Option<&str>,
     network: ClientNetwork,
@@ -124,7 +124,7 @@ pub(crate) async fn note_success(
         WHERE stored.account = failed.account AND stored.network = failed.network",
         user_id as UserId,
         network.to_string(),
-        account.as_bytes()
+        account.as_ref().map(AccountKey::as_bytes)
     )
     .execute(&mut *conn)
     .await?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_revision;
 pub(crate) mod ended_access;
+pub(crate) mod identities;
 pub(crate) mod known_networks;
 pub(crate) mod log_in_failures;
 pub(crate) mod log_ins;
