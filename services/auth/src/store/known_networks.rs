@@ -6,16 +6,15 @@ use sqlx::PgConnection;
 /// it deleted.
 pub(crate) async fn purge(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "WITH oldest AS (
-            SELECT user_id, network FROM auth.known_networks
+        "DELETE FROM auth.known_networks
+        WHERE ctid = ANY (ARRAY(
+            SELECT ctid
+            FROM auth.known_networks
             WHERE last_used_at <= now() - INTERVAL '30 days'
             ORDER BY last_used_at
             LIMIT $1
             FOR UPDATE SKIP LOCKED
-        )
-        DELETE FROM auth.known_networks AS stored
-        USING oldest
-        WHERE stored.user_id = oldest.user_id AND stored.network = oldest.network",
+        ))",
         limit
     )
     .execute(conn)

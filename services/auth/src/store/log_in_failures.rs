@@ -57,22 +57,15 @@ pub(crate) async fn add(
     .await
 }
 
-/// Forgets the failures of the account and of the network.
+/// Forgets the failures of the account and of the network. The index gives the two rows in the order
+/// in which `add` locks them.
 pub(crate) async fn clear(
     conn: &mut PgConnection,
     account: AccountKey,
     network: ClientNetwork,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "WITH failed AS (
-            SELECT account, network FROM auth.log_in_failures
-            WHERE account = $1 AND network IN ('', $2)
-            ORDER BY network
-            FOR UPDATE
-        )
-        DELETE FROM auth.log_in_failures AS stored
-        USING failed
-        WHERE stored.account = failed.account AND stored.network = failed.network",
+        "DELETE FROM auth.log_in_failures WHERE account = $1 AND network IN ('', $2)",
         account.as_bytes(),
         network.to_string()
     )
@@ -123,16 +116,15 @@ pub(crate) async fn purge(
     limit: i64,
 ) -> sqlx::Result<u64> {
     let result = sqlx::query!(
-        "WITH oldest AS (
-            SELECT account, network FROM auth.log_in_failures
+        "DELETE FROM auth.log_in_failures
+        WHERE ctid = ANY (ARRAY(
+            SELECT ctid
+            FROM auth.log_in_failures
             WHERE last_failed_at <= GREATEST(now() - INTERVAL '1 hour', $1)
             ORDER BY last_failed_at
             LIMIT $2
             FOR UPDATE SKIP LOCKED
-        )
-        DELETE FROM auth.log_in_failures AS stored
-        USING oldest
-        WHERE stored.account = oldest.account AND stored.network = oldest.network",
+        ))",
         up_to,
         limit
     )

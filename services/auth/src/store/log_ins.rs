@@ -46,18 +46,19 @@ pub(crate) async fn begin(
             network.last_failed_at AS "network_failed_at?: Timestamp",
             EXTRACT(EPOCH FROM clock_timestamp() - network.last_failed_at)::FLOAT8
                 AS network_age_s,
-            known.user_id IS NOT NULL AS "is_known_network!",
+            EXISTS (
+                SELECT FROM auth.known_networks AS known
+                WHERE known.user_id = users.id
+                    AND known.network = $3
+                    AND known.last_used_at > clock_timestamp() - INTERVAL '30 days'
+            ) AS "is_known_network!",
             (SELECT max(substr(password_hash, 5, 2) COLLATE "C") FROM auth.users) AS highest_cost
         FROM (SELECT) AS one
         LEFT JOIN auth.users ON users.folded_username = $1
         LEFT JOIN auth.log_in_failures AS account
             ON account.account = $2 AND account.network = ''
         LEFT JOIN auth.log_in_failures AS network
-            ON network.account = $2 AND network.network = $3
-        LEFT JOIN auth.known_networks AS known
-            ON known.user_id = users.id
-            AND known.network = $3
-            AND known.last_used_at > clock_timestamp() - INTERVAL '30 days'"#,
+            ON network.account = $2 AND network.network = $3"#,
         account.folded_username,
         account.key.as_bytes(),
         network.to_string()
@@ -104,24 +105,17 @@ pub(crate) async fn note_success(
             INSERT INTO auth.known_networks (user_id, network, last_used_at)
             VALUES ($1, $2, clock_timestamp())
             ON CONFLICT (user_id, network) DO UPDATE SET last_used_at = EXCLUDED.last_used_at
+        ), others AS MATERIALIZED (
+            SELECT network, last_used_at
+            FROM auth.known_networks
+            WHERE user_id = $1 AND network <> $2
         ), surplus AS (
             DELETE FROM auth.known_networks
-            WHERE user_id = $1 AND network IN (
-                SELECT network FROM auth.known_networks
-                WHERE user_id = $1 AND network <> $2
-                ORDER BY last_used_at DESC
-                OFFSET 19
-            )
-        ), failed AS (
-            -- In the order in which failures are counted, so that neither waits for the other.
-            SELECT account, network FROM auth.log_in_failures
-            WHERE account = $3 AND network IN ('', $2)
-            ORDER BY network
-            FOR UPDATE
+            WHERE user_id = $1 AND network = ANY (ARRAY(
+                SELECT network FROM others ORDER BY last_used_at DESC OFFSET 19
+            ))
         )
-        DELETE FROM auth.log_in_failures AS stored
-        USING failed
-        WHERE stored.account = failed.account AND stored.network = failed.network",
+        DELETE FROM auth.log_in_failures WHERE account = $3 AND network IN ('', $2)",
         user_id as UserId,
         network.to_string(),
         account.as_ref().map(AccountKey::as_bytes)

@@ -31,10 +31,13 @@ pub(crate) async fn find_user(
     code: &TokenHash,
 ) -> sqlx::Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
-        "SELECT users.id, users.folded_username
-        FROM auth.reset_codes
-        JOIN auth.users ON users.id = reset_codes.user_id
-        WHERE code_hash = $1 AND expires_at > clock_timestamp()",
+        "SELECT id, folded_username
+        FROM auth.users
+        WHERE id = (
+            SELECT user_id
+            FROM auth.reset_codes
+            WHERE code_hash = $1 AND expires_at > clock_timestamp()
+        )",
         &code.0
     )
     .fetch_optional(conn)
