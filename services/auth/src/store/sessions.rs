@@ -106,7 +106,10 @@ pub(crate) async fn lock(
             account.username,
             extract(EPOCH FROM session.ends_at - clock_timestamp())::FLOAT8 AS "ends_in_s!"
         FROM auth.sessions AS session
-        JOIN auth.users AS account ON account.id = session.user_id AND account.is_active
+        -- A join by the user of the session could read all users while there are few.
+        JOIN auth.users AS account
+            ON account.id = (SELECT user_id FROM auth.sessions WHERE id = $1)
+            AND account.is_active
         JOIN auth.access_revision AS access ON access.session_generation = session.generation
         WHERE session.id = $1
             AND session.generation = $2
