@@ -16,6 +16,9 @@ fn documented() -> BTreeSet<String> {
     names.map(|name| name.replace('.', "_")).collect()
 }
 
+/// Shown only where issuers are configured.
+const OF_ISSUERS: [&str; 1] = ["parlance_auth_key_fetches"];
+
 /// The metrics of a process, without units and without those of the Prometheus client itself.
 fn shown(metrics: &str) -> impl Iterator<Item = String> {
     let families =
@@ -44,7 +47,8 @@ async fn the_operations_guide_lists_exactly_the_metrics() {
         }
         let unknown: Vec<_> = seen.difference(&documented).collect();
         assert!(unknown.is_empty(), "not in the guide: {unknown:?}");
-        let missing: Vec<_> = documented.difference(&seen).collect();
+        let mut missing: Vec<_> = documented.difference(&seen).collect();
+        missing.retain(|name| !OF_ISSUERS.contains(&name.as_str()));
         if !missing.is_empty() {
             eprintln!("not shown yet: {missing:?}");
         }

@@ -63,7 +63,10 @@ async fn a_gateway_is_ready_after_its_first_probe_returns() {
             gateway.start_again().await.unwrap();
             eventually(RESTART, "the gateway lives", async || stack.is_alive("gateway", 0).await)
                 .await;
-            lose_probes(stack).await;
+            // Without Postgres auth does not tell who may do what, and no probe begins.
+            if part != "postgres" {
+                lose_probes(stack).await;
+            }
             assert!(!gateway.is_ready().await, "ready without {part}");
             assert_eq!(anna.get("/v1/healthz").await.status, 200);
 

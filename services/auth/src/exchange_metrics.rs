@@ -21,6 +21,9 @@ impl ExchangeMetrics {
             .u64_counter("parlance.auth.key_fetches")
             .with_description("Fetches of the keys of issuers, by issuer and outcome.")
             .build();
+        for outcome in ["exchanged", "refused"] {
+            exchanges.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
         Self { exchanges, fetches }
     }
 

@@ -30,7 +30,12 @@ impl SessionMetrics {
             .u64_counter("parlance.auth.sessions.ended")
             .with_description("Sessions that this replica ended, by reason.")
             .build();
-        Self { refreshes, ended }
+        let metrics = Self { refreshes, ended };
+        // An alert sees only the growth of what exists.
+        for outcome in ["first_use", "stolen", "refused"] {
+            metrics.refreshes.add(0, &[KeyValue::new("outcome", outcome)]);
+        }
+        metrics
     }
 
     /// Counts a refresh token that a client presented.

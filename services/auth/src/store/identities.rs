@@ -23,9 +23,13 @@ pub(crate) async fn find(
             account.created_at,
             account.updated_at,
             account.end_all_count
-        FROM auth.identities AS identity
-        JOIN auth.users AS account ON account.id = identity.user_id
-        WHERE identity.issuer = $1 AND identity.subject = $2",
+        FROM auth.users AS account
+        -- A join could read all identities while there are few.
+        WHERE account.id = (
+            SELECT user_id
+            FROM auth.identities
+            WHERE issuer = $1 AND subject = $2
+        )",
         identity.issuer.config.issuer,
         identity.subject
     )
