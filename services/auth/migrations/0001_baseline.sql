@@ -64,10 +64,3 @@ CREATE TRIGGER user_activity_changed AFTER UPDATE OF is_active OR DELETE ON auth
 
 CREATE TRIGGER signing_key_changed AFTER INSERT OR UPDATE OR DELETE ON auth.signing_keys
     FOR EACH ROW EXECUTE FUNCTION auth.bump_access_revision();
-
--- The server on which ids were last given out; one row, which the service writes.
-CREATE TABLE auth.server (
-    system_id BIGINT NOT NULL,
-    -- The timeline, as in the names of WAL files. A promoted standby has another one.
-    timeline  TEXT COLLATE "C" NOT NULL
-);

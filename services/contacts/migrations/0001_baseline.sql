@@ -37,10 +37,3 @@ CREATE TABLE contacts.outbox (
 
 -- Finds the rows that no replica has claimed.
 CREATE INDEX outbox_claimed_until ON contacts.outbox (claimed_until);
-
--- The server on which ids were last given out; one row, which the service writes.
-CREATE TABLE contacts.server (
-    system_id BIGINT NOT NULL,
-    -- The timeline, as in the names of WAL files. A promoted standby has another one.
-    timeline  TEXT COLLATE "C" NOT NULL
-);

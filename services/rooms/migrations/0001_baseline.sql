@@ -101,10 +101,3 @@ CREATE TABLE rooms.membership_log_floor (
 );
 
 INSERT INTO rooms.membership_log_floor (xid) VALUES ('0');
-
--- The server on which ids were last given out; one row, which the service writes.
-CREATE TABLE rooms.server (
-    system_id BIGINT NOT NULL,
-    -- The timeline, as in the names of WAL files. A promoted standby has another one.
-    timeline  TEXT COLLATE "C" NOT NULL
-);
