@@ -53,11 +53,11 @@ pub struct LimitsConfig {
     /// default admits several thousand messages that a program sends at once.
     #[arg(long, env = "FRAMES_BURST", default_value = "20000", value_parser = rate())]
     pub frames_burst: u32,
-    /// The registrations, log-ins, changes and resets of a password from an address that are handled
-    /// each minute in the long run.
+    /// The registrations, log-ins, exchanges, changes and resets of a password from an address that
+    /// are handled each minute in the long run.
     ///
-    /// Each costs auth a password hash. Where clients do not share addresses, a lower value slows
-    /// down attacks on passwords.
+    /// Each but an exchange costs auth a password hash. Where clients do not share addresses, a
+    /// lower value slows down attacks on passwords.
     #[arg(long, env = "LOG_INS_PER_MINUTE", default_value = "120", value_parser = rate())]
     pub log_ins_per_minute: u32,
     /// The same calls from an address that are handled at any speed before the rate applies. The
@@ -68,8 +68,7 @@ pub struct LimitsConfig {
     /// 4429.
     ///
     /// The default is a few bursts of the longest messages. Lower it to shed slow clients sooner;
-    /// raise it, together with the memory, for clients on slow links. The socket itself takes
-    /// another 4 KiB for reading and 8 KiB for writing, or 136 KiB while it writes a long frame.
+    /// raise it, together with the memory, for clients on slow links.
     #[arg(long, env = "MAX_QUEUED_BYTES", default_value = "4194304", value_parser = bytes)]
     pub max_queued_bytes: usize,
     /// The most bytes in all send queues. Beyond it, the clients that are furthest behind are

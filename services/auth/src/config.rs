@@ -50,8 +50,9 @@ pub struct TokenConfig {
 pub struct TokenTtlConfig {
     /// How long an access token is valid, in whole seconds; 8 days by default.
     ///
-    /// `auth rotate-keys`, `end-sessions` and `deactivate` need the same value. A lower value applies to new tokens only: before a
-    /// rotation of keys, wait until the tokens issued earlier have expired.
+    /// `auth rotate-keys`, `end-sessions` and `deactivate` need the same value. A lower value
+    /// applies to new tokens only: before a rotation of keys, wait until the tokens issued earlier
+    /// have expired.
     #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "691200", value_parser = whole_seconds)]
     pub access_token_ttl: Duration,
 }

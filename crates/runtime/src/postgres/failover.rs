@@ -46,9 +46,9 @@ pub struct FailoverGuard {
 }
 
 impl FailoverGuard {
-    /// Waits until the schema `service` knows the present server in its table `server`, and starts a
-    /// task that makes it known another one. The task first raises all ids of the schema, and runs
-    /// the statement `raise`, if commits may have been lost.
+    /// Waits until the schema `service` knows the present server in its table `server`, and starts
+    /// a task that makes another one known to it. The task first raises all ids of the schema, and
+    /// runs the statement `raise`, if commits may have been lost.
     pub async fn start(
         service: &'static str,
         config: &PostgresConfig,
