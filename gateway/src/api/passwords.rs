@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use parlance_core::Password;
+use parlance_core::{ErrorCode, Password};
 use parlance_proto::auth::{ChangePasswordRequest, ResetPasswordRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -60,9 +60,10 @@ async fn change(
     Valid(body): Valid<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {
     let address = client.address();
-    let refused_field = match body.current_password {
-        Some(_) => common_password("new_password"),
-        None => missing("current_password"),
+    let has_current = body.current_password.is_some();
+    let wrong_field = move |code| match code {
+        ErrorCode::WrongPassword if !has_current => Some(missing("current_password")),
+        code => common_password("new_password")(code),
     };
     let request = ChangePasswordRequest {
         caller: Some((&*caller.identity).into()),
@@ -72,7 +73,7 @@ async fn change(
     };
     let mut auth = caller.app.passwords.clone();
     let call = auth.change_password(request);
-    call_with_password(&caller.app, address, refused_field, call).await?;
+    call_with_password(&caller.app, address, wrong_field, call).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -214,7 +214,7 @@ async fn a_password_that_auth_refuses_names_its_field_and_does_not_count() {
     for (method, path, body, field, kind) in [
         ("POST", "/v1/auth/register", registration, "password", "value_error"),
         ("PUT", "/v1/auth/password", change, "new_password", "value_error"),
-        ("PUT", "/v1/auth/password", first, "current_password", "missing"),
+        ("PUT", "/v1/auth/password", first.clone(), "new_password", "value_error"),
         ("POST", "/v1/auth/password/reset", reset, "new_password", "value_error"),
     ] {
         let response = call(&gateway, (method, path), Some(&token), &body).await;
@@ -222,6 +222,12 @@ async fn a_password_that_auth_refuses_names_its_field_and_does_not_count() {
         assert_eq!(answer["detail"][0]["loc"], json!(["body", field]), "{path}");
         assert_eq!(answer["detail"][0]["type"], kind, "{path}");
     }
+    auth.refuse(ErrorCode::WrongPassword, None);
+    let change = ("PUT", "/v1/auth/password");
+    let response = call(&gateway, change, Some(&token), &first).await;
+    let answer = assert_error(response, 422, "validation_error").await;
+    assert_eq!(answer["detail"][0]["loc"], json!(["body", "current_password"]));
+    assert_eq!(answer["detail"][0]["type"], "missing");
 }
 
 #[tokio::test]

@@ -73,14 +73,13 @@ impl From<sqlx::Error> for Error {
 impl Coded for Error {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::RuleViolated(_)
-            | Self::TooManyRequested { .. }
-            | Self::NoCaller
-            | Self::NoCurrentPassword => ErrorCode::Validation,
+            Self::RuleViolated(_) | Self::TooManyRequested { .. } | Self::NoCaller => {
+                ErrorCode::Validation
+            }
             Self::SessionRevoked => ErrorCode::SessionRevoked,
             Self::SessionNotFound => ErrorCode::SessionNotFound,
             Self::RegistrationClosed => ErrorCode::RegistrationClosed,
-            Self::WrongPassword => ErrorCode::WrongPassword,
+            Self::WrongPassword | Self::NoCurrentPassword => ErrorCode::WrongPassword,
             Self::LogInAgain => ErrorCode::LogInAgain,
             Self::ResetCodeInvalid => ErrorCode::ResetCodeInvalid,
             Self::IdentityRefused(Refusal::KeysBusy) => ErrorCode::Unavailable,
