@@ -1,5 +1,6 @@
 //! A case: what a client sends, and all that must come back.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const NORMAL: u16 = 1000;
 pub(super) struct Case {
     name: String,
     sent: Vec<u8>,
+    /// True if the upgrade request and all frames are written at once.
+    is_early: bool,
     /// The bytes that are written at once.
     chunk: usize,
     /// The text frames that must come back.
@@ -41,6 +44,7 @@ impl Case {
         Self {
             name: name.into(),
             sent: Vec::new(),
+            is_early: false,
             chunk: usize::MAX,
             texts: Vec::new(),
             pongs: Vec::new(),
@@ -56,6 +60,13 @@ impl Case {
     /// Sends a `ping` request and expects its answer.
     pub(super) fn exchange(self, reference: &str) -> Self {
         self.send(frame(TEXT, request(reference))).answered(reference)
+    }
+
+    /// Writes the frames together with the upgrade request.
+    pub(super) fn early(mut self) -> Self {
+        self.is_early = true;
+        self.name.push_str(", early");
+        self
     }
 
     /// Writes in chunks of this many bytes.
@@ -100,7 +111,10 @@ impl Case {
             self.sent.extend(close(NORMAL, ""));
             NORMAL.to_be_bytes().to_vec()
         });
-        let mut received = exchange(person, &self.sent, self.chunk).await?;
+        let sent = mem::take(&mut self.sent);
+        let (early, sent) = if self.is_early { (sent, Vec::new()) } else { (Vec::new(), sent) };
+        let stream = open(person, &early).await;
+        let mut received = exchange(stream, &sent, self.chunk).await?;
         let last = received.pop();
         if last != Some(Received { opcode: CLOSE, payload: closing }) {
             return Err(format!("{received:?} {last:?}"));
@@ -136,15 +150,15 @@ fn summary(frame: &Received) -> Value {
     text
 }
 
-/// Sends bytes on a new, authenticated connection. Returns the frames that come back until the
-/// gateway ends the connection. A reset is an error.
+/// Sends bytes on a new, authenticated connection. Returns the frames that come back behind the
+/// answer to the token until the gateway ends the connection. A reset is an error.
 pub(super) async fn exchange(
-    person: &Person,
+    stream: TcpStream,
     sent: &[u8],
     chunk: usize,
 ) -> Result<Vec<Received>, String> {
     let run = async {
-        let (mut reader, writer) = open(person).await.into_split();
+        let (mut reader, writer) = stream.into_split();
         let mut received = Vec::new();
         let read = reader.read_to_end(&mut received);
         let (_writer, read) = tokio::join!(write(writer, sent, chunk), read);
@@ -174,12 +188,14 @@ async fn write(mut writer: OwnedWriteHalf, sent: &[u8], chunk: usize) -> OwnedWr
     writer
 }
 
-async fn open(person: &Person) -> TcpStream {
-    upgrade(person.api.gateway, &format!("Authorization: Bearer {}\r\n", person.token)).await
+/// Opens an authenticated connection and sends bytes together with the upgrade request.
+pub(super) async fn open(person: &Person, early: &[u8]) -> TcpStream {
+    let authorization = format!("Authorization: Bearer {}\r\n", person.token);
+    upgrade(person.api.gateway, &authorization, early).await
 }
 
-/// Opens a WebSocket with these lines in the upgrade request.
-pub(super) async fn upgrade(gateway: SocketAddr, lines: &str) -> TcpStream {
+/// Opens a WebSocket with these lines in the upgrade request, and these bytes behind it.
+pub(super) async fn upgrade(gateway: SocketAddr, lines: &str, early: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(gateway).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let request = format!(
@@ -187,7 +203,7 @@ pub(super) async fn upgrade(gateway: SocketAddr, lines: &str) -> TcpStream {
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
     );
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(&[request.as_bytes(), early].concat()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());

@@ -26,7 +26,7 @@ fn resident_bytes(stack: &Stack) -> usize {
 /// Opens sockets that send the same and nothing more.
 async fn open_all(stack: &Stack, sent: &[u8]) -> Vec<TcpStream> {
     let open = async |_| {
-        let mut stream = upgrade(stack.address("gateway", 0), "").await;
+        let mut stream = upgrade(stack.address("gateway", 0), "", &[]).await;
         // The gateway may close the connection before it has read everything.
         let _ = stream.write_all(sent).await;
         stream

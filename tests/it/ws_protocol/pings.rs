@@ -24,6 +24,13 @@ async fn every_ping_is_answered_with_its_payload() {
 }
 
 #[tokio::test]
+async fn the_answer_to_the_token_comes_before_the_pong_to_an_early_ping() {
+    // Each case checks that the answer to the token is the first frame.
+    let early = |index| Case::new(format!("{index}")).send(frame(PING, [index])).pong([index]);
+    run_all((0..20).map(|index| early(index).early()).collect(), 20).await;
+}
+
+#[tokio::test]
 async fn a_pong_needs_no_ping_and_has_no_answer() {
     let mut cases = Vec::new();
     for payload in [&b""[..], b"unsolicited", &[0xff; 125]] {

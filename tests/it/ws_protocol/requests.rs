@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::case::exchange;
+use super::case::{exchange, open};
 use super::wire::{CLOSE, Received, TEXT, close, frame};
 use crate::support::{make_room, person, stack};
 use crate::ws::message_with_ref;
@@ -29,7 +29,7 @@ async fn messages_before_a_close_frame_are_stored_and_acknowledged() {
     let messages = (0..MESSAGES).map(|index| frame(TEXT, send(index).to_string()));
     let sent = messages.chain([close(1000, "")]).collect::<Vec<_>>().concat();
 
-    let mut received = exchange(&anna, &sent, sent.len()).await.unwrap();
+    let mut received = exchange(open(&anna, &[]).await, &sent, sent.len()).await.unwrap();
     assert_closed(received.pop(), 1000);
     let acks: Vec<Value> = received.iter().map(text).collect();
     let references: Vec<&Value> = acks.iter().map(|ack| &ack["ref"]).collect();
@@ -50,7 +50,7 @@ async fn a_close_frame_is_answered_during_a_replay() {
     let subscribe = json!({"type": "subscribe", "room_id": room, "after_seq": 0});
     for more in [&b""[..], &frame(TEXT, r#"{"type":"ping"}"#)] {
         let sent = [&frame(TEXT, subscribe.to_string())[..], more, &close(1000, "")].concat();
-        let mut received = exchange(&anna, &sent, sent.len()).await.unwrap();
+        let mut received = exchange(open(&anna, &[]).await, &sent, sent.len()).await.unwrap();
         assert_closed(received.pop(), 1000);
     }
 }

@@ -62,6 +62,11 @@ impl Session {
 
     /// Serves the connection until it is to be closed or the client sends nothing any more.
     async fn serve(&mut self) -> Ending {
+        // The answer to the token is written before anything is read: a pong to a ping that has
+        // arrived already would overtake it.
+        if !self.write().await {
+            return Ending::Last(Incoming::End);
+        }
         loop {
             match self.next_event().await {
                 Event::Woken(Wake::Queued(closing)) => {
