@@ -16,6 +16,7 @@ pub struct History {
     pub sends: Vec<Send>,
     pub views: Vec<View>,
     pub removals: Vec<Removal>,
+    pub ended_sessions: Vec<EndedSession>,
     /// The rooms at the end, by id.
     pub stored: BTreeMap<i64, StoredRoom>,
     /// The pairs of contacts at the end, the lower id first.
@@ -147,6 +148,22 @@ pub struct Removal {
     pub user: i64,
     pub room: i64,
     pub answered_at: i64,
+}
+
+/// A session that was ended, and what it still got.
+#[derive(Clone, Debug)]
+pub struct EndedSession {
+    pub user: i64,
+    pub session: i64,
+    /// When the call was answered that ended it.
+    pub answered_at: i64,
+    /// When each request began that was answered with success after the end.
+    pub served: Vec<i64>,
+    /// When each message was committed that its socket got.
+    pub delivered: Vec<i64>,
+    /// When its socket was closed, for whatever reason.
+    pub closed_at: Option<i64>,
+    pub watched_until: i64,
 }
 
 /// A room at the end.

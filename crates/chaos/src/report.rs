@@ -64,6 +64,7 @@ impl Report<'_> {
             ("delivery, median, 99 %, slowest", latency),
             ("contacts made", history.contacts.len().to_string()),
             ("members removed", history.removals.len().to_string()),
+            ("sessions ended", history.ended_sessions.len().to_string()),
             ("faults", history.faults.len().to_string()),
         ];
         rows.iter().try_for_each(|(name, value)| writeln!(f, "| {name} | {value} |"))?;

@@ -2,7 +2,7 @@
 
 use super::rule::Rule;
 use super::verdict::Verdict;
-use super::{delivery, recovery, resources, storage};
+use super::{delivery, recovery, resources, sessions, storage};
 use crate::history::History;
 
 /// Checks a history.
@@ -11,6 +11,7 @@ pub fn check(history: &History) -> Verdict {
     storage::check(history, &mut verdict);
     delivery::check(history, &mut verdict);
     recovery::check(history, &mut verdict);
+    sessions::check(history, &mut verdict);
     check_misbehaving_clients(history, &mut verdict);
     resources::check(history, &mut verdict);
     verdict

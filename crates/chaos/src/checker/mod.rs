@@ -9,6 +9,7 @@ mod delivery;
 mod recovery;
 mod resources;
 mod rule;
+mod sessions;
 mod storage;
 mod verdict;
 

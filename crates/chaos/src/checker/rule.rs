@@ -13,6 +13,7 @@ pub enum Rule {
     ConflictingSeq,
     SenderReordered,
     AfterRemoval,
+    AfterSessionEnd,
     SystemRooms,
     Unanswered,
     LateRecovery,
@@ -22,7 +23,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, each with what its violation is, in the order of the report.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::AckLost, "acknowledged messages, edits and deletions missing from history"),
         (Self::StoredTwice, "messages sent once and stored twice"),
         (Self::Gap, "gaps in `seq`"),
@@ -32,6 +33,7 @@ impl Rule {
         (Self::ConflictingSeq, "numbers that mean different messages to two observers"),
         (Self::SenderReordered, "messages of one sender stored in another order than sent"),
         (Self::AfterRemoval, "events committed over 1 s after the removal of their subscriber"),
+        (Self::AfterSessionEnd, "answers, events and sockets of sessions over 1 s after their end"),
         (Self::SystemRooms, "contacts without exactly one system room"),
         (Self::Unanswered, "messages refused to a member, or unanswered after all faults"),
         (Self::LateRecovery, "faults after which a subscriber was not live again within 5 s"),

@@ -159,7 +159,7 @@ impl Subscriber {
     }
 }
 
-fn micros(time: &Value) -> Option<i64> {
+pub(super) fn micros(time: &Value) -> Option<i64> {
     let time = OffsetDateTime::parse(time.as_str()?, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos() / 1_000).ok()
 }

@@ -10,11 +10,16 @@ use super::environment::Environment;
 use super::final_state::read_final_state;
 use super::resources::ResourceMonitor;
 use super::setup::create_world;
-use crate::clients::{Target, Workload, World, join_all, make_contacts, remove_members};
+use crate::clients::{
+    Target, Workload, World, end_sessions, join_all, make_contacts, remove_members,
+};
 use crate::history::{FaultRecord, History, Stage};
 use crate::nemesis::{Injector, inject};
 use crate::plan::Plan;
 use crate::progress::watch;
+
+/// One of so many users begins and ends sessions.
+const USERS_PER_ENDING_SESSION: usize = 10;
 
 /// Carries out the plan and records the resources of all processes.
 pub async fn execute_with_resources(
@@ -53,6 +58,11 @@ pub async fn execute(
     let (mut removing, mut inviting) = (JoinSet::new(), JoinSet::new());
     removing.spawn(remove_members(world.clone(), plan.removals.clone(), workload.phases()));
     inviting.spawn(make_contacts(world.clone(), plan.new_contacts.clone(), workload.phases()));
+    let mut ending = JoinSet::new();
+    for user in (0..world.users.len()).step_by(USERS_PER_ENDING_SESSION) {
+        let (rng, phases) = (workload.next_rng(), workload.phases());
+        ending.spawn(end_sessions(world.clone(), user, rng, phases));
+    }
 
     let faults = inject_all(environment, plan, &world, progress).await?;
 
@@ -62,9 +72,11 @@ pub async fn execute(
         join_all(&mut removing).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let removals = removals.concat();
     join_all(&mut inviting).await?.into_iter().collect::<anyhow::Result<()>>()?;
+    let ended = join_all(&mut ending).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let ended_sessions = ended.concat();
     let database_url = environment.stack.database_url();
     let history = finish(workload, removals.len(), &world, &database_url).await?;
-    Ok(History { removals, faults, ..history })
+    Ok(History { removals, ended_sessions, faults, ..history })
 }
 
 /// Ends a workload and reads the store. `removed` is the number of subscriptions of removed

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use parlance_chaos::checker::{Rule, check};
 use parlance_chaos::history::{
-    Change, ChangeKind, Entry, Event, EventKind, FaultRecord, Footprint, History, Removal, Sample,
-    Send, SendResult, Stage, StoredMessage, StoredRoom, Usage, View,
+    Change, ChangeKind, EndedSession, Entry, Event, EventKind, FaultRecord, Footprint, History,
+    Removal, Sample, Send, SendResult, Stage, StoredMessage, StoredRoom, Usage, View,
 };
 
 const ROOM: i64 = 7;
@@ -26,7 +26,7 @@ const fn row(history: &'static str, broken: &'static [Rule], tamper: fn(&mut His
 #[test]
 fn the_checker_reports_exactly_the_violations_of_a_history() {
     let rows = || {
-        let tables = [STORAGE, DELIVERY, REMOVALS, ANSWERS, RECOVERY, RESOURCES];
+        let tables = [STORAGE, DELIVERY, REMOVALS, SESSIONS, ANSWERS, RECOVERY, RESOURCES];
         tables.into_iter().flatten()
     };
     for Row { history: name, tamper, broken } in rows() {
@@ -123,6 +123,41 @@ const REMOVALS: &[Row] = &[
         remove_user_2(history, 3 * SECOND);
         history.views[1].entries.remove(0);
     }),
+];
+
+const SESSIONS: &[Row] = &[
+    row("a gateway forgets an ended session", &[Rule::AfterSessionEnd], |history| {
+        ended_session(history, 20).served = vec![20 * SECOND, 22 * SECOND];
+    }),
+    row("a session is served for less than a second", &[], |history| {
+        ended_session(history, 20).served = vec![20 * SECOND + SECOND / 2];
+    }),
+    row("a socket gets a message after the end", &[Rule::AfterSessionEnd], |history| {
+        ended_session(history, 20).delivered = vec![22 * SECOND];
+    }),
+    row("a socket gets a message before the end", &[], |history| {
+        ended_session(history, 20).delivered = vec![19 * SECOND];
+    }),
+    row("a socket stays open", &[Rule::AfterSessionEnd], |history| {
+        ended_session(history, 20).closed_at = None;
+    }),
+    row("a session is served while a gateway may not know of its end", &[], |history| {
+        let session = ended_session(history, 2);
+        session.served = vec![7 * SECOND];
+        session.delivered = vec![7 * SECOND];
+        session.closed_at = Some(8 * SECOND);
+    }),
+    row("a session is served longer after a fault", &[Rule::AfterSessionEnd], |history| {
+        ended_session(history, 2).served = vec![9 * SECOND];
+    }),
+    row(
+        "a gateway without auth serves a session for too long",
+        &[Rule::AfterSessionEnd, Rule::LateRecovery],
+        |history| {
+            history.faults[0].ended_at = 12 * SECOND;
+            ended_session(history, 2).served = vec![9 * SECOND];
+        },
+    ),
 ];
 
 const ANSWERS: &[Row] = &[
@@ -226,6 +261,7 @@ fn good() -> History {
         sends: (0..3).map(send).collect(),
         views: vec![view(1), view(2)],
         removals: Vec::new(),
+        ended_sessions: Vec::new(),
         stored: [(ROOM, stored)].into(),
         contacts: [(1, 2)].into(),
         system_rooms: vec![(1, 2)],
@@ -288,6 +324,21 @@ fn use_number_5(history: &mut History) {
 fn event(history: &mut History, index: usize) -> &mut Event {
     let Entry::Event(event) = &mut history.views[1].entries[index] else { unreachable!() };
     event
+}
+
+/// A session of user 1 that ended at this second, and whose socket was closed at once.
+fn ended_session(history: &mut History, second: i64) -> &mut EndedSession {
+    let answered_at = second * SECOND;
+    history.ended_sessions.push(EndedSession {
+        user: 1,
+        session: 5,
+        answered_at,
+        served: Vec::new(),
+        delivered: Vec::new(),
+        closed_at: Some(answered_at),
+        watched_until: answered_at + 8 * SECOND,
+    });
+    history.ended_sessions.last_mut().unwrap()
 }
 
 fn remove_user_2(history: &mut History, answered_at: i64) {

@@ -59,6 +59,7 @@ const ROWS: &[Row] = &[
     row(Sabotage::Frames(Tampering::ExchangeNumbers), Rule::ConflictingSeq),
     row(Sabotage::Frames(Tampering::ReorderSends), Rule::SenderReordered),
     row(Sabotage::Frames(Tampering::LeakToRemoved), Rule::AfterRemoval),
+    row(Sabotage::Store(Trigger::KeepSessions), Rule::AfterSessionEnd),
     row(Sabotage::Store(Trigger::DeleteSystemRoom(NEW_CONTACTS)), Rule::SystemRooms),
     row(Sabotage::Frames(Tampering::DropAcksOfOneSend), Rule::Unanswered),
     row(Sabotage::Frames(Tampering::Delay), Rule::LateRecovery),

@@ -15,6 +15,8 @@ pub(super) enum Trigger {
     SkipNumbers,
     /// Deletes the system room of these two users, by index, when it is committed.
     DeleteSystemRoom([usize; 2]),
+    /// Keeps sessions that are ended.
+    KeepSessions,
 }
 
 impl Trigger {
@@ -35,6 +37,15 @@ impl Trigger {
                         AND username IN ('{prefix}{one}', '{prefix}{other}')
                 ) THEN
                     DELETE FROM rooms.rooms WHERE id = NEW.id;
+                END IF;"
+            ),
+            // Without a row to return, nothing is deleted.
+            Self::KeepSessions => format!(
+                "IF NOT EXISTS (
+                    SELECT FROM auth.users
+                    WHERE id = OLD.user_id AND username LIKE '{prefix}%'
+                ) THEN
+                    RETURN OLD;
                 END IF;"
             ),
         }
@@ -62,6 +73,7 @@ impl Trigger {
             Self::DeleteSystemRoom(_) => {
                 ("CONSTRAINT TRIGGER", "AFTER INSERT ON rooms.rooms", deferred, "NEW.is_system")
             }
+            Self::KeepSessions => ("TRIGGER", "BEFORE DELETE ON auth.sessions", "", "TRUE"),
         };
         (kind, format!("{insert} {timing} FOR EACH ROW WHEN ({condition})"))
     }
