@@ -167,7 +167,7 @@ async fn a_token_that_expires_ends_the_connection_unless_it_was_renewed() {
     let anna = person(&stack).await;
     let (mut left_alone, mut renewed) = (anna.socket().await, anna.socket().await);
     // Times in tokens are whole seconds: only a token of a later second expires later.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let login = anna
         .api
         .post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD}))
@@ -202,7 +202,7 @@ async fn a_new_token_renews_the_session_behind_queued_frames() {
     stack.process("messaging", 0).pause().unwrap();
     socket.send(&json!({"type": "delete_message", "message_id": 1, "ref": "takes long"})).await;
     // Times in tokens are whole seconds: only a token of a later second expires later.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let login = anna
         .api
         .post("/v1/auth/login", &json!({"username": anna.name, "password": PASSWORD}))
