@@ -19,6 +19,7 @@ mod redis;
 mod secrets;
 mod spawn;
 mod stack;
+mod stopped;
 mod user;
 
 pub use folder::TemporaryFolder;

@@ -17,6 +17,7 @@ use crate::process::{Process, Spec};
 use crate::programs::{self, PostgresPrograms};
 use crate::readiness::Readiness;
 use crate::secrets::write_secret;
+use crate::stopped::wait_until_stopped;
 use crate::user::User;
 
 /// The name of the superuser.
@@ -145,6 +146,7 @@ impl Postgres {
         let ids: Vec<i32> = ids.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let paused = PausedPostgres(ids.into_iter().filter_map(Pid::from_raw).collect());
         paused.signal(Signal::STOP);
+        wait_until_stopped(&paused.0).context("cannot pause Postgres")?;
         Ok(paused)
     }
 

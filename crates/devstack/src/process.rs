@@ -10,16 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use crate::readiness::Readiness;
+use crate::stopped::wait_until_stopped;
 use crate::user::User;
 use crate::{programs, spawn};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a process may take to stop on a busy machine.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many lines of the log an error message shows.
 const LOG_LINES: usize = 15;
 
@@ -103,20 +102,8 @@ impl Process {
     /// and answers nothing.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)?;
-        let begin = Instant::now();
-        while !self.is_stopped()? {
-            ensure!(begin.elapsed() < STOP_TIMEOUT, "{} does not stop", self.spec.name);
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
-    /// True if all threads have stopped: only then the kernel reports it to the parent.
-    fn is_stopped(&self) -> anyhow::Result<bool> {
         let id = self.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let id = id.with_context(|| format!("{} does not run", self.spec.name))?;
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        Ok(waitid(WaitId::Pid(id), options)?.is_some())
+        wait_until_stopped(id.as_slice()).with_context(|| format!("cannot pause {}", self.name()))
     }
 
     /// Sends SIGCONT, after [`pause`](Self::pause).
