@@ -39,8 +39,11 @@ async fn the_stream_of_a_gateway_that_does_not_read_is_closed_without_gaps() {
 #[tokio::test]
 async fn streams_are_closed_when_the_membership_log_does_not_reach_back_to_the_cursor() {
     let app = TestApp::start().await;
-    let room_id = app.rooms.room().await;
+    let room_id = app.rooms.room_of_two().await;
     let mut gateway = app.attach_to(room_id).await;
+    // The cursor of a replica that has read nothing yet reaches back to every entry.
+    app.rooms.remove_friend(room_id).await;
+    gateway.wait("the end", |received| !received.ends.is_empty()).await;
     app.rooms.stop().await;
     let mut database = app.rooms.database().await;
     sqlx::query("UPDATE rooms.membership_log_floor SET xid = pg_current_xact_id()")
