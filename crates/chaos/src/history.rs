@@ -190,6 +190,9 @@ pub struct FaultRecord {
     pub name: String,
     pub begun_at: i64,
     pub ended_at: i64,
+    /// True if a gateway may learn late that a session has ended, or a client that its socket was
+    /// closed.
+    pub delays_ends_of_sessions: bool,
     /// When the next fault began, or the clients stopped.
     pub observed_until: i64,
     /// What misbehaving clients got against the contract.

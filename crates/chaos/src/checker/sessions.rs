@@ -1,5 +1,4 @@
-//! Nothing is served to a session that has ended, beyond the time that every gateway has to learn of
-//! it.
+//! A session that has ended gets nothing once every gateway must have learned of its end.
 
 use super::recovery::RECOVERY_TIMEOUT;
 use super::rule::Rule;
@@ -16,7 +15,8 @@ const MAX_SILENCE: i64 = 5_000_000;
 const CLOSING_TIME: i64 = 1_000_000;
 
 pub(super) fn check(history: &History, verdict: &mut Verdict) {
-    let mut faults: Vec<&FaultRecord> = history.faults.iter().collect();
+    let faults = history.faults.iter().filter(|fault| fault.delays_ends_of_sessions);
+    let mut faults: Vec<&FaultRecord> = faults.collect();
     faults.sort_unstable_by_key(|fault| fault.begun_at);
     for session in &history.ended_sessions {
         check_session(session, &faults, verdict);
@@ -44,8 +44,8 @@ fn check_session(session: &EndedSession, faults: &[&FaultRecord], verdict: &mut 
     }
 }
 
-/// Returns when every gateway knows that a session has ended: later if a fault keeps one from auth,
-/// or did shortly before. Faults are in the order in which they began.
+/// Returns when every gateway must know that a session has ended: later if a fault keeps one from
+/// auth, or did shortly before. Faults are in the order in which they began.
 fn known_at(answered_at: i64, faults: &[&FaultRecord]) -> i64 {
     let recovery = i64::try_from(RECOVERY_TIMEOUT.as_micros()).unwrap_or(i64::MAX);
     faults.iter().fold(answered_at + GRACE, |known_at, fault| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
-use parlance_client::{Account, Client, Options, PASSWORD, Response, endpoints};
+use parlance_client::{Account, Client, Options, PASSWORD, Request, WebSocket, endpoints};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -21,10 +21,13 @@ use crate::history::EndedSession;
 
 /// The pause between two requests to a gateway with the token of an ended session.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
-/// Longer than a gateway without auth serves a session that has ended.
+/// How long the client watches after the end: longer than a gateway without auth goes on serving.
 const WATCH_TIME: Duration = Duration::from_secs(7);
+/// Bounds one of these requests.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause before each session. The other clients have connected in it.
+/// How long one of the gateways may be out of reach of a new session.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause before each session. Before the first one, subscribers connect and senders begin.
 const PAUSE: Duration = Duration::from_millis(300);
 
 struct SessionClient {
@@ -39,14 +42,8 @@ struct SessionClient {
 /// A session that has not ended.
 struct LiveSession {
     id: i64,
-    token: String,
-}
-
-/// What an open socket got.
-#[derive(Default)]
-struct SocketLog {
-    delivered: Vec<i64>,
-    closed_at: Option<i64>,
+    /// Its access tokens: that of the log-in and, if it was refreshed, a newer one.
+    tokens: Vec<String>,
 }
 
 /// Begins and ends sessions of a user, one after the other, until the run finishes.
@@ -73,21 +70,17 @@ async fn finishes_within(pause: Duration, phases: &mut Phases) -> bool {
 }
 
 impl SessionClient {
+    /// Begins a session, listens on a socket, ends the session after a while and watches on.
     async fn live_and_end(&mut self, mut phases: Phases) -> anyhow::Result<EndedSession> {
         let session = self.begin().await.context("a session could not begin")?;
-        let account = Account { token: session.token.clone(), ..self.account().clone() };
-        let world = self.world.clone();
-        let mut socket = connect_any(&world.target.gateways, &account, &mut self.rng).await;
-        for room in world.rooms_of(self.user) {
-            // A connection that has ended is noticed below.
-            let _ = socket.send(&json!({"type": "subscribe", "room_id": room})).await;
-        }
-        let mut log = SocketLog::default();
+        let (world, user) = (self.world.clone(), self.account().user_id);
+        let mut socket = self.listen(&session).await?;
+        let (mut delivered, mut closed_at) = (Vec::new(), None);
         let follow = async {
             while let Ok(Received::Frame(frame)) = receive(socket.stream()).await {
-                log.delivered.extend(micros(&frame["message"]["created_at"]));
+                delivered.extend(micros(&frame["message"]["created_at"]));
             }
-            log.closed_at = Some(world.clock.now().as_micros());
+            closed_at = Some(world.clock.now().as_micros());
             pending::<Infallible>().await
         };
         let script = async {
@@ -95,42 +88,47 @@ impl SessionClient {
             finishes_within(life, &mut phases).await;
             self.end(&session).await.context("a session could not be ended")?;
             let answered_at = world.clock.now().as_micros();
-            anyhow::Ok((answered_at, self.served(&session.token).await))
+            anyhow::Ok((answered_at, self.probe(&session.tokens).await))
         };
         let (answered_at, served) = tokio::select! {
             result = script => result?,
             never = follow => match never {},
         };
-        let SocketLog { delivered, closed_at } = log;
-        let watched_until = world.clock.now().as_micros();
-        let (user, session) = (account.user_id, session.id);
-        let ended = EndedSession {
-            user,
-            session,
-            answered_at,
-            served,
-            delivered,
-            closed_at,
-            watched_until,
-        };
-        Ok(ended)
+        let (session, watched_until) = (session.id, world.clock.now().as_micros());
+        Ok(EndedSession { user, session, answered_at, served, delivered, closed_at, watched_until })
+    }
+
+    /// Opens a socket with the newest token, and subscribes to all rooms of the user.
+    async fn listen(&mut self, session: &LiveSession) -> anyhow::Result<WebSocket> {
+        let token = session.tokens.last().context("a session without a token")?.clone();
+        let account = Account { token, ..self.account().clone() };
+        let gateways = &self.world.target.gateways;
+        let connected = timeout(CONNECT_TIMEOUT, connect_any(gateways, &account, &mut self.rng));
+        let mut socket = connected.await.context("no gateway takes a socket")?;
+        for room in self.world.rooms_of(self.user) {
+            // Whoever reads the socket notices that it has ended.
+            let _ = socket.send(&json!({"type": "subscribe", "room_id": room})).await;
+        }
+        Ok(socket)
     }
 
     fn account(&self) -> &Account {
         &self.world.users[self.user]
     }
 
-    /// Logs in. Some sessions are refreshed at once: their older tokens end with them, too.
+    /// Logs in. Half of the sessions are refreshed at once.
     async fn begin(&mut self) -> anyhow::Result<LiveSession> {
         let client = &self.world.target.client;
         let request = endpoints::login_with_refresh(&self.account().username, &self.password);
-        let mut tokens = client.send_until_answered(request).await?.expect(200)?;
+        let login = client.send_until_answered(request).await?.expect(200)?;
+        let id = login["session_id"].as_i64().context("no session in the answer to a log-in")?;
+        let mut tokens = vec![text(&login, "access_token")?];
         if self.rng.random() {
-            let refresh = endpoints::refresh(text(&tokens, "refresh_token")?);
-            tokens = client.send_until_answered(refresh).await?.expect(200)?;
+            let refresh = endpoints::refresh(&text(&login, "refresh_token")?);
+            let refreshed = client.send_until_answered(refresh).await?.expect(200)?;
+            tokens.push(text(&refreshed, "access_token")?);
         }
-        let id = tokens["session_id"].as_i64().context("no session")?;
-        Ok(LiveSession { id, token: text(&tokens, "access_token")?.to_owned() })
+        Ok(LiveSession { id, tokens })
     }
 
     /// Ends a session in one of three ways. An earlier attempt may have ended it already.
@@ -138,35 +136,40 @@ impl SessionClient {
         let way = self.rng.random_range(0..3);
         let own = &self.account().token;
         match way {
-            0 => self.ended(endpoints::logout(&session.token), "session_revoked").await,
-            1 => self.ended(endpoints::end_session(own, session.id), "session_not_found").await,
+            0 => self.call(endpoints::logout(&session.tokens[0]), "session_revoked").await,
+            1 => self.call(endpoints::end_session(own, session.id), "session_not_found").await,
             _ => {
                 let password = format!("{PASSWORD}-{}", session.id);
                 let request = endpoints::change_password(own, &self.password, &password);
-                self.ended(request, "wrong_password").await?;
+                self.call(request, "wrong_password").await?;
                 self.password = password;
                 Ok(())
             }
         }
     }
 
-    async fn ended(&self, request: parlance_client::Request, repeated: &str) -> anyhow::Result<()> {
-        let answer: Response = self.world.target.client.send_until_answered(request).await?;
+    /// Makes a call that ends a session. It is refused with this code if an earlier attempt, whose
+    /// answer was lost, has ended the session.
+    async fn call(&self, request: Request, repeated: &str) -> anyhow::Result<()> {
+        let answer = self.world.target.client.send_until_answered(request).await?;
         let is_ended = answer.status == 204 || answer.has_code(repeated);
         ensure!(is_ended, "the answer was {} {}", answer.status, answer.text);
         Ok(())
     }
 
-    /// Asks every gateway again and again with the token of an ended session. Returns when the
-    /// requests began that were answered with success.
-    async fn served(&self, token: &str) -> Vec<i64> {
+    /// Asks every gateway again and again with the tokens of an ended session, in turn. Returns when
+    /// the requests began that were answered with success.
+    async fn probe(&self, tokens: &[String]) -> Vec<i64> {
         let begin = Instant::now();
         let probe = async |gateway: &Client| {
             let mut served = Vec::new();
-            while begin.elapsed() < WATCH_TIME {
+            for token in tokens.iter().cycle() {
+                if begin.elapsed() >= WATCH_TIME {
+                    break;
+                }
                 let begun_at = self.world.clock.now().as_micros();
-                let answer = timeout(PROBE_TIMEOUT, gateway.send(endpoints::me(token))).await;
-                if answer.is_ok_and(|answer| answer.is_ok_and(|it| it.status == 200)) {
+                let answer = gateway.send(endpoints::me(token)).await;
+                if answer.is_ok_and(|answer| answer.status == 200) {
                     served.push(begun_at);
                 }
                 sleep(PROBE_INTERVAL).await;
@@ -177,6 +180,7 @@ impl SessionClient {
     }
 }
 
-fn text<'a>(tokens: &'a Value, member: &str) -> anyhow::Result<&'a str> {
-    tokens[member].as_str().with_context(|| format!("no {member} in the answer to a log-in"))
+fn text(answer: &Value, member: &str) -> anyhow::Result<String> {
+    let text = answer[member].as_str().map(str::to_owned);
+    text.with_context(|| format!("no {member} in the answer to a log-in"))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::misbehaving::Misbehaviour;
 use crate::network::CloseKind;
-use crate::topology::Route;
+use crate::topology::{CLIENTS, Route};
 
 /// How much later bytes arrive on a slow route: far more than between two ends of a continent, and
 /// far less than any timeout.
@@ -36,6 +36,28 @@ pub enum Fault {
     DropClients,
     /// Misbehaving clients at every gateway.
     Misbehave(Misbehaviour),
+}
+
+impl Fault {
+    /// True if a gateway may learn late that a session has ended, or a client that its socket was
+    /// closed.
+    pub(super) fn delays_ends_of_sessions(&self) -> bool {
+        match self {
+            Self::Kill { program, .. } | Self::Pause { program, .. } => {
+                ["gateway", "auth"].contains(program)
+            }
+            Self::StopPostgres => true,
+            Self::Network { route, .. } => {
+                route.caller == CLIENTS || [route.caller, route.callee].contains(&"auth")
+            }
+            Self::KillRedis
+            | Self::PauseRedis
+            | Self::DropRedisSubscribers
+            | Self::BreakPublications
+            | Self::DropClients
+            | Self::Misbehave(_) => false,
+        }
+    }
 }
 
 /// What happens to a route.

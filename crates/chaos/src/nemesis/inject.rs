@@ -44,7 +44,14 @@ pub(crate) async fn inject(
     let ended = try_join_all(faults.iter().map(|fault| injector.end(*fault)));
     ended.await.with_context(|| format!("cannot end: {name}"))?;
     let ended_at = clock.now().as_micros();
-    Ok(FaultRecord { name, begun_at, ended_at, observed_until: i64::MAX, breaches })
+    Ok(FaultRecord {
+        name,
+        begun_at,
+        ended_at,
+        delays_ends_of_sessions: faults.iter().any(Fault::delays_ends_of_sessions),
+        observed_until: i64::MAX,
+        breaches,
+    })
 }
 
 impl Injector<'_> {

@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::progress::watch;
 
 /// One of so many users begins and ends sessions.
-const USERS_PER_ENDING_SESSION: usize = 10;
+const USERS_PER_SESSION_CLIENT: usize = 10;
 
 /// Carries out the plan and records the resources of all processes.
 pub async fn execute_with_resources(
@@ -59,7 +59,7 @@ pub async fn execute(
     removing.spawn(remove_members(world.clone(), plan.removals.clone(), workload.phases()));
     inviting.spawn(make_contacts(world.clone(), plan.new_contacts.clone(), workload.phases()));
     let mut ending = JoinSet::new();
-    for user in (0..world.users.len()).step_by(USERS_PER_ENDING_SESSION) {
+    for user in (0..world.users.len()).step_by(USERS_PER_SESSION_CLIENT) {
         let (rng, phases) = (workload.next_rng(), workload.phases());
         ending.spawn(end_sessions(world.clone(), user, rng, phases));
     }

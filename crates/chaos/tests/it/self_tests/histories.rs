@@ -147,6 +147,10 @@ const SESSIONS: &[Row] = &[
         session.delivered = vec![7 * SECOND];
         session.closed_at = Some(8 * SECOND);
     }),
+    row("a session is served because of a fault elsewhere", &[Rule::AfterSessionEnd], |history| {
+        history.faults[0].delays_ends_of_sessions = false;
+        ended_session(history, 2).served = vec![7 * SECOND];
+    }),
     row("a session is served longer after a fault", &[Rule::AfterSessionEnd], |history| {
         ended_session(history, 2).served = vec![9 * SECOND];
     }),
@@ -269,6 +273,7 @@ fn good() -> History {
             name: "a fault".to_owned(),
             begun_at: 3 * SECOND / 2,
             ended_at: 5 * SECOND / 2,
+            delays_ends_of_sessions: true,
             observed_until: 20 * SECOND,
             breaches: Vec::new(),
         }],
