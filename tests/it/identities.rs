@@ -10,7 +10,9 @@ use parlance_testkit::issuer::{Issuer, Key};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Api, Ended, Socket, eventually, on_own_stack};
+use crate::support::{
+    Api, Ended, Socket, assert_not_logged, eventually, log_everything, on_own_stack,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -41,7 +43,7 @@ async fn with_issuer(test: impl AsyncFnOnce(&Stack, &Key, &Issuer)) {
     std::fs::write(&file, text).unwrap();
     let builder = Stack::builder().replicas(2).gateways(2);
     let builder = builder.environment("auth", "ISSUERS", file.to_str().unwrap());
-    on_own_stack(builder, async |stack| test(stack, &key, &issuer).await).await;
+    on_own_stack(log_everything(builder), async |stack| test(stack, &key, &issuer).await).await;
 }
 
 #[tokio::test]
@@ -106,6 +108,36 @@ async fn a_person_of_the_host_product_chats_and_the_session_ends() {
             here.send(endpoints::exchange(&new.token(&claims("anna")))).await.status == 200
         };
         eventually(SOON * 3, "the new key is accepted", is_accepted).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_log_has_a_token_of_the_host_product() {
+    with_issuer(async |stack, key, _| {
+        let api = Api::at(stack, 0);
+        let accepted = key.token(&claims("anna"));
+        let session = api.send(endpoints::exchange(&accepted)).await.ok(200);
+        let mut late = claims("anna");
+        late["exp"] = 1.into();
+        let late = key.token(&late);
+        api.send(endpoints::exchange(&late)).await.refused(401, "identity_refused");
+        let forged = Key::rsa("host-1").unwrap().token(&claims("anna"));
+        api.send(endpoints::exchange(&forged)).await.refused(401, "identity_refused");
+        let malformed = "a-token-of-one-part";
+        api.send(endpoints::exchange(malformed)).await.refused(401, "identity_refused");
+        let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+        let audited = assert_not_logged(
+            stack,
+            &[
+                ("an accepted token", signature(&accepted)),
+                ("an expired token", signature(&late)),
+                ("a forged token", signature(&forged)),
+                ("a malformed token", malformed.to_owned()),
+                ("the access token", signature(session["access_token"].as_str().unwrap())),
+            ],
+        );
+        assert!(audited > 0, "the exchange has been logged");
     })
     .await;
 }

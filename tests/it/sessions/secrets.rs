@@ -5,7 +5,9 @@ use parlance_devstack::Stack;
 use serde_json::json;
 
 use super::{log_in, log_in_with};
-use crate::support::{Api, PASSWORD, Socket, auth_command, on_own_stack, person};
+use crate::support::{
+    Api, PASSWORD, Socket, assert_not_logged, auth_command, log_everything, on_own_stack, person,
+};
 
 const WRONG_PASSWORD: &str = "wrongpassword77";
 const NEW_PASSWORD: &str = "changedpassword88";
@@ -13,24 +15,9 @@ const RESET_PASSWORD: &str = "resetpassword99";
 
 #[tokio::test]
 async fn no_log_has_a_token_a_code_or_a_password() {
-    // Everything that the programs can say.
-    let parts = ["gateway", "auth", "contacts", "rooms", "messaging"];
-    let filter = "debug,parlance=trace,h2=info,hyper=info,tower=info,sqlx=debug";
-    let builder = parts
-        .iter()
-        .fold(Stack::builder(), |builder, part| builder.environment(part, "LOG_FILTER", filter));
-    on_own_stack(builder, async |stack| {
+    on_own_stack(log_everything(Stack::builder()), async |stack| {
         let secrets = use_every_call(stack).await;
-        let mut audited = 0;
-        for process in stack.processes() {
-            let log = std::fs::read(process.log()).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
-            audited += log.matches("audit").count();
-            for (what, secret) in &secrets {
-                assert!(secret.len() >= 12, "{what}");
-                assert!(!log.contains(secret.as_str()), "{what} in the log of {}", process.name());
-            }
-        }
+        let audited = assert_not_logged(stack, &secrets);
         assert!(audited > 5, "the calls have been logged: {audited}");
     })
     .await;

@@ -1,6 +1,7 @@
 //! Shared parts of the tests: a stack, its users, and their WebSockets.
 
 mod collector;
+mod logs;
 mod operator;
 mod own_stack;
 mod people;
@@ -15,6 +16,7 @@ pub(crate) use parlance_devstack::program;
 pub(crate) use parlance_testkit::eventually;
 
 pub(crate) use collector::{Collector, Span};
+pub(crate) use logs::{assert_not_logged, log_everything};
 pub(crate) use operator::{auth_command, health, migrate, try_auth_command};
 pub(crate) use own_stack::{RECOVERY, RESTART, on_own_stack, on_stack};
 pub(crate) use parlance_testkit::{
