@@ -27,6 +27,7 @@ pub(crate) fn router(app: App) -> Router {
 fn routes(docs: Docs) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::with_openapi(openapi::base())
         .merge(api::auth::routes())
+        .merge(api::profile::routes())
         .merge(api::sessions::routes())
         .merge(api::passwords::routes())
         .merge(api::identities::routes())

@@ -10,8 +10,9 @@ use tokio::time::timeout;
 use crate::support::{Answer, Api, Person, assert_members, people, person, stack};
 
 /// The method and the path of every endpoint that needs a token, with ids that nothing has.
-pub(crate) const PROTECTED: [(&str, &str); 17] = [
+pub(crate) const PROTECTED: [(&str, &str); 18] = [
     ("GET", "/v1/auth/me"),
+    ("PATCH", "/v1/auth/me"),
     ("POST", "/v1/contacts/invite"),
     ("POST", "/v1/contacts/1/accept"),
     ("POST", "/v1/contacts/1/reject"),
@@ -76,7 +77,7 @@ async fn a_wrong_method_is_answered_with_the_allowed_ones() {
     for (name, path, allowed) in [
         ("GET", "/v1/auth/register", "POST"),
         ("GET", "/v1/auth/login", "POST"),
-        ("POST", "/v1/auth/me", "GET,HEAD"),
+        ("POST", "/v1/auth/me", "GET,HEAD,PATCH"),
         ("DELETE", "/v1/contacts", "GET,HEAD"),
         ("PUT", "/v1/rooms", "GET,HEAD,POST"),
         ("PATCH", "/v1/rooms/1", "DELETE,GET,HEAD"),

@@ -27,6 +27,7 @@ mod metrics;
 mod plans;
 mod privileges;
 mod probe;
+mod profiles;
 mod races;
 mod rolling;
 mod rooms;

@@ -3,7 +3,7 @@
 //! `token` is an access token as [`login`] returns it.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Request;
 
@@ -73,6 +73,12 @@ pub fn reset_password(code: &str, new_password: &str) -> Request {
 /// `GET /v1/auth/me`: 200 and the user.
 pub fn me(token: &str) -> Request {
     Request::get("/v1/auth/me").bearer(token)
+}
+
+/// `PATCH /v1/auth/me`: 200 and the user. `changes` has `display_name` and `avatar_url`, each
+/// optional; null clears.
+pub fn update_profile(token: &str, changes: &Value) -> Request {
+    Request::new(Method::PATCH, "/v1/auth/me").json(changes).bearer(token)
 }
 
 /// `GET /v1/contacts`: 200, the contacts and the invitations.

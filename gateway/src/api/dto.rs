@@ -32,6 +32,12 @@ pub struct User {
     /// When the account last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// The name to show; null if not set.
+    #[schema(required)]
+    pub display_name: Option<String>,
+    /// The address of a picture; null if not set.
+    #[schema(required)]
+    pub avatar_url: Option<String>,
     /// The JSON of the user. It is encoded once, because users are read far more often than they
     /// change.
     #[schema(ignore)]
@@ -46,10 +52,12 @@ struct UserMembers<'a> {
     is_active: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
+    display_name: Option<&'a str>,
+    avatar_url: Option<&'a str>,
 }
 
 impl User {
-    /// Makes a user from its members.
+    /// Makes a user that shows only its name.
     pub fn new(
         id: UserId,
         username: String,
@@ -57,13 +65,35 @@ impl User {
         created_at: Timestamp,
         updated_at: Timestamp,
     ) -> Self {
-        let members = UserMembers { id, username: &username, is_active, created_at, updated_at };
+        let encoded = Box::default();
+        let (display_name, avatar_url) = (None, None);
+        Self { id, username, is_active, created_at, updated_at, display_name, avatar_url, encoded }
+            .encode()
+    }
+
+    /// Sets what the user shows beside its name.
+    #[must_use]
+    pub fn with_profile(self, display_name: Option<String>, avatar_url: Option<String>) -> Self {
+        Self { display_name, avatar_url, ..self }.encode()
+    }
+
+    fn encode(mut self) -> Self {
+        let members = UserMembers {
+            id: self.id,
+            username: &self.username,
+            is_active: self.is_active,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            display_name: self.display_name.as_deref(),
+            avatar_url: self.avatar_url.as_deref(),
+        };
         #[expect(
             clippy::expect_used,
             reason = "numbers, texts and booleans always have an encoding"
         )]
         let encoded = to_raw_value(&members).expect("a user can be encoded");
-        Self { id, username, is_active, created_at, updated_at, encoded }
+        self.encoded = encoded;
+        self
     }
 }
 
@@ -84,6 +114,7 @@ impl From<auth::User> for User {
         let [created_at, updated_at] =
             [user.created_at_us, user.updated_at_us].map(Timestamp::from_micros);
         Self::new(UserId::new(user.id), user.username, user.is_active, created_at, updated_at)
+            .with_profile(user.display_name, user.avatar_url)
     }
 }
 

@@ -165,6 +165,19 @@ impl Input {
         }
     }
 
+    /// Reads the change of a text with rules from the body. Null clears the text, an absent member
+    /// keeps it.
+    pub(crate) fn text_change<T>(
+        &mut self,
+        name: &'static str,
+        parse: fn(String) -> Result<T, Violation>,
+    ) -> Result<Option<Option<T>>, Invalid> {
+        if self.members()?.get(name).is_some_and(Value::is_null) {
+            return Ok(Some(None));
+        }
+        self.optional(name, parse).map(|text| text.map(Some))
+    }
+
     /// Reads a boolean from the body. It may be absent, but not null.
     pub(crate) fn optional_boolean(&mut self, name: &'static str) -> Result<Option<bool>, Invalid> {
         match self.take(name)? {

@@ -14,6 +14,7 @@ pub(crate) mod messages;
 pub(crate) mod openapi;
 mod password_call;
 pub(crate) mod passwords;
+pub(crate) mod profile;
 mod request_body;
 mod response;
 pub(crate) mod rooms;

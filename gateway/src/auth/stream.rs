@@ -67,6 +67,7 @@ impl TokenVerifier {
         let mut is_complete = false;
         loop {
             let message = next(stream).await?;
+            self.note_profiles(&message);
             state = message.state.unwrap_or(state);
             ended.add(message.ended);
             if is_complete {
@@ -80,6 +81,7 @@ impl TokenVerifier {
     async fn follow(&self, stream: &mut Streaming<WatchAccessStateResponse>) {
         let mut purged_at = Instant::now();
         while let Some(message) = next(stream).await {
+            self.note_profiles(&message);
             self.apply(message);
             if purged_at.elapsed() >= PURGE_INTERVAL {
                 self.purge();

@@ -16,7 +16,7 @@ use parlance_runtime::grpc::Client;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use serde::Deserialize;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::auth::access::Access;
@@ -37,6 +37,9 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 const WITH_SESSION: &str = "at+jwt";
 const WITHOUT_SESSION: &str = "JWT";
 
+/// The changed profiles that the cache of users may be behind before it forgets all users.
+const MAX_CHANGED_PROFILES: usize = 1_024;
+
 /// Verifies tokens. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct TokenVerifier(pub(super) Arc<Shared>);
@@ -50,6 +53,8 @@ pub(super) struct Shared {
     /// Told of each change after which an open socket may have to be closed.
     changes: watch::Sender<()>,
     inactive: watch::Sender<Arc<HashSet<UserId>>>,
+    /// Told of changed profiles: one user, or any if none.
+    changed_profiles: broadcast::Sender<Option<UserId>>,
     freshness: Freshness,
     is_complete: watch::Sender<bool>,
     verified: VerifiedByToken,
@@ -91,6 +96,7 @@ impl TokenVerifier {
             access: RwLock::default(),
             changes: watch::Sender::default(),
             inactive: watch::Sender::default(),
+            changed_profiles: broadcast::Sender::new(MAX_CHANGED_PROFILES),
             freshness: Freshness::new(Instant::now()),
             is_complete: watch::Sender::new(false),
             verified: new_cache(),
@@ -143,6 +149,21 @@ impl TokenVerifier {
     /// Returns a receiver of the users whose tokens are refused.
     pub(crate) fn inactive_users(&self) -> watch::Receiver<Arc<HashSet<UserId>>> {
         self.0.inactive.subscribe()
+    }
+
+    /// Returns a receiver of the users whose profiles change. None, and a lag, stand for any users.
+    pub(crate) fn changed_profiles(&self) -> broadcast::Receiver<Option<UserId>> {
+        self.0.changed_profiles.subscribe()
+    }
+
+    /// Tells of the profiles that a message of the stream names as changed.
+    pub(super) fn note_profiles(&self, message: &WatchAccessStateResponse) {
+        let reset = message.are_profiles_reset.then_some(None);
+        let changed = message.changed_user_ids.iter().map(|id| Some(UserId::new(*id)));
+        for change in reset.into_iter().chain(changed) {
+            // Fails only while nobody caches users.
+            let _ = self.0.changed_profiles.send(change);
+        }
     }
 
     /// Resolves when the whole access state has arrived.

@@ -2,6 +2,7 @@
 //! auth is unreachable, cached users are still served.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use parlance_runtime::Lifecycle;
 use parlance_runtime::grpc::Client;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::api::dto::{BuildIdHasher, User, UsersById};
@@ -44,6 +46,8 @@ pub(crate) struct UserCache {
     last_failure: Arc<Mutex<Option<Instant>>>,
     /// A permit for each look-up in the background.
     background: Arc<Semaphore>,
+    /// The number of times that users were forgotten. A look-up that began before is not cached.
+    forgotten: Arc<AtomicU64>,
 }
 
 type CacheById = Cache<UserId, CachedUser, UnitWeighter, BuildIdHasher>;
@@ -75,9 +79,12 @@ impl UserCache {
             inactive_users: token_verifier.inactive_users(),
             last_failure: Arc::default(),
             background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
+            forgotten: Arc::default(),
         };
         let eviction = users.clone().evict_changed(token_verifier.inactive_users());
         lifecycle.spawn_task("user cache", eviction);
+        let forgetting = users.clone().forget_changed(token_verifier.changed_profiles());
+        lifecycle.spawn_task("changed profiles", forgetting);
         users
     }
 
@@ -134,6 +141,12 @@ impl UserCache {
         self.cache.get(&id).map(|cached| cached.user)
     }
 
+    /// Drops a user that has changed.
+    pub(crate) fn forget(&self, id: UserId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.cache.remove(&id);
+    }
+
     /// Starts to look a user up, unless it is cached or too many are being looked up.
     pub(crate) fn look_up_in_background(&self, lifecycle: &Lifecycle, id: UserId) {
         if self.cached(id).is_none()
@@ -158,12 +171,13 @@ impl UserCache {
             names.iter().filter(|name| Username::parse((*name).clone()).is_ok()).cloned().collect();
         let mut found = HashMap::new();
         for usernames in valid.chunks(MAX_PER_CALL) {
+            let forgotten = self.forgotten.load(Ordering::SeqCst);
             let request = FindUsersRequest { usernames: usernames.to_vec() };
             let answer = self.auth.clone().find_users(request).await?.into_inner();
             for hit in answer.found {
                 let user =
                     hit.user.ok_or_else(|| ApiError::contract_broken("a found user is missing"))?;
-                found.insert(hit.requested_username, self.insert(user.into()));
+                found.insert(hit.requested_username, self.insert(user.into(), forgotten));
             }
         }
         Ok(found)
@@ -177,27 +191,50 @@ impl UserCache {
     async fn fetch(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
         let mut found = UsersById::default();
         for ids in ids.chunks(MAX_PER_CALL) {
+            let forgotten = self.forgotten.load(Ordering::SeqCst);
             let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
             let answer = self.auth.clone().get_users(request).await?;
             for user in answer.into_inner().users {
-                let user = self.insert(user.into());
+                let user = self.insert(user.into(), forgotten);
                 found.insert(user.id, user);
             }
         }
         Ok(found)
     }
 
-    /// Caches a user. An unchanged user keeps its `Arc`, by which encoded pages recognize it.
-    fn insert(&self, user: User) -> Arc<User> {
+    /// Caches a user whose look-up began when users had been forgotten this number of times. An
+    /// unchanged user keeps its `Arc`, by which encoded pages recognize it.
+    fn insert(&self, user: User, forgotten: u64) -> Arc<User> {
         let known = self.cached(user.id).filter(|known| **known == user);
         let user = known.unwrap_or_else(|| Arc::new(user));
         let cached = CachedUser { user: user.clone(), cached_at: Instant::now() };
         self.cache.insert(user.id, cached);
+        if self.forgotten.load(Ordering::SeqCst) != forgotten {
+            // The user may have changed after auth had read it.
+            self.cache.remove(&user.id);
+        }
         user
     }
 
     fn has_failed_recently(&self) -> bool {
         lock(&self.last_failure).is_some_and(|at| at.elapsed() < REFRESH_BACKOFF)
+    }
+
+    /// Drops users whose profiles have changed.
+    async fn forget_changed(
+        self,
+        mut changed: broadcast::Receiver<Option<UserId>>,
+    ) -> anyhow::Result<()> {
+        loop {
+            match changed.recv().await {
+                Ok(Some(id)) => self.forget(id),
+                Ok(None) | Err(RecvError::Lagged(_)) => {
+                    self.forgotten.fetch_add(1, Ordering::SeqCst);
+                    self.cache.clear();
+                }
+                Err(RecvError::Closed) => anyhow::bail!("the access state has ended"),
+            }
+        }
     }
 
     async fn evict_changed(

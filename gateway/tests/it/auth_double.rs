@@ -82,7 +82,12 @@ impl AuthDouble {
     }
 
     fn push(&self, state: Option<AccessState>, ended: Vec<EndedAccess>) {
-        let message = WatchAccessStateResponse { state, ended, is_complete: true };
+        let message = WatchAccessStateResponse {
+            state,
+            ended,
+            is_complete: true,
+            ..WatchAccessStateResponse::default()
+        };
         self.shared.messages.lock().unwrap().push(message);
         self.shared.has_more.notify_waiters();
     }
@@ -149,7 +154,7 @@ fn now_s() -> i64 {
 
 fn user() -> Option<User> {
     let username = "ann".to_owned();
-    Some(User { id: USER_ID, username, is_active: true, created_at_us: 1, updated_at_us: 1 })
+    Some(User { id: USER_ID, username, is_active: true, ..User::default() })
 }
 
 fn tokens(is_refreshable: bool) -> Option<Tokens> {
@@ -225,6 +230,13 @@ impl AuthService for AuthDouble {
         request: Request<ResetPasswordRequest>,
     ) -> Reply<ResetPasswordResponse> {
         self.answer(request.into_inner().client, ResetPasswordResponse {})
+    }
+
+    async fn update_profile(
+        &self,
+        _: Request<UpdateProfileRequest>,
+    ) -> Reply<UpdateProfileResponse> {
+        self.answer(None, UpdateProfileResponse { user: user() })
     }
 
     async fn get_users(&self, _: Request<GetUsersRequest>) -> Reply<GetUsersResponse> {

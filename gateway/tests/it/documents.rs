@@ -19,6 +19,7 @@ async fn the_document_lists_every_operation() {
         ("post", "/v1/auth/register"),
         ("post", "/v1/auth/login"),
         ("get", "/v1/auth/me"),
+        ("patch", "/v1/auth/me"),
         ("post", "/v1/auth/refresh"),
         ("post", "/v1/auth/exchange"),
         ("post", "/v1/auth/logout"),

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::error::Error;
 use crate::keys::KeyRing;
 use crate::model::{AccessState, Revisions};
+use crate::profile_changes::ProfileChanges;
 use crate::store;
 
 /// All keys and inactive users as of one revision. What has ended is in the `EndedLog`. Cheap to
@@ -21,6 +22,8 @@ pub(crate) struct Access {
     pub(crate) confirmed_at: Instant,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) inactive_user_ids: Arc<[UserId]>,
+    /// The changes of profiles since the first load.
+    pub(crate) profiles: Arc<ProfileChanges>,
 }
 
 impl Access {
@@ -45,6 +48,7 @@ impl Access {
             confirmed_at,
             keys: Arc::new(keys),
             inactive_user_ids: inactive_user_ids.into(),
+            profiles: Arc::new(ProfileChanges::since(revisions.profiles)),
         })
     }
 

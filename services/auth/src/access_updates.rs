@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlance_core::Clock;
+use parlance_core::{Clock, UserId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub(crate) struct AccessUpdate {
     pub(crate) ended: Vec<EndedAccess>,
     /// False if more updates are due at once.
     pub(crate) is_complete: bool,
+    /// The users whose profiles have changed; `None` if any may have.
+    pub(crate) changed_user_ids: Option<Vec<UserId>>,
 }
 
 /// Reads the access state from the beginning, and then each change of it. A slow reader gets several
@@ -44,6 +46,8 @@ struct Sent {
     /// The last entry of the log.
     number: i64,
     is_complete: bool,
+    /// The last change of a profile.
+    profile_number: i64,
 }
 
 impl AccessUpdates {
@@ -78,17 +82,21 @@ impl AccessUpdates {
             confirmed_at: self.is_incremental.then_some(access.confirmed_at),
             number: entries.last().map_or(last_number, |entry| entry.number),
             is_complete: !has_more,
+            profile_number: access.profiles.last_number(),
         };
         if self.sent == Some(known) {
             return None;
         }
         let is_new_state = self.sent.is_none_or(|sent| sent.revision != known.revision);
+        let changed_user_ids =
+            self.sent.and_then(|sent| access.profiles.after(sent.profile_number));
         self.sent = Some(known);
         let sends_state = is_new_state || !self.is_incremental;
         Some(AccessUpdate {
             state: sends_state.then(|| access.state(self.clock.now())),
             ended: entries,
             is_complete: known.is_complete,
+            changed_user_ids,
         })
     }
 }

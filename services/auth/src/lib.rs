@@ -26,6 +26,7 @@ mod model;
 mod ops;
 mod password_rules;
 mod passwords;
+mod profile_changes;
 mod refresh_token;
 mod refresh_turns;
 mod session_metrics;

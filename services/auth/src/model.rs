@@ -17,6 +17,16 @@ pub(crate) struct User {
     pub(crate) is_active: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
+    /// The name to show, if it is set.
+    pub(crate) display_name: Option<String>,
+    pub(crate) avatar_url: Option<String>,
+}
+
+/// A change of a text that need not be set: the new text, or none to clear it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TextChange<T> {
+    Keep,
+    Set(Option<T>),
 }
 
 /// An account to store.
@@ -140,6 +150,8 @@ pub(crate) struct Revisions {
     pub(crate) ended: i64,
     /// Grows when all keys are replaced at once: sessions of a lower generation have ended.
     pub(crate) session_generation: i64,
+    /// The number of the last change of a profile.
+    pub(crate) profiles: i64,
 }
 
 /// Tokens that have ended before they expire.

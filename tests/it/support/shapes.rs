@@ -15,8 +15,13 @@ pub(crate) fn assert_members(object: &Value, expected: &[&str]) {
 
 #[track_caller]
 pub(crate) fn assert_user(user: &Value) {
-    assert_members(user, &["id", "username", "is_active", "created_at", "updated_at"]);
+    let members =
+        ["id", "username", "is_active", "display_name", "avatar_url", "created_at", "updated_at"];
+    assert_members(user, &members);
     assert!(user["username"].is_string() && user["is_active"].is_boolean(), "{user}");
+    for profile in ["display_name", "avatar_url"] {
+        assert!(user[profile].is_null() || user[profile].is_string(), "{user}");
+    }
     assert_id_and_times(user);
 }
 

@@ -189,3 +189,16 @@ proptest! {
         read_everything(&body, &number, &number)?;
     }
 }
+
+#[tokio::test]
+async fn the_change_of_a_text_sets_clears_or_keeps_it() {
+    let read = |body: Value| input(&body.to_string()).text_change("name", RoomName::parse);
+    assert!(matches!(read(json!({"name": "x"})), Ok(Some(Some(name))) if name.as_str() == "x"));
+    assert!(matches!(read(json!({"name": null})), Ok(Some(None))));
+    assert!(matches!(read(json!({"other": "x"})), Ok(None)));
+    for (name, kind) in [(json!(1), "string_type"), (json!(""), "string_too_short")] {
+        let mut input = input(&json!({ "name": name }).to_string());
+        assert!(input.text_change("name", RoomName::parse).is_err());
+        assert_eq!(errors_of(input).await, [entry(json!(["body", "name"]), kind)]);
+    }
+}

@@ -87,7 +87,7 @@ fn bring(verifier: &TokenVerifier, state: AccessState) {
 /// Brings an end on a stream that is open.
 fn end(verifier: &TokenVerifier, tokens: Tokens) {
     let ended = vec![EndedAccess { tokens: Some(tokens), expires_at_s: ISSUED + 60 }];
-    verifier.apply(WatchAccessStateResponse { state: None, ended, is_complete: true });
+    verifier.apply(WatchAccessStateResponse { ended, is_complete: true, ..Default::default() });
 }
 
 fn with_session() -> Value {
@@ -288,7 +288,7 @@ async fn an_inactive_user_is_told_so_before_its_session_is() {
     let token = signer.sign(&with_session());
     assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::InactiveUser));
     let state = Some(signer.state(&[]));
-    verifier.apply(WatchAccessStateResponse { state, ended: Vec::new(), is_complete: true });
+    verifier.apply(WatchAccessStateResponse { state, is_complete: true, ..Default::default() });
     assert_eq!(verifier.authenticate(&token).await, Err(ErrorCode::SessionRevoked));
 }
 
@@ -326,4 +326,20 @@ async fn a_change_of_the_inactive_users_is_sent_once() {
     assert!(inactive.borrow_and_update().contains(&UserId::new(7)));
     bring(&verifier, signer.state(&[7]));
     assert!(!inactive.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn caches_are_told_of_changed_profiles_and_first_of_a_reset() {
+    let verifier = verifier_at(Clock::manual(NOW));
+    let mut changed = verifier.changed_profiles();
+    verifier.note_profiles(&WatchAccessStateResponse {
+        changed_user_ids: vec![7, 8],
+        are_profiles_reset: true,
+        ..Default::default()
+    });
+    verifier.note_profiles(&WatchAccessStateResponse::default());
+    for expected in [None, Some(7), Some(8)] {
+        assert_eq!(changed.try_recv().unwrap(), expected.map(UserId::new));
+    }
+    assert!(changed.try_recv().is_err(), "a message without changes tells nothing");
 }

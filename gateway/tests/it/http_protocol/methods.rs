@@ -19,7 +19,7 @@ async fn a_known_path_refuses_other_methods_and_names_its_own() {
         ("CONNECT", "/v1/rooms", "GET,HEAD,POST"),
         ("HEAD", "/v1/auth/login", "POST"),
         ("GET", "/v1/auth/register", "POST"),
-        ("DELETE", "/v1/auth/me", "GET,HEAD"),
+        ("DELETE", "/v1/auth/me", "GET,HEAD,PATCH"),
         ("PATCH", "/v1/rooms/1", "DELETE,GET,HEAD"),
         ("PUT", "/v1/messages/1", "DELETE,PATCH"),
         ("POST", "/v1/messages/ws", "GET,HEAD"),

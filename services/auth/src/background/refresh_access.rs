@@ -89,11 +89,17 @@ impl Refresh {
         }
         let mut access = Access { revisions, confirmed_at, ..(*known).clone() };
         if revisions.access != known.revisions.access {
-            access = Access::load_as_of(&mut conn, revisions, confirmed_at).await?;
+            let profiles = known.profiles.clone();
+            let loaded = Access::load_as_of(&mut conn, revisions, confirmed_at).await?;
+            access = Access { profiles, ..loaded };
             tracing::info!(access.revision = revisions.access, "access state refreshed");
         }
         if revisions.ended != known.revisions.ended {
             self.ended.read(&mut conn).await?;
+        }
+        if revisions.profiles != known.revisions.profiles {
+            let profiles = known.profiles.read_on(&mut conn, revisions.profiles).await?;
+            access.profiles = Arc::new(profiles);
         }
         self.sender.send_replace(Arc::new(access));
         Ok(())

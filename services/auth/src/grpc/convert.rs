@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use parlance_core::{SessionId, Timestamp, UserId};
+use parlance_core::{SessionId, Timestamp, UserId, Violation};
 use parlance_proto::auth as proto;
 use parlance_proto::auth::ended_access::Tokens as EndedTokensMessage;
 
 use crate::access_updates::AccessUpdate;
 use crate::error::Error;
 use crate::model::{
-    AccessState, CallerToken, EndedAccess, EndedTokens, FoundUser, PublicKey, Session, Tokens, User,
+    AccessState, CallerToken, EndedAccess, EndedTokens, FoundUser, PublicKey, Session, TextChange,
+    Tokens, User,
 };
 
 impl From<User> for proto::User {
@@ -20,6 +21,8 @@ impl From<User> for proto::User {
             is_active: user.is_active,
             created_at_us: user.created_at.as_micros(),
             updated_at_us: user.updated_at.as_micros(),
+            avatar_url: user.avatar_url,
+            display_name: user.display_name,
         }
     }
 }
@@ -98,8 +101,23 @@ impl From<AccessUpdate> for proto::WatchAccessStateResponse {
             state: update.state.map(Into::into),
             ended: update.ended.into_iter().map(Into::into).collect(),
             is_complete: update.is_complete,
+            are_profiles_reset: update.changed_user_ids.is_none(),
+            changed_user_ids: user_ids(update.changed_user_ids),
         }
     }
+}
+
+fn user_ids(ids: Option<Vec<UserId>>) -> Vec<i64> {
+    ids.unwrap_or_default().into_iter().map(UserId::get).collect()
+}
+
+/// Checks the text of a change; an absent change keeps what is there.
+pub(super) fn text_change<T>(
+    change: Option<proto::TextChange>,
+    parse: fn(String) -> Result<T, Violation>,
+) -> Result<TextChange<T>, Error> {
+    let Some(change) = change else { return Ok(TextChange::Keep) };
+    Ok(TextChange::Set(change.text.map(parse).transpose()?))
 }
 
 impl From<EndedAccess> for proto::EndedAccess {

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use parlance_core::{SessionId, UserId};
+use parlance_core::{AvatarUrl, DisplayName, SessionId, UserId};
 use parlance_proto::auth::auth_service_server::AuthService;
 use parlance_proto::auth::{
     ChangePasswordRequest, ChangePasswordResponse, EndOtherSessionsRequest,
@@ -11,13 +11,14 @@ use parlance_proto::auth::{
     FindUsersResponse, GetAccessStateRequest, GetAccessStateResponse, GetUsersRequest,
     GetUsersResponse, ListSessionsRequest, ListSessionsResponse, LogInRequest, LogInResponse,
     LogOutRequest, LogOutResponse, RefreshRequest, RefreshResponse, RegisterRequest,
-    RegisterResponse, ResetPasswordRequest, ResetPasswordResponse, WatchAccessStateRequest,
-    WatchAccessStateResponse,
+    RegisterResponse, ResetPasswordRequest, ResetPasswordResponse, UpdateProfileRequest,
+    UpdateProfileResponse, WatchAccessStateRequest, WatchAccessStateResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::client::Client;
+use crate::grpc::convert::text_change;
 use crate::ops::{self, Exchange};
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -153,5 +154,17 @@ impl AuthService for Service {
         });
         let draining = self.app.lifecycle.draining().clone();
         Ok(Response::new(responses.take_until(draining.cancelled_owned()).boxed()))
+    }
+
+    async fn update_profile(
+        &self,
+        request: Request<UpdateProfileRequest>,
+    ) -> Reply<UpdateProfileResponse> {
+        let UpdateProfileRequest { user_id, display_name, avatar_url } = request.into_inner();
+        let display_name = text_change(display_name, DisplayName::parse)?;
+        let avatar_url = text_change(avatar_url, AvatarUrl::parse)?;
+        let user_id = UserId::new(user_id);
+        let user = ops::update_profile(&self.app, user_id, &display_name, &avatar_url).await?;
+        Ok(Response::new(UpdateProfileResponse { user: Some(user.into()) }))
     }
 }

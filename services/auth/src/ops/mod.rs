@@ -22,6 +22,7 @@ mod register;
 mod reset_password;
 mod rotate_keys;
 mod set_active;
+mod update_profile;
 mod verify_password;
 mod watch_access_state;
 
@@ -44,4 +45,5 @@ pub(crate) use register::register;
 pub(crate) use reset_password::reset_password;
 pub(crate) use rotate_keys::{rotate_keys, rotate_leaked_keys};
 pub(crate) use set_active::{activate, deactivate};
+pub(crate) use update_profile::update_profile;
 pub(crate) use watch_access_state::watch_access_state;

@@ -12,7 +12,8 @@ pub(crate) async fn get(conn: &mut PgConnection) -> sqlx::Result<Revisions> {
         "SELECT
             revision AS access,
             ended_revision AS ended,
-            session_generation
+            session_generation,
+            profile_revision AS profiles
         FROM auth.access_revision"
     )
     .fetch_one(conn)

@@ -22,6 +22,8 @@ pub(crate) async fn find(
             account.is_active,
             account.created_at,
             account.updated_at,
+            account.display_name,
+            account.avatar_url,
             account.end_all_count
         FROM auth.users AS account
         -- A join could read all identities while there are few.
@@ -42,6 +44,8 @@ pub(crate) async fn find(
             is_active: row.is_active,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            display_name: row.display_name,
+            avatar_url: row.avatar_url,
         };
         IdentityAccount { user, end_all_count: row.end_all_count }
     }))

@@ -1,10 +1,10 @@
 //! The table `auth.users`.
 
-use parlance_core::{Timestamp, UserId};
+use parlance_core::{AvatarUrl, DisplayName, Timestamp, UserId};
 use sqlx::PgConnection;
 
 use crate::client_network::ClientNetwork;
-use crate::model::{Credentials, NewUser, User};
+use crate::model::{Credentials, NewUser, TextChange, User};
 
 /// The constraint that makes a name unique.
 pub(crate) const FOLDED_USERNAME_KEY: &str = "users_folded_username_key";
@@ -27,12 +27,15 @@ pub(crate) async fn insert(
                 username,
                 is_active,
                 created_at,
-                updated_at
+                updated_at,
+                display_name,
+                avatar_url
         ), known AS (
             INSERT INTO auth.known_networks (user_id, network, last_used_at)
             SELECT id, $5, clock_timestamp() FROM added WHERE $5::TEXT IS NOT NULL
         )
-        SELECT id, username, is_active, created_at, updated_at FROM added",
+        SELECT id, username, is_active, created_at, updated_at, display_name, avatar_url
+        FROM added",
         user.username,
         user.folded_username,
         user.password_hash,
@@ -62,7 +65,9 @@ pub(crate) async fn list_by_ids(conn: &mut PgConnection, ids: &[i64]) -> sqlx::R
             username,
             is_active,
             created_at,
-            updated_at
+            updated_at,
+            display_name,
+            avatar_url
         FROM auth.users
         WHERE id = ANY ($1)",
         ids
@@ -83,7 +88,9 @@ pub(crate) async fn list_by_folded_usernames(
             username,
             is_active,
             created_at,
-            updated_at
+            updated_at,
+            display_name,
+            avatar_url
         FROM auth.users
         WHERE folded_username = ANY ($1)",
         folded_usernames
@@ -97,6 +104,8 @@ pub(crate) async fn list_by_folded_usernames(
             is_active: row.is_active,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            display_name: row.display_name,
+            avatar_url: row.avatar_url,
         };
         (row.folded_username, user)
     });
@@ -130,13 +139,74 @@ pub(crate) async fn set_active(
             username,
             is_active,
             created_at,
-            updated_at",
+            updated_at,
+            display_name,
+            avatar_url",
         folded_username,
         is_active,
         now
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Changes what a user shows, and returns the user afterwards. Without a change nothing is
+/// written. `None` if there is no such user.
+pub(crate) async fn update_profile(
+    conn: &mut PgConnection,
+    user_id: UserId,
+    display_name: &TextChange<DisplayName>,
+    avatar_url: &TextChange<AvatarUrl>,
+    now: Timestamp,
+) -> sqlx::Result<Option<User>> {
+    let (sets_name, name) = columns(display_name, DisplayName::as_str);
+    let (sets_url, url) = columns(avatar_url, AvatarUrl::as_str);
+    sqlx::query!(
+        "UPDATE auth.users
+        SET
+            display_name = CASE WHEN $2 THEN $3 ELSE display_name END,
+            avatar_url = CASE WHEN $4 THEN $5 ELSE avatar_url END,
+            updated_at = GREATEST(updated_at, $6)
+        WHERE id = $1
+            AND ($2 AND display_name IS DISTINCT FROM $3 OR $4 AND avatar_url IS DISTINCT FROM $5)",
+        user_id as UserId,
+        sets_name,
+        name,
+        sets_url,
+        url,
+        now
+    )
+    .execute(&mut *conn)
+    .await?;
+    Ok(list_by_ids(conn, &[user_id.get()]).await?.pop())
+}
+
+fn columns<T>(change: &TextChange<T>, as_str: fn(&T) -> &str) -> (bool, Option<&str>) {
+    match change {
+        TextChange::Keep => (false, None),
+        TextChange::Set(text) => (true, text.as_ref().map(as_str)),
+    }
+}
+
+/// Returns up to `limit` users whose profiles changed after a number, with the numbers of their
+/// last changes, ascending.
+pub(crate) async fn list_changed_profiles(
+    conn: &mut PgConnection,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<(i64, UserId)>> {
+    let rows = sqlx::query!(
+        r#"SELECT profile_number, id AS "id: UserId"
+        FROM auth.users
+        WHERE profile_number > $1 AND profile_number > 0
+        ORDER BY profile_number
+        LIMIT $2"#,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.profile_number, row.id)).collect())
 }
 
 /// Returns a user's folded name, and what a change of the password is checked against.

@@ -22,6 +22,7 @@ mod leaked_keys;
 mod log_in;
 mod look_ups;
 mod passwords;
+mod profiles;
 mod refresh;
 mod refresh_races;
 mod registration;
