@@ -250,3 +250,28 @@ async fn checking_an_unknown_user_is_not_found() {
         anna.get(&format!("/v1/contacts/check/{name}")).await.refused(404, "user_not_found");
     }
 }
+
+#[tokio::test]
+async fn an_invitation_is_taken_back_by_its_sender_alone() {
+    let stack = stack().await;
+    let [anna, ben, carl] = people(stack).await;
+    let invitation = invite(&anna, &ben).await.ok(200);
+    let path = format!("/v1/contacts/invitations/{}", invitation["id"]);
+    for other in [&ben, &carl] {
+        other.delete(&path).await.refused(404, "invitation_not_found");
+    }
+    anna.delete("/v1/contacts/invitations/x").await.invalid(&["path.invitation_id int_parsing"]);
+    anna.at(stack, 1).delete(&path).await.ok(204);
+    anna.delete(&path).await.refused(404, "invitation_not_found");
+    let accept = format!("/v1/contacts/{}/accept", invitation["id"]);
+    ben.post_empty(&accept).await.refused(404, "invitation_not_found");
+    for (person, kind) in [(&anna, "sent_invitations"), (&ben, "received_invitations")] {
+        assert_eq!(person.at(stack, 1).get("/v1/contacts").await.ok(200)[kind], json!([]));
+    }
+    let again = invite(&anna, &ben).await.ok(200);
+    assert_ne!(again["id"], invitation["id"]);
+    let accept = format!("/v1/contacts/{}/accept", again["id"]);
+    ben.post_empty(&accept).await.ok(200);
+    let path = format!("/v1/contacts/invitations/{}", again["id"]);
+    anna.delete(&path).await.refused(404, "invitation_not_found");
+}

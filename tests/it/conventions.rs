@@ -10,18 +10,21 @@ use tokio::time::timeout;
 use crate::support::{Answer, Api, Person, assert_members, people, person, stack};
 
 /// The method and the path of every endpoint that needs a token, with ids that nothing has.
-pub(crate) const PROTECTED: [(&str, &str); 18] = [
+pub(crate) const PROTECTED: [(&str, &str); 21] = [
     ("GET", "/v1/auth/me"),
     ("PATCH", "/v1/auth/me"),
     ("POST", "/v1/contacts/invite"),
     ("POST", "/v1/contacts/1/accept"),
     ("POST", "/v1/contacts/1/reject"),
+    ("DELETE", "/v1/contacts/invitations/1"),
     ("GET", "/v1/contacts"),
     ("GET", "/v1/contacts/check/somebody"),
     ("POST", "/v1/rooms"),
     ("GET", "/v1/rooms"),
     ("GET", "/v1/rooms/1"),
+    ("PATCH", "/v1/rooms/1"),
     ("DELETE", "/v1/rooms/1"),
+    ("PUT", "/v1/rooms/1/owner"),
     ("POST", "/v1/rooms/1/members"),
     ("DELETE", "/v1/rooms/1/members/somebody"),
     ("POST", "/v1/rooms/1/leave"),
@@ -80,7 +83,9 @@ async fn a_wrong_method_is_answered_with_the_allowed_ones() {
         ("POST", "/v1/auth/me", "GET,HEAD,PATCH"),
         ("DELETE", "/v1/contacts", "GET,HEAD"),
         ("PUT", "/v1/rooms", "GET,HEAD,POST"),
-        ("PATCH", "/v1/rooms/1", "DELETE,GET,HEAD"),
+        ("PUT", "/v1/rooms/1", "DELETE,GET,HEAD,PATCH"),
+        ("GET", "/v1/rooms/1/owner", "PUT"),
+        ("GET", "/v1/contacts/invitations/1", "DELETE"),
         ("GET", "/v1/rooms/1/leave", "POST"),
         ("GET", "/v1/messages/1", "DELETE,PATCH"),
         ("GET", "/v1/messages/rooms/1", "POST"),

@@ -24,12 +24,14 @@ mod limits;
 mod log_in_flood;
 mod messages;
 mod metrics;
+mod open_invitations;
 mod plans;
 mod privileges;
 mod probe;
 mod profiles;
 mod races;
 mod rolling;
+mod room_changes;
 mod rooms;
 mod sessions;
 

@@ -69,6 +69,24 @@ async fn an_invitation_is_either_accepted_or_rejected() {
 }
 
 #[tokio::test]
+async fn an_invitation_is_either_accepted_or_taken_back() {
+    let stack = stack().await;
+    for _ in 0..10 {
+        let [anna, ben] = people(stack).await;
+        let id = invite(&anna, &ben).await.ok(200)["id"].as_i64().unwrap();
+        let (here, there) = (ben.at(stack, 0), anna.at(stack, 1));
+        let accept = format!("/v1/contacts/{id}/accept");
+        let withdraw = format!("/v1/contacts/invitations/{id}");
+        let (accepted, withdrawn) = join(here.post_empty(&accept), there.delete(&withdraw)).await;
+        match (accepted.status.as_u16(), withdrawn.status.as_u16()) {
+            (200, 404) => assert_exactly_contacts(&anna, &ben).await,
+            (404, 204) => assert_eq!(system_rooms_with(&anna, &ben).await, 0),
+            _ => panic!("{accepted:?} {withdrawn:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_twenty_registrations_of_one_name_one_succeeds() {
     let stack = stack().await;
     let name = fresh_name();

@@ -86,6 +86,12 @@ pub fn contacts(token: &str) -> Request {
     Request::get("/v1/contacts").bearer(token)
 }
 
+/// `DELETE /v1/contacts/invitations/{invitation_id}`: 204.
+pub fn withdraw_invitation(token: &str, invitation_id: i64) -> Request {
+    let path = format!("/v1/contacts/invitations/{invitation_id}");
+    Request::new(Method::DELETE, path).bearer(token)
+}
+
 /// `POST /v1/contacts/invite`: 200 and the invitation.
 pub fn invite(token: &str, username: &str) -> Request {
     Request::post("/v1/contacts/invite", &json!({"username": username})).bearer(token)
@@ -100,6 +106,18 @@ pub fn accept(token: &str, invitation_id: i64) -> Request {
 /// `GET /v1/rooms`: 200 and the rooms.
 pub fn rooms(token: &str) -> Request {
     Request::get("/v1/rooms").bearer(token)
+}
+
+/// `PATCH /v1/rooms/{room_id}`: 200 and the room.
+pub fn rename_room(token: &str, room_id: i64, name: &str) -> Request {
+    let request = Request::new(Method::PATCH, format!("/v1/rooms/{room_id}"));
+    request.json(&json!({"name": name})).bearer(token)
+}
+
+/// `PUT /v1/rooms/{room_id}/owner`: 200 and the room.
+pub fn set_owner(token: &str, room_id: i64, username: &str) -> Request {
+    let request = Request::new(Method::PUT, format!("/v1/rooms/{room_id}/owner"));
+    request.json(&json!({"username": username})).bearer(token)
 }
 
 /// `POST /v1/rooms`: 201, the room, and which usernames were skipped.

@@ -72,8 +72,10 @@ error_codes! {
     AlreadyContacts, "already_contacts", "You are already contacts";
     /// The invitation exists already.
     AlreadyInvited, "already_invited", "Invitation already sent";
-    /// The invitation does not exist, or is addressed to another user.
+    /// The invitation does not exist, has ended, or is none that the user may answer or take back.
     InvitationNotFound, "invitation_not_found", "Invitation not found";
+    /// The user has made as many invitations as may be open.
+    TooManyInvitations, "too_many_invitations", "Too many invitations are open";
     /// The room does not exist.
     RoomNotFound, "room_not_found", "Room not found";
     /// The user is not a member of the room.

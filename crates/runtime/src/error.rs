@@ -41,7 +41,7 @@ pub const fn mapping(code: ErrorCode) -> (Code, StatusCode) {
         UserNotFound | InvitationNotFound | RoomNotFound | MemberNotFound | MessageNotFound
         | SessionNotFound | NotFound => (Code::NotFound, StatusCode::NOT_FOUND),
         NotAMember | SystemRoom | NotTheOwner | OwnerCannotLeave | NotTheSender
-        | OriginNotAllowed | RegistrationClosed | LogInAgain => {
+        | OriginNotAllowed | RegistrationClosed | LogInAgain | TooManyInvitations => {
             (Code::PermissionDenied, StatusCode::FORBIDDEN)
         }
         MethodNotAllowed => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
@@ -104,7 +104,9 @@ pub fn code_from_status(status: &Status) -> ErrorCode {
         | Code::DeadlineExceeded
         | Code::Cancelled
         | Code::ResourceExhausted
-        | Code::Aborted => ErrorCode::Unavailable,
+        | Code::Aborted
+        // A replica of an earlier version does not know the call.
+        | Code::Unimplemented => ErrorCode::Unavailable,
         _ => ErrorCode::Internal,
     })
 }

@@ -5,7 +5,7 @@ use http::StatusCode;
 use parlance_core::{ErrorCode, UserId};
 use parlance_proto::contacts::{
     AcceptInvitationRequest, CheckContactRequest, InviteRequest, ListContactsRequest,
-    ListContactsResponse, RejectInvitationRequest,
+    ListContactsResponse, RejectInvitationRequest, WithdrawInvitationRequest,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(invite))
         .routes(routes!(accept))
         .routes(routes!(reject))
+        .routes(routes!(withdraw))
         .routes(routes!(list))
         .routes(routes!(check))
 }
@@ -73,6 +74,7 @@ pub(crate) struct ContactCheck {
     responses(
         (status = 200, description = "The invitation, new or accepted", body = Invitation),
         (status = 400, description = "`self_invitation`, `already_contacts`, `already_invited`"),
+        (status = 403, description = "`too_many_invitations`"),
         (status = 404, description = "`user_not_found`"),
     ),
 )]
@@ -115,6 +117,22 @@ async fn accept(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<Encode
 async fn reject(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<StatusCode, ApiError> {
     let request = RejectInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
     caller.app.contacts.clone().reject_invitation(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes an invitation back that the caller has sent.
+#[utoipa::path(
+    delete, path = "/v1/contacts/invitations/{invitation_id}", tag = "contacts",
+    security(("bearer" = [])),
+    params(("invitation_id" = i64, Path, minimum = 1)),
+    responses(
+        (status = 204, description = "The invitation was deleted"),
+        (status = 404, description = "`invitation_not_found`"),
+    ),
+)]
+async fn withdraw(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<StatusCode, ApiError> {
+    let request = WithdrawInvitationRequest { acting_user_id: caller.id(), invitation_id: id.0 };
+    caller.app.contacts.clone().withdraw_invitation(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

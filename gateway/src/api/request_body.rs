@@ -5,13 +5,13 @@
 macro_rules! request_body {
     (
         $(#[$meta:meta])*
-        struct $name:ident {
+        $vis:vis struct $name:ident {
             $($(#[$field_meta:meta])* $field:ident: $type:ty = $read:ident($($argument:expr)?),)+
         }
     ) => {
         $(#[$meta])*
         #[derive(utoipa::ToSchema)]
-        struct $name {
+        $vis struct $name {
             $($(#[$field_meta])* $field: $type,)+
         }
 

@@ -1,5 +1,6 @@
 //! Rooms and their members.
 
+mod changes;
 mod members;
 
 use http::StatusCode;
@@ -25,7 +26,8 @@ use crate::error::ApiError;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
-        .routes(routes!(show, delete))
+        .routes(routes!(show, delete, changes::rename))
+        .routes(routes!(changes::set_owner))
         .routes(routes!(add_members))
         .routes(routes!(remove_member))
         .routes(routes!(leave))
@@ -115,8 +117,12 @@ async fn list(caller: Caller) -> Result<Encoded, ApiError> {
 async fn show(caller: Caller, Valid(room_id): Valid<RoomId>) -> Result<Encoded, ApiError> {
     let request = GetRoomRequest { acting_user_id: caller.id(), room_id: room_id.get() };
     let answer = caller.app.rooms.clone().get_room(request).await?.into_inner();
-    let room = required(answer.room)?;
-    let users = caller.app.users.by_ids(user_ids(&room)).await?;
+    encode(&caller.app, answer.room).await
+}
+
+async fn encode(app: &App, room: Option<rooms::Room>) -> Result<Encoded, ApiError> {
+    let room = required(room)?;
+    let users = app.users.by_ids(user_ids(&room)).await?;
     Encoded::new(&Room::join(&room, &users)?)
 }
 

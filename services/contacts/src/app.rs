@@ -1,5 +1,7 @@
 //! What the use cases of the service share.
 
+use std::time::Duration;
+
 use parlance_core::Clock;
 use parlance_runtime::Lifecycle;
 use parlance_runtime::postgres::Pool;
@@ -13,4 +15,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) rooms: RoomsClient,
+    /// How long an invitation may stay unanswered, by the clock of the database.
+    pub(crate) invitation_ttl: Duration,
+    /// The most open invitations that a user may have made.
+    pub(crate) max_open_invitations: u32,
 }

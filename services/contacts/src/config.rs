@@ -1,7 +1,9 @@
 //! The settings of the service.
 
+use std::time::Duration;
+
 use clap::Args;
-use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, addresses};
+use parlance_runtime::config::{GrpcServerConfig, PostgresConfig, addresses, number, seconds};
 
 /// The settings of `contacts serve`.
 #[derive(Args, Clone, Debug)]
@@ -17,4 +19,12 @@ pub struct Config {
     #[arg(long, env = "ROOMS_ADDRESSES", default_value = "127.0.0.1:9003")]
     #[arg(value_parser = addresses)]
     pub rooms_addresses: String,
+    /// How long an invitation may stay unanswered, in seconds. Then it ends. The default is 90
+    /// days.
+    #[arg(long, env = "INVITATION_TTL", default_value = "7776000", value_parser = seconds)]
+    pub invitation_ttl: Duration,
+    /// The most open invitations that a user may have made.
+    #[arg(long, env = "MAX_OPEN_INVITATIONS", default_value = "1000")]
+    #[arg(value_parser = number(1..=u32::MAX))]
+    pub max_open_invitations: u32,
 }

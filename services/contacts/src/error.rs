@@ -13,8 +13,10 @@ pub(crate) enum Error {
     AlreadyContacts,
     #[error("the acting user has invited this user before")]
     AlreadyInvited,
-    #[error("no such invitation is addressed to the acting user")]
+    #[error("no such invitation is addressed to the acting user, or was made by them")]
     InvitationNotFound,
+    #[error("the acting user has made as many invitations as may be open")]
+    TooManyInvitations,
     #[error("the pair changed during every attempt to invite")]
     Contention,
     #[error("a database statement failed")]
@@ -41,6 +43,7 @@ impl Coded for Error {
             Self::AlreadyContacts => ErrorCode::AlreadyContacts,
             Self::AlreadyInvited => ErrorCode::AlreadyInvited,
             Self::InvitationNotFound => ErrorCode::InvitationNotFound,
+            Self::TooManyInvitations => ErrorCode::TooManyInvitations,
             Self::Contention | Self::DatabaseTimeout | Self::RoomsTimeout => ErrorCode::Unavailable,
             Self::Database(error) => postgres::code_from_error(error),
             Self::Rooms(status) => code_from_status(status),

@@ -22,7 +22,7 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::app::App;
-use crate::background::make_system_rooms;
+use crate::background::{delete_expired, make_system_rooms};
 use crate::clients::rooms::RoomsClient;
 pub use crate::config::Config;
 
@@ -42,8 +42,11 @@ pub async fn start(config: Config, clock: Clock, lifecycle: &Lifecycle) -> anyho
         clock,
         lifecycle: lifecycle.clone(),
         rooms: RoomsClient::new(config.rooms_addresses, &credential, lifecycle)?,
+        invitation_ttl: config.invitation_ttl,
+        max_open_invitations: config.max_open_invitations,
     };
     lifecycle.spawn_background("making of system rooms", make_system_rooms::run(app.clone()));
+    lifecycle.spawn_background("deletion of expired invitations", delete_expired::run(app.clone()));
     let routes = Routes::new(ContactsServiceServer::new(grpc::Service::new(app)));
     let (listen, name) = (config.grpc.grpc_listen, contacts_service_server::SERVICE_NAME);
     parlance_runtime::grpc::serve(listen, &credential, name, routes, lifecycle).await?;

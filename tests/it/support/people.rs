@@ -124,6 +124,7 @@ fn sentence(code: &str) -> Option<&'static str> {
         "owner_cannot_leave" => "The owner cannot leave the room; delete it instead",
         "message_not_found" => "Message not found",
         "not_the_sender" => "Only the sender may do this",
+        "too_many_invitations" => "Too many invitations are open",
         _ => return None,
     })
 }
@@ -177,6 +178,10 @@ impl Person {
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
         self.send(Request::new(Method::PATCH, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Request::new(Method::PUT, path).json(body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

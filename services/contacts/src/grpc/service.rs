@@ -5,7 +5,8 @@ use parlance_proto::contacts::contacts_service_server::ContactsService;
 use parlance_proto::contacts::{
     AcceptInvitationRequest, AcceptInvitationResponse, CheckContactRequest, CheckContactResponse,
     InviteRequest, InviteResponse, ListContactsRequest, ListContactsResponse,
-    RejectInvitationRequest, RejectInvitationResponse,
+    RejectInvitationRequest, RejectInvitationResponse, WithdrawInvitationRequest,
+    WithdrawInvitationResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -52,6 +53,16 @@ impl ContactsService for Service {
         let (acting_user, id) = (UserId::new(acting_user_id), PairId(invitation_id));
         ops::reject_invitation(&self.app, acting_user, id).await?;
         Ok(Response::new(RejectInvitationResponse {}))
+    }
+
+    async fn withdraw_invitation(
+        &self,
+        request: Request<WithdrawInvitationRequest>,
+    ) -> Reply<WithdrawInvitationResponse> {
+        let WithdrawInvitationRequest { acting_user_id, invitation_id } = request.into_inner();
+        let (acting_user, id) = (UserId::new(acting_user_id), PairId(invitation_id));
+        ops::withdraw_invitation(&self.app, acting_user, id).await?;
+        Ok(Response::new(WithdrawInvitationResponse {}))
     }
 
     async fn list_contacts(

@@ -17,7 +17,7 @@ pub(crate) async fn accept_invitation(
 ) -> Result<Contact, Error> {
     let now = app.clock.now();
     let mut tx = app.pool.begin().await?;
-    let Some(pair) = pairs::accept(&mut tx, id, acting_user, now).await? else {
+    let Some(pair) = pairs::accept(&mut tx, id, acting_user, now, app.invitation_ttl).await? else {
         // Another request of this user may have accepted it just now.
         let pair = pairs::find_by_id(&mut tx, id).await?;
         tx.rollback().await?;

@@ -10,7 +10,8 @@ use crate::store::pairs;
 
 /// Returns all invitations and contacts of the user, from one statement.
 pub(crate) async fn list_contacts(app: &App, acting_user: UserId) -> Result<Overview, Error> {
-    let pairs = pairs::list(&mut *app.pool.acquire().await?, acting_user).await?;
+    let pairs =
+        pairs::list(&mut *app.pool.acquire().await?, acting_user, app.invitation_ttl).await?;
     system_rooms::make_missing(app, &pairs).await;
 
     let mut overview = Overview::default();

@@ -13,6 +13,7 @@ pub(crate) async fn reject_invitation(
     acting_user: UserId,
     id: PairId,
 ) -> Result<(), Error> {
-    let is_rejected = pairs::reject(&mut *app.pool.acquire().await?, id, acting_user).await?;
+    let mut conn = app.pool.acquire().await?;
+    let is_rejected = pairs::reject(&mut conn, id, acting_user, app.invitation_ttl).await?;
     if is_rejected { Ok(()) } else { Err(Error::InvitationNotFound) }
 }

@@ -22,6 +22,12 @@ use tonic::{Response, Status};
 
 const TOKEN: &str = "a-token-for-tests-only";
 
+/// How long an invitation may stay unanswered: a century, because the clock of the tests is not that
+/// of the database.
+const INVITATION_TTL: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The most open invitations that a user may have made.
+pub(crate) const MAX_OPEN_INVITATIONS: u32 = 20;
+
 pub(crate) const ALICE: i64 = 1;
 pub(crate) const BOB: i64 = 2;
 pub(crate) const CAROL: i64 = 3;
@@ -73,6 +79,8 @@ impl TestApp {
             grpc: grpc(listen),
             postgres: postgres(&database_url),
             rooms_addresses: rooms_address.to_string(),
+            invitation_ttl: INVITATION_TTL,
+            max_open_invitations: MAX_OPEN_INVITATIONS,
         };
         parlance_contacts::start(config, clock.clone(), &lifecycle).await.unwrap();
         let client = ContactsServiceClient::new(connect("contacts", listen, &lifecycle).await);
@@ -151,6 +159,24 @@ impl TestApp {
     pub(crate) async fn reject(&self, user: i64, invitation_id: i64) -> Result<(), ErrorCode> {
         let request = RejectInvitationRequest { acting_user_id: user, invitation_id };
         answer(self.client.clone().reject_invitation(request)).await.map(|_| ())
+    }
+
+    pub(crate) async fn withdraw(&self, user: i64, invitation_id: i64) -> Result<(), ErrorCode> {
+        let request = WithdrawInvitationRequest { acting_user_id: user, invitation_id };
+        answer(self.client.clone().withdraw_invitation(request)).await.map(|_| ())
+    }
+
+    /// Lets an invitation end that nobody has answered.
+    pub(crate) async fn expire(&self, invitation_id: i64) {
+        let done = sqlx::query(
+            "UPDATE contacts.pairs SET invited_at = now() - $2::INTERVAL WHERE id = $1",
+        )
+        .bind(invitation_id)
+        .bind(INVITATION_TTL)
+        .execute(&mut self.database().await)
+        .await
+        .unwrap();
+        assert_eq!(done.rows_affected(), 1);
     }
 
     pub(crate) async fn make_contacts(&self, first: i64, second: i64) -> Contact {

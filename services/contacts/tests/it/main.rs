@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test, as it should")]
 
 mod app;
+mod ends_of_invitations;
 mod invitations;
 mod overview;
 mod races;

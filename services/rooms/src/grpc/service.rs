@@ -7,7 +7,8 @@ use parlance_proto::rooms::{
     CreateRoomRequest, CreateRoomResponse, DeleteRoomRequest, DeleteRoomResponse,
     EnsureSystemRoomRequest, EnsureSystemRoomResponse, GetRoomRequest, GetRoomResponse,
     LeaveRoomRequest, LeaveRoomResponse, ListRoomsRequest, ListRoomsResponse, RemoveMemberRequest,
-    RemoveMemberResponse, WatchMembershipsRequest, WatchMembershipsResponse,
+    RemoveMemberResponse, RenameRoomRequest, RenameRoomResponse, SetOwnerRequest, SetOwnerResponse,
+    WatchMembershipsRequest, WatchMembershipsResponse,
 };
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -83,6 +84,22 @@ impl RoomsService for Service {
         let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
         ops::remove_member(&self.app, acting_user, room_id, member_id.map(UserId::new)).await?;
         Ok(Response::new(RemoveMemberResponse {}))
+    }
+
+    async fn rename_room(&self, request: Request<RenameRoomRequest>) -> Reply<RenameRoomResponse> {
+        let RenameRoomRequest { acting_user_id, room_id, name } = request.into_inner();
+        let name = RoomName::parse(name).map_err(Error::NameInvalid)?;
+        let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
+        let (room, _reservation) = ops::rename_room(&self.app, acting_user, room_id, &name).await?;
+        Ok(Response::new(RenameRoomResponse { room: Some(room.into()) }))
+    }
+
+    async fn set_owner(&self, request: Request<SetOwnerRequest>) -> Reply<SetOwnerResponse> {
+        let SetOwnerRequest { acting_user_id, room_id, owner_id } = request.into_inner();
+        let (acting_user, room_id) = (UserId::new(acting_user_id), RoomId::new(room_id));
+        let owner = owner_id.map(UserId::new);
+        let (room, _reservation) = ops::set_owner(&self.app, acting_user, room_id, owner).await?;
+        Ok(Response::new(SetOwnerResponse { room: Some(room.into()) }))
     }
 
     async fn delete_room(&self, request: Request<DeleteRoomRequest>) -> Reply<DeleteRoomResponse> {

@@ -1,6 +1,6 @@
 //! The use cases, one a file: rules and transactions.
 //!
-//! A use case that changes the members of a room waits for its turn and locks the row of the room
+//! A use case that changes a room or its members waits for its turn and locks the row of the room
 //! first. Changes of one room then happen one after the other, each with its own room version.
 
 mod add_contacts;
@@ -15,6 +15,8 @@ mod leave_room;
 mod list_rooms;
 mod lock_room;
 mod remove_member;
+mod rename_room;
+mod set_owner;
 mod watch_memberships;
 
 pub(crate) use add_members::add_members;
@@ -26,4 +28,6 @@ pub(crate) use get_room::get_room;
 pub(crate) use leave_room::leave_room;
 pub(crate) use list_rooms::list_rooms;
 pub(crate) use remove_member::remove_member;
+pub(crate) use rename_room::rename_room;
+pub(crate) use set_owner::set_owner;
 pub(crate) use watch_memberships::watch_memberships;

@@ -41,6 +41,23 @@ pub(crate) async fn delete(
     Ok(result.rows_affected() > 0)
 }
 
+/// Returns true if the user is a member.
+pub(crate) async fn contains(
+    conn: &mut PgConnection,
+    room: RoomId,
+    user: UserId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+            SELECT FROM rooms.members WHERE room_id = $1 AND user_id = $2
+        ) AS "is_member!""#,
+        room.get(),
+        user.get(),
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Returns the users in the order given, with what decides whether they may be added. Two users are
 /// contacts if they share a system room.
 pub(crate) async fn list_candidates(

@@ -57,6 +57,38 @@ pub(crate) async fn find_system(
     .await
 }
 
+/// Gives the room a name. The name that it has changes nothing, not even `updated_at`.
+pub(crate) async fn rename(
+    conn: &mut PgConnection,
+    id: RoomId,
+    name: &RoomName,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE rooms.rooms
+         SET name = $2, updated_at = GREATEST(updated_at, $3)
+         WHERE id = $1 AND name IS DISTINCT FROM $2",
+        id.get(),
+        name.as_str(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Hands the room over.
+pub(crate) async fn set_owner(
+    conn: &mut PgConnection,
+    id: RoomId,
+    owner: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE rooms.rooms SET owner_id = $2 WHERE id = $1", id.get(), owner.get())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Locks the room until the transaction ends, so that other changes of it or its members wait.
 /// Returns the owner, which a system room does not have. `None` if there is no such room.
 pub(crate) async fn lock(

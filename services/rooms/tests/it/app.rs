@@ -128,6 +128,26 @@ impl TestApp {
         answer(self.client().remove_member(request)).await.map(|_| ())
     }
 
+    pub(crate) async fn rename_room(
+        &self,
+        user: i64,
+        room_id: i64,
+        name: &str,
+    ) -> Result<Room, ErrorCode> {
+        let request = RenameRoomRequest { acting_user_id: user, room_id, name: name.to_owned() };
+        Ok(answer(self.client().rename_room(request)).await?.room.unwrap())
+    }
+
+    pub(crate) async fn set_owner(
+        &self,
+        user: i64,
+        room_id: i64,
+        owner_id: Option<i64>,
+    ) -> Result<Room, ErrorCode> {
+        let request = SetOwnerRequest { acting_user_id: user, room_id, owner_id };
+        Ok(answer(self.client().set_owner(request)).await?.room.unwrap())
+    }
+
     pub(crate) async fn delete_room(&self, user: i64, room_id: i64) -> Result<(), ErrorCode> {
         let request = DeleteRoomRequest { acting_user_id: user, room_id };
         answer(self.client().delete_room(request)).await.map(|_| ())

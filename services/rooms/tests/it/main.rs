@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a helper fails the test, as it should")]
 
 mod app;
+mod changes;
 mod check_memberships;
 mod large_rooms;
 mod members;
