@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::connect::pool_with_check;
-use super::patience::{connect_patiently, while_reachable};
+use super::patience::with_patient_session;
 use super::pool::Pool;
 use crate::Lifecycle;
 use crate::config::PostgresConfig;
@@ -90,7 +90,8 @@ impl FailoverGuard {
     }
 
     async fn adopt_with_retries(&self) {
-        while let Err(error) = while_reachable(self.service, &self.config, self.adopt()).await {
+        let adopt = |connection| self.adopt(connection);
+        while let Err(error) = with_patient_session(self.service, &self.config, adopt).await {
             tracing::warn!(
                 error = format!("{error:#}"),
                 "cannot make the server of the database known; retrying"
@@ -100,8 +101,7 @@ impl FailoverGuard {
     }
 
     /// Makes the server known. Raising the numbers of ten million rooms takes minutes.
-    async fn adopt(&self) -> anyhow::Result<()> {
-        let mut connection = connect_patiently(self.service, &self.config).await?;
+    async fn adopt(&self, mut connection: PgConnection) -> anyhow::Result<()> {
         let mut transaction = connection.begin().await?;
         // Of several replicas one raises the numbers, and the others wait for it.
         let lock = self.statement("LOCK TABLE {schema}.server IN EXCLUSIVE MODE");

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::connect::{connect, options};
 use super::error::code_from_error;
-use super::patience::{connect_patiently, while_reachable};
+use super::patience::with_patient_session;
 use super::pooler::refuse_shared_sessions;
 use crate::config::PostgresConfig;
 
@@ -29,13 +29,11 @@ pub async fn migrate(
     let options = options(service, config)?;
     let mut backoff = Duration::from_millis(100);
     loop {
-        let migration = async {
-            let connection = connect_patiently(service, config).await;
-            let mut connection = connection.context("cannot connect to the database")?;
+        let migration = async |mut connection| {
             refuse_shared_sessions(&mut connection, &options).await?;
             migrate_on(connection, migrator).await
         };
-        match while_reachable(service, config, migration).await {
+        match with_patient_session(service, config, migration).await {
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot migrate the schema; retrying");
             }

@@ -37,8 +37,9 @@ fn the_documentation_lists_every_code_with_its_mapping() {
 }
 
 #[test]
-fn a_lost_connection_is_unavailable_and_anything_unknown_is_internal() {
+fn a_lost_connection_and_a_call_of_a_later_version_are_unavailable_and_the_rest_is_internal() {
     assert_eq!(code_from_status(&Status::unavailable("")), ErrorCode::Unavailable);
     assert_eq!(code_from_status(&Status::deadline_exceeded("")), ErrorCode::Unavailable);
+    assert_eq!(code_from_status(&Status::unimplemented("")), ErrorCode::Unavailable);
     assert_eq!(code_from_status(&Status::unknown("")), ErrorCode::Internal);
 }

@@ -60,8 +60,8 @@ async fn nobody_waits_long_behind_a_migration_that_waits_for_a_lock() {
     other.execute("SELECT more FROM used").await.unwrap();
 }
 
-#[tokio::test]
-async fn a_migration_goes_on_at_another_host_after_its_own_has_vanished() {
+/// A migration on a host that vanishes. New connections reach the next host after a pause.
+async fn migrate_through_failover(pause: Duration) {
     let server = start_postgres().await.unwrap();
     let network = Network::to(server.server.address()).await.unwrap();
     let config = config(network.url(&server.server.url("postgres")));
@@ -69,16 +69,36 @@ async fn a_migration_goes_on_at_another_host_after_its_own_has_vanished() {
     let mut superuser = server.server.connect("postgres").await.unwrap();
     let migration = Box::pin(postgres::migrate("test", &config, &migrations));
     let failover = async {
-        sleep(Duration::from_secs(1)).await;
+        let migrating = "SELECT pid FROM pg_stat_activity
+             WHERE application_name = 'test' AND query LIKE '%pg_sleep%' AND state = 'active'";
+        let pid: i32 = loop {
+            let pid = sqlx::query_scalar(migrating).fetch_optional(&mut superuser).await.unwrap();
+            match pid {
+                Some(pid) => break pid,
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        };
         network.vanish();
-        sleep(Duration::from_secs(1)).await;
+        sleep(pause).await;
         network.lead_to(server.server.address());
-        // In this test the host of before is alive, and would keep the lock of the migrations.
-        let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE application_name = 'test' AND state_change < now() - INTERVAL '500 ms'";
-        superuser.execute(sessions).await.unwrap();
+        // In this test the next host is the one of before, where the session would go on.
+        sqlx::query("SELECT pg_terminate_backend($1)")
+            .bind(pid)
+            .execute(&mut superuser)
+            .await
+            .unwrap();
     };
     let both = async { tokio::join!(migration, failover) };
     timeout(WAIT_TIMEOUT * 2, both).await.unwrap().0.unwrap();
     superuser.execute("SELECT FROM migrated").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_goes_on_at_another_host_after_its_own_has_vanished() {
+    migrate_through_failover(Duration::from_secs(3)).await;
+}
+
+#[tokio::test]
+async fn a_migration_goes_on_at_another_host_that_is_there_at_once() {
+    migrate_through_failover(Duration::ZERO).await;
 }
