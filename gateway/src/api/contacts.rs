@@ -120,7 +120,7 @@ async fn reject(caller: Caller, Valid(id): Valid<InvitationId>) -> Result<Status
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes an invitation back that the caller has sent.
+/// Takes back an invitation that the caller has sent.
 #[utoipa::path(
     delete, path = "/v1/contacts/invitations/{invitation_id}", tag = "contacts",
     security(("bearer" = [])),

@@ -1,4 +1,5 @@
 //! Caches of what the services answered, each with a fixed bound.
 
+mod forgotten;
 pub(crate) mod newest_pages;
 pub(crate) mod users;

@@ -2,7 +2,6 @@
 //! auth is unreachable, cached users are still served.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::api::dto::{BuildIdHasher, User, UsersById};
 use crate::auth::verifier::TokenVerifier;
+use crate::cache::forgotten::{Forgotten, Snapshot};
 use crate::error::ApiError;
 use crate::lock::lock;
 
@@ -46,8 +46,8 @@ pub(crate) struct UserCache {
     last_failure: Arc<Mutex<Option<Instant>>>,
     /// A permit for each look-up in the background.
     background: Arc<Semaphore>,
-    /// The number of times that users were forgotten. A look-up that began before is not cached.
-    forgotten: Arc<AtomicU64>,
+    /// A user that was forgotten is not cached by a look-up that began before.
+    forgotten: Arc<Forgotten>,
 }
 
 type CacheById = Cache<UserId, CachedUser, UnitWeighter, BuildIdHasher>;
@@ -79,7 +79,7 @@ impl UserCache {
             inactive_users: token_verifier.inactive_users(),
             last_failure: Arc::default(),
             background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
-            forgotten: Arc::default(),
+            forgotten: Arc::new(Forgotten::new()),
         };
         let eviction = users.clone().evict_changed(token_verifier.inactive_users());
         lifecycle.spawn_task("user cache", eviction);
@@ -143,7 +143,7 @@ impl UserCache {
 
     /// Drops a user that has changed.
     pub(crate) fn forget(&self, id: UserId) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.forgotten.add(id);
         self.cache.remove(&id);
     }
 
@@ -171,13 +171,13 @@ impl UserCache {
             names.iter().filter(|name| Username::parse((*name).clone()).is_ok()).cloned().collect();
         let mut found = HashMap::new();
         for usernames in valid.chunks(MAX_PER_CALL) {
-            let forgotten = self.forgotten.load(Ordering::SeqCst);
+            let before = self.forgotten.snapshot();
             let request = FindUsersRequest { usernames: usernames.to_vec() };
             let answer = self.auth.clone().find_users(request).await?.into_inner();
             for hit in answer.found {
                 let user =
                     hit.user.ok_or_else(|| ApiError::contract_broken("a found user is missing"))?;
-                found.insert(hit.requested_username, self.insert(user.into(), forgotten));
+                found.insert(hit.requested_username, self.insert(user.into(), &before));
             }
         }
         Ok(found)
@@ -191,26 +191,26 @@ impl UserCache {
     async fn fetch(&self, ids: &[UserId]) -> Result<UsersById, ApiError> {
         let mut found = UsersById::default();
         for ids in ids.chunks(MAX_PER_CALL) {
-            let forgotten = self.forgotten.load(Ordering::SeqCst);
+            let before = self.forgotten.snapshot();
             let request = GetUsersRequest { user_ids: ids.iter().map(|id| id.get()).collect() };
             let answer = self.auth.clone().get_users(request).await?;
             for user in answer.into_inner().users {
-                let user = self.insert(user.into(), forgotten);
+                let user = self.insert(user.into(), &before);
                 found.insert(user.id, user);
             }
         }
         Ok(found)
     }
 
-    /// Caches a user whose look-up began when users had been forgotten this number of times. An
-    /// unchanged user keeps its `Arc`, by which encoded pages recognize it.
-    fn insert(&self, user: User, forgotten: u64) -> Arc<User> {
+    /// Caches a user, unless it was forgotten since its look-up began. An unchanged user keeps its
+    /// `Arc`, by which encoded pages recognize it.
+    fn insert(&self, user: User, before: &Snapshot) -> Arc<User> {
         let known = self.cached(user.id).filter(|known| **known == user);
         let user = known.unwrap_or_else(|| Arc::new(user));
         let cached = CachedUser { user: user.clone(), cached_at: Instant::now() };
         self.cache.insert(user.id, cached);
-        if self.forgotten.load(Ordering::SeqCst) != forgotten {
-            // The user may have changed after auth had read it.
+        // Checked behind the insertion, so that no change falls between the two.
+        if self.forgotten.may_include(user.id, before) {
             self.cache.remove(&user.id);
         }
         user
@@ -229,7 +229,7 @@ impl UserCache {
             match changed.recv().await {
                 Ok(Some(id)) => self.forget(id),
                 Ok(None) | Err(RecvError::Lagged(_)) => {
-                    self.forgotten.fetch_add(1, Ordering::SeqCst);
+                    self.forgotten.add_all();
                     self.cache.clear();
                 }
                 Err(RecvError::Closed) => anyhow::bail!("the access state has ended"),

@@ -35,7 +35,7 @@ async fn users(auth: &str) -> UserCache {
         inactive_users,
         last_failure: Arc::default(),
         background: Arc::new(Semaphore::new(MAX_IN_BACKGROUND)),
-        forgotten: Arc::default(),
+        forgotten: Arc::new(Forgotten::new()),
     }
 }
 
@@ -72,7 +72,7 @@ async fn an_auth_that_hangs_delays_only_the_first_refresh() {
 #[tokio::test]
 async fn a_user_that_is_not_cached_is_unavailable_while_auth_is_away() {
     let users = users("127.0.0.1:1").await;
-    users.insert(user(1), 0);
+    users.insert(user(1), &users.forgotten.snapshot());
     let error = users.by_ids([UserId::new(1), UserId::new(2)]).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Unavailable);
 }
@@ -87,8 +87,8 @@ async fn names_that_break_the_rules_are_not_looked_up() {
 #[tokio::test]
 async fn a_user_whose_activity_changes_is_evicted() {
     let users = users("127.0.0.1:1").await;
-    users.insert(user(1), 0);
-    users.insert(user(2), 0);
+    users.insert(user(1), &users.forgotten.snapshot());
+    users.insert(user(2), &users.forgotten.snapshot());
     let (inactive, receiver) = watch::channel(Arc::default());
     let eviction = users.clone().evict_changed(receiver);
     let changing = async {
@@ -103,34 +103,40 @@ async fn a_user_whose_activity_changes_is_evicted() {
 #[tokio::test]
 async fn a_user_whose_profile_changes_is_forgotten_and_a_look_up_before_is_not_cached() {
     let users = users("127.0.0.1:1").await;
-    users.insert(user(1), 0);
-    users.insert(user(2), 0);
+    let before = users.forgotten.snapshot();
+    users.insert(user(1), &users.forgotten.snapshot());
+    users.insert(user(2), &users.forgotten.snapshot());
     let (changes, receiver) = broadcast::channel(4);
     changes.send(Some(UserId::new(1))).unwrap();
     drop(changes);
     assert!(users.clone().forget_changed(receiver).await.is_err());
     assert!(users.cached(UserId::new(1)).is_none() && users.cached(UserId::new(2)).is_some());
-    users.insert(user(1), 0);
+    users.insert(user(1), &before);
     assert!(users.cached(UserId::new(1)).is_none(), "auth may have read it before the change");
-    users.insert(user(1), 1);
+    users.insert(user(3), &before);
+    assert!(users.cached(UserId::new(3)).is_some(), "the change of another user does not matter");
+    users.insert(user(1), &users.forgotten.snapshot());
     assert!(users.cached(UserId::new(1)).is_some());
 }
 
 #[tokio::test]
 async fn all_users_are_forgotten_if_any_profile_may_have_changed() {
     let users = users("127.0.0.1:1").await;
-    users.insert(user(1), 0);
+    users.insert(user(1), &users.forgotten.snapshot());
     let (changes, receiver) = broadcast::channel(4);
+    let before = users.forgotten.snapshot();
     changes.send(None).unwrap();
     drop(changes);
     assert!(users.clone().forget_changed(receiver).await.is_err());
     assert!(users.cached(UserId::new(1)).is_none());
+    users.insert(user(1), &before);
+    assert!(users.cached(UserId::new(1)).is_none(), "auth may have read it before the change");
 }
 
 #[tokio::test]
 async fn all_users_are_forgotten_if_changes_were_missed() {
     let users = users("127.0.0.1:1").await;
-    users.insert(user(1), 0);
+    users.insert(user(1), &users.forgotten.snapshot());
     let (changes, receiver) = broadcast::channel(2);
     for id in 2..=4 {
         changes.send(Some(UserId::new(id))).unwrap();
