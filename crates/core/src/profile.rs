@@ -48,9 +48,9 @@ fn is_visible(character: char) -> bool {
     has_glyph && !is_blank && !DefaultIgnorableCodePoint::for_char(character)
 }
 
-/// The address of a user's picture: an absolute `https` URL with a host, at most 512 characters,
-/// without white space and the characters that RFC 3986, section 2, leaves to delimiters around
-/// URLs. Characters beyond ASCII are allowed, as in the URL Standard. Kept as sent.
+/// The address of a user's picture: an absolute `https` URL with a host, at most 512 characters.
+/// It has no white space, and none of `"`, `<`, `>`, `\` and the backtick, which RFC 3986 allows in
+/// no URL. Characters beyond ASCII are allowed, as in the URL Standard. Kept as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvatarUrl(String);
 
@@ -75,11 +75,11 @@ impl AvatarUrl {
 }
 
 fn is_allowed(character: char) -> bool {
-    let is_delimiter = matches!(character, '"' | '`' | '<' | '>' | '\\');
+    let is_never_in_urls = matches!(character, '"' | '`' | '<' | '>' | '\\');
     let is_shown = !character.is_whitespace()
         && !character.is_control()
         && !DefaultIgnorableCodePoint::for_char(character);
-    is_shown && !is_delimiter
+    is_shown && !is_never_in_urls
 }
 
 /// The parser alone is too lenient: it finds a host behind any number of slashes.

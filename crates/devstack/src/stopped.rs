@@ -1,6 +1,6 @@
 //! Waits until processes have stopped after SIGSTOP.
 //!
-//! One thread takes the signal. On a busy machine the others run on until it has told them.
+//! The kernel gives the signal to one thread. On a busy machine the other threads run on for a while.
 
 use std::fs;
 use std::thread::sleep;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use rustix::process::Pid;
 
-/// How long that may take.
+/// How long the processes may take to stop.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 pub(crate) fn wait_until_stopped(ids: &[Pid]) -> anyhow::Result<()> {
     let begin = Instant::now();
     while ids.iter().any(|id| is_running(*id)) {
-        ensure!(begin.elapsed() < TIMEOUT, "it does not stop");
+        ensure!(begin.elapsed() < TIMEOUT, "a process does not stop");
         sleep(POLL_INTERVAL);
     }
     Ok(())

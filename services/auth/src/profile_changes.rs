@@ -39,7 +39,8 @@ impl ProfileChanges {
         Some(self.changes.range(first..).map(|(_, user_id)| *user_id).collect())
     }
 
-    /// Reads what is new. `revision` was read before, in no later statement.
+    /// Adds the changes after the last one. The caller has read `revision` before, so every change up
+    /// to it is seen.
     pub(crate) async fn read_on(
         &self,
         conn: &mut PgConnection,

@@ -106,7 +106,7 @@ impl SessionClient {
         let connected = timeout(CONNECT_TIMEOUT, connect_any(gateways, &account, &mut self.rng));
         let mut socket = connected.await.context("no gateway takes a socket")?;
         for room in self.world.rooms_of(self.user) {
-            // Whoever reads the socket notices that it has ended.
+            // A socket that has ended is noticed when it is read.
             let _ = socket.send(&json!({"type": "subscribe", "room_id": room})).await;
         }
         Ok(socket)

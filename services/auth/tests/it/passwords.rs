@@ -104,7 +104,7 @@ async fn of_parallel_changes_at_all_replicas_one_wins() {
     let first = Auth::start().await;
     let second = Auth::start_on(&first.database_url, first.clock.clone(), &[]).await;
     let (anna, _) = user_with_session(&first).await;
-    // Few enough that those who lose, and try their passwords, need not wait as if they guessed.
+    // The refused changes and the log-ins below are fewer than the failures that make a user wait.
     let sessions = [0; 3].map(|_| first.log_in("anna", PASSWORD));
     let sessions = join_all(sessions).await.into_iter().map(Result::unwrap);
     let mut changes = JoinSet::new();

@@ -111,11 +111,11 @@ async fn a_change_reaches_the_watchers_of_every_replica() {
         for watch in &mut watches {
             assert_eq!(changed(watch).await, Some(vec![user.id]));
         }
-        // The same once more is no change: the next message is about the next user.
         update(&other, user.id, CLEAR, CLEAR).await.unwrap();
         for watch in &mut watches {
             assert_eq!(changed(watch).await, Some(vec![user.id]));
         }
+        // The same once more is no change: the next message is about the next user.
         update(&other, user.id, CLEAR, CLEAR).await.unwrap();
     }
 }

@@ -17,7 +17,7 @@ const MAX_ATTEMPTS: usize = 5;
 /// More invitations than all replicas together make at once, because each takes a connection to the
 /// database. Only closer to the limit than this do the invitations of a user wait for each other.
 const MAX_AT_ONCE: i64 = 500;
-/// How long an invitation waits for others of the same user, and how often it looks.
+/// How long an invitation waits for others of the same user, and how often it tries the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -46,8 +46,8 @@ async fn invite_or_accept(
 ) -> Result<Option<Pair>, Error> {
     let (now, ttl) = (app.clock.now(), app.invitation_ttl);
     let max = i64::from(app.max_open_invitations);
-    let begin = timeout(LOCK_TIMEOUT, begin(app, users, acting_user)).await;
-    let (mut tx, is_near_limit) = begin.map_err(|_| Error::Contention)??;
+    let begun = timeout(LOCK_TIMEOUT, begin(app, users, acting_user)).await;
+    let (mut tx, is_near_limit) = begun.map_err(|_| Error::Contention)??;
     let pair = pairs::invite_or_accept(&mut tx, users, acting_user, now, ttl).await?;
     let entry = match pair {
         Some(pair) if pair.is_contacts() => {
@@ -82,7 +82,7 @@ async fn begin(
         if sent < max - MAX_AT_ONCE {
             return Ok((tx, false));
         }
-        // Without the lock, because a user at the limit may go on to try.
+        // The lock is not needed to refuse, however often a user at the limit tries again.
         if sent == max && pairs::find(&mut tx, users).await?.is_none() {
             return Err(Error::TooManyInvitations);
         }

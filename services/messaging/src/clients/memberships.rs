@@ -36,7 +36,7 @@ pub(crate) struct Check {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {
     pub(crate) is_owner: bool,
-    /// The number of membership changes of the room at the time of the check.
+    /// The room version at the time of the check.
     pub(crate) room_version: i64,
 }
 

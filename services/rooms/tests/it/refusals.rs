@@ -73,3 +73,39 @@ async fn only_the_owner_deletes_a_user_room() {
     }
     assert_eq!(app.get_room(OWNER, room_id).await.unwrap().members.len(), 2);
 }
+
+#[tokio::test]
+async fn only_the_owner_of_a_user_room_renames_it() {
+    let app = TestApp::start().await;
+    let room_id = app.room_of_two().await;
+    let system_room = app.make_contacts(OWNER, FRIEND).await;
+    for (user, room_id, expected) in [
+        (OWNER, NO_ROOM, ErrorCode::RoomNotFound),
+        (OWNER, system_room, ErrorCode::SystemRoom),
+        (OTHER_USER, system_room, ErrorCode::SystemRoom),
+        (FRIEND, room_id, ErrorCode::NotTheOwner),
+        (OTHER_USER, room_id, ErrorCode::NotTheOwner),
+    ] {
+        assert_eq!(app.rename_room(user, room_id, "x").await.unwrap_err(), expected);
+    }
+    assert_eq!(app.get_room(OWNER, room_id).await.unwrap().name.as_deref(), Some("a room"));
+}
+
+#[tokio::test]
+async fn only_the_owner_of_a_user_room_hands_it_over_and_only_to_a_member() {
+    let app = TestApp::start().await;
+    let room_id = app.room_of_two().await;
+    let system_room = app.make_contacts(OWNER, FRIEND).await;
+    for (user, room_id, owner, expected) in [
+        (OWNER, NO_ROOM, None, ErrorCode::RoomNotFound),
+        (OTHER_USER, system_room, None, ErrorCode::SystemRoom),
+        (OWNER, system_room, Some(FRIEND), ErrorCode::SystemRoom),
+        (FRIEND, room_id, None, ErrorCode::NotTheOwner),
+        (OTHER_USER, room_id, Some(OTHER_USER), ErrorCode::NotTheOwner),
+        (OWNER, room_id, None, ErrorCode::UserNotFound),
+        (OWNER, room_id, Some(OTHER_USER), ErrorCode::MemberNotFound),
+    ] {
+        assert_eq!(app.set_owner(user, room_id, owner).await.unwrap_err(), expected);
+    }
+    assert_eq!(app.get_room(OWNER, room_id).await.unwrap().owner_id, Some(OWNER));
+}
